@@ -1,0 +1,184 @@
+// Package panel is the appliance seen from outside: an HTTP API over TCP and
+// over a unix socket, live events, the sound of the handset, and a page that
+// draws the phone in a browser.
+//
+//	GET  /               the page
+//	GET  /api/status     Status as JSON
+//	GET  /api/orbits     its orbits    GET /api/calls  its calls
+//	GET  /api/events     Status again after every change, as server-sent events
+//	GET  /api/listen     what the handset hears, a WAV stream without end
+//	POST /api/press      {"key":"park","action":"tap"}   down, up, tap or long
+//	POST /api/hook       {"up":true}
+//	POST /api/dial       {"digits":"0123"}
+//
+// A POST answers 204 once it has been done, else a JSON object {"error":"…"}.
+//
+// The package never decides anything: it shows what the Backend says and hands
+// on what people press. It authenticates nobody. Over TCP it refuses foreign
+// pages (Origin, Sec-Fetch-Site) and foreign names (Host); the socket is
+// guarded by its file mode.
+//
+// Run starts an accepting goroutine for each listener, one that owns the keys
+// held down (hand) and one that encodes events for all readers (hub), besides
+// those of net/http for each connection; all of them end before Run returns.
+//
+// Standards: HTTP semantics RFC 9110, server-sent events of the HTML standard
+// §9.2, WAV PCM as in RFC 2361 (format 1).
+package panel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// Times of the HTTP server.
+const (
+	headerTimeout = 5 * time.Second  // to send a request's head
+	bodyTimeout   = 10 * time.Second // to send a request and to take a short answer
+	idleTimeout   = 2 * time.Minute  // between requests of a connection
+	writeTimeout  = 5 * time.Second  // for a reader of a stream to take one piece
+	stopTimeout   = time.Second      // for requests to end when the server stops
+	maxHeader     = 16 << 10         // bytes of a request's head
+)
+
+// Server serves one Backend. Make it with New.
+type Server struct {
+	// immutable
+	cfg     Config
+	backend Backend
+	log     *slog.Logger
+	hand    *hand
+	hub     *hub
+	streams chan struct{} // capacity MaxStreams; full: 503
+	ears    chan struct{} // capacity MaxListeners; full: 503
+	ready   chan struct{} // closed when every listener is up
+
+	addr netip.AddrPort // set before ready is closed, then immutable
+}
+
+// New returns a server of b that is not yet running. The configuration must
+// be valid.
+func New(cfg Config, b Backend, log *slog.Logger) *Server {
+	return &Server{
+		cfg:     cfg,
+		backend: b,
+		log:     log,
+		hand:    newHand(b, cfg.MaxHold),
+		hub:     newHub(b),
+		streams: make(chan struct{}, cfg.MaxStreams),
+		ears:    make(chan struct{}, cfg.MaxListeners),
+		ready:   make(chan struct{}),
+	}
+}
+
+// Ready is closed when every listener is up.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Addr returns the address of the TCP listener once Ready is closed; the zero
+// value if there is none.
+func (s *Server) Addr() netip.AddrPort { return s.addr }
+
+// Run opens the listeners and serves until ctx ends, then returns nil. A
+// listener that cannot be opened is a *ListenError. It can be called once.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var listeners []net.Listener
+	var servers []*http.Server
+	closeAll := func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}
+	routes := s.routes()
+	if s.cfg.offered() {
+		l, err := net.Listen("tcp", s.cfg.Listen.String())
+		if err != nil {
+			return &ListenError{Address: s.cfg.Listen.String(), Key: "panel.listen", Holder: holder(s.cfg.Listen), Err: err}
+		}
+		s.addr = l.Addr().(*net.TCPAddr).AddrPort()
+		listeners = append(listeners, netutil.LimitListener(l, s.cfg.MaxConnections))
+		servers = append(servers, s.httpServer(ctx, guard(s.cfg.Hosts, routes)))
+	}
+	if s.cfg.Socket != "" {
+		l, err := listenSocket(s.cfg.Socket)
+		if err != nil {
+			closeAll()
+			return &ListenError{Address: s.cfg.Socket, Key: "panel.socket", Err: err}
+		}
+		listeners = append(listeners, netutil.LimitListener(l, s.cfg.MaxConnections))
+		servers = append(servers, s.httpServer(ctx, routes))
+	}
+
+	var wg sync.WaitGroup
+	wg.Go(func() { s.hand.run(ctx) })
+	wg.Go(func() { s.hub.run(ctx) })
+	failed := make(chan error, len(servers)) // one error for each server, never blocks
+	for i, srv := range servers {
+		wg.Go(func() { failed <- srv.Serve(listeners[i]) })
+	}
+	close(s.ready)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("serve panel: %w", err)
+	}
+	stop() // ends the streams, whose contexts descend from ctx
+	for _, srv := range servers {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		if srv.Shutdown(end) != nil {
+			srv.Close()
+		}
+		cancel()
+	}
+	wg.Wait()
+	return err
+}
+
+func (s *Server) httpServer(ctx context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      bodyTimeout, // streams set their own
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ListenError says which listener could not be opened, and what to do.
+type ListenError struct {
+	Address string // address and port, or path of the socket
+	Key     string // configuration key to change
+	Holder  string // process that has the port, "nginx (pid 812)", if it could be found
+	Err     error
+}
+
+// Error names the address, who holds it and the key to change.
+func (e *ListenError) Error() string {
+	err := e.Err
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err
+	}
+	text := fmt.Sprintf("panel: listen on %s: %v", e.Address, err)
+	if e.Holder != "" {
+		text += ", held by " + e.Holder
+	}
+	return text + "; change " + e.Key + " in the configuration"
+}
+
+// Unwrap returns the error of the system.
+func (e *ListenError) Unwrap() error { return e.Err }
