@@ -1,0 +1,188 @@
+// Package codec turns 16-bit linear speech at 8 kHz into RTP payload bytes and back.
+//
+// It knows G.711 µ-law and A-law (ITU-T G.711, RFC 3551 §4.5.14) through tables that are filled at
+// start from github.com/zaf/g711. It never allocates after start, keeps no state between frames,
+// starts no goroutine, and knows nothing of RTP headers or SDP text beyond names and payload types.
+package codec
+
+import "github.com/zaf/g711"
+
+// ID names a codec. The zero value, None, means that no codec was agreed.
+type ID uint8
+
+// The codecs that this package encodes and decodes.
+const (
+	None ID = iota
+	PCMU    // G.711 µ-law, 64 kbit/s
+	PCMA    // G.711 A-law, 64 kbit/s
+)
+
+// ClockRate is the RTP clock of every codec here, in ticks per second (RFC 3551 §6, table 4).
+const ClockRate = 8000
+
+// ComfortNoise is the static RTP payload type of comfort noise at 8 kHz (RFC 3389 §4).
+const ComfortNoise uint8 = 13
+
+var (
+	linearOfMu [256]int16
+	linearOfA  [256]int16
+	muOfLinear [1 << 14]byte // indexed by the upper 14 bits: µ-law resolves no more
+	aOfLinear  [1 << 13]byte // indexed by the upper 13 bits: A-law resolves no more
+	muOfA      [256]byte
+	aOfMu      [256]byte
+)
+
+func init() {
+	for i := range 256 {
+		b := byte(i)
+		linearOfMu[i] = g711.DecodeUlawFrame(b)
+		linearOfA[i] = g711.DecodeAlawFrame(b)
+		muOfA[i] = g711.Alaw2UlawFrame(b)
+		aOfMu[i] = g711.Ulaw2AlawFrame(b)
+	}
+	for i := range muOfLinear {
+		muOfLinear[i] = g711.EncodeUlawFrame(int16(uint16(i) << 2))
+	}
+	for i := range aOfLinear {
+		aOfLinear[i] = g711.EncodeAlawFrame(int16(uint16(i) << 3))
+	}
+}
+
+// ByName returns the codec with the given SDP encoding name ("PCMU", "PCMA"; case is ignored, RFC 8866
+// §6.6), or None.
+func ByName(name string) ID {
+	switch {
+	case equalFold(name, "PCMU"):
+		return PCMU
+	case equalFold(name, "PCMA"):
+		return PCMA
+	}
+	return None
+}
+
+// ByPayloadType returns the codec with the given static payload type (RFC 3551 §6), or None.
+func ByPayloadType(pt uint8) ID {
+	switch pt {
+	case 0:
+		return PCMU
+	case 8:
+		return PCMA
+	}
+	return None
+}
+
+func equalFold(s, upper string) bool {
+	if len(s) != len(upper) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		if c != upper[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// String returns the SDP encoding name.
+func (id ID) String() string {
+	switch id {
+	case PCMU:
+		return "PCMU"
+	case PCMA:
+		return "PCMA"
+	}
+	return "none"
+}
+
+// PayloadType returns the static payload type (RFC 3551 §6); 0 for None.
+func (id ID) PayloadType() uint8 {
+	if id == PCMA {
+		return 8
+	}
+	return 0
+}
+
+// Silence returns the byte that decodes to the smallest positive sample.
+func (id ID) Silence() byte {
+	if id == PCMA {
+		return 0xd5
+	}
+	return 0xff
+}
+
+// Encode fills dst with src and returns the bytes written: the shorter of the two lengths, 0 for None.
+func Encode(id ID, dst []byte, src []int16) int {
+	n := min(len(dst), len(src))
+	dst, src = dst[:n], src[:n]
+	switch id {
+	case PCMU:
+		for i, s := range src {
+			dst[i] = muOfLinear[uint16(s)>>2]
+		}
+	case PCMA:
+		for i, s := range src {
+			dst[i] = aOfLinear[uint16(s)>>3]
+		}
+	default:
+		return 0
+	}
+	return n
+}
+
+// Decode fills dst with src and returns the samples written: the shorter of the two lengths, 0 for None.
+func Decode(id ID, dst []int16, src []byte) int {
+	n := min(len(dst), len(src))
+	dst, src = dst[:n], src[:n]
+	switch id {
+	case PCMU:
+		for i, b := range src {
+			dst[i] = linearOfMu[b]
+		}
+	case PCMA:
+		for i, b := range src {
+			dst[i] = linearOfA[b]
+		}
+	default:
+		return 0
+	}
+	return n
+}
+
+// Transcode rewrites the payload b in place from one codec to the other without passing through linear
+// samples, with the tables of ITU-T G.711 §3. Equal codecs leave b alone. It reports whether it could.
+func Transcode(to, from ID, b []byte) bool {
+	switch {
+	case to == None || from == None:
+		return false
+	case to == from:
+	case to == PCMU:
+		for i, c := range b {
+			b[i] = muOfA[c]
+		}
+	default:
+		for i, c := range b {
+			b[i] = aOfMu[c]
+		}
+	}
+	return true
+}
+
+// Quiet reports whether a payload holds nothing louder than about -46 dBFS: background, where a frame can
+// be left out or added unheard.
+func Quiet(id ID, payload []byte) bool {
+	const limit = 160
+	table := &linearOfMu
+	if id == PCMA {
+		table = &linearOfA
+	}
+	for _, b := range payload {
+		if s := table[b]; s > limit || s < -limit {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,18 @@
+// Package media carries the sound of calls: it sends and receives RTP with G.711 audio and RFC 4733 digits,
+// joins two calls into a relay, and paces every stream of the appliance from one clock.
+//
+// An Engine owns the clock and the port range; a Session is one RTP stream in each direction on one
+// socket. What a session sends can change at any tick (Play, Configure, a relay): SSRC, sequence numbers
+// and timestamps go on without a seam, and no change leaves more than 60 ms without a packet.
+//
+// It never speaks SIP or SDP, never opens a file, and never sends to an address that was neither signalled
+// nor proved by the far end's own packets. It does no RTCP yet: the RTCP port is bound, and what arrives
+// there is dropped.
+//
+// Goroutines, all owned by Engine.Run: the pacer (locked to its thread), the one that runs callbacks, and
+// one reader for each session. On the path of a frame there is no allocation, no log, no wait for a lock
+// that anything slow holds, and no system call but the socket's.
+//
+// Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), RFC 4961 (symmetric
+// RTP), RFC 3389 (comfort noise, received), RFC 3264 §5.1 and §8.4 (early media, hold).
+package media

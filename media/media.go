@@ -1,0 +1,84 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+
+	"parklamp/media/codec"
+)
+
+// The shape of audio everywhere in Parklamp: 16-bit mono at 8 kHz in frames of 20 ms.
+const (
+	SampleRate    = 8000                  // samples per second
+	FrameDuration = 20 * time.Millisecond // the packet time that is sent, and the tick of the pacer
+	FrameSamples  = 160                   // samples in one frame
+)
+
+// Frame is 20 ms of linear audio at 8 kHz. It is an alias, so that a Source or Sink can be written
+// without importing this package.
+type Frame = [FrameSamples]int16
+
+// Source gives the audio that a session sends. The pacer calls Next once per 20 ms tick; it must neither
+// block nor allocate. It reports false when there is nothing to send in this tick (a pause or the end);
+// the stream's clock goes on, and the next packet carries the marker bit.
+type Source interface {
+	Next(f *Frame) bool
+}
+
+// EncodedSource is a Source whose audio exists as payload already, so that hundreds of parked calls share
+// one encoding. NextEncoded takes the place of Next in a tick: it fills dst with at most FrameSamples
+// bytes in the codec asked for and returns their number; 0 means nothing to send in this tick. A negative
+// number means that it has no such encoding: then Next is called for the same tick.
+type EncodedSource interface {
+	Source
+	NextEncoded(id codec.ID, dst []byte) (n int)
+}
+
+// Kind says where the audio of a received frame comes from.
+type Kind uint8
+
+// The kinds of received frames, best first. A frame of several parts has the kind of its worst.
+const (
+	Audio     Kind = iota // received and decoded
+	Comfort               // the sender is silent and described its background noise (RFC 3389)
+	Silence               // nothing is being sent to us; the frame holds zeros
+	Concealed             // lost or late, replaced by concealment
+)
+
+// String returns the kind's name in lower case.
+func (k Kind) String() string {
+	switch k {
+	case Audio:
+		return "audio"
+	case Comfort:
+		return "comfort"
+	case Silence:
+		return "silence"
+	case Concealed:
+		return "concealed"
+	}
+	return "unknown"
+}
+
+// Sink takes the audio that a session receives, one frame in each tick, whatever has arrived. The pacer
+// calls Write; it must neither block nor allocate, and must not keep f.
+type Sink interface {
+	Write(f *Frame, k Kind)
+}
+
+// Params is what an offer and answer agreed for one session.
+type Params struct {
+	// Remote is where the far end said that it receives RTP. Invalid, unspecified or port 0: send nothing.
+	Remote netip.AddrPort
+	// SignalledFrom is the address from which the far end's SIP came, if known. A far end behind a NAT is
+	// then followed to that host or to Remote's host only, and to no third one.
+	SignalledFrom netip.Addr
+	// Codec is used for sending. Received packets are decoded by their payload type.
+	Codec codec.ID
+	// PayloadType of Codec in packets that are sent, and accepted beside the static ones.
+	PayloadType uint8
+	// DTMFPayloadType is that of telephone-event (RFC 4733), 0 if not agreed.
+	DTMFPayloadType uint8
+	// Send and Receive say whether RTP may flow in each direction (RFC 3264 §8.4: hold).
+	Send, Receive bool
+}
