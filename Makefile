@@ -1,0 +1,78 @@
+# Parklamp. `make help` lists the targets; CI calls only these.
+
+export CGO_ENABLED = 0
+GO          ?= go
+OUT         := out
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+PROGRAMS    := phoned parkd parkctl
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# What the tests need beyond Go, git and make: a C compiler for the race detector, real SIP peers, a browser.
+DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip kamailio kamailio-tls-modules chromium shellcheck iproute2 procps
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## three appliances and an outside caller on this machine; SCRIPT=park-fetch tells the story without a browser
+	@$(GO) run ./cmd/internal/demo -bin $(OUT)/bin $(if $(SCRIPT),-script $(SCRIPT))
+
+.PHONY: build
+build: ## phoned, parkd and parkctl for this machine into out/bin
+	@mkdir -p $(OUT)/bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(OUT)/bin/ $(PROGRAMS:%=./cmd/%)
+
+.PHONY: cross
+cross: ## the programs for every board: linux/amd64, arm v6, arm v7, arm64
+	@set -e; for target in amd64: arm:6 arm:7 arm64:; do \
+		arch=$${target%%:*}; arm=$${target##*:}; dir=$(OUT)/linux-$$arch$${arm:+v$$arm}; mkdir -p $$dir; \
+		echo "build $$dir"; \
+		GOOS=linux GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$dir/ $(PROGRAMS:%=./cmd/%); \
+	done
+
+.PHONY: test
+test: test-deps build ## install what the tests need, then run every test with the race detector and real peers
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 15m ./...
+
+.PHONY: test-deps
+test-deps: ## install the Debian packages that the tests use, or say how
+	@missing=""; for p in $(DEBIAN_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then sudo=""; elif sudo -n true 2>/dev/null; then sudo="sudo"; else \
+		echo "The tests need Debian packages that are not installed:$$missing"; \
+		echo "Install them with: sudo apt-get install --no-install-recommends$$missing"; exit 1; fi; \
+	echo "installing$$missing"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >$(OUT)/apt.log 2>&1 \
+		|| { mkdir -p $(OUT); tail -20 $(OUT)/apt.log; echo "apt-get could not install:$$missing"; exit 1; }
+
+.PHONY: check
+check: check-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -count=1 ./cmd/internal/repocheck ./cmd/internal/config
+	@scripts=$$(git ls-files '*.sh' .ci/run); \
+	if command -v shellcheck >/dev/null; then shellcheck $$scripts; else echo "shellcheck is not installed: make test-deps"; exit 1; fi
+
+.PHONY: bench
+bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
+	$(GO) run ./cmd/internal/benchmark -bin $(OUT)/bin | tee $(OUT)/bench.txt
+	$(GO) test -run '^$$' -bench . -benchmem ./sip/... ./media/... ./parkd/... | tee -a $(OUT)/bench.txt
+
+.PHONY: fuzz
+FUZZTIME ?= 30s
+fuzz: ## every fuzz test for FUZZTIME each
+	@set -e; for pkg in $$(grep -rl '^func Fuzz' --include '*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+.PHONY: generate
+generate: ## write the generated files anew: configuration reference, music, prompts
+	$(GO) generate ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(OUT)

@@ -1,0 +1,197 @@
+package peer
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Baresip is a running baresip: a desk phone of somebody else's make.
+type Baresip struct {
+	*process
+	control net.Conn
+
+	mu     sync.Mutex
+	events []BaresipEvent // guarded by mu; the last maxEvents
+	news   chan struct{}  // capacity 1: an event came; a full channel means that it is told already
+}
+
+const maxEvents = 1000
+
+// BaresipEvent is one event of baresip's ctrl_tcp module.
+type BaresipEvent struct {
+	Type  string `json:"type"` // CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED, …
+	Param string `json:"param"`
+	Peer  string `json:"peeruri"`
+}
+
+// BaresipOptions configure one baresip.
+type BaresipOptions struct {
+	Dir       string
+	Address   netip.Addr // its SIP (5060) and control (4444) address
+	User      string
+	Password  string // of the registrar; "" for none
+	Registrar string // host:port of registrar and proxy; "" for none
+	Speech    string // WAV, 8 kHz mono, that it says in every call
+	Heard     string // WAV that it writes what it hears to
+}
+
+const baresipConfig = `poll_method epoll
+sip_listen %[1]s:5060
+call_local_timeout 120
+call_max_calls 4
+audio_player aufile,%[3]s
+audio_source aufile,%[2]s
+audio_alert aufile,%[4]s
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports 30000-30100
+net_interface %[1]s
+module_path /usr/lib/baresip/modules
+module g711.so
+module aufile.so
+module_tmp account.so
+module_app ctrl_tcp.so
+module_app menu.so
+ctrl_tcp_listen %[1]s:4444
+`
+
+// StartBaresip starts baresip and connects to its control port.
+func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
+	alert := filepath.Join(o.Dir, "alert.wav")
+	config := fmt.Sprintf(baresipConfig, o.Address, o.Speech, o.Heard, alert)
+	// The account is added over the control port, so that no event of its registration is missed.
+	account := fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual", o.User, o.Address)
+	if o.Registrar != "" {
+		account = fmt.Sprintf("<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s\";regint=60;audio_codecs=PCMU,PCMA",
+			o.User, o.Registrar, o.User, o.Password, o.Registrar)
+	}
+	for name, text := range map[string]string{"config": config, "accounts": "", "contacts": ""} {
+		if err := os.WriteFile(filepath.Join(o.Dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	p, err := start("baresip-"+o.User, o.Dir, []string{"HOME=" + o.Dir}, "baresip", "-f", o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &Baresip{process: p, news: make(chan struct{}, 1)}
+	if b.control, err = dialControl(ctx, netip.AddrPortFrom(o.Address, 4444), p); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("baresip: %w\n%s", err, p.tail())
+	}
+	go b.read()
+	if err := b.Command("uanew", account); err != nil {
+		b.Stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// dialControl waits until the control port listens.
+func dialControl(ctx context.Context, at netip.AddrPort, p *process) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", at.String())
+		if err == nil {
+			return c, nil
+		}
+		select {
+		case <-p.done:
+			return nil, errEnded
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(20 * time.Millisecond): // another program is starting: it tells nobody when it is ready
+		}
+	}
+}
+
+// read takes netstrings with JSON from the control port until it closes.
+func (b *Baresip) read() {
+	r := bufio.NewReader(b.control)
+	for {
+		digits, err := r.ReadString(':')
+		if err != nil {
+			return
+		}
+		n, err := strconv.Atoi(strings.Trim(digits, ",:\n"))
+		if err != nil || n < 0 || n > 1<<20 {
+			return
+		}
+		text := make([]byte, n)
+		if _, err := io.ReadFull(r, text); err != nil {
+			return
+		}
+		var e BaresipEvent
+		if json.Unmarshal(text, &e) != nil || e.Type == "" {
+			continue // the answer to a command
+		}
+		b.mu.Lock()
+		if len(b.events) < maxEvents {
+			b.events = append(b.events, e)
+		}
+		b.mu.Unlock()
+		select {
+		case b.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Command runs one of baresip's commands, such as "dial" with "sip:701@127.0.0.1".
+func (b *Baresip) Command(name, params string) error {
+	m, err := json.Marshal(map[string]string{"command": name, "params": params, "token": "t"})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(b.control, "%d:%s,", len(m), m)
+	return err
+}
+
+// Await blocks until an event of the type has come since the last Await that found one, and takes it and all before it.
+func (b *Baresip) Await(ctx context.Context, eventType string) (BaresipEvent, error) {
+	for {
+		if e, ok := b.take(eventType); ok {
+			return e, nil
+		}
+		select {
+		case <-b.news:
+		case <-b.done:
+			return BaresipEvent{}, fmt.Errorf("baresip: await %s: %w\n%s", eventType, errEnded, b.tail())
+		case <-ctx.Done():
+			return BaresipEvent{}, fmt.Errorf("baresip: await %s: %w\n%s", eventType, ctx.Err(), b.tail())
+		}
+	}
+}
+
+func (b *Baresip) take(eventType string) (BaresipEvent, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, e := range b.events {
+		if e.Type == eventType {
+			b.events = b.events[i+1:]
+			return e, true
+		}
+	}
+	return BaresipEvent{}, false
+}
+
+// Stop ends baresip.
+func (b *Baresip) Stop() {
+	_ = b.control.Close()
+	b.stop()
+}

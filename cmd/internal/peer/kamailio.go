@@ -1,0 +1,82 @@
+package peer
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed kamailio.cfg
+var kamailioConfig string
+
+// Kamailio is a running registrar and proxy.
+type Kamailio struct{ *process }
+
+// StartKamailio starts a registrar and proxy on port 5060 of an address, with a password for each user.
+func StartKamailio(ctx context.Context, dir string, address netip.Addr, passwords map[string]string) (*Kamailio, error) {
+	modules, err := filepath.Glob("/usr/lib/*/kamailio/modules")
+	if err != nil || len(modules) == 0 {
+		return nil, fmt.Errorf("kamailio is not installed (make test-deps installs it)")
+	}
+	var table strings.Builder
+	users := make([]string, 0, len(passwords))
+	for u := range passwords {
+		users = append(users, u)
+	}
+	slices.Sort(users)
+	for _, u := range users {
+		fmt.Fprintf(&table, "\t$sht(password=>%s) = \"%s\";\n", u, passwords[u])
+	}
+	text := strings.NewReplacer("ADDRESS", address.String(), "MODULES", modules[0], "PASSWORDS", table.String()).
+		Replace(kamailioConfig)
+	file := filepath.Join(dir, "kamailio.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	// -DD: stay in the foreground, as the leader of its own group.
+	p, err := start("kamailio", dir, nil, "kamailio", "-DD", "-E", "-f", file, "-Y", dir, "-P", filepath.Join(dir, "kamailio.pid"),
+		"-m", "32", "-M", "4")
+	if err != nil {
+		return nil, err
+	}
+	c, err := dialControl(ctx, netip.AddrPortFrom(address, 5060), p)
+	if err == nil {
+		err = awaitOptions(ctx, c, address)
+		_ = c.Close()
+	}
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("kamailio: %w\n%s", err, p.tail())
+	}
+	return &Kamailio{p}, nil
+}
+
+// awaitOptions asks over TCP until the workers answer.
+func awaitOptions(ctx context.Context, c net.Conn, address netip.Addr) error {
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, err := fmt.Fprintf(c, "OPTIONS sip:%[1]s SIP/2.0\r\nVia: SIP/2.0/TCP %[2]s;branch=z9hG4bKready\r\nMax-Forwards: 5\r\n"+
+		"From: <sip:ready@%[1]s>;tag=ready\r\nTo: <sip:%[1]s>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+		address, c.LocalAddr())
+	if err != nil {
+		return err
+	}
+	answer := make([]byte, 1024)
+	n, err := c.Read(answer)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(answer[:n]), "SIP/2.0 200") {
+		return fmt.Errorf("OPTIONS was answered %q", answer[:n])
+	}
+	return nil
+}
+
+// Stop ends Kamailio.
+func (k *Kamailio) Stop() { k.stop() }

@@ -1,0 +1,181 @@
+package repocheck
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../../.."
+
+// layers lists, for each folder, the prefixes of this module that it may import besides itself and what is below it.
+// The first row whose folder is a prefix counts.
+var layers = []struct {
+	folder  string
+	allowed []string
+}{
+	{"board", nil},
+	{"keypad", []string{"board"}},
+	{"leds", []string{"board"}},
+	{"sip/phone", []string{}},
+	{"sip/event/pidf", []string{}},
+	{"sip/event/dialoginfo", []string{}},
+	{"sip/sdp", []string{}},
+	{"sip", []string{"sip"}},
+	{"media", []string{"media"}},
+	{"parkd/panel", []string{"parkd"}},
+	{"parkd/federation", []string{"parkd", "sip"}},
+	{"parkd", []string{}},
+	{"cmd", []string{"board", "keypad", "leds", "sip", "media", "parkd", "cmd/internal"}},
+}
+
+// topLevel is everything that may stand at the root, besides dot files.
+var topLevel = []string{"cmd", "board", "keypad", "leds", "sip", "media", "parkd", "buildroot", "out",
+	"Makefile", "go.mod", "go.sum", "README.md"}
+
+type source struct {
+	path    string // relative to the root
+	folder  string
+	imports []string // of this module, without its name
+	pkgDoc  bool
+	test    bool
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		if d.IsDir() && (rel == "out" || strings.HasPrefix(d.Name(), ".") && rel != ".") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		s := source{path: rel, folder: filepath.ToSlash(filepath.Dir(rel)), pkgDoc: f.Doc != nil,
+			test: strings.HasSuffix(rel, "_test.go")}
+		for _, imp := range f.Imports {
+			if p, ours := strings.CutPrefix(strings.Trim(imp.Path.Value, `"`), "parklamp/"); ours {
+				s.imports = append(s.imports, p)
+			}
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("only %d Go files found below %s: is the test run from its folder?", len(all), root)
+	}
+	return all
+}
+
+func under(folder, prefix string) bool {
+	return folder == prefix || strings.HasPrefix(folder, prefix+"/")
+}
+
+func TestImportDirection(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue // tests may bring fakes and peers together
+		}
+		i := slices.IndexFunc(layers, func(l struct {
+			folder  string
+			allowed []string
+		}) bool {
+			return under(s.folder, l.folder)
+		})
+		if i < 0 {
+			t.Errorf("%s: folder has no row in the table of layers", s.path)
+			continue
+		}
+		for _, imp := range s.imports {
+			ok := under(imp, layers[i].folder) ||
+				slices.ContainsFunc(layers[i].allowed, func(a string) bool { return under(imp, a) })
+			if !ok {
+				t.Errorf("%s imports %s: %s may import only %v", s.path, imp, layers[i].folder, layers[i].allowed)
+			}
+		}
+	}
+}
+
+func TestEveryPackageHasAComment(t *testing.T) {
+	documented := map[string]bool{}
+	for _, s := range sources(t) {
+		if !s.test {
+			documented[s.folder] = documented[s.folder] || s.pkgDoc
+		}
+	}
+	for folder, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no package comment", folder)
+		}
+	}
+}
+
+func TestNoDrawerPackages(t *testing.T) {
+	for _, s := range sources(t) {
+		switch filepath.Base(s.folder) {
+		case "util", "utils", "common", "types", "helpers", "misc":
+			t.Errorf("%s: a package is one noun that says what it owns", s.path)
+		}
+	}
+}
+
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(topLevel, e.Name()) {
+			t.Errorf("%s does not belong at the top level", e.Name())
+		}
+	}
+}
+
+// link matches a Markdown link or picture to a file of the repository.
+var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+func TestReadmeLinks(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+			t.Errorf("README.md links to %s: %v", m[1], err)
+		}
+	}
+}
+
+// gap matches words that announce work left undone; such a gap is a line under Limits in the README.
+var gap = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`)
+
+func TestNoGapsInComments(t *testing.T) {
+	for _, s := range sources(t) {
+		text, err := os.ReadFile(filepath.Join(root, s.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if gap.MatchString(line) {
+				t.Errorf("%s:%d: %q: a gap belongs in the README under Limits", s.path, i+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
