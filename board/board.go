@@ -1,0 +1,120 @@
+// Package board says what the hardware of an appliance is: a key matrix, a hook switch and LED lines.
+//
+// It holds the words (Key, Lamp, Line, Colour, Edge), the Board interface that the drivers fulfil, and one
+// definition per hardware model as data (models/*.toml). It never debounces, never knows what a key is for and
+// never blinks: keypad and leds do that, with the same code on every board. Drivers are board/sim here and
+// kernel GPIO lines on hardware; both must pass board/boardtest.
+//
+// The package starts no goroutine. A driver may; Close ends it.
+package board
+
+import (
+	"errors"
+	"time"
+)
+
+var (
+	// ErrClosed is returned by every method of a Board after Close.
+	ErrClosed = errors.New("board: closed")
+	// ErrNoModel means that no definition with that name is built in.
+	ErrNoModel = errors.New("board: no such model")
+	// ErrNoLine means that a row, column or LED line number is not one of the model's.
+	ErrNoLine = errors.New("board: no such line")
+)
+
+// Key names a key by what is printed on it or what it is for: "0" to "9", "*", "#", "park", "hold",
+// "orbit-701". Names are stable: configuration, log, panel and tests use them.
+type Key string
+
+// Lamp names a lamp; the lamp beside a key has the key's name, others are "fault" and "lot".
+type Lamp string
+
+// Line numbers an LED line of a model, from 0. NoLine stands for a colour that a lamp does not have.
+type Line int
+
+// NoLine is the Line of a colour that a lamp cannot show.
+const NoLine Line = -1
+
+// Colour is what a lamp with a green and a red LED behind one lens can show.
+type Colour uint8
+
+// The colours. Amber is green and red together.
+const (
+	Off Colour = iota
+	Green
+	Red
+	Amber
+)
+
+// String gives the colour in the words of the panel and the transcript: "off", "green", "red", "amber".
+func (c Colour) String() string {
+	switch c {
+	case Green:
+		return "green"
+	case Red:
+		return "red"
+	case Amber:
+		return "amber"
+	default:
+		return "off"
+	}
+}
+
+// HasGreen reports whether the green LED is lit for c.
+func (c Colour) HasGreen() bool { return c == Green || c == Amber }
+
+// HasRed reports whether the red LED is lit for c.
+func (c Colour) HasRed() bool { return c == Red || c == Amber }
+
+// Input says which kind of input line an Edge was seen on.
+type Input uint8
+
+// The inputs that raise interrupts.
+const (
+	Column Input = iota // a column of the key matrix
+	Hook                // the hook switch
+)
+
+// String gives the input's name for logs.
+func (i Input) String() string {
+	if i == Hook {
+		return "hook"
+	}
+	return "column"
+}
+
+// Edge is one interrupt: an input line became active or inactive. It is raw, with all the bounce.
+type Edge struct {
+	Input  Input
+	Index  int       // column number; 0 for the hook
+	Active bool      // column pulled low by a closed key, or handset lifted
+	At     time.Time // when the line changed, by the driver's clock; the kernel's stamp on hardware
+}
+
+// EdgeQueue is the capacity of a Board's edge channel. When it is full an edge is dropped: the reader looks at
+// the levels after any edge, so one edge in the queue is as good as many.
+const EdgeQueue = 64
+
+// Board is the hardware as lines. "Active" is logical: a driver hides active-low wiring, pull-ups and the
+// order in which outputs must be written.
+//
+// SelectRows, Columns and HookUp are called by one goroutine (keypad), SetLED by one other (leds).
+type Board interface {
+	// Model returns the definition that the board was opened with.
+	Model() Model
+	// SelectRows drives the rows whose bit is set and lets all others float (open drain). The columns are
+	// true after Model().Settle.
+	SelectRows(rows uint32) error
+	// Columns returns the columns that are active now, a bit each. After an error the value means nothing:
+	// a failed read must never look like a pressed key.
+	Columns() (uint32, error)
+	// HookUp reports whether the handset is lifted, raw.
+	HookUp() (bool, error)
+	// Edges gives the interrupts of columns and hook, capacity EdgeQueue, closed by Close.
+	Edges() <-chan Edge
+	// SetLED drives an LED line. There is no way to read one back: on some drivers reading an output turns
+	// it into an input.
+	SetLED(line Line, on bool) error
+	// Close turns every LED off and frees the lines.
+	Close() error
+}

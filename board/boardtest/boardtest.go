@@ -1,0 +1,312 @@
+// Package boardtest holds the conformance suite that every Board driver passes: the simulated one and kernel
+// GPIO lines. It never looks inside a driver; what it needs from the outside world is the Hand.
+//
+// It starts no goroutine.
+package boardtest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"parklamp/board"
+)
+
+// Hand is the outside of a board: fingers on its keys and eyes on its LEDs. Movements are clean (no bounce).
+type Hand interface {
+	Press(k board.Key) error
+	Release(k board.Key) error
+	SetHook(up bool) error
+	LED(line board.Line) bool
+}
+
+// Rig is one board under test.
+type Rig struct {
+	Board board.Board
+	Hand  Hand
+	// Wait lets d pass: time.Sleep on hardware, and in a synctest bubble too.
+	Wait func(d time.Duration)
+}
+
+// edgeWait is longer than any driver may take from a movement to its edge.
+const edgeWait = 50 * time.Millisecond
+
+// Run checks the driver. open is called for each case; it makes a new board in the state after power-on, calls
+// test with it and cleans up.
+func Run(t *testing.T, open func(t *testing.T, test func(t *testing.T, r Rig))) {
+	cases := []struct {
+		name string
+		test func(t *testing.T, r Rig)
+	}{
+		{"every key is at its crossing", everyKey},
+		{"unselected rows float", rowsFloat},
+		{"idle: any key raises an edge", keyEdge},
+		{"hook level and edge", hook},
+		{"one LED line at a time", leds},
+		{"lines that do not exist", noLine},
+		{"two keys in a row and in a column", twoKeys},
+		{"three corners show a fourth unless there are diodes", ghost},
+		{"close", closed},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { open(t, c.test) })
+	}
+}
+
+// Scan reads the whole matrix, a column mask for each row.
+func Scan(t *testing.T, r Rig) []uint32 {
+	t.Helper()
+	m := r.Board.Model()
+	rows := make([]uint32, len(m.Rows))
+	for i := range m.Rows {
+		if err := r.Board.SelectRows(1 << i); err != nil {
+			t.Fatalf("select row %d: %v", i, err)
+		}
+		r.Wait(m.Settle)
+		columns, err := r.Board.Columns()
+		if err != nil {
+			t.Fatalf("read columns: %v", err)
+		}
+		rows[i] = columns
+	}
+	return rows
+}
+
+func press(t *testing.T, r Rig, keys ...board.Key) {
+	t.Helper()
+	for _, k := range keys {
+		if err := r.Hand.Press(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func release(t *testing.T, r Rig, keys ...board.Key) {
+	t.Helper()
+	for _, k := range keys {
+		if err := r.Hand.Release(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func everyKey(t *testing.T, r Rig) {
+	for _, k := range r.Board.Model().Keys {
+		press(t, r, k.Key)
+		for row, columns := range Scan(t, r) {
+			want := uint32(0)
+			if row == k.Row {
+				want = 1 << k.Column
+			}
+			if columns != want {
+				t.Errorf("key %s pressed: row %d reads %#b, want %#b", k.Key, row, columns, want)
+			}
+		}
+		release(t, r, k.Key)
+	}
+	for row, columns := range Scan(t, r) {
+		if columns != 0 {
+			t.Errorf("nothing pressed: row %d reads %#b", row, columns)
+		}
+	}
+}
+
+func rowsFloat(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	if len(m.Keys) == 0 {
+		return
+	}
+	k := m.Keys[0]
+	press(t, r, k.Key)
+	if err := r.Board.SelectRows(m.AllRows() &^ (1 << k.Row)); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(m.Settle)
+	if columns, err := r.Board.Columns(); err != nil || columns != 0 {
+		t.Errorf("all rows but the key's: columns %#b, %v; want none", columns, err)
+	}
+	if err := r.Board.SelectRows(0); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(m.Settle)
+	if columns, err := r.Board.Columns(); err != nil || columns != 0 {
+		t.Errorf("no row selected: columns %#b, %v; want none", columns, err)
+	}
+}
+
+// drain empties the edge queue.
+func drain(r Rig) {
+	for {
+		select {
+		case <-r.Board.Edges():
+		default:
+			return
+		}
+	}
+}
+
+// nextEdge returns the first edge within edgeWait.
+func nextEdge(t *testing.T, r Rig) board.Edge {
+	t.Helper()
+	for range 10 {
+		select {
+		case e := <-r.Board.Edges():
+			return e
+		default:
+			r.Wait(edgeWait / 10)
+		}
+	}
+	t.Fatal("no edge")
+	return board.Edge{}
+}
+
+func keyEdge(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	if err := r.Board.SelectRows(m.AllRows()); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(m.Settle)
+	drain(r)
+	for _, k := range m.Keys {
+		press(t, r, k.Key)
+		if e := nextEdge(t, r); e.Input != board.Column || e.Index != k.Column || !e.Active || e.At.IsZero() {
+			t.Errorf("press %s: edge %+v, want column %d active", k.Key, e, k.Column)
+		}
+		release(t, r, k.Key)
+		if e := nextEdge(t, r); e.Input != board.Column || e.Index != k.Column || e.Active {
+			t.Errorf("release %s: edge %+v, want column %d inactive", k.Key, e, k.Column)
+		}
+	}
+}
+
+func hook(t *testing.T, r Rig) {
+	if r.Board.Model().Hook == "" {
+		return
+	}
+	for _, up := range []bool{true, false, true} {
+		if err := r.Hand.SetHook(up); err != nil {
+			t.Fatal(err)
+		}
+		if e := nextEdge(t, r); e.Input != board.Hook || e.Active != up {
+			t.Errorf("hook up %v: edge %+v", up, e)
+		}
+		if got, err := r.Board.HookUp(); err != nil || got != up {
+			t.Errorf("hook up %v: reads %v, %v", up, got, err)
+		}
+	}
+}
+
+func leds(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	for i := range m.LEDs {
+		if r.Hand.LED(board.Line(i)) {
+			t.Errorf("LED %s is lit at power-on", m.LEDs[i])
+		}
+	}
+	for i := range m.LEDs {
+		for _, on := range []bool{true, true, false} {
+			if err := r.Board.SetLED(board.Line(i), on); err != nil {
+				t.Fatalf("LED %s: %v", m.LEDs[i], err)
+			}
+			for j := range m.LEDs {
+				if got, want := r.Hand.LED(board.Line(j)), on && i == j; got != want {
+					t.Errorf("LED %s set to %v: %s is %v", m.LEDs[i], on, m.LEDs[j], got)
+				}
+			}
+		}
+	}
+}
+
+func noLine(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	for _, l := range []board.Line{board.NoLine, board.Line(len(m.LEDs))} {
+		if err := r.Board.SetLED(l, true); !errors.Is(err, board.ErrNoLine) {
+			t.Errorf("LED line %d: %v, want ErrNoLine", l, err)
+		}
+	}
+	if len(m.Rows) < 32 {
+		if err := r.Board.SelectRows(1 << len(m.Rows)); !errors.Is(err, board.ErrNoLine) {
+			t.Errorf("row %d: %v, want ErrNoLine", len(m.Rows), err)
+		}
+	}
+}
+
+func twoKeys(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	for _, k := range m.Keys[1:] {
+		first := m.Keys[0]
+		press(t, r, first.Key, k.Key)
+		want := make([]uint32, len(m.Rows))
+		want[first.Row] |= 1 << first.Column
+		want[k.Row] |= 1 << k.Column
+		for row, columns := range Scan(t, r) {
+			// Two keys in a column join their rows, but join no other column: both rows read that column.
+			if columns != want[row] {
+				t.Errorf("%s and %s: row %d reads %#b, want %#b", first.Key, k.Key, row, columns, want[row])
+			}
+		}
+		release(t, r, first.Key, k.Key)
+	}
+}
+
+// Corners finds keys at three corners of a rectangle and the crossing of the fourth.
+func Corners(m board.Model) (keys [3]board.Key, row, column int, ok bool) {
+	for _, a := range m.Keys {
+		for _, b := range m.Keys {
+			for _, c := range m.Keys {
+				if a.Row == b.Row && a.Column != b.Column && b.Column == c.Column && c.Row != b.Row {
+					return [3]board.Key{a.Key, b.Key, c.Key}, c.Row, a.Column, true
+				}
+			}
+		}
+	}
+	return keys, 0, 0, false
+}
+
+func ghost(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	keys, row, column, ok := Corners(m)
+	if !ok {
+		return
+	}
+	press(t, r, keys[:]...)
+	seen := Scan(t, r)[row]&(1<<column) != 0
+	if seen == m.Diodes {
+		t.Errorf("keys %v: fourth corner (%d,%d) reads %v with diodes %v", keys, row, column, seen, m.Diodes)
+	}
+}
+
+func closed(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	if len(m.LEDs) > 0 {
+		if err := r.Board.SetLED(0, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Board.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.LEDs) > 0 && r.Hand.LED(0) {
+		t.Error("an LED is lit after Close")
+	}
+	if err := r.Board.SelectRows(0); !errors.Is(err, board.ErrClosed) {
+		t.Errorf("SelectRows after Close: %v", err)
+	}
+	if _, err := r.Board.Columns(); !errors.Is(err, board.ErrClosed) {
+		t.Errorf("Columns after Close: %v", err)
+	}
+	if _, err := r.Board.HookUp(); !errors.Is(err, board.ErrClosed) {
+		t.Errorf("HookUp after Close: %v", err)
+	}
+	for range board.EdgeQueue + 1 {
+		select {
+		case _, open := <-r.Board.Edges():
+			if !open {
+				return
+			}
+		default:
+			t.Fatal("edge channel is open after Close")
+		}
+	}
+	t.Error("edge channel holds more than EdgeQueue edges")
+}
