@@ -1,0 +1,519 @@
+// The panel: shows the status that the appliance sends and hands on what is
+// pressed. It decides nothing and remembers nothing but how it is shown.
+
+import { Clock, Lamp } from "./lamps.js";
+import { Listener } from "./sound.js";
+
+const $ = (id) => document.getElementById(id);
+const el = (tag, className, text) => {
+  const e = document.createElement(tag);
+  if (className) e.className = className;
+  if (text !== undefined) e.textContent = text;
+  return e;
+};
+// put changes a text only if it is another, so that screen readers and
+// selections are left in peace.
+const put = (e, text) => { if (e.textContent !== text) e.textContent = text; };
+
+const clock = new Clock();
+const lamps = new Map();  // id -> Lamp
+const orbits = new Map(); // number -> parts of its row
+let status = null;
+
+// ---- asking the appliance
+
+// Requests go one after another: a key must not come up before it went down.
+let turn = Promise.resolve();
+function post(path, body) {
+  turn = turn.then(async () => {
+    try {
+      const r = await fetch("api/" + path, {
+        method: "POST", headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body), keepalive: true,
+      });
+      if (!r.ok) complain((await r.json()).error.replace(/^panel: /, ""));
+    } catch {
+      complain("The appliance does not answer.");
+    }
+  });
+  return turn;
+}
+
+let quiet = 0;
+function complain(text) {
+  $("alert").textContent = text;
+  $("alert").hidden = false;
+  clearTimeout(quiet);
+  quiet = setTimeout(() => { $("alert").hidden = true; }, 6000);
+}
+
+const down = new Set();
+function press(key) {
+  if (down.has(key)) return;
+  down.add(key);
+  mark(key);
+  post("press", { key, action: "down" });
+}
+function release(key) {
+  if (!down.delete(key)) return;
+  mark(key);
+  post("press", { key, action: "up" });
+}
+function releaseAll() { for (const key of [...down]) release(key); }
+function mark(key) {
+  document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.classList.toggle("down", down.has(key));
+}
+
+// ---- keys
+
+const letters = { 2: "ABC", 3: "DEF", 4: "GHI", 5: "JKL", 6: "MNO", 7: "PQRS", 8: "TUV", 9: "WXYZ", 0: "+" };
+const named = { park: "p", hold: "h", transfer: "t", redial: "r", mute: "m", dnd: "n", "volume-up": "+", "volume-down": "-" };
+const orbitLetters = "asdfgjklqweyuizxcvb"; // the home row first, none that is named above
+const padOrder = "123A456B789C*0#D";
+const names = { "*": "star", "#": "hash", "volume-up": "Volume up", "volume-down": "Volume down", dnd: "Do not disturb" };
+const shortcuts = new Map(); // what the keyboard sends -> key id
+
+function keyButton(key, shortcut) {
+  const b = el("button", "key");
+  b.type = "button";
+  b.id = "key-" + key.id;
+  b.dataset.key = key.id;
+  b.dataset.group = key.group;
+  b.append(el("span", "cap", key.label || key.id));
+  if (key.group === "digit" && letters[key.id]) b.append(el("span", "letters", letters[key.id]));
+  b.setAttribute("aria-label", names[key.id] || key.label || key.id);
+  if (shortcut) {
+    shortcuts.set(shortcut, key.id);
+    b.setAttribute("aria-keyshortcuts", shortcut);
+    if (key.group !== "digit") {
+      const k = el("kbd", "", shortcut.toUpperCase());
+      k.setAttribute("aria-hidden", "true");
+      b.append(k);
+    }
+  }
+  b.addEventListener("pointerdown", (e) => {
+    if (e.button !== 0) return;
+    b.setPointerCapture(e.pointerId); // so that it comes up wherever the finger goes
+    press(key.id);
+  });
+  for (const over of ["pointerup", "pointercancel", "lostpointercapture"]) b.addEventListener(over, () => release(key.id));
+  b.addEventListener("contextmenu", (e) => e.preventDefault()); // a long touch is a long press
+  b.addEventListener("keydown", (e) => {
+    if (e.key !== "Enter" && e.key !== " ") return;
+    e.preventDefault();
+    e.stopPropagation();
+    if (!e.repeat) press(key.id);
+  });
+  b.addEventListener("keyup", (e) => { if (e.key === "Enter" || e.key === " ") release(key.id); });
+  b.addEventListener("blur", () => release(key.id));
+  // A screen reader clicks without pointer or keyboard.
+  b.addEventListener("click", (e) => { if (e.detail === 0 && e.pointerType !== "mouse") post("press", { key: key.id, action: "tap" }); });
+  return b;
+}
+
+let built = "";
+function build(s) {
+  const plan = JSON.stringify([s.keys, s.orbits.map((o) => o.number), s.lamps.map((l) => l.id)]);
+  if (plan === built) return;
+  built = plan;
+  lamps.clear();
+  orbits.clear();
+  shortcuts.clear();
+  const lamp = (id) => {
+    const l = new Lamp(id, clock);
+    lamps.set(id, l);
+    return l.element;
+  };
+  const lit = new Set(s.lamps.map((l) => l.id));
+  const fill = (id, nodes) => $(id).replaceChildren(...nodes);
+  const group = (k) => k.group || (k.id.startsWith("orbit-") ? "orbit" : /^[0-9*#A-D]$/.test(k.id) ? "digit" : "function");
+  const keys = s.keys.map((k) => ({ ...k, group: group(k) }));
+  const of = (g) => keys.filter((k) => k.group === g);
+
+  const pad = of("digit").sort((a, b) => padOrder.indexOf(a.id) - padOrder.indexOf(b.id));
+  $("pad").classList.toggle("four", pad.some((k) => k.id === "A"));
+  fill("pad", pad.map((k) => keyButton(k, /[0-9*#]/.test(k.id) ? k.id : "")));
+
+  const functions = keys.filter((k) => !["digit", "orbit", "volume"].includes(k.group));
+  const withLamp = (k) => {
+    const b = keyButton(k, named[k.id]);
+    if (lit.has(k.id)) b.prepend(lamp(k.id));
+    return b;
+  };
+  const park = functions.filter((k) => k.id === "park").map(withLamp);
+  for (const b of park) {
+    b.classList.add("park");
+    b.querySelector(".cap").before(el("span", "sign", "P"));
+  }
+  fill("parkrow", park);
+  fill("functions", functions.filter((k) => k.id !== "park").map(withLamp));
+  const volume = of("volume").sort((a, b) => a.id.localeCompare(b.id)); // down before up
+  fill("volume-keys", volume.map((k) => {
+    const b = withLamp(k);
+    b.querySelector(".cap").textContent = k.id === "volume-up" ? "+" : "−";
+    b.querySelector("kbd")?.remove();
+    return b;
+  }));
+  $("volume").hidden = volume.length === 0;
+
+  // A row for each orbit key, then for each orbit without a key.
+  const free = [...orbitLetters];
+  const rows = of("orbit").map((k) => ({ key: k, number: k.id.replace(/^orbit-/, "") }));
+  const seen = new Set(rows.map((r) => r.number));
+  for (const o of s.orbits) if (!seen.has(o.number)) rows.push({ key: null, number: o.number });
+  const shown = new Set(["park", ...functions.map((k) => k.id), ...volume.map((k) => k.id)]);
+  fill("orbits", rows.map((r) => {
+    const row = el("div", "orbit");
+    row.dataset.orbit = r.number;
+    const id = "orbit-" + r.number;
+    let button = null;
+    if (r.key) {
+      button = keyButton(r.key, free.shift());
+      button.querySelector(".cap").textContent = r.key.label || r.number;
+      row.append(button);
+    } else {
+      row.append(el("span", "bare", r.number));
+    }
+    if (lit.has(id)) {
+      shown.add(id);
+      (button || row.firstChild).prepend(lamp(id));
+    }
+    const label = el("div", "label");
+    label.id = "label-" + id;
+    button?.setAttribute("aria-describedby", label.id);
+    const parts = { row, button, who: el("p", "caller"), what: el("p", "what"), age: el("p", "age"), bar: el("i", "bar") };
+    label.append(parts.who, parts.age, parts.what, parts.bar);
+    row.append(label);
+    orbits.set(r.number, parts);
+    return row;
+  }));
+  $("orbits").classList.toggle("many", rows.length > 9);
+  fill("indicators", s.lamps.filter((l) => !shown.has(l.id)).map((l) => {
+    const i = el("span", "indicator");
+    i.append(lamp(l.id), el("span", "", l.id.replaceAll("-", " ")), el("span", "hidden", ""));
+    return i;
+  }));
+  $("phone").classList.toggle("gateway", s.keys.length === 0);
+  $("hears").hidden = s.keys.length === 0 && s.phone.state === "";
+}
+
+// ---- showing
+
+const who = (p) => {
+  const number = p.number || p.uri;
+  if (!p.name || p.name === number) return number;
+  return number ? `${p.name} (${number})` : p.name;
+};
+const time = (t) => t ? Date.parse(t) : 0;
+function age(since) {
+  if (!since) return "";
+  const s = Math.max(0, Math.floor((clock.now() - time(since)) / 1000));
+  const two = (n) => String(n).padStart(2, "0");
+  const h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
+  return h ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
+}
+const ago = (since) => {
+  const s = Math.max(0, Math.floor((clock.now() - time(since)) / 1000));
+  return s < 2 ? "just now" : s < 120 ? `${s} s ago` : `${Math.floor(s / 60)} min ago`;
+};
+const words = (name) => name.replaceAll("-", " ").replaceAll("_", " ");
+const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+const orbitWords = {
+  "free": () => "Free",
+  "parked-here": () => "parked here",
+  "parked-elsewhere": (o) => "parked on " + (o.host || "another appliance"),
+  "recalling": (o) => "time is up, calling " + (who(o.parker) || "the parker") + " back",
+  "ending": () => "time is nearly up",
+  "queued": (o) => o.calls.length > 1 ? `${o.calls.length} callers wait here` : "waits with priority",
+  "fetching": () => "being taken",
+  "claiming": () => "being parked",
+  "unknown": (o) => "not known: " + (o.host || "its appliance") + " does not answer",
+};
+
+function showOrbits(s) {
+  const by = new Map(s.orbits.map((o) => [o.number, o]));
+  for (const [number, parts] of orbits) {
+    const o = by.get(number);
+    const state = o ? o.state : "unknown";
+    const before = parts.row.dataset.state;
+    parts.row.dataset.state = state;
+    if (parts.button) parts.button.dataset.state = state;
+    lamps.get("orbit-" + number)?.element.setAttribute("data-state", state);
+    const text = o ? (orbitWords[state] || (() => words(state)))(o) : "not an orbit of this site";
+    const caller = o ? who(o.caller) : "";
+    const parker = o ? who(o.parker) : "";
+    let what = text;
+    if (o && state !== "free") {
+      if (parker && state !== "recalling") what += ", by " + parker;
+      if (o.host && !text.includes(o.host)) what += o.host === s.appliance.name ? "" : ", on " + o.host;
+    }
+    put(parts.who, caller || (state === "free" || state === "unknown" ? "" : "Caller unknown"));
+    put(parts.what, state === "free" ? "Free" : caller ? what : upper(what));
+    parts.row.title = o && o.calls.length > 1
+      ? o.calls.map((c) => `${who(c.caller) || "Caller unknown"} since ${age(c.since)}`).join("\n") : "";
+    parts.since = o && state !== "free" ? o.since : "";
+    parts.deadline = o && state !== "free" ? o.deadline : "";
+    if (before && before !== state) $("announce").textContent = `${number}: ${caller ? caller + ", " : ""}${what}`;
+  }
+}
+
+const states = {
+  "idle": "On the hook", "dialling": "Dialling", "dialing": "Dialling", "ringing": "Being called by", "calling": "Calling",
+  "ringback": "It rings at", "talking": "Talking with", "held": "On hold:", "holding": "Holding", "busy": "Busy",
+};
+const tones = {
+  "dial": "dial tone", "ringback": "ringing tone", "busy": "busy tone", "congestion": "reorder tone (not possible)", "reorder": "reorder tone (not possible)",
+  "waiting": "call waiting beep", "call-waiting": "call waiting beep", "confirm": "confirming beep", "error": "error beep", "stutter": "stutter dial tone",
+};
+const rings = {
+  "normal": "The phone rings", "recall": "The phone rings in the recall rhythm: a parked call comes back",
+  "waiting": "A beep: another call waits",
+};
+
+function showPhone(s) {
+  const p = s.phone;
+  const hand = $("handset");
+  hand.setAttribute("aria-pressed", String(p.hook_up));
+  hand.setAttribute("aria-label", p.hook_up ? "Handset, lifted. Press to replace it." : "Handset, on the hook. Press to lift it.");
+  put($("handset-text"), p.hook_up ? "Replace" : "Lift");
+  $("phone").dataset.hook = p.hook_up ? "up" : "down";
+  $("phone").dataset.ring = p.ring;
+  $("hears").dataset.state = p.state;
+
+  const peer = who(p.party);
+  let state = states[p.state] || upper(words(p.state));
+  if (p.state === "idle" && p.hook_up) state = "Handset lifted";
+  if (peer) state = state.endsWith(":") || /(with|by|at|Calling|Holding)$/.test(state) ? `${state} ${peer}` : `${state}: ${peer}`;
+  else state = state.replace(/( with| by| at|:)$/, "");
+  if (p.digits) state += " " + p.digits;
+  put($("state"), state);
+
+  const sound = [];
+  if (p.ring) sound.push(rings[p.ring] || "The phone rings: " + words(p.ring));
+  if (p.tone) sound.push(upper(tones[p.tone] || words(p.tone) + " tone"));
+  if (p.muted) sound.push("Microphone is muted");
+  if (p.dnd) sound.push("Do not disturb is on");
+  if (!sound.length) sound.push(p.hook_up && peer ? "The other end" : p.hook_up ? "Silence" : "Nothing, all is quiet");
+  put($("sound"), sound.join(" · "));
+
+  const toggles = { mute: p.muted, dnd: p.dnd };
+  for (const [id, on] of Object.entries(toggles)) $("key-" + id)?.setAttribute("aria-pressed", String(on));
+  if (p.volume_max > 0 && $("ticks").childElementCount !== p.volume_max) {
+    $("ticks").replaceChildren(...Array.from({ length: p.volume_max }, () => el("i")));
+  }
+  [...$("ticks").children].forEach((t, i) => t.classList.toggle("on", i < p.volume));
+  $("ticks").setAttribute("aria-label", `Volume ${p.volume} of ${p.volume_max}`);
+}
+
+// list shows items as rows of a container and keeps those that stay.
+function list(container, none, items, key, make, update) {
+  const old = new Map([...container.children].map((c) => [c.dataset.id, c]));
+  const rows = items.map((item) => {
+    const id = key(item);
+    const row = old.get(id) || make(item);
+    row.dataset.id = id;
+    update(row, item);
+    return row;
+  });
+  if (rows.length !== container.childElementCount || rows.some((r, i) => container.children[i] !== r)) container.replaceChildren(...rows);
+  $(none).hidden = items.length > 0;
+}
+
+const entry = () => {
+  const li = el("li");
+  li.append(el("span", "mark"), el("b"), el("span", "detail"), el("span", "hint"));
+  li.firstChild.setAttribute("aria-hidden", "true");
+  return li;
+};
+function fillEntry(li, grade, title, detail, hint) {
+  li.dataset.grade = grade;
+  const [mark, b, d, h] = li.children;
+  put(mark, { good: "✓", bad: "✕", warn: "!", idle: "?" }[grade]);
+  put(b, title);
+  put(d, detail);
+  put(h, hint || "");
+}
+
+function showLists(s) {
+  list($("calls"), "calls-none", s.calls, (c) => c.id, () => {
+    const tr = el("tr");
+    tr.append(el("td"), el("td"), el("td"), el("td"));
+    return tr;
+  }, (tr, c) => {
+    const [a, b, d, m] = tr.children;
+    tr.dataset.state = c.state;
+    put(a, (c.direction === "in" ? "from " : c.direction === "out" ? "to " : "") + (who(c.remote) || "unknown"));
+    put(b, words(c.state) + (c.orbit ? " on " + c.orbit : ""));
+    put(d, age(c.since));
+    const n = c.media;
+    const lost = n.lost_packets + n.received_packets > 0 ? 100 * n.lost_packets / (n.lost_packets + n.received_packets) : 0;
+    put(m, n.codec ? `${n.codec}, ${n.sent_packets} out, ${n.received_packets} in, ${lost.toFixed(1)} % lost, jitter ${n.jitter_ms.toFixed(1)} ms` : "none");
+  });
+  $("calls-table").hidden = s.calls.length === 0;
+  list($("health"), "health-none", s.health, (c) => c.code + c.text, entry, (li, c) =>
+    fillEntry(li, c.severity === "error" ? "bad" : "warn", c.text, c.since ? "since " + ago(c.since).replace(" ago", "") : "", c.hint));
+  list($("peers"), "peers-none", s.peers, (p) => p.name, entry, (li, p) =>
+    fillEntry(li, { alive: "good", dead: "bad" }[p.state] || "idle", p.name,
+      { alive: "is there", dead: "does not answer, its orbits are not known", unknown: "not heard yet" }[p.state] || words(p.state),
+      p.address + (p.since ? ", for " + age(p.since) : "")));
+  list($("accounts"), "accounts-none", s.accounts, (a) => a.aor + a.registrar, entry, (li, a) =>
+    fillEntry(li, { registered: "good", failed: "bad" }[a.state] || "idle", a.aor, words(a.state) + (a.reason ? ": " + a.reason : ""),
+      a.registrar ? "at " + a.registrar : ""));
+}
+
+// tick shows what changes with time alone.
+function tick() {
+  if (!status) return;
+  for (const parts of orbits.values()) {
+    put(parts.age, parts.since ? age(parts.since) : "");
+    const whole = time(parts.deadline) - time(parts.since);
+    parts.bar.style.width = parts.since && parts.deadline && whole > 0
+      ? Math.min(100, 100 * (clock.now() - time(parts.since)) / whole) + "%" : "0";
+  }
+  const p = status.phone;
+  put($("prompt"), p.prompt ? `“${p.prompt}”` : "");
+  $("prompt").dataset.age = p.prompt && p.prompt_at ? ago(p.prompt_at) : "";
+  put($("build"), [status.appliance.version, status.appliance.addresses.join(", "),
+    status.appliance.started ? "up " + age(status.appliance.started) : ""].filter(Boolean).join(" · "));
+  if ($("calls").childElementCount) for (const c of status.calls) {
+    const tr = [...$("calls").children].find((r) => r.dataset.id === c.id);
+    if (tr) put(tr.children[2], age(c.since));
+  }
+}
+
+function show(s) {
+  status = s;
+  document.title = s.appliance.name + " · Parklamp";
+  put($("name"), s.appliance.name);
+  build(s);
+  for (const l of s.lamps) lamps.get(l.id)?.show(l);
+  for (const i of $("indicators").children) {
+    const l = s.lamps.find((l) => l.id === i.firstChild.dataset.lamp);
+    i.title = words(l.pattern || l.colour);
+    put(i.lastChild, ": " + i.title);
+  }
+  showOrbits(s);
+  showPhone(s);
+  showLists(s);
+  tick();
+}
+
+// ---- the live connection
+
+const silence = 7000; // ms without an event after which the appliance is gone
+let watchdog = 0;
+function link(state, text) {
+  document.body.dataset.link = state;
+  put($("link"), text);
+}
+function lost() {
+  link("lost", "no connection: nothing here is known");
+  // What is not known is never shown as free.
+  for (const l of lamps.values()) l.show({ colour: "amber", pattern: "unknown", cadence_ms: [] });
+  for (const parts of orbits.values()) {
+    parts.row.dataset.state = "unknown";
+    if (parts.button) parts.button.dataset.state = "unknown";
+    put(parts.who, "");
+    put(parts.what, "Not known: no connection to this appliance");
+    parts.since = parts.deadline = "";
+  }
+  tick();
+}
+function connect() {
+  const source = new EventSource("api/events");
+  const again = () => {
+    source.close();
+    lost();
+    setTimeout(connect, 1000);
+  };
+  const alive = () => {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(again, silence);
+  };
+  source.addEventListener("status", (e) => {
+    const received = performance.now();
+    const s = JSON.parse(e.data);
+    clock.learn(time(s.at), received);
+    alive();
+    link("live", "live");
+    show(s);
+  });
+  source.onerror = () => {
+    clearTimeout(watchdog);
+    again();
+  };
+  alive();
+}
+clock.moved = () => { for (const l of lamps.values()) l.lock(); };
+
+// ---- hands
+
+$("handset").addEventListener("click", () => post("hook", { up: !status?.phone.hook_up }));
+
+const remember = $("shortcuts");
+try { remember.checked = localStorage.getItem("shortcuts") !== "off"; } catch { /* private window */ }
+remember.addEventListener("change", () => {
+  try { localStorage.setItem("shortcuts", remember.checked ? "on" : "off"); } catch { /* private window */ }
+  document.body.classList.toggle("noshortcuts", !remember.checked);
+});
+document.body.classList.toggle("noshortcuts", !remember.checked);
+
+const pressed = new Map(); // code of a keyboard key -> key id
+addEventListener("keydown", (e) => {
+  if (!remember.checked || e.ctrlKey || e.altKey || e.metaKey || e.repeat || e.target.matches?.("input:not([type=checkbox]),textarea,select")) return;
+  if (e.key.toLowerCase() === "o") {
+    $("handset").click();
+    return;
+  }
+  const key = shortcuts.get(e.key) || shortcuts.get(e.key.toLowerCase());
+  if (!key) return;
+  e.preventDefault();
+  pressed.set(e.code, key);
+  press(key);
+});
+addEventListener("keyup", (e) => {
+  const key = pressed.get(e.code);
+  if (!key) return;
+  pressed.delete(e.code);
+  release(key);
+});
+addEventListener("blur", releaseAll);
+addEventListener("pagehide", releaseAll);
+document.addEventListener("visibilitychange", () => { if (document.hidden) releaseAll(); });
+
+// ---- listening
+
+const listener = new Listener();
+listener.changed = () => {
+  const on = listener.state !== "off";
+  $("listen").setAttribute("aria-pressed", String(on));
+  $("listen").dataset.state = listener.state;
+  put($("listen-text"), on ? "Stop listening" : "Listen");
+  const c = listener.counts;
+  put($("listen-state"), listener.state === "on" && c.played > 0 ? (c.peak > 0.003 ? "you hear the handset" : "the handset is silent") : "");
+  // Decibels, for the eye: -48 dBFS is empty, 0 full.
+  const level = on && c.peak > 0 ? Math.max(0, 1 + 20 * Math.log10(c.peak) / 48) : 0;
+  $("meter").firstChild.style.transform = `scaleX(${level.toFixed(3)})`;
+};
+$("listen").addEventListener("click", async () => {
+  if (listener.state !== "off") {
+    listener.stop();
+    return;
+  }
+  try {
+    await listener.start();
+  } catch (err) {
+    complain("Cannot listen: " + err.message);
+  }
+});
+
+// A coiled cord, drawn once.
+$("coil").setAttribute("d", "M8 2 C8 20 10 26 16 28 " + Array.from({ length: 9 }, (_, i) =>
+  `c0 -14 12 -14 10 0 c-2 12 -8 10 -2 0`.replace("c0", i ? "c2" : "c0")).join(" ") + " c8 4 14 4 16 -4");
+
+setInterval(tick, 500);
+connect();
+
+// For the console and for tests.
+globalThis.parklamp = { clock, listener, get status() { return status; } };

@@ -1,0 +1,32 @@
+// Package parkd decides what happens to parked calls on one appliance.
+//
+// It is a pure machine: Step takes one Input and the time and returns Effects, in the order in which
+// they are to be carried out. It never reads a clock, opens a socket, logs, starts a goroutine or
+// knows what a SIP message is; timers go out as SetTimer and come back as Timer. One goroutine owns a
+// Machine. It is the single writer of the calls that its appliance hosts and mirrors those of the
+// peers, whose documents come in as Peer.
+//
+// A call that is parked here:
+//
+//	          Park                    ClaimResult granted
+//	(parker) ------> claiming ------------------------------> parked --- last tenth ---> ending
+//	                  |   ^                                   |  ^  ^                     |
+//	      refused, or |   | lowest free: the next orbit       |  |  | join failed         | Timeout
+//	      caller gone v   |                            Fetch  |  |  |                     v
+//	             Refused: the leg stays                       |  |  +--- fetching <--- recalling(step)
+//	             with the parker                              +--|-----> |        Fetch,  |
+//	                                                             |       |        answered|
+//	                                                             +-------|-- park again --+
+//	                                                                     v   (priority + 1)
+//	ends: fetched <------------------------------------------------------+
+//	      abandoned (the caller hung up, in any state)   released (recall refused, lot says so)
+//
+// A Park with Consult holds the orbit in state reserved until Swap puts the caller into it; Swap on a
+// parked call replaces the leg and keeps the orbit. After a fetch by a leg, the two legs are a pair:
+// when either ends, the other is hung up.
+//
+// What the machine guarantees, and machine_test.go and rapid_test.go check: a token is answered once,
+// by Committed, HandToPhone or Join with its end, or Refused; a caller is never hung up because a
+// claim, a fetch or a recall failed; a leg is in one orbit at most; every end frees the orbit, leaves
+// one Report and shows in the next Announce; the number asked for is never replaced by another one.
+package parkd

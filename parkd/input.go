@@ -1,0 +1,128 @@
+package parkd
+
+// Input is something that happened; the types of this file are all of them.
+type Input interface{ input() }
+
+// DeskPhone is the ParkerRef of the desk phone of the appliance itself.
+const DeskPhone = "phone"
+
+// Park asks to park a leg. The leg stays the parker's until Committed; Refused changes nothing.
+type Park struct {
+	Token     string // echoed in every effect about this request; unique among those open
+	Leg       LegID  // the caller's leg
+	Orbit     string // "" asks for the lowest free orbit
+	Caller    Party
+	Parker    Party
+	ParkerRef string // where a recall rings: DeskPhone or a URI; "" skips the parker
+	Dialog    DialogRef
+	Emergency bool // an emergency call is never parked
+	Consult   bool // Leg is the parker, who is about to transfer a caller here: reserve, then Swap
+}
+
+// ParkerGone says that the parker hung up before Park was answered. The caller is not dropped: if
+// no orbit is granted, the call is queued in the orbit that was asked for.
+type ParkerGone struct{ Token string }
+
+// ClaimResult answers Claim.
+type ClaimResult struct {
+	Token   string
+	Orbit   string // as in Claim: answers to an earlier attempt are told apart by it
+	Granted bool
+	Reason  Reason // when not granted
+}
+
+// Fetch asks for a parked call.
+type Fetch struct {
+	Token  string
+	Leg    LegID  // the fetcher's leg; "" is the desk phone here
+	Orbit  string // "" asks for the oldest call of the lot
+	CallID string // this call and no other (INVITE with Replaces); Orbit may be ""
+}
+
+// Undo takes back what ParkerRef parked within the undo window. It ends as a Fetch does.
+type Undo struct {
+	Token     string
+	Leg       LegID // who gets the call; "" is the desk phone here
+	ParkerRef string
+}
+
+// Abort withdraws an open Park or Fetch: the desk phone went on hook, or an INVITE was cancelled.
+type Abort struct{ Token string }
+
+// JoinResult answers HandToPhone, Join and FetchRemote.
+type JoinResult struct {
+	Token  string
+	OK     bool
+	Reason Reason // when not OK; ReasonNone counts as ReasonFailed
+	Leg    LegID  // FetchRemote for a fetcher's leg: the new leg to the host, joined to the fetcher's
+}
+
+// LegEnded says that a leg is gone, whoever ended it.
+type LegEnded struct{ Leg LegID }
+
+// Swap puts NewLeg in the place of Leg in its orbit (attended transfer, Replaces by the caller's side).
+// The machine hangs up Leg.
+type Swap struct {
+	Token  string
+	Leg    LegID
+	NewLeg LegID
+	Caller Party
+	Dialog DialogRef
+}
+
+// CallerChanged gives the caller's new identity or dialog identifiers; empty fields stay as they were.
+type CallerChanged struct {
+	Leg    LegID
+	Caller Party
+	Dialog DialogRef
+}
+
+// RecallProgress says that the recalled phone rings.
+type RecallProgress struct{ Token string }
+
+// RecallAnswered says that the recall was answered.
+type RecallAnswered struct {
+	Token string
+	Leg   LegID // the leg that answered; "" is the desk phone here
+}
+
+// RecallFailed says that the recall was refused (Code 4xx to 6xx) or could not be made (Code 0).
+type RecallFailed struct {
+	Token string
+	Code  int
+}
+
+// Peer tells what a peer hosts and whether it is alive. State is complete. A document that is not
+// newer by (Epoch, Generation) only changes Alive. A peer known by configuration is first told as not
+// alive with Epoch 0.
+type Peer struct {
+	Name       string
+	Alive      bool
+	Epoch      uint64
+	Generation uint64
+	State      []SlotState
+}
+
+// Timer says that the time of SetTimer has come.
+type Timer struct{ ID string }
+
+// RaiseEpoch makes this appliance's epoch greater than Epoch: a peer remembers a later life of it than
+// this one, as after a boot without a clock.
+type RaiseEpoch struct{ Epoch uint64 }
+
+func (Park) input()           {}
+func (ParkerGone) input()     {}
+func (ClaimResult) input()    {}
+func (Fetch) input()          {}
+func (Undo) input()           {}
+func (Abort) input()          {}
+func (JoinResult) input()     {}
+func (LegEnded) input()       {}
+func (Swap) input()           {}
+func (CallerChanged) input()  {}
+func (RecallProgress) input() {}
+func (RecallAnswered) input() {}
+func (RecallFailed) input()   {}
+func (Peer) input()           {}
+func (Timer) input()          {}
+func (RaiseEpoch) input()     {}

@@ -1,0 +1,158 @@
+package parkd
+
+import (
+	"fmt"
+	"time"
+)
+
+// LegID names one leg: a dialog with its media session. The owner of the legs makes it; the machine
+// only compares it. The empty LegID stands for the desk phone of this appliance.
+type LegID string
+
+// Party is one person or line of a call, as SIP said it.
+type Party struct {
+	Name   string // display name, may be empty
+	URI    string // SIP or tel URI, may be empty
+	Number string // what one would dial to reach it, may be empty
+}
+
+// DialogRef names the SIP dialog between the host and the caller, seen from the host (RFC 3261 §12).
+// It goes to peers only: who has it can take the call with Replaces (RFC 3891).
+type DialogRef struct {
+	CallID    string
+	LocalTag  string
+	RemoteTag string
+}
+
+// State is what happens to a call in its orbit.
+type State uint8
+
+// The states of a call. Claiming and Waiting are never announced: the leg is still the parker's.
+const (
+	Waiting   State = iota + 1 // no orbit is free, but claims under way may leave one
+	Claiming                   // the arbiter is asked for an orbit
+	Reserved                   // a consultation holds the orbit for a caller who is about to come
+	Parked                     // music
+	Ending                     // music, in the last tenth of the wait before the recall
+	Recalling                  // music, and a recall or escalation step rings
+	Fetching                   // being joined to the one who fetches
+)
+
+var stateNames = [...]string{
+	Waiting: "waiting", Claiming: "claiming", Reserved: "reserved", Parked: "parked",
+	Ending: "ending", Recalling: "recalling", Fetching: "fetching",
+}
+
+// String returns the word used in logs, presence documents and panel.
+func (s State) String() string {
+	if int(s) < len(stateNames) && stateNames[s] != "" {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// ParseState is the inverse of State.String for the states that are announced.
+func ParseState(s string) (State, error) {
+	for st := Reserved; st <= Fetching; st++ {
+		if stateNames[st] == s {
+			return st, nil
+		}
+	}
+	return 0, fmt.Errorf("parkd: unknown slot state %q", s)
+}
+
+// SlotState is one call in one orbit as its host tells it: a value, safe to keep.
+type SlotState struct {
+	Orbit      string
+	Lot        string
+	CallID     string // names the parked call in the whole federation; made by the host
+	Host       string // appliance that holds the leg
+	State      State
+	Since      time.Time // when it was parked, by the host's clock
+	Deadline   time.Time // when the present state gives way to the next step; zero: never
+	Caller     Party
+	Parker     Party
+	ParkerRef  string // where to recall: "phone" for the host's own desk phone, else a URI
+	Priority   int    // grows with every unanswered round of recalls
+	Step       int    // recall step: 0 the parker, n the lot's n-th escalation
+	Epoch      uint64 // with Generation: when the host last changed this slot
+	Generation uint64
+	Dialog     DialogRef
+	Leg        LegID // known on the host only
+	Unknown    bool  // set by View and List: the host cannot be reached
+}
+
+// End says how a call left its orbit.
+type End uint8
+
+// The ends of a parked call.
+const (
+	EndFetched   End = iota + 1 // somebody has the caller, by fetch, undo or recall
+	EndAbandoned                // the caller hung up
+	EndReleased                 // let go by policy, or a reservation that was not used
+	EndLost                     // its host is dead and did not come back in time
+)
+
+var endNames = [...]string{EndFetched: "fetched", EndAbandoned: "abandoned", EndReleased: "released", EndLost: "lost"}
+
+// String returns the word used in logs and reports.
+func (e End) String() string {
+	if int(e) < len(endNames) && endNames[e] != "" {
+		return endNames[e]
+	}
+	return fmt.Sprintf("end(%d)", uint8(e))
+}
+
+// Row is the report of one call that left its orbit.
+type Row struct {
+	Slot  SlotState // as it was last
+	Ended time.Time
+	End   End
+	By    LegID // who has the caller now, for EndFetched
+}
+
+// Reason says why a token was refused.
+type Reason uint8
+
+// The reasons for a refusal.
+const (
+	ReasonNone        Reason = iota
+	ReasonTaken              // the orbit holds a call: 486 and busy tone
+	ReasonFull               // no orbit of the lot is free: reorder tone
+	ReasonEmpty              // nothing is parked there, or nothing to undo
+	ReasonNoSuchOrbit        // not an orbit of the lot
+	ReasonEmergency          // an emergency call cannot be parked
+	ReasonLostRace           // somebody else was a little earlier
+	ReasonUnknown            // the host of that call cannot be reached
+	ReasonTimeout            // the claim or the join was not answered in time
+	ReasonGone               // the caller or the fetcher hung up meanwhile
+	ReasonFailed             // the join failed; the caller is back in the orbit
+	ReasonUndone             // the parker took it back, or Abort
+	ReasonParked             // that leg is already parked or about to be
+	ReasonLimit              // MaxCalls reached
+)
+
+var reasonNames = [...]string{
+	ReasonNone: "none", ReasonTaken: "taken", ReasonFull: "full", ReasonEmpty: "empty",
+	ReasonNoSuchOrbit: "no-such-orbit", ReasonEmergency: "emergency", ReasonLostRace: "lost-race",
+	ReasonUnknown: "unknown", ReasonTimeout: "timeout", ReasonGone: "gone", ReasonFailed: "failed",
+	ReasonUndone: "undone", ReasonParked: "already-parked", ReasonLimit: "limit",
+}
+
+// String returns the word used in logs and claim answers.
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
+}
+
+// ParseReason is the inverse of Reason.String; what is not known is ReasonUnknown.
+func ParseReason(s string) Reason {
+	for i, n := range reasonNames {
+		if n == s {
+			return Reason(i)
+		}
+	}
+	return ReasonUnknown
+}
