@@ -1,0 +1,201 @@
+package leds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parklamp/board"
+)
+
+// retryWrite is the pause after an LED line could not be written.
+const retryWrite = time.Second
+
+// level is what the driver last wrote to a line.
+type level uint8
+
+const (
+	unwritten level = iota // after power-on, or after a failed write
+	dark
+	lit
+)
+
+// lamp is one lamp of the board.
+type lamp struct {
+	lines board.ModelLamp
+	state State
+	since time.Time
+}
+
+// Driver shows states on the lamps of a board.
+type Driver struct {
+	// immutable
+	board   board.Board
+	onFault func(error)
+	log     *slog.Logger
+	wake    chan struct{} // capacity 1: Run looks at every lamp, so one wake-up is as good as many
+
+	// owned by Run
+	written []level
+	wanted  []level // scratch of look
+	faulty  bool
+
+	// guarded by mu
+	mu    sync.Mutex
+	lamps map[board.Lamp]*lamp
+}
+
+// New makes a driver with every lamp Free. Nothing is written before Run.
+func New(b board.Board, log *slog.Logger) *Driver {
+	m := b.Model()
+	d := &Driver{
+		board: b, log: log,
+		onFault: func(error) {},
+		wake:    make(chan struct{}, 1),
+		written: make([]level, len(m.LEDs)),
+		wanted:  make([]level, len(m.LEDs)),
+		lamps:   make(map[board.Lamp]*lamp, len(m.Lamps)),
+	}
+	for _, l := range m.Lamps {
+		d.lamps[l.Lamp] = &lamp{lines: l}
+	}
+	return d
+}
+
+// OnFault is told once when a line cannot be written, and with nil when all can again. Call it before Run.
+func (d *Driver) OnFault(f func(err error)) { d.onFault = f }
+
+// Set gives a lamp its state; the same state again changes nothing. A lamp that the board does not have (an
+// orbit without a key) is passed over. It never blocks and may be called from any goroutine.
+func (d *Driver) Set(name board.Lamp, s State) {
+	d.mu.Lock()
+	l, ok := d.lamps[name]
+	changed := ok && l.state != s
+	if changed {
+		l.state, l.since = s, time.Now()
+	}
+	d.mu.Unlock()
+	if changed {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// State returns what a lamp means now; Free for one that the board does not have.
+func (d *Driver) State(name board.Lamp) State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l, ok := d.lamps[name]; ok {
+		return l.state
+	}
+	return Free
+}
+
+// States returns a copy of the states of all lamps.
+func (d *Driver) States() map[board.Lamp]State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make(map[board.Lamp]State, len(d.lamps))
+	for name, l := range d.lamps {
+		out[name] = l.state
+	}
+	return out
+}
+
+// Run shows the states until ctx ends or the board is closed. Lines that cannot be written are tried again.
+func (d *Driver) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wanted, stays := d.look(time.Now())
+		err := d.write(wanted)
+		if errors.Is(err, board.ErrClosed) {
+			return fmt.Errorf("leds: %w", err)
+		}
+		d.report(err)
+		if err != nil {
+			stays = retryWrite
+		}
+		var due <-chan time.Time
+		if stays > 0 {
+			timer.Reset(stays)
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-due:
+		case <-d.wake:
+		}
+	}
+}
+
+// look works out every line at t, and how long that stays true; 0 is until a state changes.
+func (d *Driver) look(t time.Time) (wanted []level, stays time.Duration) {
+	wanted = d.wanted
+	for i := range wanted {
+		wanted[i] = dark
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.lamps {
+		c, left := Show(l.state, l.since, t)
+		if left > 0 && (stays == 0 || left < stays) {
+			stays = left
+		}
+		green, red := l.lines.Green, l.lines.Red
+		switch {
+		case c == board.Off:
+		case green == board.NoLine: // A lamp with one LED shows every colour with it: the cadence tells.
+			wanted[red] = lit
+		case red == board.NoLine:
+			wanted[green] = lit
+		default:
+			if c.HasGreen() {
+				wanted[green] = lit
+			}
+			if c.HasRed() {
+				wanted[red] = lit
+			}
+		}
+	}
+	return wanted, stays
+}
+
+// write brings the lines that differ to their levels.
+func (d *Driver) write(wanted []level) error {
+	var first error
+	for i, w := range wanted {
+		if d.written[i] == w {
+			continue
+		}
+		if err := d.board.SetLED(board.Line(i), w == lit); err != nil {
+			d.written[i] = unwritten
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		d.written[i] = w
+	}
+	return first
+}
+
+// report tells of a fault once when it begins and once when it ends.
+func (d *Driver) report(err error) {
+	if (err != nil) == d.faulty {
+		return
+	}
+	d.faulty = err != nil
+	if err != nil {
+		d.log.Error("lamps cannot be written", "err", err)
+	} else {
+		d.log.Info("lamps can be written again")
+	}
+	d.onFault(err)
+}
