@@ -103,9 +103,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { <-s.streams }()
+	out, err := stream(w)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
 	events, leave := s.hub.join()
 	defer leave()
-	out := http.NewResponseController(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -127,6 +131,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+}
+
+// stream prepares an answer without end: the time to read the request, after
+// which net/http would end it, no longer counts.
+func stream(w http.ResponseWriter) (*http.ResponseController, error) {
+	out := http.NewResponseController(w)
+	return out, out.SetReadDeadline(time.Time{})
 }
 
 // enter takes a place in room or answers 503.

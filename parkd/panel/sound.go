@@ -10,7 +10,7 @@ import (
 // sampleRate of the handset in Hz, one channel of 16 bits.
 const sampleRate = 8000
 
-// frameSamples is what a Backend hands out each 20 ms.
+// frameSamples is how many a Backend hands out each 20 ms.
 const frameSamples = 160
 
 // listen streams what the handset hears as a WAV file without end: `curl -N
@@ -25,7 +25,11 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 		done(w, err)
 		return
 	}
-	out := http.NewResponseController(w)
+	out, err := stream(w)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "audio/wav")
 	h.Set("Cache-Control", "no-store")
@@ -40,7 +44,12 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 		if err := out.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return
 		}
-		frame, ok := <-frames
+		var frame []int16
+		var ok bool
+		select {
+		case frame, ok = <-frames:
+		case <-r.Context().Done():
+		}
 		if !ok {
 			return
 		}

@@ -52,11 +52,11 @@ type Phone struct {
 	PromptAt time.Time `json:"prompt_at,omitzero"`
 }
 
-// Key groups. A key of another or no group is drawn with the function keys.
+// Key groups, those of the board's models. A key of another or no group is
+// drawn with the function keys.
 const (
-	GroupDigit    = "digit"    // 0-9, *, #, A-D
-	GroupFunction = "function" // park, hold, transfer, redial, mute, dnd
-	GroupVolume   = "volume"   // volume-up, volume-down
+	GroupKeypad   = "keypad"   // 0-9, *, #, A-D
+	GroupFunction = "function" // park, hold, transfer, redial, mute, dnd, volume-up, volume-down
 	GroupOrbit    = "orbit"    // orbit-701
 )
 
@@ -81,6 +81,7 @@ const (
 // Lamp is one lamp of the board. The lamp of a key has the ID of the key.
 type Lamp struct {
 	ID     string `json:"id"`
+	Label  string `json:"label"` // what is printed beside it
 	Colour Colour `json:"colour"`
 	// Pattern names the meaning, the same word as Orbit.State for orbit lamps.
 	Pattern string  `json:"pattern"`

@@ -80,12 +80,12 @@ function keyButton(key, shortcut) {
   b.dataset.key = key.id;
   b.dataset.group = key.group;
   b.append(el("span", "cap", key.label || key.id));
-  if (key.group === "digit" && letters[key.id]) b.append(el("span", "letters", letters[key.id]));
+  if (key.group === "keypad" && letters[key.id]) b.append(el("span", "letters", letters[key.id]));
   b.setAttribute("aria-label", names[key.id] || key.label || key.id);
   if (shortcut) {
     shortcuts.set(shortcut, key.id);
     b.setAttribute("aria-keyshortcuts", shortcut);
-    if (key.group !== "digit") {
+    if (key.group !== "keypad") {
       const k = el("kbd", "", shortcut.toUpperCase());
       k.setAttribute("aria-hidden", "true");
       b.append(k);
@@ -126,15 +126,14 @@ function build(s) {
   };
   const lit = new Set(s.lamps.map((l) => l.id));
   const fill = (id, nodes) => $(id).replaceChildren(...nodes);
-  const group = (k) => k.group || (k.id.startsWith("orbit-") ? "orbit" : /^[0-9*#A-D]$/.test(k.id) ? "digit" : "function");
-  const keys = s.keys.map((k) => ({ ...k, group: group(k) }));
+  const keys = s.keys.map((k) => k.id.startsWith("volume-") ? { ...k, group: "volume" } : k);
   const of = (g) => keys.filter((k) => k.group === g);
 
-  const pad = of("digit").sort((a, b) => padOrder.indexOf(a.id) - padOrder.indexOf(b.id));
+  const pad = of("keypad").sort((a, b) => padOrder.indexOf(a.id) - padOrder.indexOf(b.id));
   $("pad").classList.toggle("four", pad.some((k) => k.id === "A"));
   fill("pad", pad.map((k) => keyButton(k, /[0-9*#]/.test(k.id) ? k.id : "")));
 
-  const functions = keys.filter((k) => !["digit", "orbit", "volume"].includes(k.group));
+  const functions = keys.filter((k) => !["keypad", "orbit", "volume"].includes(k.group));
   const withLamp = (k) => {
     const b = keyButton(k, named[k.id]);
     if (lit.has(k.id)) b.prepend(lamp(k.id));
@@ -169,7 +168,8 @@ function build(s) {
     let button = null;
     if (r.key) {
       button = keyButton(r.key, free.shift());
-      button.querySelector(".cap").textContent = r.key.label || r.number;
+      button.querySelector(".cap").textContent = r.number;
+      button.setAttribute("aria-label", "Orbit " + r.number);
       row.append(button);
     } else {
       row.append(el("span", "bare", r.number));
@@ -187,10 +187,10 @@ function build(s) {
     orbits.set(r.number, parts);
     return row;
   }));
-  $("orbits").classList.toggle("many", rows.length > 9);
+  $("orbits").classList.toggle("many", rows.length > 12);
   fill("indicators", s.lamps.filter((l) => !shown.has(l.id)).map((l) => {
     const i = el("span", "indicator");
-    i.append(lamp(l.id), el("span", "", l.id.replaceAll("-", " ")), el("span", "hidden", ""));
+    i.append(lamp(l.id), el("span", "", l.label || words(l.id)), el("span", "hidden", ""));
     return i;
   }));
   $("phone").classList.toggle("gateway", s.keys.length === 0);
@@ -258,17 +258,23 @@ function showOrbits(s) {
   }
 }
 
+// Words for the names of sip/phone; a name without an entry is shown as it is.
+// A % stands for the other party.
 const states = {
-  "idle": "On the hook", "dialling": "Dialling", "dialing": "Dialling", "ringing": "Being called by", "calling": "Calling",
-  "ringback": "It rings at", "talking": "Talking with", "held": "On hold:", "holding": "Holding", "busy": "Busy",
+  "idle": ["On the hook"], "ringing": ["Being called", "Being called by %"], "dial-tone": ["Ready to dial"], "dialing": ["Dialling"],
+  "calling": ["Calling", "Calling %"], "talking": ["In a call", "Talking with %"], "parking": ["Parking the caller", "Parking %"],
+  "fetching": ["Fetching the caller", "Fetching %"], "transferring": ["Transferring", "Transferring %"],
+  "parked": ["Parked; Park takes it back", "Parked %; Park takes it back"],
+  "listing": ["Hearing who is parked; Park takes the oldest"], "failure": ["Refused"], "quiet": ["Left off the hook"],
 };
 const tones = {
-  "dial": "dial tone", "ringback": "ringing tone", "busy": "busy tone", "congestion": "reorder tone (not possible)", "reorder": "reorder tone (not possible)",
-  "waiting": "call waiting beep", "call-waiting": "call waiting beep", "confirm": "confirming beep", "error": "error beep", "stutter": "stutter dial tone",
+  "dial": "dial tone", "ringback": "ringing tone", "busy": "busy tone", "reorder": "reorder tone: not possible",
+  "confirm": "confirming beep", "error": "error beep", "reminder": "reminder: a call is on hold",
 };
 const rings = {
   "normal": "The phone rings", "recall": "The phone rings in the recall rhythm: a parked call comes back",
-  "waiting": "A beep: another call waits",
+  "reminder": "The phone rings: a call is still on hold", "waiting": "Soft beeps: another call waits",
+  "recall-waiting": "Soft beeps: a parked call comes back",
 };
 
 function showPhone(s) {
@@ -282,19 +288,17 @@ function showPhone(s) {
   $("hears").dataset.state = p.state;
 
   const peer = who(p.party);
-  let state = states[p.state] || upper(words(p.state));
-  if (p.state === "idle" && p.hook_up) state = "Handset lifted";
-  if (peer) state = state.endsWith(":") || /(with|by|at|Calling|Holding)$/.test(state) ? `${state} ${peer}` : `${state}: ${peer}`;
-  else state = state.replace(/( with| by| at|:)$/, "");
+  const [plain, named] = states[p.state] || [upper(words(p.state))];
+  let state = peer && named ? named.replace("%", () => peer) : peer ? `${plain}: ${peer}` : plain;
   if (p.digits) state += " " + p.digits;
   put($("state"), state);
 
   const sound = [];
   if (p.ring) sound.push(rings[p.ring] || "The phone rings: " + words(p.ring));
   if (p.tone) sound.push(upper(tones[p.tone] || words(p.tone) + " tone"));
-  if (p.muted) sound.push("Microphone is muted");
-  if (p.dnd) sound.push("Do not disturb is on");
-  if (!sound.length) sound.push(p.hook_up && peer ? "The other end" : p.hook_up ? "Silence" : "Nothing, all is quiet");
+  if (!sound.length) sound.push(p.state === "talking" ? "The other end" : p.state === "idle" ? "Nothing, all is quiet" : "Silence");
+  if (p.muted) sound.push("the microphone is muted");
+  if (p.dnd) sound.push("do not disturb is on");
   put($("sound"), sound.join(" · "));
 
   const toggles = { mute: p.muted, dnd: p.dnd };
@@ -352,7 +356,7 @@ function showLists(s) {
   });
   $("calls-table").hidden = s.calls.length === 0;
   list($("health"), "health-none", s.health, (c) => c.code + c.text, entry, (li, c) =>
-    fillEntry(li, c.severity === "error" ? "bad" : "warn", c.text, c.since ? "since " + ago(c.since).replace(" ago", "") : "", c.hint));
+    fillEntry(li, c.severity === "error" ? "bad" : "warn", c.text, c.since ? "for " + age(c.since) : "", c.hint));
   list($("peers"), "peers-none", s.peers, (p) => p.name, entry, (li, p) =>
     fillEntry(li, { alive: "good", dead: "bad" }[p.state] || "idle", p.name,
       { alive: "is there", dead: "does not answer, its orbits are not known", unknown: "not heard yet" }[p.state] || words(p.state),
