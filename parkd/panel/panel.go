@@ -90,15 +90,7 @@ func (s *Server) Addr() netip.AddrPort { return s.addr }
 // Run opens the listeners and serves until ctx ends, then returns nil. A
 // listener that cannot be opened is a *ListenError. It can be called once.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var listeners []net.Listener
-	var servers []*http.Server
-	closeAll := func() {
-		for _, l := range listeners {
-			l.Close()
-		}
-	}
+	var doors []door
 	routes := s.routes()
 	if s.cfg.offered() {
 		l, err := net.Listen("tcp", s.cfg.Listen.String())
@@ -106,25 +98,39 @@ func (s *Server) Run(ctx context.Context) error {
 			return &ListenError{Address: s.cfg.Listen.String(), Key: "panel.listen", Holder: holder(s.cfg.Listen), Err: err}
 		}
 		s.addr = l.Addr().(*net.TCPAddr).AddrPort()
-		listeners = append(listeners, netutil.LimitListener(l, s.cfg.MaxConnections))
-		servers = append(servers, s.httpServer(ctx, guard(s.cfg.Hosts, routes)))
+		doors = append(doors, door{l, guard(s.cfg.Hosts, routes)})
 	}
 	if s.cfg.Socket != "" {
 		l, err := listenSocket(s.cfg.Socket)
 		if err != nil {
-			closeAll()
+			for _, d := range doors {
+				d.Close()
+			}
 			return &ListenError{Address: s.cfg.Socket, Key: "panel.socket", Err: err}
 		}
-		listeners = append(listeners, netutil.LimitListener(l, s.cfg.MaxConnections))
-		servers = append(servers, s.httpServer(ctx, routes))
+		doors = append(doors, door{l, routes})
 	}
+	return s.serve(ctx, doors)
+}
 
+// door is a listener and what is behind it.
+type door struct {
+	net.Listener
+	handler http.Handler
+}
+
+// serve runs everything until ctx ends or a door fails, and closes the doors.
+func (s *Server) serve(ctx context.Context, doors []door) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.hand.run(ctx) })
 	wg.Go(func() { s.hub.run(ctx) })
-	failed := make(chan error, len(servers)) // one error for each server, never blocks
-	for i, srv := range servers {
-		wg.Go(func() { failed <- srv.Serve(listeners[i]) })
+	failed := make(chan error, len(doors)) // one error for each door, never blocks
+	servers := make([]*http.Server, len(doors))
+	for i, d := range doors {
+		servers[i] = s.httpServer(ctx, d.handler)
+		wg.Go(func() { failed <- servers[i].Serve(netutil.LimitListener(d, s.cfg.MaxConnections)) })
 	}
 	close(s.ready)
 

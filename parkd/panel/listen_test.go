@@ -1,0 +1,123 @@
+package panel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSocket(t *testing.T) {
+	cfg := Default()
+	cfg.Listen = netip.AddrPort{}
+	cfg.Socket = filepath.Join(t.TempDir(), "run", "phoned.sock")
+	s := New(cfg, newFakePhone(), slog.New(slog.DiscardHandler))
+	run(t, s)
+	info, err := os.Stat(cfg.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := info.Mode().Perm(); m != 0o660 {
+		t.Errorf("mode %o, want 660", m)
+	}
+	client := &http.Client{Transport: &http.Transport{Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", cfg.Socket) }}}
+	defer client.CloseIdleConnections()
+	res, err := client.Get("http://any.name/api/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if !strings.Contains(string(text), `"dock-1"`) {
+		t.Errorf("status %s", text)
+	}
+
+	// A second appliance with the same socket is refused, the first goes on.
+	err = New(cfg, newFakePhone(), slog.New(slog.DiscardHandler)).Run(t.Context())
+	want := "panel: listen on " + cfg.Socket + ": another process is serving it; change panel.socket in the configuration"
+	if err == nil || err.Error() != want {
+		t.Errorf("second server: %v\nwant %s", err, want)
+	}
+	if _, err := client.Get("http://any.name/"); err != nil {
+		t.Errorf("the first server after that: %v", err)
+	}
+}
+
+func TestStaleSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "phoned.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close() // as after kill -9
+	again, err := listenSocket(path)
+	if err != nil {
+		t.Fatalf("listen on a stale socket: %v", err)
+	}
+	again.Close()
+}
+
+func TestSocketIsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notes.txt")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenSocket(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		t.Errorf("listen on a file: %v", err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "precious" {
+		t.Errorf("the file is now %q", text)
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := Default()
+	cfg.Socket = ""
+	cfg.Listen = l.Addr().(*net.TCPAddr).AddrPort()
+	err = New(cfg, newFakePhone(), slog.New(slog.DiscardHandler)).Run(t.Context())
+	var le *ListenError
+	if !errors.As(err, &le) {
+		t.Fatalf("Run: %v, want a ListenError", err)
+	}
+	for _, want := range []string{cfg.Listen.String(), "address already in use", fmt.Sprintf("held by panel.test (pid %d)", os.Getpid()), "change panel.listen"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not say %q", err, want)
+		}
+	}
+}
+
+const procNetTCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 34671 1 0000000000000000 100 0 0 10 0
+   1: 0100007F:1F91 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 34672 1 0000000000000000 20 4 30 10 -1
+`
+
+func TestListenerInode(t *testing.T) {
+	for port, want := range map[uint16]string{8080: "34671", 8081: "", 22: ""} {
+		if got := listenerInode(procNetTCP, port); got != want {
+			t.Errorf("port %d: inode %q, want %q", port, got, want)
+		}
+	}
+}
+
+func FuzzListenerInode(f *testing.F) {
+	f.Add(procNetTCP, uint16(8080))
+	f.Add("0: : 0 0A 0 0 0 0 0 0", uint16(0))
+	f.Fuzz(func(t *testing.T, table string, port uint16) {
+		if got := listenerInode(table, port); got != "" && !strings.Contains(table, got) {
+			t.Errorf("inode %q is not in the table", got)
+		}
+	})
+}
