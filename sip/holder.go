@@ -1,0 +1,4 @@
+package sip
+
+// portHolder names the process that holds a socket.
+func portHolder(s listenSpec) string { return "" }

@@ -1,0 +1,249 @@
+package sip
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A listener that has died is reopened after this time, doubling to the maximum.
+const (
+	reopenFirst = 100 * time.Millisecond
+	reopenMax   = 5 * time.Second
+)
+
+// listener is one entry of Config.Listen. It outlives the socket: when that
+// dies, supervise opens another on the same address.
+type listener struct {
+	e    *Endpoint
+	spec listenSpec // immutable after the first open, which fills in a port of 0
+	key  string     // configuration key, for errors
+
+	mu     sync.Mutex // guards everything below
+	pc     net.PacketConn
+	ln     net.Listener
+	closed bool
+}
+
+func (l *listener) open(ctx context.Context) error {
+	var err error
+	var pc net.PacketConn
+	var ln net.Listener
+	if l.spec.kind == kindUDP {
+		pc, err = l.e.net.ListenPacket(ctx, l.spec.addr)
+	} else {
+		ln, err = l.e.net.Listen(ctx, l.spec.addr)
+	}
+	if err != nil {
+		return l.explain(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		if pc != nil {
+			_ = pc.Close()
+		} else {
+			_ = ln.Close()
+		}
+		return ErrStopped
+	}
+	l.pc, l.ln = pc, ln
+	if l.spec.addr.Port() == 0 {
+		bound := netip.AddrPort{}
+		if pc != nil {
+			bound = addrPortOf(pc.LocalAddr())
+		} else {
+			bound = addrPortOf(ln.Addr())
+		}
+		l.spec.addr = netip.AddrPortFrom(l.spec.addr.Addr(), bound.Port())
+	}
+	return nil
+}
+
+// explain turns a failed bind into a sentence that a technician can act on.
+func (l *listener) explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		who := "another program"
+		if h := portHolder(l.spec); h != "" {
+			who = h
+		}
+		return fmt.Errorf("sip: %s is in use by %s; stop it or change sip.%s: %w", l.spec, who, l.key, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("sip: %s is not an address of this machine; change sip.%s: %w", l.spec, l.key, err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("sip: %s needs a privilege that this process lacks; change sip.%s to a port above 1023: %w", l.spec, l.key, err)
+	}
+	return fmt.Errorf("sip: open %s (sip.%s): %w", l.spec, l.key, err)
+}
+
+func (l *listener) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.shut()
+}
+
+// shut closes the socket; the caller holds mu.
+func (l *listener) shut() {
+	if l.pc != nil {
+		_ = l.pc.Close()
+		l.pc = nil
+	}
+	if l.ln != nil {
+		_ = l.ln.Close()
+		l.ln = nil
+	}
+}
+
+// supervise serves the socket, and a new one each time that it dies, until ctx ends.
+func (l *listener) supervise(ctx context.Context) {
+	l.e.health(l.spec.String(), nil)
+	for {
+		err := l.serve()
+		if ctx.Err() != nil {
+			return
+		}
+		l.mu.Lock()
+		l.shut()
+		l.mu.Unlock()
+		l.e.count.restarts.Add(1)
+		l.e.log.Error("sip listener died, opening it again", "listen", l.spec.String(), "err", err)
+		l.e.health(l.spec.String(), fmt.Errorf("sip: listener %s: %w", l.spec, err))
+		if !l.reopen(ctx) {
+			return
+		}
+		l.e.log.Info("sip listener is up again", "listen", l.spec.String())
+		l.e.health(l.spec.String(), nil)
+	}
+}
+
+func (l *listener) reopen(ctx context.Context) bool {
+	for wait := reopenFirst; ; wait = min(2*wait, reopenMax) {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		case <-t.C:
+		}
+		err := l.open(ctx)
+		if err == nil {
+			return true
+		}
+		if errors.Is(err, ErrStopped) {
+			return false
+		}
+		l.e.health(l.spec.String(), err)
+	}
+}
+
+// serve reads until the socket dies and says why.
+func (l *listener) serve() error {
+	l.mu.Lock()
+	pc, ln := l.pc, l.ln
+	l.mu.Unlock()
+	switch {
+	case pc != nil:
+		return l.serveDatagrams(pc)
+	case ln != nil:
+		return l.serveStreams(ln)
+	}
+	return net.ErrClosed
+}
+
+// addrPortReader is the read of a *net.UDPConn that does not allocate.
+type addrPortReader interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+}
+
+func (l *listener) serveDatagrams(pc net.PacketConn) error {
+	buf := make([]byte, 65536) // more than UDP carries
+	fast, _ := pc.(addrPortReader)
+	for {
+		var n int
+		var from netip.AddrPort
+		var err error
+		if fast != nil {
+			n, from, err = fast.ReadFromUDPAddrPort(buf)
+		} else {
+			var a net.Addr
+			if n, a, err = pc.ReadFrom(buf); err == nil {
+				from = addrPortOf(a)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		from = unmap(from)
+		l.e.count.in.Add(1)
+		if !l.e.limit.allow(from.Addr(), time.Now()) {
+			l.e.count.drop(dropRate)
+			continue
+		}
+		l.e.receive(&udpFlow{l: l, to: from}, buf[:n])
+	}
+}
+
+func (l *listener) serveStreams(ln net.Listener) error {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		if l.spec.kind == kindTLS {
+			conn = tls.Server(conn, l.e.tlsServer)
+		}
+		if _, err := l.e.adopt(l, conn); err != nil {
+			_ = conn.Close()
+			l.e.count.drop(dropConnections)
+		}
+	}
+}
+
+// listenerFor picks the listener that requests by kind to remote leave from. Of
+// several it takes the one whose address shares the longest prefix with remote;
+// local, when valid, must match.
+func (e *Endpoint) listenerFor(kind string, remote netip.Addr, local netip.AddrPort) *listener {
+	var best *listener
+	bestBits := -1
+	for _, l := range e.listeners {
+		if l.spec.kind != kind {
+			continue
+		}
+		a := l.spec.addr.Addr()
+		if local.IsValid() && (a != local.Addr().Unmap() || local.Port() != 0 && l.spec.addr.Port() != local.Port()) {
+			continue
+		}
+		if remote.IsValid() && a.Is4() != remote.Is4() {
+			continue
+		}
+		if bits := commonBits(a, remote); bits > bestBits {
+			best, bestBits = l, bits
+		}
+	}
+	return best
+}
+
+func commonBits(a, b netip.Addr) int {
+	if !a.IsValid() || !b.IsValid() || a.Is4() != b.Is4() {
+		return 0
+	}
+	x, y := a.AsSlice(), b.AsSlice()
+	for i := range x {
+		if d := x[i] ^ y[i]; d != 0 {
+			n := i * 8
+			for m := byte(0x80); d&m == 0; m >>= 1 {
+				n++
+			}
+			return n
+		}
+	}
+	return len(x) * 8
+}

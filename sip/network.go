@@ -1,0 +1,82 @@
+package sip
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Network opens the endpoint's sockets. The zero configuration uses the
+// operating system; siptest.Host is the one for tests.
+type Network interface {
+	// ListenPacket binds a UDP socket.
+	ListenPacket(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error)
+	// Listen binds a TCP listener.
+	Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
+	// Dial connects by TCP from the address from (any port) to the socket to.
+	Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+}
+
+// Resolver answers the DNS questions of RFC 3263. *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	LookupSRV(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
+}
+
+var _ Resolver = (*net.Resolver)(nil)
+
+// systemNetwork is the operating system's network, its packets marked with dscp.
+type systemNetwork struct{ dscp int }
+
+var _ Network = systemNetwork{}
+
+func (n systemNetwork) ListenPacket(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error) {
+	lc := net.ListenConfig{Control: n.mark}
+	return lc.ListenPacket(ctx, "udp", addr.String())
+}
+
+func (n systemNetwork) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
+	lc := net.ListenConfig{Control: n.mark}
+	return lc.Listen(ctx, "tcp", addr.String())
+}
+
+func (n systemNetwork) Dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Control: n.mark, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	return d.DialContext(ctx, "tcp", to.String())
+}
+
+// mark sets the DiffServ code point. A kernel that refuses (some containers do)
+// costs priority, not service, so the result is not looked at.
+func (n systemNetwork) mark(network, _ string, c syscall.RawConn) error {
+	if n.dscp == 0 {
+		return nil
+	}
+	tos := n.dscp << 2 // RFC 2474 §3: the six high bits of the octet
+	return c.Control(func(fd uintptr) {
+		if network == "udp6" || network == "tcp6" {
+			_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_TCLASS, tos)
+			return
+		}
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TOS, tos)
+	})
+}
+
+// addrPortOf reads the address out of a net.Addr of a UDP or TCP socket.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return unmap(a.AddrPort())
+	case *net.TCPAddr:
+		return unmap(a.AddrPort())
+	}
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return unmap(ap)
+}
+
+func unmap(ap netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,89 @@
+package sip
+
+import (
+	"slices"
+	"strings"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+// Allow is the value of the Allow header: the methods that really have a handler.
+func (e *Endpoint) Allow() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	methods := []string{"OPTIONS"}
+	for m := range e.handlers {
+		methods = append(methods, m)
+		if m == "INVITE" {
+			methods = append(methods, "ACK", "CANCEL")
+		}
+	}
+	slices.Sort(methods)
+	return strings.Join(slices.Compact(methods), ", ")
+}
+
+// Supported is the value of the Supported header, empty when there is nothing.
+func (e *Endpoint) Supported() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return strings.Join(e.supported, ", ")
+}
+
+func (e *Endpoint) knows(method string) bool {
+	if method == "OPTIONS" {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.handlers[method] != nil
+}
+
+func (e *Endpoint) supports(tag string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.supported, func(s string) bool { return strings.EqualFold(s, tag) })
+}
+
+// answerAlone answers what needs no handler and no transaction: refusals, and
+// OPTIONS unless it has a handler. Without a transaction a flood of OPTIONS
+// leaves nothing behind.
+func (e *Endpoint) answerAlone(f flow, req *gosip.Request) bool {
+	if code, reason, more := e.screen(req); code != 0 {
+		e.refuse(f, req, code, reason, more...)
+		return true
+	}
+	if req.Method != gosip.OPTIONS {
+		return false
+	}
+	e.mu.Lock()
+	own := e.handlers["OPTIONS"] != nil
+	e.mu.Unlock()
+	if own {
+		return false
+	}
+	e.respondAlone(f, req, 200, "OK", e.Capabilities()...)
+	return true
+}
+
+// Capabilities are the headers of a truthful answer to OPTIONS (RFC 3261
+// §11.2): Allow, Supported, Accept, Accept-Encoding and Allow-Events.
+func (e *Endpoint) Capabilities() []gosip.Header {
+	hs := []gosip.Header{gosip.NewHeader("Allow", e.Allow())}
+	if s := e.Supported(); s != "" {
+		hs = append(hs, gosip.NewHeader("Supported", s))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	accepts := e.accepts
+	if e.handlers["INVITE"] != nil && !slices.Contains(accepts, "application/sdp") {
+		accepts = append([]string{"application/sdp"}, accepts...)
+	}
+	if len(accepts) > 0 {
+		hs = append(hs, gosip.NewHeader("Accept", strings.Join(accepts, ", ")))
+	}
+	hs = append(hs, gosip.NewHeader("Accept-Encoding", "identity"))
+	if len(e.events) > 0 {
+		hs = append(hs, gosip.NewHeader("Allow-Events", strings.Join(e.events, ", ")))
+	}
+	return hs
+}

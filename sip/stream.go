@@ -1,0 +1,247 @@
+package sip
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+var (
+	errTooManyConnections = errors.New("sip: too many connections")
+	errSlowPeer           = errors.New("sip: peer does not read")
+)
+
+const (
+	streamQueue  = 128              // messages waiting for one connection; more means a dead peer
+	writeTimeout = 10 * time.Second // for one message to leave
+	partialLimit = 30 * time.Second // for a message that has begun to be complete
+)
+
+// streamKey finds the connection to a remote socket.
+type streamKey struct {
+	kind   string
+	from   netip.Addr
+	remote netip.AddrPort
+}
+
+// dial is a connection that is coming up; everyone who wants it waits on done.
+type dial struct {
+	done chan struct{}
+	conn *streamConn
+	err  error
+}
+
+// streamConn is one TCP or TLS connection, accepted or dialled.
+type streamConn struct {
+	// immutable
+	e    *Endpoint
+	l    *listener // whose address Via and Contact name
+	conn net.Conn
+	key  streamKey
+	out  chan []byte // capacity streamQueue; full ends the connection
+
+	once sync.Once
+	done chan struct{}
+	err  error // why it ended; written before done is closed
+}
+
+var _ flow = (*streamConn)(nil)
+
+// adopt takes a connection over and starts its two goroutines.
+func (e *Endpoint) adopt(l *listener, conn net.Conn) (*streamConn, error) {
+	c := &streamConn{
+		e: e, l: l, conn: conn,
+		key:  streamKey{l.spec.kind, l.spec.addr.Addr(), addrPortOf(conn.RemoteAddr())},
+		out:  make(chan []byte, streamQueue),
+		done: make(chan struct{}),
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped || e.runCtx == nil {
+		return nil, ErrStopped
+	}
+	if e.streamsOpen >= e.cfg.MaxConnections {
+		return nil, errTooManyConnections
+	}
+	e.streamsOpen++
+	e.streams[c.key] = c
+	e.running.Go(c.readLoop)
+	e.running.Go(c.writeLoop)
+	return c, nil
+}
+
+func (c *streamConn) kind() string           { return c.l.spec.kind }
+func (c *streamConn) local() netip.AddrPort  { return c.l.spec.addr }
+func (c *streamConn) remote() netip.AddrPort { return c.key.remote }
+
+func (c *streamConn) write(b []byte) error {
+	select {
+	case <-c.done:
+		return fmt.Errorf("send to %s: %w", c.key.remote, c.err)
+	default:
+	}
+	select {
+	case c.out <- b:
+		c.e.count.out.Add(1)
+		return nil
+	default:
+		c.fail(errSlowPeer)
+		return fmt.Errorf("send to %s: %w", c.key.remote, errSlowPeer)
+	}
+}
+
+func (c *streamConn) WriteMsg(m gosip.Message) error { return writeMessage(c, m) }
+func (c *streamConn) LocalAddr() net.Addr            { return c.conn.LocalAddr() }
+func (c *streamConn) Ref(int) int                    { return 1 }
+func (c *streamConn) TryClose() (int, error)         { return 1, nil }
+func (c *streamConn) Close() error                   { return nil }
+
+// fail ends the connection and everything that waits for an answer on it.
+func (c *streamConn) fail(err error) {
+	c.once.Do(func() {
+		c.err = err
+		close(c.done)
+		c.e.mu.Lock()
+		c.e.streamsOpen--
+		if c.e.streams[c.key] == c {
+			delete(c.e.streams, c.key)
+		}
+		var legs []*clientLeg
+		for _, leg := range c.e.clientLegs {
+			if leg.flow == flow(c) {
+				legs = append(legs, leg)
+			}
+		}
+		c.e.mu.Unlock()
+		// A TLS close alert may block on a peer that does not read.
+		_ = c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_ = c.conn.Close()
+		for _, leg := range legs {
+			leg.breakOff(err)
+		}
+	})
+}
+
+func (c *streamConn) writeLoop() {
+	for {
+		select {
+		case <-c.done:
+			return
+		case b := <-c.out:
+			_ = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := c.conn.Write(b); err != nil {
+				c.fail(err)
+				return
+			}
+		}
+	}
+}
+
+func (c *streamConn) readLoop() {
+	f := framer{max: c.e.cfg.MaxMessageBytes}
+	buf := make([]byte, 8192)
+	for {
+		wait := c.e.cfg.IdleTimeout
+		if f.partial() {
+			wait = partialLimit
+		}
+		_ = c.conn.SetReadDeadline(time.Now().Add(wait))
+		n, err := c.conn.Read(buf)
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		f.add(buf[:n])
+		for {
+			m, pings, err := f.next()
+			for range pings {
+				// RFC 5626 §3.5.1: a double CRLF is answered by a single one.
+				_ = c.write([]byte("\r\n"))
+			}
+			if err != nil {
+				c.e.count.in.Add(1)
+				c.e.refuseFrame(c, m, err)
+				c.fail(err)
+				return
+			}
+			if m == nil {
+				break
+			}
+			c.e.count.in.Add(1)
+			c.e.receive(c, m)
+		}
+	}
+}
+
+// stream returns the connection to remote, dialling it when there is none. It
+// blocks for at most DialTimeout; callers together dial once.
+func (e *Endpoint) stream(ctx context.Context, l *listener, remote netip.AddrPort, serverName string) (*streamConn, error) {
+	key := streamKey{l.spec.kind, l.spec.addr.Addr(), remote}
+	e.mu.Lock()
+	if c := e.streams[key]; c != nil {
+		e.mu.Unlock()
+		return c, nil
+	}
+	d := e.dials[key]
+	mine := d == nil
+	if mine {
+		d = &dial{done: make(chan struct{})}
+		e.dials[key] = d
+	}
+	e.mu.Unlock()
+	if !mine {
+		select {
+		case <-d.done:
+			return d.conn, d.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	d.conn, d.err = e.connect(ctx, l, remote, serverName)
+	e.mu.Lock()
+	delete(e.dials, key)
+	e.mu.Unlock()
+	close(d.done)
+	return d.conn, d.err
+}
+
+func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPort, serverName string) (*streamConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.DialTimeout)
+	defer cancel()
+	conn, err := e.net.Dial(ctx, l.spec.addr.Addr(), remote)
+	if err != nil {
+		return nil, err
+	}
+	if l.spec.kind == kindTLS {
+		cfg := e.tlsClient.Clone()
+		if cfg.ServerName == "" {
+			cfg.ServerName = serverName
+		}
+		tc := tls.Client(conn, cfg)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("tls with %s: %w", remote, err)
+		}
+		conn = tc
+	}
+	c, err := e.adopt(l, conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// existing returns an open connection to remote without dialling, or nil.
+func (e *Endpoint) existing(l *listener, remote netip.AddrPort) *streamConn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.streams[streamKey{l.spec.kind, l.spec.addr.Addr(), remote}]
+}
