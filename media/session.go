@@ -1,65 +1,220 @@
 package media
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"parklamp/media/codec"
+	"parklamp/media/dtmf"
+	"parklamp/media/rtpio"
 )
 
-// What callers decide on.
-var (
-	ErrClosed  = errors.New("media: session closed")
-	ErrBridged = errors.New("media: session already in a relay")
-)
+// maxKeys digits wait to be sent at most.
+const maxKeys = 64
 
-// Config is the media section of an appliance's configuration.
-type Config struct {
-	PortMin uint16 `toml:"port_min" doc:"lowest RTP port, even"`
-	PortMax uint16 `toml:"port_max" doc:"highest RTP port"`
+// Session is one RTP stream in each direction on one socket. Its methods may be called from any goroutine;
+// none of them waits for the network or the next tick.
+type Session struct {
+	// immutable
+	engine *Engine
+	pair   *rtpio.Pair
+	keys   chan dtmf.Key // capacity maxKeys; SendDTMF refuses what does not fit
+
+	wiring atomic.Pointer[wiring] // replaced under mu; read once per packet and once per tick
+	remote atomic.Pointer[netip.AddrPort]
+	keying atomic.Bool // a digit is being sent: audio gives way
+
+	out   outgoing // own lock
+	in    incoming // owned by the reader
+	count counters
+
+	talk pacing // owned by the pacer
+
+	mu     sync.Mutex // serialises changes of wiring
+	closed bool       // guarded by mu
 }
 
-// Engine paces all sessions.
-type Engine struct{}
+// wiring is what a session is connected to. It is never changed, only replaced.
+type wiring struct {
+	params     Params
+	configured bool
+	revision   uint64 // grows with each Configure
 
-// Option changes an Engine at its making.
-type Option func(*Engine)
+	source  Source
+	encoded EncodedSource // source, if it is one
 
-// NewEngine returns an engine that does nothing before Run.
-func NewEngine(cfg Config, log *slog.Logger, opts ...Option) *Engine { return &Engine{} }
+	sink Sink
+	ear  *ear // not nil while sink is set
 
-// Run blocks until ctx ends.
-func (e *Engine) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+	bridge *Bridge
+	peer   *Session
 
-// Open opens a session.
-func (e *Engine) Open(local netip.Addr) (*Session, error) { return &Session{}, nil }
+	onDTMF    func(byte)
+	onTimeout func()
+	timeout   time.Duration
+	armedAt   time.Duration // when timeout began to count, if nothing came since
+}
 
-// Session is one RTP stream in each direction.
-type Session struct{}
+// pacing is what the pacer remembers of a session from tick to tick.
+type pacing struct {
+	keys  dtmf.Sender
+	tone  dtmf.Tone
+	keyTS uint32
+	fired time.Duration // the silence that began at this time has been reported
+}
 
-func (s *Session) LocalAddr() netip.AddrPort                             { return netip.AddrPort{} }
-func (s *Session) Configure(p Params) error                              { return nil }
-func (s *Session) Play(src Source)                                       {}
-func (s *Session) Listen(sink Sink)                                      {}
-func (s *Session) SendDTMF(digits string, each, gap time.Duration) error { return nil }
-func (s *Session) OnDTMF(f func(digit byte))                             {}
-func (s *Session) OnTimeout(d time.Duration, f func())                   {}
-func (s *Session) Stats() Stats                                          { return Stats{} }
-func (s *Session) State() State                                          { return State{} }
-func (s *Session) Close() error                                          { return nil }
+func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
+	s := &Session{engine: e, pair: pair, keys: make(chan dtmf.Key, maxKeys), out: outgoing{origin: from}}
+	s.talk.fired = -1
+	s.wiring.Store(&wiring{})
+	s.remote.Store(new(netip.AddrPort))
+	return s
+}
 
-// Stats are counters.
-type Stats struct{}
+// change replaces the wiring by a changed copy.
+func (s *Session) change(f func(w *wiring)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	w := *s.wiring.Load()
+	f(&w)
+	s.wiring.Store(&w)
+	return nil
+}
 
-// State is what a journal stores.
-type State struct{}
+// LocalAddr returns the address to be offered in SDP.
+func (s *Session) LocalAddr() netip.AddrPort { return s.pair.RTP.LocalAddr() }
 
-// Bridge is a relay.
-type Bridge struct{}
+// Configure sets what was agreed, again after each re-INVITE. SSRC, sequence and clock stay. Sending needs a
+// codec: without one the error is ErrCodec.
+func (s *Session) Configure(p Params) error {
+	if p.Send && p.Codec == codec.None {
+		return ErrCodec
+	}
+	p.Remote = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
+	p.SignalledFrom = p.SignalledFrom.Unmap()
+	return s.change(func(w *wiring) {
+		if !w.configured || p.Remote != w.params.Remote {
+			remote := p.Remote
+			s.remote.Store(&remote)
+		}
+		if !w.params.Receive && p.Receive {
+			w.armedAt = s.engine.clock.Now()
+		}
+		w.params, w.configured = p, true
+		w.revision++
+	})
+}
 
-// Relay joins two sessions.
-func Relay(a, b *Session) (*Bridge, error) { return &Bridge{}, nil }
+// Play sets what is sent from the next tick on; nil sends nothing. The pacer may call the previous source
+// once more.
+func (s *Session) Play(src Source) {
+	encoded, _ := src.(EncodedSource)
+	_ = s.change(func(w *wiring) { w.source, w.encoded = src, encoded })
+}
 
-// Close ends the relay.
-func (b *Bridge) Close() {}
+// Listen sets what hears the far end; nil nobody. While set, it gets a frame in each tick.
+func (s *Session) Listen(sink Sink) {
+	_ = s.change(func(w *wiring) {
+		w.sink = sink
+		switch {
+		case sink == nil:
+			w.ear = nil
+		case w.ear == nil:
+			w.ear = newEar(s.engine.cfg)
+		}
+	})
+}
+
+// SendDTMF queues digits (0-9 * # A-D), each sounding and followed by a pause as given, at least 40 ms each.
+// They go out as telephone-events where those were agreed, else as tones. ErrKeysFull: none was queued.
+func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
+	keys, err := dtmf.Keys(digits, each, gap)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if len(keys) > maxKeys-len(s.keys) {
+		return ErrKeysFull
+	}
+	for _, k := range keys {
+		select {
+		case s.keys <- k:
+		default:
+			return ErrKeysFull
+		}
+	}
+	return nil
+}
+
+// OnDTMF sets what is told each digit that the far end sends as a telephone-event, at its beginning. It
+// runs on the engine's callback goroutine and must not block.
+func (s *Session) OnDTMF(f func(digit byte)) {
+	_ = s.change(func(w *wiring) { w.onDTMF = f })
+}
+
+// OnTimeout sets what is told once when no RTP has been received for d while some was allowed to come; the
+// next packet arms it again. d = 0 turns it off. Like OnDTMF it must not block.
+func (s *Session) OnTimeout(d time.Duration, f func()) {
+	_ = s.change(func(w *wiring) { w.timeout, w.onTimeout, w.armedAt = d, f, s.engine.clock.Now() })
+}
+
+// Close ends a relay that the session is in, closes its ports at once and forgets it. Further calls do nothing.
+func (s *Session) Close() error {
+	if b := s.wiring.Load().bridge; b != nil {
+		b.Close()
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	w := *s.wiring.Load()
+	s.wiring.Store(&wiring{})
+	s.mu.Unlock()
+	// A relay may have been made between the first look and the closing.
+	if w.bridge != nil {
+		w.bridge.Close()
+	}
+	s.engine.remove(s)
+	return s.pair.Close()
+}
+
+// tick is called by the pacer. at is the tick's nominal time.
+func (s *Session) tick(at time.Duration, room *scratch) {
+	w := s.wiring.Load()
+	s.speak(w, at, room)
+	if w.ear != nil {
+		w.ear.hear(w.sink, at, room)
+	}
+	s.watch(w, at)
+}
+
+// watch reports a far end that has fallen silent.
+func (s *Session) watch(w *wiring, at time.Duration) {
+	if w.timeout <= 0 || w.onTimeout == nil || !w.params.Receive {
+		return
+	}
+	since := max(w.armedAt, time.Duration(s.count.lastReceived.Load()))
+	if at-since >= w.timeout && s.talk.fired != since && s.engine.post(w.onTimeout) {
+		s.talk.fired = since
+	}
+}
+
+// sending reports whether packets may go out.
+func (w *wiring) sending() bool { return w.configured && w.params.Send }
+
+// target returns where packets go: the latched source, else the signalled address.
+func (s *Session) target() (netip.AddrPort, bool) {
+	to := *s.remote.Load()
+	return to, to.IsValid() && to.Port() != 0 && !to.Addr().IsUnspecified()
+}

@@ -19,8 +19,15 @@ type Conn interface {
 	Close() error
 }
 
-// Network opens sockets. The kernel is one (Kernel), an in-memory network for tests another.
+// Socket says how a socket is made.
+type Socket struct {
+	DSCP         int // 0 to 63, on every packet sent
+	ReceiveBytes int // kernel buffer; 0 is the system's default
+}
+
+// Network opens sockets. The kernel is one (Kernel), an in-memory network for tests another. A port that
+// is taken is an error that wraps syscall.EADDRINUSE.
 type Network interface {
-	// Listen binds exactly addr, with its packets marked by dscp (0 to 63).
-	Listen(addr netip.AddrPort, dscp int) (Conn, error)
+	// Listen binds exactly addr.
+	Listen(addr netip.AddrPort, s Socket) (Conn, error)
 }

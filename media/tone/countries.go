@@ -49,7 +49,10 @@ var common = table{
 	Ring:    ringer(warble(1040, 1000, 800), []part{off(3000)}),
 	RingRecall: ringer(warble(240, 1400, 1050), []part{off(120)}, warble(240, 1400, 1050), []part{off(120)},
 		warble(480, 1400, 1050), []part{off(1400)}),
-	RingUnattended: ringer(warble(240, 1000, 800), []part{off(5000)}),
+	RingReminder: ringer(warble(240, 1000, 800), []part{off(5000)}),
+	// The rhythm of the recalling ring, so that it is known in the ear, too.
+	RecallWaiting: waiting(on(100, 1050), off(100), on(100, 1050), off(100), on(200, 1050), off(4000)),
+	Reminder:      {levelDBFS: quiet, intro: []part{on(80, 660), off(80), on(80, 660), off(40)}},
 }
 
 // countries are the tones of ITU-T E.180 Supplement 2, in milliseconds and hertz.

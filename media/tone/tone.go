@@ -23,25 +23,28 @@ type Kind uint8
 
 // The kinds of tone. The ringing kinds are for the ringer, all others for the ear.
 const (
-	Dial           Kind = iota // waiting for digits
-	Stutter                    // waiting for digits, and there is something to know (message, diversion)
-	Ringback                   // the far end rings
-	Busy                       // engaged; also: the orbit is taken
-	Congestion                 // no way through; also: the lot is full
-	CallWaiting                // another call, heard in a call
-	Confirm                    // done; ends by itself
-	Error                      // not possible; ends by itself
-	Howler                     // the handset has been off the hook for too long
-	Ring                       // a call
-	RingRecall                 // a parked call comes back: three quick ones, unlike any other call
-	RingUnattended             // call waiting for a phone whose handset is down: one short ring
+	Dial          Kind = iota // waiting for digits
+	Stutter                   // waiting for digits, and there is something to know (message, diversion)
+	Ringback                  // the far end rings
+	Busy                      // engaged; also: the orbit is taken
+	Congestion                // no way through; also: the lot is full
+	CallWaiting               // another call, heard in a call
+	RecallWaiting             // a parked call comes back, heard in a call
+	Reminder                  // a call is still on hold; ends by itself
+	Confirm                   // done; ends by itself
+	Error                     // not possible; ends by itself
+	Howler                    // the handset has been off the hook for too long
+	Ring                      // a call
+	RingRecall                // a parked call comes back: three quick ones, unlike any other call
+	RingReminder              // a held call, after the handset went down: one short ring
 	kinds
 )
 
 var kindNames = [kinds]string{
 	Dial: "dial", Stutter: "stutter", Ringback: "ringback", Busy: "busy", Congestion: "congestion",
-	CallWaiting: "call-waiting", Confirm: "confirm", Error: "error", Howler: "howler",
-	Ring: "ring", RingRecall: "ring-recall", RingUnattended: "ring-unattended",
+	CallWaiting: "call-waiting", RecallWaiting: "recall-waiting", Reminder: "reminder",
+	Confirm: "confirm", Error: "error", Howler: "howler",
+	Ring: "ring", RingRecall: "ring-recall", RingReminder: "ring-reminder",
 }
 
 // String gives the kind's name for logs, the panel and transcripts.

@@ -98,8 +98,8 @@ func TestFrequenciesAndCadence(t *testing.T) {
 	}
 }
 
-func TestConfirmAndErrorEnd(t *testing.T) {
-	for _, k := range []Kind{Confirm, Error} {
+func TestShortTonesEnd(t *testing.T) {
+	for _, k := range []Kind{Confirm, Error, Reminder} {
 		tone := New("us", k)
 		want := tone.Duration()
 		x := render(tone, time.Minute)

@@ -1,0 +1,49 @@
+package media
+
+import (
+	"fmt"
+	"time"
+
+	"parklamp/media/jitter"
+)
+
+// Config is the media section of an appliance's configuration.
+type Config struct {
+	PortMin          uint16        `toml:"port_min" doc:"lowest UDP port for RTP; sessions use an even port and the next odd one"`
+	PortMax          uint16        `toml:"port_max" doc:"highest UDP port for RTP"`
+	MaxSessions      int           `toml:"max_sessions" doc:"most sessions open at once, 1 to 10000"`
+	DSCP             int           `toml:"dscp" doc:"DSCP of audio packets, 0 to 63; 46 is Expedited Forwarding"`
+	JitterMin        time.Duration `toml:"jitter_min" doc:"least delay that the jitter buffer aims at, 0s to 200ms"`
+	JitterMax        time.Duration `toml:"jitter_max" doc:"greatest delay that the jitter buffer aims at, 40ms to 1s"`
+	RealtimePriority int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the pacer's thread where the system permits it, 1 to 99; 0 asks for none"`
+}
+
+// Default returns 1,000 ports, Expedited Forwarding (RFC 4594 §4.1) and an unrestricted jitter buffer.
+func Default() Config {
+	j := jitter.Default()
+	return Config{
+		PortMin: 20000, PortMax: 20999, MaxSessions: 500, DSCP: 46,
+		JitterMin: j.Min, JitterMax: j.Max, RealtimePriority: 10,
+	}
+}
+
+// Validate returns an error that names the first key whose value is out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.PortMin < 1024:
+		return fmt.Errorf("port_min = %d: allowed is 1024 to 65533", c.PortMin)
+	case int(c.PortMax) < int(c.PortMin)+3:
+		return fmt.Errorf("port_max = %d: allowed is port_min + 3 (%d) to 65535", c.PortMax, int(c.PortMin)+3)
+	case c.MaxSessions < 1 || c.MaxSessions > 10000:
+		return fmt.Errorf("max_sessions = %d: allowed is 1 to 10000", c.MaxSessions)
+	case c.DSCP < 0 || c.DSCP > 63:
+		return fmt.Errorf("dscp = %d: allowed is 0 to 63", c.DSCP)
+	case c.JitterMin < 0 || c.JitterMin > 200*time.Millisecond:
+		return fmt.Errorf("jitter_min = %s: allowed is 0s to 200ms", c.JitterMin)
+	case c.JitterMax < 40*time.Millisecond || c.JitterMax > time.Second || c.JitterMax < c.JitterMin:
+		return fmt.Errorf("jitter_max = %s: allowed is 40ms to 1s, not below jitter_min", c.JitterMax)
+	case c.RealtimePriority < 0 || c.RealtimePriority > 99:
+		return fmt.Errorf("realtime_priority = %d: allowed is 0 to 99", c.RealtimePriority)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package dtmf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// ErrDigit: not one of 0-9 * # A-D.
+var ErrDigit = errors.New("dtmf: not a digit")
+
+const (
+	tickTime  = 20 * time.Millisecond
+	tickTicks = 160 // RTP ticks in one tick of the sender
+	volume    = 10  // -dBm0
+	ends      = 3   // RFC 4733 §2.5.1.4: the final packet is sent three times in all
+	maxEach   = 8 * time.Second
+)
+
+// Key is one digit to be sent.
+type Key struct {
+	Code uint8
+	On   uint16 // length in ticks of 20 ms, at least 2
+	Gap  uint16 // pause after it in ticks of 20 ms, at least 2
+}
+
+// Keys turns digits into keys of the given length and pause, which are rounded up to 20 ms and raised to
+// 40 ms (ITU-T Q.24, table A-1: receivers need no less).
+func Keys(digits string, each, gap time.Duration) ([]Key, error) {
+	ticks := func(d time.Duration) uint16 {
+		return uint16(min(max((d+tickTime-1)/tickTime, 2), maxEach/tickTime))
+	}
+	keys := make([]Key, 0, len(digits))
+	for i := range len(digits) {
+		code, ok := Code(digits[i])
+		if !ok {
+			return nil, fmt.Errorf("send %q: %w", digits[i], ErrDigit)
+		}
+		keys = append(keys, Key{code, ticks(each), ticks(gap)})
+	}
+	return keys, nil
+}
+
+// Step is what a tick of 20 ms sends.
+type Step struct {
+	Event Event
+	First bool // a new event: marker bit and a new timestamp (RFC 4733 §2.5.1.1)
+	Send  bool // Event is to be sent; else audio flows in this tick
+	Tone  bool // for a far end without events: the tone sounds in this tick
+}
+
+// Sender plays one key after the other, tick by tick. The zero value is idle.
+type Sender struct {
+	key  Key
+	tick uint16
+	busy bool
+}
+
+// Start begins a key; the sender must be idle.
+func (s *Sender) Start(k Key) { *s = Sender{key: k, busy: true} }
+
+// Busy reports whether a key or the pause after it is going on.
+func (s *Sender) Busy() bool { return s.busy }
+
+// Next returns the next tick's step.
+func (s *Sender) Next() Step {
+	s.tick++
+	if s.tick >= s.key.On+max(s.key.Gap, ends-1) {
+		s.busy = false
+	}
+	e := Event{
+		Code: s.key.Code, Volume: volume,
+		End:      s.tick >= s.key.On,
+		Duration: min(s.tick, s.key.On) * tickTicks, // at most 8 s, 64,000,
+	}
+	return Step{
+		Event: e, First: s.tick == 1,
+		Send: s.tick < s.key.On+ends,
+		Tone: s.tick <= s.key.On,
+	}
+}
+
+// ITU-T Q.23: a digit is one tone of each group, hertz.
+var (
+	low  = [4]float64{697, 770, 852, 941}
+	high = [4]float64{1209, 1336, 1477, 1633}
+	// row and column of the codes 0 to 15
+	place = [16][2]uint8{
+		{3, 1}, {0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2},
+		{3, 0}, {3, 2}, {0, 3}, {1, 3}, {2, 3}, {3, 3},
+	}
+)
+
+// Tone makes the sound of digits. The zero value is ready.
+type Tone struct{ a, b float64 }
+
+// Fill writes the tone of an event code 0 to 15, going on where the last Fill ended.
+func (t *Tone) Fill(dst []int16, code uint8) {
+	const amplitude = 32767 * 0.2 // each: -14 dBFS
+	p := place[code&15]
+	da, db := low[p[0]]*2*math.Pi/8000, high[p[1]]*2*math.Pi/8000
+	for i := range dst {
+		dst[i] = int16(amplitude * (math.Sin(t.a) + math.Sin(t.b)))
+		t.a += da
+		t.b += db
+	}
+	t.a, t.b = math.Mod(t.a, 2*math.Pi), math.Mod(t.b, 2*math.Pi)
+}

@@ -1,0 +1,212 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/media/rtpio"
+)
+
+// What callers decide on.
+var (
+	ErrClosed   = errors.New("media: session closed")
+	ErrStopped  = errors.New("media: engine stopped")
+	ErrFull     = errors.New("media: as many sessions as allowed are open")
+	ErrBridged  = errors.New("media: session already in a relay")
+	ErrCodec    = errors.New("media: no codec agreed")
+	ErrKeysFull = errors.New("media: too many digits waiting to be sent")
+)
+
+const (
+	// maxCatchUp ticks are made up for after a stall; what is older is left out, as a longer burst helps nobody.
+	maxCatchUp = 5
+	// callbackQueue callbacks wait at most; a digit beyond that is dropped and counted, a timeout tried again.
+	callbackQueue = 256
+)
+
+// Engine is the clock and the ports of all sessions of an appliance.
+type Engine struct {
+	// immutable
+	cfg     Config
+	log     *slog.Logger
+	clock   Clock
+	network rtpio.Network
+	ports   *rtpio.Ports
+	calls   chan func() // capacity callbackQueue
+
+	sessions atomic.Pointer[[]*Session] // replaced under mu, read by the pacer
+	readers  sync.WaitGroup
+	skipped  atomic.Uint64
+
+	mu      sync.Mutex
+	stopped bool // guarded by mu
+	opening int  // guarded by mu
+}
+
+// Option changes an Engine at its making.
+type Option func(*Engine)
+
+// WithNetwork makes sessions open their sockets on n instead of the kernel.
+func WithNetwork(n rtpio.Network) Option { return func(e *Engine) { e.network = n } }
+
+// WithClock replaces the kernel's clock.
+func WithClock(c Clock) Option { return func(e *Engine) { e.clock = c } }
+
+// NewEngine returns an engine with a valid cfg. It paces nothing before Run.
+func NewEngine(cfg Config, log *slog.Logger, opts ...Option) *Engine {
+	e := &Engine{cfg: cfg, log: log, network: rtpio.Kernel, calls: make(chan func(), callbackQueue)}
+	for _, o := range opts {
+		o(e)
+	}
+	if e.clock == nil {
+		e.clock = newKernelClock()
+	}
+	e.ports = rtpio.NewPorts(e.network, cfg.PortMin, cfg.PortMax, cfg.DSCP)
+	e.sessions.Store(new([]*Session))
+	return e
+}
+
+// Run paces until ctx ends, closes every session and returns when the last goroutine has ended.
+func (e *Engine) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { e.pace(ctx) })
+	wg.Go(func() {
+		for {
+			select {
+			case f := <-e.calls:
+				f()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	<-ctx.Done()
+	wg.Wait()
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
+	for _, s := range *e.sessions.Load() {
+		s.Close()
+	}
+	e.readers.Wait()
+	return nil
+}
+
+// Skipped returns the ticks that were left out because the machine stood still for more than 100 ms.
+func (e *Engine) Skipped() uint64 { return e.skipped.Load() }
+
+// Sessions returns the number of open sessions.
+func (e *Engine) Sessions() int { return len(*e.sessions.Load()) }
+
+// Open binds a port pair on a local address. The session receives at once and sends nothing until
+// Configure. It lives until Close or the end of Run.
+func (e *Engine) Open(local netip.Addr) (*Session, error) {
+	return e.open(func() (*rtpio.Pair, error) { return e.ports.Open(local) }, newOrigin())
+}
+
+// Restore opens a session where State was taken from: the same port, and a stream that goes on with the
+// same SSRC as if the packets in between had been lost. Configure, Play and the callbacks are to be called anew.
+func (e *Engine) Restore(st State) (*Session, error) {
+	return e.open(func() (*rtpio.Pair, error) { return e.ports.OpenAt(st.Local) }, st.resume(time.Now()))
+}
+
+func (e *Engine) open(bind func() (*rtpio.Pair, error), from origin) (*Session, error) {
+	if err := e.admit(); err != nil {
+		return nil, err
+	}
+	pair, err := bind()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.opening--
+	if err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	if e.stopped {
+		pair.Close()
+		return nil, ErrStopped
+	}
+	s := newSession(e, pair, from)
+	next := append(slices.Clone(*e.sessions.Load()), s)
+	e.sessions.Store(&next)
+	e.readers.Go(s.read)
+	return s, nil
+}
+
+func (e *Engine) admit() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return ErrStopped
+	}
+	if len(*e.sessions.Load())+e.opening >= e.cfg.MaxSessions {
+		return ErrFull
+	}
+	e.opening++
+	return nil
+}
+
+func (e *Engine) remove(s *Session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(*e.sessions.Load()), func(o *Session) bool { return o == s })
+	e.sessions.Store(&next)
+}
+
+// post queues a callback and reports whether there was room.
+func (e *Engine) post(f func()) bool {
+	select {
+	case e.calls <- f:
+		return true
+	default:
+		return false
+	}
+}
+
+// pace gives every session its ticks. It computes what is due from the clock and never counts wake-ups.
+func (e *Engine) pace(ctx context.Context) {
+	// The thread is never unlocked: it ends with this goroutine, and its priority with it.
+	runtime.LockOSThread()
+	if _, ok := e.clock.(*kernelClock); ok && e.cfg.RealtimePriority > 0 {
+		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(e.cfg.RealtimePriority)}
+		if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+			e.log.Info("media pacer runs without real-time priority", "err", err)
+		}
+	}
+	var room scratch
+	start := e.clock.Now()
+	for k := int64(1); ctx.Err() == nil; {
+		e.clock.SleepUntil(start + time.Duration(k)*FrameDuration)
+		due := int64((e.clock.Now() - start) / FrameDuration)
+		if late := due - k - maxCatchUp; late > 0 {
+			e.skipped.Add(uint64(late))
+			k += late
+		}
+		for ; k <= due; k++ {
+			e.tick(start+time.Duration(k)*FrameDuration, &room)
+		}
+	}
+}
+
+// tick is everything that happens in one tick, for all sessions.
+func (e *Engine) tick(at time.Duration, room *scratch) {
+	for _, s := range *e.sessions.Load() {
+		s.tick(at, room)
+	}
+}
+
+// scratch is the pacer's working memory, shared by all sessions.
+type scratch struct {
+	frame   Frame
+	payload [FrameSamples]byte
+	piece   [maxPiece]int16
+}

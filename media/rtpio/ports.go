@@ -1,0 +1,84 @@
+package rtpio
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"syscall"
+)
+
+// What Open can fail with beside the network's own errors.
+var (
+	ErrNoPort  = errors.New("rtpio: no free port pair in the range")
+	ErrAddress = errors.New("rtpio: a session needs one local address, not a wildcard")
+)
+
+// rtcpReceiveBytes is as little as the kernel allows: nothing reads that socket.
+const rtcpReceiveBytes = 1
+
+// Ports hands out port pairs. It goes round the range, so that a port rests as long as it can before
+// another call gets it, and stragglers of the last call meet a closed port.
+type Ports struct {
+	network Network
+	min     uint16 // lowest even port
+	pairs   int
+	dscp    int
+
+	mu   sync.Mutex
+	next int // guarded by mu: pair to try first
+}
+
+// Pair is the two sockets of a session.
+type Pair struct {
+	RTP  Conn
+	RTCP Conn
+}
+
+// NewPorts returns the pairs that lie wholly within min and max.
+func NewPorts(n Network, min, max uint16, dscp int) *Ports {
+	p := &Ports{network: n, min: min + min%2, dscp: dscp}
+	p.pairs = (int(max) - int(p.min) + 1) / 2
+	if p.pairs > 0 {
+		p.next = rand.IntN(p.pairs)
+	}
+	return p
+}
+
+// Open binds the next free pair on a local address.
+func (p *Ports) Open(local netip.Addr) (*Pair, error) {
+	if !local.IsValid() || local.IsUnspecified() {
+		return nil, fmt.Errorf("open %s: %w", local, ErrAddress)
+	}
+	for range p.pairs {
+		p.mu.Lock()
+		port := p.min + uint16(2*p.next)
+		p.next = (p.next + 1) % p.pairs
+		p.mu.Unlock()
+		pair, err := p.OpenAt(netip.AddrPortFrom(local, port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		return pair, err
+	}
+	return nil, fmt.Errorf("open %s ports %d to %d: %w", local, p.min, int(p.min)+2*p.pairs-1, ErrNoPort)
+}
+
+// OpenAt binds a given pair, named by its RTP address.
+func (p *Ports) OpenAt(rtp netip.AddrPort) (*Pair, error) {
+	a, err := p.network.Listen(rtp, Socket{DSCP: p.dscp})
+	if err != nil {
+		return nil, fmt.Errorf("open RTP port: %w", err)
+	}
+	// RFC 3550 §11: RTCP uses the next higher, odd port.
+	b, err := p.network.Listen(netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1), Socket{DSCP: p.dscp, ReceiveBytes: rtcpReceiveBytes})
+	if err != nil {
+		a.Close()
+		return nil, fmt.Errorf("open RTCP port: %w", err)
+	}
+	return &Pair{a, b}, nil
+}
+
+// Close frees both ports at once.
+func (p *Pair) Close() error { return errors.Join(p.RTP.Close(), p.RTCP.Close()) }

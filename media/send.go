@@ -1,0 +1,233 @@
+package media
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"parklamp/media/codec"
+	"parklamp/media/dtmf"
+	"parklamp/media/jitter"
+)
+
+const (
+	headerSize = 12
+	// halfFrame decides whether a moment belongs to the tick before or after it.
+	halfFrame = FrameDuration / 2
+	// relayJump is how far a relayed stream's clock may be from ours before it is taken for a new clock.
+	relayJump = 8000 // ticks, 1 s
+	relayGap  = 500  // sequence numbers
+)
+
+// outgoing is the stream that a session sends. Its lock is taken once per packet, and waited for only in
+// the moment in which the stream changes hands between the pacer and a relay.
+type outgoing struct {
+	mu sync.Mutex
+	origin
+	last time.Duration // when the last packet was due
+	end  time.Duration // when its audio ends
+	sent bool
+	talk bool // the last tick sent something: no marker
+
+	// relay: what is added to a forwarded packet's numbers
+	feed     *Bridge // the relay that has begun to send
+	lost     bool    // the pacer has sent since: the shifts no longer fit
+	feedSSRC uint32
+	anchor   uint16 // first sequence number that the relay sent; older ones are not forwarded
+	seqShift uint16
+	tsShift  uint32
+
+	buf [headerSize + jitter.MaxPayload]byte
+}
+
+// origin is where a stream begins or has come to.
+type origin struct {
+	ssrc uint32 // never changes
+	seq  uint16 // of the next packet
+	next uint32 // timestamp after the last packet
+}
+
+// newOrigin returns random numbers (RFC 3550 §5.1).
+func newOrigin() origin {
+	return origin{ssrc: rand.Uint32(), seq: uint16(rand.Uint32()), next: rand.Uint32()}
+}
+
+// due returns the timestamp of audio that begins at the given time.
+func (o *outgoing) due(at time.Duration) uint32 {
+	if !o.sent || at <= o.end {
+		return o.next
+	}
+	return o.next + FrameSamples*uint32((at-o.end+halfFrame)/FrameDuration)
+}
+
+// early reports whether a tick is so close after a relayed packet that sending in it would run ahead of
+// the clock.
+func (o *outgoing) early(at time.Duration) bool {
+	return o.sent && at < min(o.end, o.last+FrameDuration)-halfFrame
+}
+
+// advance notes a packet sent at a time: the timestamp after it, and when its audio ends.
+func (o *outgoing) advance(at time.Duration, next uint32, end time.Duration) {
+	o.last = at
+	if !o.sent || int32(next-o.next) > 0 {
+		o.next, o.end = next, end
+	}
+	o.sent = true
+}
+
+// write sends a packet. The caller holds o.mu.
+func (s *Session) write(pt uint8, marker bool, seq uint16, ts uint32, payload []byte) {
+	to, ok := s.target()
+	if !ok {
+		return
+	}
+	o := &s.out
+	h := rtp.Header{Version: 2, Marker: marker, PayloadType: pt, SequenceNumber: seq, Timestamp: ts, SSRC: o.ssrc}
+	n, err := h.MarshalTo(o.buf[:])
+	if err != nil {
+		s.count.sendErrors.Add(1)
+		return
+	}
+	n += copy(o.buf[n:], payload)
+	if _, err := s.pair.RTP.WriteToAddrPort(o.buf[:n], to); err != nil {
+		s.count.sendErrors.Add(1)
+		return
+	}
+	s.count.sent.Add(1)
+	s.count.sentBytes.Add(uint64(len(payload)))
+}
+
+// speak sends what is due in a tick.
+func (s *Session) speak(w *wiring, at time.Duration, room *scratch) {
+	if !w.sending() {
+		s.pause()
+		return
+	}
+	if s.key(w, at, room) {
+		return
+	}
+	if s.fed(w, at) {
+		return
+	}
+	n := 0
+	switch {
+	case w.source == nil:
+	case w.encoded != nil:
+		if n = w.encoded.NextEncoded(w.params.Codec, room.payload[:]); n >= 0 {
+			break
+		}
+		fallthrough
+	default:
+		n = 0
+		if w.source.Next(&room.frame) {
+			n = codec.Encode(w.params.Codec, room.payload[:], room.frame[:])
+		}
+	}
+	if n == 0 {
+		s.pause()
+		return
+	}
+	s.say(w, at, room.payload[:n])
+}
+
+// say sends a payload as the audio of this tick.
+func (s *Session) say(w *wiring, at time.Duration, payload []byte) {
+	o := &s.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ts := o.due(at)
+	// RFC 3551 §4.1: the marker bit begins a talkspurt.
+	s.write(w.params.PayloadType, !o.talk, o.seq, ts, payload)
+	o.seq++
+	o.talk, o.lost = true, true
+	o.advance(at, ts+uint32(len(payload)), at+FrameDuration)
+}
+
+func (s *Session) pause() {
+	s.out.mu.Lock()
+	s.out.talk = false
+	s.out.mu.Unlock()
+}
+
+// fed reports whether this tick belongs to a relay: it has begun to send, or has just ended.
+func (s *Session) fed(w *wiring, at time.Duration) bool {
+	o := &s.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return w.bridge != nil && o.feed == w.bridge || o.early(at)
+}
+
+// key sends digits and reports whether the tick is taken by one.
+func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
+	t := &s.talk
+	if !t.keys.Busy() {
+		select {
+		case k := <-s.keys:
+			t.keys.Start(k)
+			s.keying.Store(true)
+		default:
+			return false
+		}
+	}
+	step := t.keys.Next()
+	if !t.keys.Busy() {
+		s.keying.Store(false)
+	}
+	if w.params.DTMFPayloadType == 0 {
+		if !step.Tone {
+			return false
+		}
+		t.tone.Fill(room.frame[:], step.Event.Code)
+		n := codec.Encode(w.params.Codec, room.payload[:], room.frame[:])
+		s.say(w, at, room.payload[:n])
+		return true
+	}
+	if !step.Send {
+		return false
+	}
+	o := &s.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if step.First {
+		t.keyTS = o.due(at)
+	}
+	var payload [dtmf.EventSize]byte
+	step.Event.Put(payload[:])
+	s.write(w.params.DTMFPayloadType, step.First, o.seq, t.keyTS, payload[:])
+	o.seq++
+	o.talk, o.lost = true, true
+	o.advance(at, t.keyTS+uint32(step.Event.Duration), at+FrameDuration)
+	return true
+}
+
+// forward sends a packet that another session received. It runs on that session's reader.
+func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, payload []byte, pt uint8, samples uint32, at, end time.Duration) {
+	if !w.sending() || s.keying.Load() {
+		return
+	}
+	o := &s.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	marker := h.Marker
+	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
+	ahead := int16(seq - o.seq)
+	clock := int32(ts - o.due(at))
+	if o.lost || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
+		seq, ts = o.seq, o.due(at)
+		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
+		o.feed, o.feedSSRC, o.anchor, o.lost = b, h.SSRC, seq, false
+		ahead, marker = 0, true
+	}
+	if ahead < 0 && int16(seq-o.anchor) < 0 {
+		return // from before the relay began: its number is taken
+	}
+	s.write(pt, marker, seq, ts, payload)
+	if ahead >= 0 {
+		o.seq = seq + 1
+		o.talk = true
+		o.advance(at, ts+samples, end)
+	}
+	s.count.relayed.Add(1)
+}
