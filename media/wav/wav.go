@@ -17,7 +17,6 @@ import (
 	"math"
 	"time"
 
-	"parklamp/media"
 	"parklamp/media/codec"
 )
 
@@ -29,6 +28,9 @@ var (
 	// ErrTooLong means that the file plays longer than the caller allows.
 	ErrTooLong = errors.New("wav: file plays too long")
 )
+
+// Rate is the rate of all audio in Parklamp, in hertz.
+const Rate = 8000
 
 // Limits of what is read.
 const (
@@ -79,7 +81,7 @@ func Read(r io.Reader, limit time.Duration) ([]int16, error) {
 	if int64(len(body)) > most {
 		return nil, fmt.Errorf("%w: limit is %v", ErrTooLong, limit)
 	}
-	return Resample(f.mono(body[:len(body)/width*width]), f.rate, media.SampleRate), nil
+	return Resample(f.mono(body[:len(body)/width*width]), f.rate, Rate), nil
 }
 
 // header reads up to the first byte of audio and returns the size that the data chunk claims.
@@ -207,8 +209,8 @@ func Write(w io.Writer, samples []int16) error {
 	b = binary.LittleEndian.AppendUint32(b, 16)
 	b = binary.LittleEndian.AppendUint16(b, tagPCM)
 	b = binary.LittleEndian.AppendUint16(b, 1)
-	b = binary.LittleEndian.AppendUint32(b, media.SampleRate)
-	b = binary.LittleEndian.AppendUint32(b, 2*media.SampleRate)
+	b = binary.LittleEndian.AppendUint32(b, Rate)
+	b = binary.LittleEndian.AppendUint32(b, 2*Rate)
 	b = binary.LittleEndian.AppendUint16(b, 2)
 	b = binary.LittleEndian.AppendUint16(b, 16)
 	b = append(b, "data"...)
