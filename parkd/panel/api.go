@@ -103,11 +103,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { <-s.streams }()
-	out, err := stream(w)
-	if err != nil {
-		fail(w, http.StatusInternalServerError, err.Error())
-		return
-	}
+	out := http.NewResponseController(w)
 	events, leave := s.hub.join()
 	defer leave()
 	h := w.Header()
@@ -131,13 +127,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-}
-
-// stream prepares an answer without end: the time to read the request, after
-// which net/http would end it, no longer counts.
-func stream(w http.ResponseWriter) (*http.ResponseController, error) {
-	out := http.NewResponseController(w)
-	return out, out.SetReadDeadline(time.Time{})
 }
 
 // enter takes a place in room or answers 503.

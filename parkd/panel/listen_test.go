@@ -1,6 +1,7 @@
 package panel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,9 @@ func TestSocket(t *testing.T) {
 	if m := info.Mode().Perm(); m != 0o660 {
 		t.Errorf("mode %o, want 660", m)
 	}
-	client := &http.Client{Transport: &http.Transport{Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", cfg.Socket) }}}
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", cfg.Socket)
+	}}}
 	defer client.CloseIdleConnections()
 	res, err := client.Get("http://any.name/api/status")
 	if err != nil {
@@ -45,9 +48,10 @@ func TestSocket(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("second server: %v\nwant %s", err, want)
 	}
-	if _, err := client.Get("http://any.name/"); err != nil {
-		t.Errorf("the first server after that: %v", err)
+	if res, err = client.Get("http://any.name/"); err != nil {
+		t.Fatalf("the first server after that: %v", err)
 	}
+	res.Body.Close()
 }
 
 func TestStaleSocket(t *testing.T) {

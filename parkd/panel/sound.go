@@ -25,11 +25,7 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 		done(w, err)
 		return
 	}
-	out, err := stream(w)
-	if err != nil {
-		fail(w, http.StatusInternalServerError, err.Error())
-		return
-	}
+	out := http.NewResponseController(w)
 	h := w.Header()
 	h.Set("Content-Type", "audio/wav")
 	h.Set("Cache-Control", "no-store")
