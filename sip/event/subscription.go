@@ -1,0 +1,445 @@
+package event
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
+)
+
+// What a far end says about time is taken within these bounds: it can neither spin
+// us nor make us wait for longer than a day.
+const (
+	minExpires = 2 * time.Second
+	maxExpires = 24 * time.Hour
+)
+
+// Subscribe describes a subscription of ours.
+type Subscribe struct {
+	Target  gosip.Uri     // resource to watch
+	Event   string        // package
+	Accept  []string      // media types that the owner understands, preferred first
+	Expires time.Duration // asked for; 0 means 1 h
+	From    gosip.Uri     // who asks
+
+	Auth      *sip.Credentials // for 401 and 407, nil for none
+	Route     []gosip.Uri      // outbound proxies, nil for none
+	Transport string           // "udp", "tcp", "tls", "" as the target says
+}
+
+// State is what an Update says.
+type State uint8
+
+// The values of State.
+const (
+	// Active: Body is the newest state.
+	Active State = iota
+	// Pending: the notifier has not decided yet; Body may be less than the truth.
+	Pending
+	// Lost: the state is not known any more; the agent tries to get it back.
+	Lost
+	// Terminated: the notifier does not want us, or the owner has stopped. Nothing follows.
+	Terminated
+)
+
+// String returns the name of the state in lower case.
+func (s State) String() string {
+	switch s {
+	case Active:
+		return "active"
+	case Pending:
+		return "pending"
+	case Lost:
+		return "lost"
+	case Terminated:
+		return "terminated"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Update is what a subscription tells its owner.
+type Update struct {
+	State       State
+	Body        []byte // nil when the NOTIFY had none
+	ContentType string
+	Reason      string // for Lost and Terminated: reason of RFC 6665 §4.1.3, or the failure in words
+	At          time.Time
+}
+
+// Subscription is a subscription of ours. It lives until Stop, Terminated or the end
+// of Run.
+type Subscription struct {
+	// immutable
+	agent *Agent
+	what  Subscribe
+	tell  func(Update)
+	once  bool // fetch: the first state is the last
+
+	stopped atomic.Bool
+
+	// owned by Run
+	dialog
+	state    substate
+	event    eventHeader
+	want     time.Duration // Expires to ask for
+	inFlight bool          // a SUBSCRIBE waits for its answer
+	again    bool          // another one is due after that
+	until    time.Time     // when the notifier lets go
+	started  time.Time     // of the newest dialog
+	failures int           // in a row, without a NOTIFY between
+
+	refreshAt deadline // next SUBSCRIBE in the dialog
+	overdue   deadline // first NOTIFY, or end of the dialog
+	retry     deadline // next dialog
+}
+
+// substate is the life of a Subscription:
+//
+//	idle -> asking -> live -> idle (lost, tried again) ...   any -> leaving -> over
+type substate uint8
+
+const (
+	idle    substate = iota // no dialog; retry is armed
+	asking                  // SUBSCRIBE sent, no NOTIFY yet
+	live                    // NOTIFY came
+	leaving                 // unsubscribing
+	over
+)
+
+// Subscribe starts a subscription and keeps it alive. It does not block; h is called
+// in Run's goroutine, in order, and must not block. After Stop has returned no call
+// begins.
+func (a *Agent) Subscribe(what Subscribe, h func(Update)) *Subscription {
+	return a.subscribeTo(what, h, false)
+}
+
+func (a *Agent) subscribeTo(what Subscribe, h func(Update), once bool) *Subscription {
+	s := &Subscription{agent: a, what: what, tell: h, once: once, want: what.Expires}
+	if s.want <= 0 {
+		s.want = time.Hour
+	}
+	if once {
+		s.want = 0
+	}
+	s.event, _ = parseEvent(what.Event)
+	s.refreshAt.fire = s.ask
+	s.overdue.fire = s.expired
+	s.retry.fire = s.start
+	a.inbox.put(func(now time.Time) {
+		a.all[s] = true
+		s.start(now)
+	})
+	return s
+}
+
+// Fetch asks once for the state of a resource (SUBSCRIBE with Expires 0, RFC 6665
+// §4.4.3). It blocks until the state has come, ctx ends or Config.NotifyWait is over.
+func (a *Agent) Fetch(ctx context.Context, what Subscribe) (Update, error) {
+	got := make(chan Update, 1) // the first update only; more are dropped
+	s := a.subscribeTo(what, func(u Update) {
+		select {
+		case got <- u:
+		default:
+		}
+	}, true)
+	select {
+	case u := <-got:
+		if u.Body == nil && u.Reason != "timeout" {
+			return u, fmt.Errorf("fetch %s of %s: %w: %s", what.Event, what.Target.String(), ErrNoAnswer, u.Reason)
+		}
+		return u, nil
+	case <-ctx.Done():
+		s.Stop()
+		return Update{}, fmt.Errorf("fetch %s of %s: %w", what.Event, what.Target.String(), ctx.Err())
+	case <-a.ended:
+		return Update{}, ErrStopped
+	}
+}
+
+// Stop ends the subscription: the notifier is told, the owner hears nothing more.
+func (s *Subscription) Stop() {
+	s.stopped.Store(true)
+	s.agent.inbox.put(s.end)
+}
+
+// Refresh asks for full state now: in the dialog if there is one, else with a new
+// one, without waiting for the back-off. For an owner that has heard that the
+// notifier is back.
+func (s *Subscription) Refresh() {
+	s.agent.inbox.put(func(now time.Time) {
+		switch s.state {
+		case idle:
+			s.start(now)
+		case asking, live:
+			s.ask(now)
+		}
+	})
+}
+
+// start makes a new dialog.
+func (s *Subscription) start(now time.Time) {
+	if s.state != idle {
+		return
+	}
+	a := s.agent
+	a.timers.disarm(&s.retry)
+	s.state, s.started = asking, now
+	target := s.what.Target
+	// RFC 3261 §8.1.1.3: To is the logical name, so without port and transport.
+	remote := gosip.Uri{Scheme: target.Scheme, User: target.User, Host: target.Host}
+	s.dialog = dialog{
+		callID: newTag(), local: s.what.From, remote: remote, localTag: newTag(),
+		target: target, routes: s.what.Route, localSeq: rand.Uint32N(1 << 16),
+		contact: a.ep.ContactFor(destination(target, s.what.Route), s.what.Transport),
+		send:    sip.Send{Auth: s.what.Auth, Transport: s.what.Transport},
+	}
+	s.contact.User = s.what.From.User
+	a.subscriptions[s.localTag] = s
+	// RFC 6665 §4.1.2.4: timer N.
+	a.timers.arm(&s.overdue, now.Add(a.cfg.NotifyWait))
+	s.ask(now)
+}
+
+// destination is what the first hop's address follows from.
+func destination(target gosip.Uri, routes []gosip.Uri) string {
+	if len(routes) > 0 {
+		target = routes[0]
+	}
+	if target.Port == 0 {
+		return target.Host
+	}
+	return target.HostPort()
+}
+
+// ask sends SUBSCRIBE in the dialog or to make it; with Expires 0 to leave it.
+func (s *Subscription) ask(now time.Time) {
+	if s.state == idle || s.state == over {
+		return
+	}
+	if s.inFlight {
+		s.again = true
+		return
+	}
+	s.agent.timers.disarm(&s.refreshAt)
+	expires := s.want
+	if s.state == leaving {
+		expires = 0
+	}
+	req := s.dialog.request("SUBSCRIBE")
+	req.AppendHeader(gosip.NewHeader("Event", s.event.String()))
+	req.AppendHeader(gosip.NewHeader("Expires", seconds(expires)))
+	if len(s.what.Accept) > 0 {
+		req.AppendHeader(gosip.NewHeader("Accept", strings.Join(s.what.Accept, ", ")))
+	}
+	s.inFlight, s.again = true, false
+	tag := s.localTag
+	s.agent.call(req, s.send, func(sent *gosip.Request, res *gosip.Response, err error, now time.Time) {
+		if s.localTag != tag {
+			return // the answer belongs to a dialog that is gone
+		}
+		s.inFlight = false
+		s.localSeq = max(s.localSeq, sent.CSeq().SeqNo) // digest took numbers
+		s.answered(res, err, now)
+	})
+}
+
+// answered takes the final response to a SUBSCRIBE.
+func (s *Subscription) answered(res *gosip.Response, err error, now time.Time) {
+	switch {
+	case s.state == idle || s.state == over:
+	case err == nil && res.StatusCode < 300:
+		s.granted(res, now)
+	case s.state == leaving:
+		s.finish()
+	case err == nil && res.StatusCode == 423:
+		s.tooBrief(res, now)
+	case err == nil && s.state == live && survives(res.StatusCode):
+		// RFC 6665 §4.1.2.2: the subscription stands until it expires; until then
+		// the refresh is tried again.
+		s.failures++
+		s.agent.timers.arm(&s.refreshAt, now.Add(s.pause(res)))
+	case err == nil && s.state == live && res.StatusCode == 481:
+		// RFC 6665 §4.1.2.2: a new subscription, with full state.
+		s.lose("subscription does not exist at the notifier", 0, now)
+	case err == nil && hopeless(res.StatusCode):
+		s.drop(Update{State: Terminated, Reason: failure(res, nil), At: now})
+	default:
+		s.failures++
+		s.lose(failure(res, err), s.pause(res), now)
+	}
+}
+
+// granted takes a 2xx.
+func (s *Subscription) granted(res *gosip.Response, now time.Time) {
+	if s.remoteTag == "" {
+		// RFC 3261 §12.1.2. A NOTIFY that came first has done it (RFC 6665 §4.4.1).
+		s.remoteTag, _ = res.To().Params.Get("tag")
+		s.routes = reversedRecordRoute(res)
+	}
+	s.refresh(res)
+	if s.state == leaving {
+		// We leave a dialog just made, or the last NOTIFY is still to come.
+		if s.again {
+			s.ask(now)
+		} else if s.agent.stopping {
+			s.finish()
+		}
+		return
+	}
+	d, there, ok := headerSeconds(res, "Expires")
+	if !there || !ok {
+		d = s.want // RFC 6665 §8.1 wants the header; some leave it out
+	}
+	s.lasts(d, now)
+	if s.again {
+		s.ask(now)
+	}
+}
+
+// lasts sets when the dialog ends and when it is refreshed.
+func (s *Subscription) lasts(d time.Duration, now time.Time) {
+	if s.once {
+		return
+	}
+	d = min(max(d, minExpires), maxExpires)
+	s.until = now.Add(d)
+	// Time for a retransmission or two, more for long ones.
+	margin := min(max(d/10, 5*time.Second), time.Minute, d/2)
+	s.agent.timers.arm(&s.refreshAt, s.until.Add(-margin))
+	if s.state == live {
+		s.agent.timers.arm(&s.overdue, s.until)
+	}
+}
+
+// tooBrief asks again with the time that the notifier wants (RFC 6665 §4.1.2.1).
+func (s *Subscription) tooBrief(res *gosip.Response, now time.Time) {
+	least, there, ok := headerSeconds(res, "Min-Expires")
+	if !there || !ok || s.once || least <= s.want || least > maxExpires {
+		s.failures++
+		s.lose(failure(res, nil), s.pause(res), now)
+		return
+	}
+	s.want = least
+	s.ask(now)
+}
+
+// expired fires when no NOTIFY came (timer N), when nobody refreshed in time, and
+// when a far end does not end what we left.
+func (s *Subscription) expired(now time.Time) {
+	switch s.state {
+	case leaving:
+		s.finish()
+	case asking:
+		s.failures++
+		s.lose("no state came", s.pause(nil), now)
+	case live:
+		s.lose("subscription expired", 0, now)
+	}
+}
+
+// lose tells the owner that the state is not known, and makes a new dialog after a
+// pause.
+func (s *Subscription) lose(reason string, pause time.Duration, now time.Time) {
+	s.lost(Update{State: Lost, Reason: reason, At: now}, pause, now)
+}
+
+func (s *Subscription) lost(u Update, pause time.Duration, now time.Time) {
+	s.drop(u)
+	if s.state == over {
+		return
+	}
+	// A notifier that ends each dialog at once must not spin us.
+	if pause == 0 && now.Sub(s.started) < s.agent.cfg.MinBackoff {
+		pause = s.agent.cfg.MinBackoff
+	}
+	s.agent.timers.arm(&s.retry, now.Add(pause))
+}
+
+// drop leaves the dialog as it is and delivers the update. Terminated ends it all.
+func (s *Subscription) drop(u Update) {
+	a := s.agent
+	if s.state == live {
+		a.count.subscriptions.Add(-1)
+	}
+	delete(a.subscriptions, s.localTag)
+	a.timers.disarm(&s.refreshAt)
+	a.timers.disarm(&s.overdue)
+	a.timers.disarm(&s.retry)
+	s.localTag, s.inFlight, s.again, s.state = "", false, false, idle
+	if u.State == Terminated || s.once || s.stopped.Load() || a.stopping {
+		s.state = over
+		delete(a.all, s)
+	}
+	if s.once {
+		u.State = Terminated
+	}
+	s.deliver(u)
+}
+
+func (s *Subscription) deliver(u Update) {
+	if !s.stopped.Load() && s.tell != nil {
+		s.tell(u)
+	}
+}
+
+// end unsubscribes.
+func (s *Subscription) end(now time.Time) {
+	switch s.state {
+	case idle:
+		s.finish()
+	case asking, live:
+		s.stopped.Store(true)
+		if s.state == live {
+			s.agent.count.subscriptions.Add(-1)
+		}
+		s.state = leaving
+		s.agent.timers.arm(&s.overdue, now.Add(s.agent.cfg.NotifyWait))
+		s.ask(now) // when one is in flight, after it
+	}
+}
+
+// finish forgets a subscription that is left.
+func (s *Subscription) finish() {
+	s.stopped.Store(true)
+	s.drop(Update{})
+}
+
+// pause is how long to wait before the next try: what the far end says, else a
+// back-off with jitter, so that a returning notifier is not met by all at once.
+func (s *Subscription) pause(res *gosip.Response) time.Duration {
+	if res != nil {
+		if d, there, ok := headerSeconds(res, "Retry-After"); there && ok {
+			return min(d, maxExpires)
+		}
+	}
+	d := s.agent.cfg.MinBackoff << min(max(0, s.failures-1), 16)
+	d = min(d, s.agent.cfg.MaxBackoff)
+	return d*3/4 + rand.N(d/2+1)
+}
+
+// survives reports whether a refresh with this answer leaves the subscription
+// standing (RFC 6665 §4.1.2.2 lists those that do not).
+func survives(code int) bool {
+	return !slices.Contains([]int{404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604}, code) && !hopeless(code)
+}
+
+// hopeless reports whether a notifier with this answer will not answer otherwise
+// next time: it forbids or does not know what we ask.
+func hopeless(code int) bool {
+	return slices.Contains([]int{403, 405, 406, 415, 420, 489, 501}, code) || code >= 600
+}
+
+// failure names what ended a request.
+func failure(res *gosip.Response, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d %s", res.StatusCode, res.Reason)
+}
