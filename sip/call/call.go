@@ -1,0 +1,447 @@
+package call
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
+	"parklamp/sip/sdp"
+)
+
+// ID names a call for maps and logs: unique in the process, the same for the call's whole life.
+type ID string
+
+// maxQueued bounds the requests and method calls that wait for a call's goroutine. A request above it
+// is refused, a method call has no effect; both mean that a Handler blocks.
+const maxQueued = 1024
+
+// phase is how far a call has come.
+type phase uint8
+
+const (
+	phaseCalling   phase = iota // our INVITE has no final response
+	phaseIncoming               // their INVITE has none
+	phaseAnswering              // we have sent 2xx and wait for its ACK
+	phaseActive
+	phaseEnded // Ended has been told; transactions may still be under way
+)
+
+func (p phase) String() string {
+	return [...]string{"calling", "incoming", "answering", "active", "ended"}[p]
+}
+
+// Info is what is known of a call. Everything but Remote stays as it was when the call began.
+type Info struct {
+	Direction   Direction
+	Started     time.Time
+	RequestUser string // user part of the Request-URI: the number that was dialled
+	RequestURI  string
+	Remote      Party // the far end: asserted identity, else From (incoming) or To (outgoing)
+	Local       Party // To of an incoming, From of an outgoing call
+	ReferredBy  Party
+	Diversion   Party // who sent the call on to us last (RFC 5806)
+	Replaces    *Call // the call that this one wants to take the place of, matched as RFC 3891 §3 says; see TakeOver
+	AutoAnswer  bool  // the caller asks us to answer without ringing
+	AnswerAfter time.Duration
+	AlertInfo   string
+	UserAgent   string
+	Source      netip.AddrPort           // where the INVITE came from; invalid for an outgoing call
+	Header      func(name string) string // of the INVITE, "" if missing; never nil
+}
+
+// Call is one call. All methods can be called from any goroutine and return at once; what they lead to
+// comes as events.
+type Call struct {
+	// immutable after UA.add
+	ua       *UA
+	id       ID
+	log      *slog.Logger
+	incoming bool
+	wake     chan struct{} // capacity 1: a full one has already woken the goroutine
+	settled  chan struct{} // closed when the goroutine has ended
+
+	// owned by the call's goroutine
+	state          phase
+	d              Dialog
+	options        Invite // outgoing: what to call with
+	media          sdp.Media
+	hasMedia       bool
+	identity       *Party            // who we say to be, when it is not who From or To says
+	busy           int               // client transactions, transfers and answers that keep an ended call alive
+	forks          map[string]Dialog // outgoing: early dialogs by remote tag
+	winners        map[string]bool   // remote tags of 2xx to the first INVITE
+	lastRing       string            // tag and code of the provisional response told last
+	ringTimer      *timer
+	byeOnAck       []gosip.Header // not nil: BYE with these headers once the ACK is there
+	invite         *invite        // our INVITE or re-INVITE that has no final response
+	update         *sdp.Local     // Update that waits for its turn
+	updates        int            // tries of it
+	retry          *timer         // glare: when to try again
+	tx             *sip.ServerTx  // their INVITE that has no final response
+	req            *gosip.Request // the INVITE of tx
+	waitACK        uint32         // CSeq of their INVITE that we answered with 2xx, 0: none
+	lateOffer      bool           // the ACK must bring the answer to our offer
+	sentOffer      sdp.Local      // what lateOffer was made from
+	refresh        *timer
+	expiry         *timer
+	notified       map[uint32]*reference // our REFERs by CSeq
+	transfers      []*Transfer           // their REFERs
+	reINVITEOn     bool                  // refresh by re-INVITE because UPDATE was refused
+	pendingRefresh bool                  // a refreshing re-INVITE waits for its turn
+
+	// guarded by mu
+	mu      sync.Mutex
+	queue   []func()
+	closed  bool
+	handler Handler
+	info    Info
+	snap    Dialog
+	shown   phase
+	tags    map[string]bool // remote tags of this call
+	auth    *sip.Credentials
+}
+
+func newCall(u *UA) *Call {
+	return &Call{
+		ua: u, wake: make(chan struct{}, 1), settled: make(chan struct{}),
+		forks: map[string]Dialog{}, winners: map[string]bool{}, notified: map[uint32]*reference{},
+		tags: map[string]bool{},
+	}
+}
+
+// ID gives the call's name.
+func (c *Call) ID() ID { return c.id }
+
+// Info tells what is known of the call.
+func (c *Call) Info() Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+// Dialog gives the dialog as it was after the last event or message, for the journal and for Replaces.
+func (c *Call) Dialog() Dialog {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.snap
+}
+
+// Ended says whether the call's last event has been told.
+func (c *Call) Ended() bool { return c.phaseNow() == phaseEnded }
+
+// Answered says whether the call is up: answered and not ended.
+func (c *Call) Answered() bool {
+	p := c.phaseNow()
+	return p == phaseActive || p == phaseAnswering
+}
+
+// SetOwner hands the call to another owner, who gets every event from now on. Called from a Handler of
+// this call it works from the next event.
+func (c *Call) SetOwner(h Handler) {
+	c.mu.Lock()
+	c.handler = h
+	c.mu.Unlock()
+}
+
+// SetAuth gives the credentials for requests inside the dialog, for a call that came in or was restored.
+func (c *Call) SetAuth(a *sip.Credentials) {
+	c.mu.Lock()
+	c.auth = a
+	c.mu.Unlock()
+}
+
+func (c *Call) phaseNow() phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown
+}
+
+// knowsTag says whether the remote tag belongs to this call. A call that waits for its first response
+// knows none.
+func (c *Call) knowsTag(tag string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tags[tag]
+}
+
+// publish makes what the goroutine knows visible to others.
+func (c *Call) publish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.snap, c.shown = c.d, c.state
+	c.info.Remote = c.d.Remote
+	if c.incoming || c.state == phaseActive && c.d.Confirmed {
+		c.tags[c.d.RemoteTag] = true
+	}
+	for tag := range c.forks {
+		c.tags[tag] = true
+	}
+}
+
+// emit tells the owner. After Ended nobody is told anything.
+func (c *Call) emit(ev Event) {
+	c.publish()
+	c.mu.Lock()
+	h := c.handler
+	c.mu.Unlock()
+	if h != nil {
+		h(c, ev)
+	}
+}
+
+// post queues f for the call's goroutine; false when the call is gone or too much waits.
+func (c *Call) post(f func()) bool {
+	c.mu.Lock()
+	if c.closed || len(c.queue) >= maxQueued {
+		c.mu.Unlock()
+		return false
+	}
+	c.queue = append(c.queue, f)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// must queues f whatever waits: for responses and ends of transactions, whose number is bounded by the
+// transactions themselves.
+func (c *Call) must(f func()) {
+	c.mu.Lock()
+	if !c.closed {
+		c.queue = append(c.queue, f)
+	}
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the call's goroutine.
+func (c *Call) run() {
+	defer close(c.settled)
+	for {
+		select {
+		case <-c.wake:
+		case <-c.ua.stop:
+			c.stopped()
+			return
+		}
+		for {
+			c.mu.Lock()
+			batch := c.queue
+			c.queue = nil
+			c.mu.Unlock()
+			if len(batch) == 0 {
+				break
+			}
+			for _, f := range batch {
+				f()
+			}
+			c.publish()
+		}
+		if c.state == phaseEnded && c.busy == 0 && c.leave() {
+			return
+		}
+	}
+}
+
+// leave closes the queue if nothing has come meanwhile.
+func (c *Call) leave() bool {
+	c.mu.Lock()
+	if len(c.queue) > 0 {
+		c.mu.Unlock()
+		return false
+	}
+	c.closed = true
+	c.mu.Unlock()
+	c.ua.remove(c)
+	c.stopTimers()
+	return true
+}
+
+// stopped is the end of a call whose UA ends.
+func (c *Call) stopped() {
+	c.ended(Ended{Cause: Stopped})
+	c.mu.Lock()
+	c.closed, c.queue = true, nil
+	c.mu.Unlock()
+	c.ua.remove(c)
+	c.stopTimers()
+}
+
+func (c *Call) stopTimers() {
+	for _, t := range []*timer{c.ringTimer, c.retry, c.refresh, c.expiry} {
+		t.stop()
+	}
+	for _, r := range c.notified {
+		r.timer.stop()
+	}
+	for _, t := range c.transfers {
+		t.timer.stop()
+	}
+}
+
+// ended tells the owner that the call is over, once.
+func (c *Call) ended(ev Ended) {
+	if c.state == phaseEnded {
+		return
+	}
+	c.state = phaseEnded
+	c.update = nil
+	for _, t := range []*timer{c.ringTimer, c.retry, c.refresh, c.expiry} {
+		t.stop()
+	}
+	c.dropReferences()
+	c.ua.noteEnded(c)
+	c.log.Debug("call ended", "cause", ev.Cause.String(), "code", ev.Code, "reason", ev.Reason)
+	c.emit(ev)
+	c.SetOwner(nil)
+}
+
+// Hangup ends the call whatever it is at: CANCEL, refusal with 480, or BYE. reason is for the far end's
+// people and goes into a Reason header; "" sends none.
+func (c *Call) Hangup(reason string) {
+	c.post(func() { c.hangup(Ended{Cause: Local, Reason: reason}, reason) })
+}
+
+// hangup ends the call from our side and tells ev (as Cancelled, if it was not answered yet).
+func (c *Call) hangup(ev Ended, reason string) {
+	var headers []gosip.Header
+	if reason != "" {
+		headers = append(headers, reasonHeader(reason))
+	}
+	switch c.state {
+	case phaseCalling:
+		c.invite.tx.Cancel()
+		if ev.Cause == Local {
+			ev.Cause = Cancelled
+		}
+	case phaseIncoming:
+		c.answerINVITE(480, statusText(480), nil, headers...)
+		if ev.Cause == Local {
+			ev.Cause, ev.Code = Cancelled, 480
+		}
+	case phaseAnswering:
+		// RFC 3261 §15: the callee must not send BYE before the ACK has come or has timed out.
+		c.byeOnAck = append([]gosip.Header{}, headers...)
+		c.busy++
+	case phaseActive:
+		if c.invite != nil {
+			c.invite.tx.Cancel()
+		}
+		c.refuseINVITE()
+		c.sendBYE(c.d, headers...)
+	case phaseEnded:
+		return
+	}
+	c.ended(ev)
+}
+
+// sendBYE ends a dialog. What the far end answers changes nothing.
+func (c *Call) sendBYE(d Dialog, headers ...gosip.Header) {
+	req, err := d.request(gosip.BYE)
+	if err != nil {
+		c.log.Warn("bye", "err", err)
+		return
+	}
+	c.d.LocalCSeq = max(c.d.LocalCSeq, d.LocalCSeq)
+	for _, h := range headers {
+		req.AppendHeader(h)
+	}
+	c.transact(req, func(int, *gosip.Response) {})
+}
+
+// sendOptions says how requests of this dialog travel.
+func (c *Call) sendOptions() sip.Send {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return sip.Send{Auth: c.auth, Local: c.d.LocalAddr, Transport: c.d.Transport}
+}
+
+// transact sends a request other than INVITE and calls done once with the final response; with code 408
+// or 503 and no response when none came or it could not be sent. RFC 3261 §8.1.3.1.
+func (c *Call) transact(req *gosip.Request, done func(code int, res *gosip.Response)) {
+	var final *gosip.Response
+	c.pump(c.ua.ep.Request(req, c.sendOptions()), func(res *gosip.Response) {
+		c.noteCSeq(res)
+		if !res.IsProvisional() && final == nil {
+			final = res
+			done(res.StatusCode, res)
+		}
+	}, func(err error) {
+		if final == nil {
+			done(failure(err), nil)
+		}
+	})
+}
+
+// pump brings the responses of a client transaction to the call's goroutine.
+func (c *Call) pump(tx *sip.ClientTx, response func(*gosip.Response), end func(error)) {
+	c.busy++
+	c.ua.start(func() {
+		for {
+			select {
+			case res, ok := <-tx.Responses():
+				if !ok {
+					c.must(func() {
+						c.busy--
+						end(tx.Err())
+					})
+					return
+				}
+				c.must(func() { response(res) })
+			case <-c.ua.stop:
+				return
+			}
+		}
+	})
+}
+
+// failure gives the code that stands for a transaction without a final response.
+func failure(err error) int {
+	if err == nil || errors.Is(err, sip.ErrTimeout) {
+		return 408
+	}
+	return 503
+}
+
+// noteCSeq keeps up with the endpoint, which counts on when it answers a challenge.
+func (c *Call) noteCSeq(res *gosip.Response) { c.d.LocalCSeq = max(c.d.LocalCSeq, cseq(res)) }
+
+// timer is a time.Timer whose function runs in the call's goroutine, and never after stop.
+type timer struct {
+	t    *time.Timer
+	dead bool // owned by the call's goroutine
+}
+
+func (c *Call) after(d time.Duration, f func()) *timer {
+	t := &timer{}
+	t.t = time.AfterFunc(d, func() {
+		c.must(func() {
+			if !t.dead {
+				t.dead = true
+				f()
+			}
+		})
+	})
+	return t
+}
+
+// stop is a no-op on nil.
+func (t *timer) stop() {
+	if t != nil {
+		t.dead = true
+		t.t.Stop()
+	}
+}
+
+// waiting says whether the timer still runs.
+func (t *timer) waiting() bool { return t != nil && !t.dead }

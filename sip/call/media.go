@@ -1,0 +1,70 @@
+package call
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"parklamp/sip/sdp"
+)
+
+// stampNew begins the media of a dialog: one session id for its whole life.
+func (c *Call) stampNew(l sdp.Local) {
+	// RFC 3264 §5: ids and versions fit into 62 bits.
+	l.SessionID, l.Version = rand.Uint64N(1<<53), 1
+	c.d.Local = l
+}
+
+// stamp carries over what belongs to the session and not to a description of it.
+func (c *Call) stamp(l sdp.Local) sdp.Local {
+	l.SessionID, l.Version = c.d.Local.SessionID, c.d.Local.Version
+	l.Shape, l.DTMFPayloadType = c.d.Local.Shape, c.d.Local.DTMFPayloadType
+	return l
+}
+
+// offer puts an offer made from l into a request or response and notes it as sent; l gets its version.
+func (c *Call) offer(m message, l *sdp.Local) {
+	setBody(m, "application/sdp", c.describe(l, func(l sdp.Local) []byte { return sdp.Offer(l) }))
+}
+
+// answer answers an offer from l and notes the answer as sent.
+func (c *Call) answer(l sdp.Local, offer []byte) ([]byte, sdp.Media, error) {
+	_, m, err := sdp.Answer(l, offer)
+	if err != nil {
+		return nil, m, err
+	}
+	body := c.describe(&l, func(l sdp.Local) []byte {
+		text, _, _ := sdp.Answer(l, offer) // has just worked
+		return text
+	})
+	return body, m, nil
+}
+
+// describe builds a description. RFC 3264 §8: the version grows by one if anything else has changed
+// since the description that was sent last, and stays if nothing has.
+func (c *Call) describe(l *sdp.Local, build func(sdp.Local) []byte) []byte {
+	l.Version = c.d.Local.Version
+	text := build(*l)
+	if c.d.SDP != "" && c.d.SDP != string(text) {
+		l.Version++
+		text = build(*l)
+	}
+	c.d.Local.Version = l.Version
+	c.d.SDP = string(text)
+	return text
+}
+
+// setMedia takes what an exchange has agreed on.
+func (c *Call) setMedia(m sdp.Media) {
+	c.media, c.hasMedia = m, true
+	c.d.Local.Shape = m.Shape
+	if m.DTMFPayloadType != 0 {
+		c.d.Local.DTMFPayloadType = m.DTMFPayloadType
+	}
+}
+
+func sameMedia(a, b sdp.Media) bool {
+	shape := slices.Equal(a.Shape, b.Shape)
+	a.Shape, b.Shape = nil, nil
+	return shape && a.Remote == b.Remote && a.RTCP == b.RTCP && a.Codec == b.Codec && a.DTMFPayloadType == b.DTMFPayloadType &&
+		a.Send == b.Send && a.Receive == b.Receive && a.RemoteHold == b.RemoteHold && a.Ptime == b.Ptime
+}
