@@ -30,7 +30,7 @@ type bench struct {
 }
 
 // inBubble runs f with a running engine and fake time.
-func inBubble(t *testing.T, f func(b *bench)) {
+func inBubble(t *testing.T, f func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		n := mediatest.NewNet()
 		e := media.NewEngine(media.Default(), slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -38,7 +38,7 @@ func inBubble(t *testing.T, f func(b *bench)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(ctx) }()
-		f(&bench{t, n, e})
+		f(t, &bench{t, n, e})
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
@@ -119,7 +119,7 @@ func (b *bench) oneStream(packets []mediatest.Packet) {
 func TestTwoWayAudio(t *testing.T) {
 	for _, id := range []codec.ID{codec.PCMU, codec.PCMA} {
 		t.Run(id.String(), func(t *testing.T) {
-			inBubble(t, func(b *bench) {
+			inBubble(t, func(t *testing.T, b *bench) {
 				s, p := b.session(), b.peer(farHost)
 				b.configure(s, both(p.Addr(), id))
 				ours, theirs := mediatest.Voice(1, 2*time.Second), mediatest.Voice(2, 2*time.Second)
@@ -143,7 +143,7 @@ func TestTwoWayAudio(t *testing.T) {
 }
 
 func TestNothingIsSentBeforeConfigure(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.session(), b.peer(farHost)
 		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
 		b.talk(p, s, codec.PCMU, mediatest.Voice(1, time.Second))
@@ -160,7 +160,7 @@ func TestNothingIsSentBeforeConfigure(t *testing.T) {
 // TestSourcesChangeWithoutASeam is the rule that music has no gap above 60 ms: whatever is done to a session,
 // it stays one stream.
 func TestSourcesChangeWithoutASeam(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		other, q := b.leg()
 		mic, music := mediatest.Voice(1, 10*time.Second), mediatest.Melody(1, 10*time.Second)
@@ -191,7 +191,7 @@ func TestSourcesChangeWithoutASeam(t *testing.T) {
 }
 
 func TestPauseKeepsTheClockAndMarksTheNextPacket(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		music := mediatest.NewLoop(mediatest.Melody(1, time.Second))
 		s.Play(music)
@@ -221,7 +221,7 @@ func TestPauseKeepsTheClockAndMarksTheNextPacket(t *testing.T) {
 }
 
 func TestPortsAreClosedAtOnceAndRest(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s := b.session()
 		addr := s.LocalAddr()
 		if addr.Port()%2 != 0 {
@@ -271,7 +271,7 @@ func TestSessionsAndPortsAreLimited(t *testing.T) {
 }
 
 func TestTimeoutIsToldOnceAndArmedByThePacketsThatFollow(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		fired := make(chan time.Time, 10)
 		s.OnTimeout(time.Second, func() { fired <- time.Now() })
@@ -301,7 +301,7 @@ func TestDigitsBothWays(t *testing.T) {
 		{"every second packet lost", func(n int) bool { return n%2 == 0 }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, func(b *bench) {
+			inBubble(t, func(t *testing.T, b *bench) {
 				s, _ := b.leg()
 				o := b.session()
 				b.configure(s, both(o.LocalAddr(), codec.PCMU))
@@ -328,7 +328,7 @@ func TestDigitsBothWays(t *testing.T) {
 }
 
 func TestDigitsLeaveNoSeam(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		s.Play(mediatest.NewLoop(mediatest.Voice(1, time.Second)))
 		time.Sleep(101 * time.Millisecond)
@@ -356,7 +356,7 @@ func TestDigitsLeaveNoSeam(t *testing.T) {
 }
 
 func TestDigitsAsTonesWhereEventsWereNotAgreed(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		params := both(p.Addr(), codec.PCMU)
 		params.DTMFPayloadType = 0
@@ -378,7 +378,7 @@ func TestDigitsAsTonesWhereEventsWereNotAgreed(t *testing.T) {
 }
 
 func TestRestoredSessionGoesOn(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		music := mediatest.NewLoop(mediatest.Melody(1, time.Second))
 		s.Play(music)

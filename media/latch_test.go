@@ -1,0 +1,186 @@
+package media_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"parklamp/media/codec"
+	"parklamp/media/mediatest"
+)
+
+// TestStrangersAreNeitherHeardNorAnswered is the rtpbleed test: RTP sprayed at open ports from elsewhere is
+// not played, gets no packet, and does not draw the stream to it.
+func TestStrangersAreNeitherHeardNorAnswered(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		attacker netip.Addr
+		speaks   bool // whether the true far end has sent something
+	}{
+		{"from another host, during the call", otherHost, true},
+		{"from another host, before the far end speaks", otherHost, false},
+		{"from another port of the far end's host, during the call", farHost, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				s, p := b.session(), b.peer(farHost)
+				params := both(p.Addr(), codec.PCMU)
+				params.SignalledFrom = farHost
+				b.configure(s, params)
+				attacker := b.peer(tc.attacker)
+				ear := mediatest.NewRecorder()
+				s.Listen(ear)
+				s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+				if tc.speaks {
+					b.talk(p, s, codec.PCMU, mediatest.Voice(1, 3*time.Second))
+					time.Sleep(100 * time.Millisecond)
+				}
+				attack := mediatest.Voice(2, 2*time.Second)
+				b.talk(attacker, s, codec.PCMU, attack)
+				time.Sleep(3 * time.Second)
+				if n := len(attacker.Packets()); n != 0 {
+					t.Errorf("%d packets went to the stranger", n)
+				}
+				b.hearsNot("the phone, of the stranger", ear.Samples(), attack)
+				if st := s.Stats(); st.Strangers != 100 || st.Remote != p.Addr() {
+					t.Errorf("%d packets counted as strangers', sending to %s", st.Strangers, st.Remote)
+				}
+			})
+		})
+	}
+}
+
+func TestFarEndBehindNAT(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		public := netip.MustParseAddr("203.0.113.7")
+		s, nat := b.session(), b.peer(public)
+		params := both(netip.MustParseAddrPort("192.168.1.20:4000"), codec.PCMU) // what its SDP says
+		params.SignalledFrom = public
+		b.configure(s, params)
+		voice := mediatest.Voice(1, 10*time.Second)
+		ear := mediatest.NewRecorder()
+		s.Listen(ear)
+		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		b.talk(nat, s, codec.PCMU, voice)
+		time.Sleep(time.Second)
+		if s.Stats().Remote != nat.Addr() || len(nat.Packets()) < 40 {
+			t.Fatalf("sending to %s, %d packets reached the far end", s.Stats().Remote, len(nat.Packets()))
+		}
+		// A re-INVITE repeats the private address.
+		b.configure(s, params)
+		time.Sleep(time.Second)
+		if s.Stats().Remote != nat.Addr() {
+			t.Errorf("after the re-INVITE: sending to %s", s.Stats().Remote)
+		}
+		b.hears("the phone", ear.Samples(), voice[:12000])
+	})
+}
+
+func TestNATRebindingIsFollowedOnlyForTheSameStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.leg()
+		moved := netip.AddrPortFrom(farHost, 50000)
+		rebound := false
+		b.net.Hook(func(d *mediatest.Datagram) {
+			if rebound && d.From == p.Addr() {
+				d.From = moved
+			}
+			if d.To == moved {
+				d.To = p.Addr()
+			}
+		})
+		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		b.talk(p, s, codec.PCMU, mediatest.Voice(1, 10*time.Second))
+		time.Sleep(time.Second)
+		rebound = true
+		time.Sleep(500 * time.Millisecond)
+		if r := s.Stats().Remote; r != p.Addr() {
+			t.Errorf("followed to %s at once: any spoofed packet could do that", r)
+		}
+		time.Sleep(time.Second)
+		if r := s.Stats().Remote; r != moved {
+			t.Errorf("sending to %s, want the new mapping %s", r, moved)
+		}
+		p.Jump()
+		rebound = false
+		moved = netip.AddrPort{}
+		time.Sleep(time.Second)
+		if st := s.Stats(); st.Latched < 1 {
+			t.Errorf("latched %d times", st.Latched)
+		}
+	})
+}
+
+func TestNewRemoteAtReInvite(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.leg()
+		q := b.peer(otherHost)
+		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		b.talk(p, s, codec.PCMU, mediatest.Voice(1, 5*time.Second))
+		time.Sleep(time.Second)
+		b.configure(s, both(q.Addr(), codec.PCMU))
+		p.Forget()
+		time.Sleep(time.Second)
+		if n := len(p.Packets()); n > 0 {
+			t.Errorf("%d packets went to the old address", n)
+		}
+		b.oneStream(q.Packets())
+		before := s.Stats().Received
+		b.talk(q, s, codec.PCMU, mediatest.Voice(2, time.Second))
+		time.Sleep(time.Second)
+		if got := s.Stats().Received - before; got != 50 {
+			t.Errorf("%d packets taken from the new source and the old, want 50 from the new", got)
+		}
+	})
+}
+
+func TestHoldByUnspecifiedAddressSendsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.leg()
+		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		b.configure(s, both(netip.MustParseAddrPort("0.0.0.0:4000"), codec.PCMU))
+		time.Sleep(time.Second)
+		if n, st := len(p.Packets()), s.Stats(); n != 0 || st.Sent != 0 || st.SendErrors != 0 {
+			t.Errorf("%d packets, %d sent, %d errors", n, st.Sent, st.SendErrors)
+		}
+	})
+}
+
+func TestGarbageIsCounted(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.leg()
+		ear := mediatest.NewRecorder()
+		s.Listen(ear)
+		from := p.Addr()
+		good := append([]byte{0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1}, make([]byte, 160)...)
+		send := func(change func(b []byte) []byte) {
+			b.net.Hook(func(d *mediatest.Datagram) {
+				if d.From == from {
+					d.Data = change(append([]byte(nil), good...))
+				}
+			})
+			p.Send(s.LocalAddr(), 0, false, []byte{1}, 160)
+		}
+		bad := []func(b []byte) []byte{
+			func(b []byte) []byte { return nil },
+			func(b []byte) []byte { return b[:11] },
+			func(b []byte) []byte { return b[:12] },
+			func(b []byte) []byte { b[0] = 0x40; return b },
+			func(b []byte) []byte { b[0] = 0x8f; return b[:20] },
+			func(b []byte) []byte { b[0] = 0x90; return b[:14] },
+			func(b []byte) []byte { b[0] = 0xa0; b[len(b)-1] = 255; return b },
+			func(b []byte) []byte { b[0] = 0xa0; return b },
+			func(b []byte) []byte { b[1] = 72; return b },
+			func(b []byte) []byte { b[1] = 200; return b },
+		}
+		for _, f := range bad {
+			send(f)
+			time.Sleep(time.Millisecond)
+		}
+		send(func(b []byte) []byte { b[1] = 99; return b })
+		time.Sleep(time.Millisecond)
+		if st := s.Stats(); st.Bad != uint64(len(bad)) || st.Unwanted != 1 || st.Received != 0 {
+			t.Errorf("bad %d, unwanted %d, received %d; want %d, 1, 0", st.Bad, st.Unwanted, st.Received, len(bad))
+		}
+	})
+}

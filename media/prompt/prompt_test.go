@@ -1,0 +1,163 @@
+package prompt
+
+import (
+	"errors"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/media"
+)
+
+func TestPhrasesSayWhatTheyWrite(t *testing.T) {
+	cases := []struct {
+		phrase Phrase
+		want   string
+	}{
+		{ParkedOn("701"), "call parked on seven zero one"},
+		{CallOn("703"), "call on seven zero three"},
+		{Taken("710"), "orbit seven one zero is taken, your call is still here"},
+		{Lost("701"), "the call on seven zero one was taken by somebody else"},
+		{Full(), "the lot is full, your call is still here"},
+		{Empty("706"), "nobody is parked on seven zero six"},
+		{NoneParked(), "no calls are parked"},
+		{NoSuchOrbit("*9"), "there is no orbit star nine"},
+		{Unreachable("702"), "orbit seven zero two cannot be reached"},
+		{Recall("704"), "your parked call on seven zero four is back"},
+		{Undone(), "parking undone, your call is back"},
+		{TransferFailed(), "the transfer failed, your call is still here"},
+		{NotAvailable(), "that number is not available"},
+		{Emergency(), "an emergency call cannot be parked"},
+		{Failed(), "that did not work, your call is still here"},
+		{DoNotDisturb(true), "do not disturb is on"},
+		{DoNotDisturb(false), "do not disturb is off"},
+		{List(nil), "no calls are parked"},
+		{List([]Waiting{{"701", 61 * time.Second}}),
+			"one call is parked, seven zero one waiting one minute, press park again to fetch it"},
+		{List([]Waiting{{"702", 2*time.Hour + time.Minute}, {"701", 59 * time.Second}}),
+			"two calls are parked, seven zero two waiting two hours, seven zero one waiting fifty nine seconds, " +
+				"press park again for the oldest"},
+		{List(make([]Waiting, 7)), "seven calls are parked, " + strings.Repeat("waiting zero seconds, ", 5) +
+			"two more, press park again for the oldest"},
+	}
+	for _, c := range cases {
+		if got := strings.ReplaceAll(c.phrase.Text(), "  ", " "); got != c.want {
+			t.Errorf("got  %q\nwant %q", got, c.want)
+		}
+		for _, u := range c.phrase.units {
+			if u.text != "" && len(words()[u.text]) == 0 {
+				t.Errorf("%q cannot be spoken in %q", u.text, c.want)
+			}
+		}
+	}
+}
+
+func TestEveryWordSounds(t *testing.T) {
+	list, err := os.ReadFile("words.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(list)) {
+		text, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if text == "" || strings.HasPrefix(text, "//") {
+			continue
+		}
+		n++
+		if len(words()[text]) == 0 {
+			t.Errorf("%q has no sound: run go generate ./media/prompt", text)
+			continue
+		}
+		p, err := Say(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var power, samples float64
+		peak := 0.0
+		var f media.Frame
+		for s := p.Source(); s.Next(&f); {
+			for _, v := range f {
+				power += float64(v) * float64(v)
+				peak = max(peak, math.Abs(float64(v)))
+				samples++
+			}
+		}
+		if dbfs := 10 * math.Log10(power/samples/(32768*32768)); dbfs < -30 || dbfs > -17 || peak > 0.75*32768 {
+			t.Errorf("%q has %.1f dBFS, peak %v", text, dbfs, peak)
+		}
+	}
+	if n != len(words()) {
+		t.Errorf("%d words are listed and %d recorded: run go generate ./media/prompt", n, len(words()))
+	}
+	for i := range 60 {
+		if len(words()[number(i)]) == 0 {
+			t.Errorf("number %d cannot be spoken", i)
+		}
+	}
+	if len(sound) > 1_500_000 {
+		t.Errorf("the recordings have %d bytes", len(sound))
+	}
+}
+
+func TestSourceEndsAndLastsAsLongAsItSays(t *testing.T) {
+	p := ParkedOn("701")
+	s := p.Source()
+	var f media.Frame
+	frames := time.Duration(0)
+	for s.Next(&f) {
+		frames++
+	}
+	if s.Next(&f) {
+		t.Error("it goes on after the end")
+	}
+	if got := frames * media.FrameDuration; got < p.Duration() || got >= p.Duration()+media.FrameDuration {
+		t.Errorf("%v of sound, %v announced", got, p.Duration())
+	}
+	if p.Duration() < 2*time.Second || p.Duration() > 5*time.Second {
+		t.Errorf("%q takes %v", p.Text(), p.Duration())
+	}
+	if (Phrase{}).Text() != "" || (Phrase{}).Duration() > 100*time.Millisecond {
+		t.Error("the zero phrase says something")
+	}
+}
+
+func TestSayRefusesWhatCannotBeSpoken(t *testing.T) {
+	if _, err := Say("call parked on", "bananas"); !errors.Is(err, ErrNoWord) || !strings.Contains(err.Error(), `"bananas"`) {
+		t.Errorf("error %v", err)
+	}
+	p, err := Say("please wait,", "60")
+	if err != nil || p.Text() != "please wait, six zero" {
+		t.Errorf("%q, %v", p.Text(), err)
+	}
+	// A name that has no sound is still written, and the rest is spoken.
+	if p := Empty("dock"); p.Text() != "nobody is parked on dock" || p.Duration() < time.Second {
+		t.Errorf("%q takes %v", p.Text(), p.Duration())
+	}
+}
+
+func TestNextDoesNotAllocate(t *testing.T) {
+	s := List(make([]Waiting, 5)).Source()
+	var f media.Frame
+	if n := testing.AllocsPerRun(200, func() { s.Next(&f) }); n != 0 {
+		t.Errorf("%v allocations a frame", n)
+	}
+}
+
+func FuzzSay(f *testing.F) {
+	f.Add("701", "call parked on,")
+	f.Add("", ",")
+	f.Add("*#", "second")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		p := say(a, b)
+		p.Text()
+		var frame media.Frame
+		n := 0
+		for s := p.Source(); s.Next(&frame); n++ {
+		}
+		if time.Duration(n)*media.FrameDuration > p.Duration()+media.FrameDuration {
+			t.Errorf("%d frames for %v", n, p.Duration())
+		}
+	})
+}

@@ -1,0 +1,244 @@
+package media_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"parklamp/media"
+	"parklamp/media/codec"
+	"parklamp/media/mediatest"
+)
+
+func TestRelayCarriesBothWays(t *testing.T) {
+	for _, tc := range []struct{ a, b codec.ID }{
+		{codec.PCMU, codec.PCMU}, {codec.PCMU, codec.PCMA}, {codec.PCMA, codec.PCMU},
+	} {
+		t.Run(tc.a.String()+" and "+tc.b.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				s1, p1 := b.session(), b.peer(farHost)
+				s2, p2 := b.session(), b.peer(otherHost)
+				b.configure(s1, both(p1.Addr(), tc.a))
+				b.configure(s2, both(p2.Addr(), tc.b))
+				v1, v2 := mediatest.Voice(1, 2*time.Second), mediatest.Voice(2, 2*time.Second)
+				br, err := media.Relay(s1, s2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.talk(p1, s1, tc.a, v1)
+				b.talk(p2, s2, tc.b, v2)
+				time.Sleep(3 * time.Second)
+				b.hears("the second", mediatest.Audio(p2.Packets()), v1)
+				b.hears("the first", mediatest.Audio(p1.Packets()), v2)
+				b.oneStream(p1.Packets())
+				b.oneStream(p2.Packets())
+				for _, q := range p2.Packets() {
+					if q.Header.PayloadType != tc.b.PayloadType() {
+						t.Fatalf("payload type %d went to a leg that speaks %s", q.Header.PayloadType, tc.b)
+					}
+				}
+				br.Close()
+				br.Close()
+				if st := s1.Stats(); st.Relayed != 100 || st.Sent != 100 {
+					t.Errorf("relayed %d of %d sent, want all of 100", st.Relayed, st.Sent)
+				}
+			})
+		})
+	}
+}
+
+func TestRelayForwardsOnReceipt(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(7 * time.Millisecond) // between two ticks
+		sent := time.Now()
+		p1.Send(s1.LocalAddr(), 0, true, make([]byte, 160), 160)
+		time.Sleep(time.Millisecond)
+		if got := p2.Packets(); len(got) != 1 || got[0].At != sent {
+			t.Fatalf("%d packets arrived, want one without waiting for a tick", len(got))
+		}
+	})
+}
+
+// TestMusicPlaysUntilTheOtherSideIsHeard: a fetcher whose first packet is late must not leave the caller in silence.
+func TestMusicPlaysUntilTheOtherSideIsHeard(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		caller, p1 := b.leg()
+		fetcher, p2 := b.leg()
+		music := mediatest.Melody(1, 4*time.Second)
+		voice := mediatest.Voice(1, 3*time.Second)
+		caller.Play(mediatest.NewLoop(music))
+		time.Sleep(205 * time.Millisecond)
+		br, err := media.Relay(caller, fetcher)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(700 * time.Millisecond)
+		b.hears("the caller before the fetcher speaks", mediatest.Audio(p1.Packets()), music[:7000])
+		b.talk(p2, fetcher, codec.PCMU, voice)
+		time.Sleep(2500 * time.Millisecond)
+		b.hears("the caller", mediatest.Audio(p1.Packets()), voice[:16000])
+		br.Close()
+		time.Sleep(2 * time.Second)
+		b.oneStream(p1.Packets())
+		p1.Forget()
+		p2.Forget()
+		time.Sleep(time.Second)
+		b.hears("the caller when parked again", mediatest.Audio(p1.Packets()), music)
+		if n := len(p2.Packets()); n != 0 {
+			t.Errorf("%d packets went to the fetcher after the relay", n)
+		}
+	})
+}
+
+func TestRelayKeepsLossAndOrderVisible(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		b.net.Hook(func(d *mediatest.Datagram) {
+			if d.From != p1.Addr() {
+				return
+			}
+			n++
+			switch {
+			case n%10 == 5:
+				d.Drop = true
+			case n%10 == 7:
+				d.Delay = 30 * time.Millisecond
+			}
+		})
+		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 2*time.Second))
+		time.Sleep(time.Second)
+		got := mediatest.Inspect(p2.Packets())
+		if got.Packets != 90 || got.SSRCs != 1 || got.Backwards != 10 {
+			t.Errorf("%s; want 90 packets, 10 of them after their successor", got)
+		}
+		first, seen := p2.Packets()[0].Header, map[uint16]bool{}
+		for _, q := range p2.Packets() {
+			at := q.Header.SequenceNumber - first.SequenceNumber
+			if seen[at] || q.Header.Timestamp-first.Timestamp != uint32(at)*160 {
+				t.Fatalf("packet %d has timestamp +%d, or was sent twice", at, q.Header.Timestamp-first.Timestamp)
+			}
+			seen[at] = true
+		}
+	})
+}
+
+func TestRelayFollowsAChangeOfStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(uint64(i), time.Second))
+			time.Sleep(20 * time.Millisecond)
+			p1.Jump()
+		}
+		b.oneStream(p2.Packets())
+	})
+}
+
+func TestRelayCarriesDigits(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, _ := b.leg()
+		s2, _ := b.leg()
+		left, right := b.session(), b.session()
+		b.configure(left, both(s1.LocalAddr(), codec.PCMU))
+		b.configure(s1, both(left.LocalAddr(), codec.PCMU))
+		other := both(right.LocalAddr(), codec.PCMU)
+		other.DTMFPayloadType = 96
+		b.configure(s2, other)
+		far := both(s2.LocalAddr(), codec.PCMU)
+		far.DTMFPayloadType = 96
+		b.configure(right, far)
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		var here, there []byte
+		s1.OnDTMF(func(d byte) { here = append(here, d) })
+		right.OnDTMF(func(d byte) { there = append(there, d) })
+		left.Play(mediatest.NewLoop(mediatest.Voice(1, time.Second)))
+		time.Sleep(100 * time.Millisecond)
+		if err := left.SendDTMF("1#", 80*time.Millisecond, 80*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if string(here) != "1#" || string(there) != "1#" {
+			t.Errorf("the relay heard %q, the other leg %q; want 1# twice", here, there)
+		}
+	})
+}
+
+func TestRelayTurnsDigitsIntoTonesForALegWithoutEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, _ := b.leg()
+		left := b.session()
+		b.configure(left, both(s1.LocalAddr(), codec.PCMU))
+		b.configure(s1, both(left.LocalAddr(), codec.PCMU))
+		s2, p2 := b.session(), b.peer(otherHost)
+		params := both(p2.Addr(), codec.PCMU)
+		params.DTMFPayloadType = 0
+		b.configure(s2, params)
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		if err := left.SendDTMF("9", 80*time.Millisecond, 80*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		a := mediatest.Audio(p2.Packets())
+		if len(a) != 800 || mediatest.Level(a, 852) < -20 || mediatest.Level(a, 1477) < -20 {
+			t.Errorf("%d samples, 852 Hz at %.1f, 1477 Hz at %.1f dBFS; want 100 ms of digit 9", len(a), mediatest.Level(a, 852), mediatest.Level(a, 1477))
+		}
+	})
+}
+
+func TestOneRelayForEachSession(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, s2, s3 := b.session(), b.session(), b.session()
+		br, err := media.Relay(s1, s2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pair := range [][2]*media.Session{{s1, s3}, {s3, s2}, {s3, s3}} {
+			if _, err := media.Relay(pair[0], pair[1]); !errors.Is(err, media.ErrBridged) {
+				t.Errorf("a second relay: %v, want ErrBridged", err)
+			}
+		}
+		br.Close()
+		if _, err := media.Relay(s1, s3); err != nil {
+			t.Errorf("after Close: %v", err)
+		}
+		s3.Close()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Errorf("after the other leg was closed: %v", err)
+		}
+	})
+}
+
+func TestHeldLegOfARelayIsSentNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		hold := both(p2.Addr(), codec.PCMU)
+		hold.Send = false
+		b.configure(s2, hold)
+		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, time.Second))
+		if n := len(p2.Packets()); n != 0 {
+			t.Errorf("%d packets went to a leg on hold", n)
+		}
+	})
+}
