@@ -33,8 +33,8 @@ type ClientTx struct {
 	send Send
 	out  chan *gosip.Response // capacity responseQueue; full drops provisionals, then the oldest
 
-	cancelled  chan struct{} // closed by Cancel
-	cancelOnce sync.Once
+	cancelled context.Context // ended by Cancel
+	cancel    context.CancelFunc
 
 	mu     sync.Mutex // guards everything below
 	req    *gosip.Request
@@ -51,18 +51,18 @@ type sentAck struct {
 }
 
 // Request sends a request and returns at once. The caller sets the
-// Request-URI, From with tag, To, Call-ID, CSeq, Route and the body, and must
-// not change req afterwards; the endpoint adds Via, Max-Forwards, User-Agent,
+// Request-URI, From with tag, To, Call-ID, CSeq, Route and the body, and may
+// use req again afterwards; the endpoint adds Via, Max-Forwards, User-Agent,
 // Content-Length, and Contact where the method wants one and there is none.
 // With a strict router in Route the caller has done what RFC 3261 §12.2.1.1 says.
 func (e *Endpoint) Request(req *gosip.Request, s Send) *ClientTx {
 	tx := &ClientTx{
-		e: e, send: s, req: req,
-		out:       make(chan *gosip.Response, responseQueue),
-		cancelled: make(chan struct{}),
-		acks:      make(map[string]sentAck),
-		seen:      make(map[string]bool),
+		e: e, send: s, req: routed(req, s),
+		out:  make(chan *gosip.Response, responseQueue),
+		acks: make(map[string]sentAck),
+		seen: make(map[string]bool),
 	}
+	tx.cancelled, tx.cancel = context.WithCancel(context.Background())
 	e.mu.Lock()
 	over := e.clientTxs >= e.cfg.MaxTransactions
 	if !over {
@@ -118,15 +118,10 @@ func (tx *ClientTx) Request() *gosip.Request {
 // response. When no final response comes in 64*T1 after it, the transaction
 // ends with ErrTimeout. It does nothing after a final response, and for other
 // methods.
-func (tx *ClientTx) Cancel() { tx.cancelOnce.Do(func() { close(tx.cancelled) }) }
+func (tx *ClientTx) Cancel() { tx.cancel() }
 
 func (tx *ClientTx) isCancelled() bool {
-	select {
-	case <-tx.cancelled:
-		return tx.Request().IsInvite()
-	default:
-		return false
-	}
+	return tx.cancelled.Err() != nil && tx.Request().IsInvite()
 }
 
 // push hands a response to the owner without ever blocking.
@@ -164,17 +159,28 @@ func (tx *ClientTx) finish(err error) {
 
 // run sends the request to one target after the other until one answers.
 func (tx *ClientTx) run(ctx context.Context) error {
-	hop, err := nextHop(tx.req, tx.send)
+	hop, err := nextHop(tx.Request())
 	if err != nil {
 		return err
 	}
-	targets, err := tx.e.resolve(ctx, hop, tx.send)
+	// Names and connections are waited for until Cancel.
+	find := ctx
+	if tx.Request().IsInvite() {
+		var stop context.CancelFunc
+		find, stop = context.WithCancel(ctx)
+		defer stop()
+		defer context.AfterFunc(tx.cancelled, stop)()
+	}
+	targets, err := tx.e.resolve(find, hop, tx.send)
 	if err != nil {
+		if tx.isCancelled() {
+			return ErrCancelled
+		}
 		return err
 	}
 	last := ErrUnresolvable
 	for i, t := range targets {
-		final, err := tx.attempt(ctx, t)
+		final, err := tx.attempt(ctx, find, t)
 		if err == nil && final != nil && final.StatusCode == 503 && i+1 < len(targets) {
 			continue // RFC 3263 §4.3
 		}
@@ -203,9 +209,9 @@ var errSpoken = errors.New("after a provisional response")
 // attempt sends the request to one target, and again with credentials when it
 // asks for them. It returns the final response, or nil when that has been
 // handed over already (a 2xx to an INVITE).
-func (tx *ClientTx) attempt(ctx context.Context, t target) (*gosip.Response, error) {
+func (tx *ClientTx) attempt(ctx, find context.Context, t target) (*gosip.Response, error) {
 	for tries := 0; ; tries++ {
-		leg, err := tx.open(ctx, t)
+		leg, err := tx.open(find, t)
 		if err != nil {
 			return nil, err
 		}
@@ -233,6 +239,9 @@ func (tx *ClientTx) open(ctx context.Context, t target) (*clientLeg, error) {
 	}
 	wire, f, err := tx.e.prepare(ctx, tx.Request(), t, tx.send)
 	if err != nil {
+		if tx.isCancelled() {
+			return nil, ErrCancelled
+		}
 		return nil, err
 	}
 	return tx.e.openLeg(tx, wire, f)
@@ -241,7 +250,7 @@ func (tx *ClientTx) open(ctx context.Context, t target) (*clientLeg, error) {
 // follow waits for the final response of a leg, and after a 2xx to an INVITE
 // for the forks.
 func (tx *ClientTx) follow(ctx context.Context, leg *clientLeg) (*gosip.Response, error) {
-	cancelled := tx.cancelled
+	cancelled := tx.cancelled.Done()
 	if !leg.req.IsInvite() {
 		cancelled = nil
 	}

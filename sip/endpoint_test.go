@@ -15,7 +15,6 @@ import (
 
 var (
 	addrA = netip.MustParseAddr("10.0.0.1")
-	addrB = netip.MustParseAddr("10.0.0.2")
 )
 
 // request builds what a caller of Endpoint.Request has to set.
@@ -112,6 +111,7 @@ func TestInviteAccepted(t *testing.T) {
 				}
 			}
 		}
+		synctest.Wait()
 		if len(codes) != 2 || codes[0] != 180 || codes[1] != 200 || tx.Err() != nil {
 			t.Fatalf("got %v, %v", codes, tx.Err())
 		}

@@ -48,8 +48,8 @@ func (e *Endpoint) supports(tag string) bool {
 // OPTIONS unless it has a handler. Without a transaction a flood of OPTIONS
 // leaves nothing behind.
 func (e *Endpoint) answerAlone(f flow, req *gosip.Request) bool {
-	if code, reason, more := e.screen(req); code != 0 {
-		e.refuse(f, req, code, reason, more...)
+	if why, more := e.screen(req); why.code != 0 {
+		e.refuse(f, req, why, more...)
 		return true
 	}
 	if req.Method != gosip.OPTIONS {

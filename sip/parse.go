@@ -69,13 +69,11 @@ func canonical(name string) string {
 	return name
 }
 
-// lenient tidies the text, which sipgo's parsers want without white space
-// around separators, and keeps an unreadable value as plain text.
+// lenient keeps an unreadable value as plain text.
 func lenient(name string, parse gosip.HeaderParser) gosip.HeaderParser {
 	return func(lower []byte, text string) (gosip.Header, error) {
-		// Only a text without white space to remove can be cut at a comma by
-		// sipgo, which counts in the text that it passed.
 		h, err := parse(lower, text)
+		// sipgo's sign, of a type that it does not export, that more values follow.
 		if err == nil || err.Error() == "comma detected" {
 			return h, err
 		}
@@ -83,35 +81,66 @@ func lenient(name string, parse gosip.HeaderParser) gosip.HeaderParser {
 	}
 }
 
-// parse reads one whole message. ok is false when it is not SIP at all. A
-// request whose Request-URI cannot be read comes back with bad set: enough of
-// it is there to answer.
-func parse(data []byte) (m gosip.Message, bad string, ok bool) {
+// fault is why a request cannot be served, as the endpoint answers it; the zero
+// fault is none.
+type fault struct {
+	code   int
+	reason string
+}
+
+// parse reads one whole message. ok is false when it is not SIP at all. Of a
+// request with a fault enough is there to answer it.
+func parse(data []byte) (m gosip.Message, f fault, ok bool) {
+	data = tidy(data)
 	m, err := parser.ParseSIP(data)
 	if err == nil {
-		return m, "", true
+		return m, fault{}, true
 	}
 	if m != nil {
-		return m, "Malformed Message", true
+		return m, fault{400, "Malformed Message"}, true
 	}
 	line, rest, found := bytes.Cut(data, []byte("\r\n"))
 	if !found {
-		return nil, "", false
+		return nil, fault{}, false
 	}
-	method, tail, found := strings.Cut(string(line), " ")
+	// A Request-Line that sipgo cannot read: put a readable one in its place.
+	method, tail, found := strings.Cut(strings.TrimRight(string(line), " "), " ")
 	if !found || !isToken(method) {
-		return nil, "", false
+		return nil, fault{}, false
 	}
-	version := tail[strings.LastIndexByte(tail, ' ')+1:]
+	uri, version := "", tail
+	if i := strings.LastIndexByte(tail, ' '); i >= 0 {
+		uri, version = tail[:i], tail[i+1:]
+	}
 	if len(version) < 4 || !strings.EqualFold(version[:4], "SIP/") {
-		return nil, "", false
+		return nil, fault{}, false
 	}
 	patched := append([]byte(method+" sip:unreadable.invalid "+version+"\r\n"), rest...)
-	if m, err = parser.ParseSIP(patched); m == nil {
-		return nil, "", false
+	if m, _ = parser.ParseSIP(patched); m == nil { // another error changes nothing
+		return nil, fault{}, false
 	}
-	_ = err // the start line is what matters
-	return m, "Malformed Request-URI", true
+	if s, _, found := strings.Cut(uri, ":"); found && isScheme(s) && !isSIP(s) {
+		return m, unsupportedScheme, true
+	}
+	return m, fault{400, "Malformed Request-Line"}, true
+}
+
+var unsupportedScheme = fault{416, "Unsupported URI Scheme"} // RFC 3261 §8.2.2.1
+
+func isSIP(scheme string) bool {
+	return strings.EqualFold(scheme, "sip") || strings.EqualFold(scheme, "sips")
+}
+
+// isScheme is the grammar of RFC 3986 §3.1.
+func isScheme(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9') && strings.IndexByte("+-.", c) < 0) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func isToken(s string) bool {

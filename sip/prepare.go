@@ -186,7 +186,8 @@ func (e *Endpoint) ContactFor(dest, transport string) gosip.Uri {
 // transaction and is sent again whenever the 2xx comes again. The error is of
 // what could be seen at once; a name or a connection is waited for elsewhere.
 func (e *Endpoint) Ack(req *gosip.Request, s Send) error {
-	hop, err := nextHop(req, s)
+	req = routed(req, s)
+	hop, err := nextHop(req)
 	if err != nil {
 		return err
 	}

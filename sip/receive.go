@@ -25,7 +25,7 @@ func (e *Endpoint) receive(f flow, data []byte) {
 	}
 	switch m := m.(type) {
 	case *gosip.Response:
-		if bad != "" || m.CSeq() == nil || m.Via() == nil || m.StatusCode < 100 || m.StatusCode > 699 {
+		if bad != (fault{}) || m.CSeq() == nil || m.Via() == nil || m.StatusCode < 100 || m.StatusCode > 699 {
 			e.count.drop(dropGarbage)
 			return
 		}
@@ -34,7 +34,7 @@ func (e *Endpoint) receive(f flow, data []byte) {
 		e.receiveResponse(f, m)
 	case *gosip.Request:
 		if len(data) > e.cfg.MaxMessageBytes {
-			bad = "Message Too Large"
+			bad = fault{513, "Message Too Large"} // RFC 3261 §21.5.14
 		}
 		e.receiveRequest(f, m, bad)
 	}
@@ -50,11 +50,11 @@ func (e *Endpoint) refuseFrame(f flow, head []byte, why error) {
 	}
 	switch {
 	case errors.Is(why, errBodyLarge):
-		e.refuse(f, req, 413, "Request Entity Too Large")
+		e.refuse(f, req, fault{413, "Request Entity Too Large"})
 	case errors.Is(why, errHeadLarge):
-		e.refuse(f, req, 513, "Message Too Large")
+		e.refuse(f, req, fault{513, "Message Too Large"})
 	default:
-		e.refuse(f, req, 400, "Missing Or Malformed Content-Length")
+		e.refuse(f, req, fault{400, "Missing Or Malformed Content-Length"})
 	}
 }
 
@@ -81,21 +81,17 @@ func (e *Endpoint) addReceived(f flow, req *gosip.Request) bool {
 	return true
 }
 
-func (e *Endpoint) receiveRequest(f flow, req *gosip.Request, bad string) {
+func (e *Endpoint) receiveRequest(f flow, req *gosip.Request, bad fault) {
 	if !e.addReceived(f, req) {
 		e.count.drop(dropGarbage)
 		return
 	}
-	if code, reason := validate(req); code != 0 {
-		e.refuse(f, req, code, reason)
+	if wrong := validate(req); wrong.code != 0 {
+		e.refuse(f, req, wrong)
 		return
 	}
-	if bad != "" {
-		code := 400
-		if bad == "Message Too Large" {
-			code = 513
-		}
-		e.refuse(f, req, code, bad)
+	if bad.code != 0 {
+		e.refuse(f, req, bad)
 		return
 	}
 	switch req.Method {
@@ -122,9 +118,9 @@ func (e *Endpoint) receiveRequest(f flow, req *gosip.Request, bad string) {
 
 // refuse answers a request without a transaction (RFC 3261 §8.2.7). An ACK is
 // never answered.
-func (e *Endpoint) refuse(f flow, req *gosip.Request, code int, reason string, more ...gosip.Header) {
+func (e *Endpoint) refuse(f flow, req *gosip.Request, why fault, more ...gosip.Header) {
 	e.count.refused.Add(1)
-	e.respondAlone(f, req, code, reason, more...)
+	e.respondAlone(f, req, why.code, why.reason, more...)
 }
 
 func (e *Endpoint) respondAlone(f flow, req *gosip.Request, code int, reason string, more ...gosip.Header) {

@@ -63,13 +63,13 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 		if other, ok := e.merged[tx.mergeKey]; ok && other != key {
 			e.mu.Unlock()
 			// RFC 3261 §8.2.2.2: the same request came by another way.
-			e.refuse(f, req, 482, "Loop Detected")
+			e.refuse(f, req, fault{482, "Loop Detected"})
 			return
 		}
 	}
 	if len(e.serverTxs) >= e.cfg.MaxTransactions && !e.evictLocked() {
 		e.mu.Unlock()
-		e.refuse(f, req, 503, "Service Unavailable", gosip.NewHeader("Retry-After", "10"))
+		e.refuse(f, req, fault{503, "Service Unavailable"}, gosip.NewHeader("Retry-After", "10"))
 		return
 	}
 	tx.inner = gosip.NewServerTx(key, req, &serverFlow{tx: tx}, silent)
@@ -289,7 +289,7 @@ func (e *Endpoint) receiveCancel(f flow, req *gosip.Request) {
 	tx := e.serverTxs[serverKey(req, gosip.INVITE)]
 	e.mu.Unlock()
 	if tx == nil {
-		e.refuse(f, req, 481, "Call/Transaction Does Not Exist") // RFC 3261 §9.2
+		e.refuse(f, req, fault{481, "Call/Transaction Does Not Exist"}) // RFC 3261 §9.2
 		return
 	}
 	tx.mu.Lock()

@@ -196,20 +196,31 @@ func (e *Endpoint) stream(ctx context.Context, l *listener, remote netip.AddrPor
 		e.dials[key] = d
 	}
 	e.mu.Unlock()
-	if !mine {
-		select {
-		case <-d.done:
-			return d.conn, d.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
+	if mine {
+		// On its own goroutine: a caller that gives up must not end it for the others.
+		err := e.start(func(ctx context.Context) { e.dial(ctx, d, key, l, serverName) })
+		if err != nil {
+			d.err = err
+			e.mu.Lock()
+			delete(e.dials, key)
+			e.mu.Unlock()
+			close(d.done)
 		}
 	}
-	d.conn, d.err = e.connect(ctx, l, remote, serverName)
+	select {
+	case <-d.done:
+		return d.conn, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (e *Endpoint) dial(ctx context.Context, d *dial, key streamKey, l *listener, serverName string) {
+	d.conn, d.err = e.connect(ctx, l, key.remote, serverName)
 	e.mu.Lock()
 	delete(e.dials, key)
 	e.mu.Unlock()
 	close(d.done)
-	return d.conn, d.err
 }
 
 func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPort, serverName string) (*streamConn, error) {

@@ -21,20 +21,27 @@ type target struct {
 	name string // for the TLS certificate
 }
 
-// nextHop is the URI that a request goes to, RFC 3261 §8.1.2: the first Route
-// if that is a loose router, else the Request-URI. A request without Route gets
-// the outbound proxies of s.
-func nextHop(req *gosip.Request, s Send) (gosip.Uri, error) {
-	if req.Route() == nil {
-		for _, u := range s.Route {
-			u := *u.Clone()
-			if u.UriParams == nil {
-				u.UriParams = gosip.NewParams()
-			}
-			u.UriParams.Add("lr", "")
-			req.AppendHeader(&gosip.RouteHeader{Address: u})
-		}
+// routed copies a request and gives it the outbound proxies of s, if it has no
+// Route of its own. They are made loose routers: who configures one means that.
+func routed(req *gosip.Request, s Send) *gosip.Request {
+	req = req.Clone()
+	if req.Route() != nil {
+		return req
 	}
+	for _, u := range s.Route {
+		u := *u.Clone()
+		if u.UriParams == nil {
+			u.UriParams = gosip.NewParams()
+		}
+		u.UriParams.Add("lr", "")
+		req.AppendHeader(&gosip.RouteHeader{Address: u})
+	}
+	return req
+}
+
+// nextHop is the URI that a request goes to, RFC 3261 §8.1.2: the first Route
+// if that is a loose router, else the Request-URI.
+func nextHop(req *gosip.Request) (gosip.Uri, error) {
 	hop := req.Recipient
 	if r := req.Route(); r != nil && r.Address.UriParams.Has("lr") {
 		hop = r.Address
