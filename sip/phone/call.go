@@ -18,6 +18,7 @@ type call struct {
 	remoteHold bool
 	held       bool   // the far end was told that it is on hold
 	returned   bool   // parking it did not work out while the handset was down: rings like a recall
+	asked      bool   // a park was asked for and never answered
 	leads      bool   // of two calls in an attended transfer, the one whose far end was asked
 	heldNth    uint64 // order of holds
 
@@ -32,12 +33,14 @@ func (c *call) pending() bool {
 
 // show names the far end of a call.
 func (m *Machine) show(c *call) {
-	note := c.note
 	if c.remoteHold {
-		note = "on hold by far end"
+		m.showAs(c, "on hold by far end")
+		return
 	}
-	m.do(Show{c.id, c.from, c.name, note})
+	m.showAs(c, c.note)
 }
+
+func (m *Machine) showAs(c *call, note string) { m.do(Show{c.id, c.from, c.name, note}) }
 
 // firstRinging returns the call that has rung longest, or nil.
 func (m *Machine) firstRinging() *call {
@@ -149,12 +152,20 @@ func (m *Machine) park(c *call, orbit string) {
 	if m.transfer == c.id {
 		m.transfer = ""
 	}
-	c.state, c.orbit = CallParking, orbit
-	m.do(Park{c.id, orbit})
-	m.setTimer(TimerID{TimerCall, c.id}, m.cfg.ParkTimeout)
+	m.askPark(c, orbit)
 	if m.path != PathNone {
 		m.enterParking(c)
 	}
+}
+
+// askPark asks parkd, unless it still owes the answer to an earlier park of this call: that one is waited for.
+func (m *Machine) askPark(c *call, orbit string) {
+	c.state = CallParking
+	if !c.asked {
+		c.asked, c.orbit = true, orbit
+		m.do(Park{c.id, orbit})
+	}
+	m.setTimer(TimerID{TimerCall, c.id}, m.cfg.ParkTimeout)
 }
 
 // fetch asks parkd for the call in an orbit, or for the one that has waited longest. The path must be open.

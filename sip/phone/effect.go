@@ -132,6 +132,13 @@ type (
 		For  time.Duration
 	}
 
+	// Whisper speaks a prompt over whatever the worker hears, and only to the worker; the call under it goes on. It
+	// comes for a park that ends while the worker does something else.
+	Whisper struct {
+		Prompt Prompt
+		Orbit  string
+	}
+
 	// RingStart rings for a call until RingStop, or until the next RingStart.
 	RingStart struct {
 		Kind RingKind
@@ -204,6 +211,7 @@ func (Tone) effect()             {}
 func (ToneStop) effect()         {}
 func (Say) effect()              {}
 func (Beep) effect()             {}
+func (Whisper) effect()          {}
 func (RingStart) effect()        {}
 func (RingStop) effect()         {}
 func (Mute) effect()             {}
@@ -216,7 +224,7 @@ func (Ignored) effect()          {}
 
 // String returns "dial p1 204", with "emergency" where it is one.
 func (e Dial) String() string {
-	return words("dial", string(e.Call), e.Number, flag(e.Emergency, "emergency"))
+	return words("dial", string(e.Call), e.Number, mark(e.Emergency, "emergency"))
 }
 
 // String returns "answer c1".
@@ -295,6 +303,9 @@ func (e Say) String() string {
 
 // String returns "beep busy 2s".
 func (e Beep) String() string { return words("beep", string(e.Kind), e.For.String()) }
+
+// String returns "whisper parked-on 701".
+func (e Whisper) String() string { return words("whisper", string(e.Prompt), e.Orbit) }
 
 // String returns "ring-start recall c1".
 func (e RingStart) String() string { return words("ring-start", string(e.Kind), string(e.Call)) }

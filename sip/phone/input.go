@@ -187,13 +187,13 @@ func (i KeyDown) String() string { return "key " + string(i.Key) }
 
 // String returns "orbit 701 taken", with "long" after a long press.
 func (i Orbit) String() string {
-	return words("orbit", i.Number, i.State.String(), flag(i.Long, "long"))
+	return words("orbit", i.Number, i.State.String(), mark(i.Long, "long"))
 }
 
 // String returns "incoming c1 from=… name=…" and the flags that are set.
 func (i Incoming) String() string {
-	return words("incoming", string(i.Call), party(i.From, i.Name), flag(i.Recall, "recall"), field("orbit", i.Orbit),
-		flag(i.AutoAnswer, "auto-answer"), flag(i.Emergency, "emergency"))
+	return words("incoming", string(i.Call), party(i.From, i.Name), mark(i.Recall, "recall"), field("orbit", i.Orbit),
+		mark(i.AutoAnswer, "auto-answer"), mark(i.Emergency, "emergency"))
 }
 
 // String returns "progress p1 ringing" or "progress p1 early".
@@ -224,7 +224,7 @@ func (i Referred) String() string { return words("referred", string(i.Call)) }
 
 // String returns "transfer-progress c1 200 final".
 func (i TransferProgress) String() string {
-	return words("transfer-progress", string(i.Call), strconv.Itoa(i.Code), flag(i.Final, "final"))
+	return words("transfer-progress", string(i.Call), strconv.Itoa(i.Code), mark(i.Final, "final"))
 }
 
 // String returns "park-committed c1 701".
@@ -279,7 +279,7 @@ func field(key, value string) string {
 
 func party(number, name string) string { return words(field("from", number), field("name", name)) }
 
-func flag(set bool, name string) string {
+func mark(set bool, name string) string {
 	if set {
 		return name
 	}

@@ -121,7 +121,12 @@ func (m *Machine) refuse(in Input) {
 	}
 }
 
+// setTimer starts a timer, or starts it anew; what this step has said of it before is taken back.
 func (m *Machine) setTimer(id TimerID, after time.Duration) {
+	m.out = slices.DeleteFunc(m.out, func(e Effect) bool {
+		set, isSet := e.(SetTimer)
+		return isSet && set.ID == id || e == Effect(StopTimer{id})
+	})
 	m.deadlines[id] = m.now.Add(after)
 	m.do(SetTimer{id, after})
 }

@@ -47,6 +47,7 @@ func (m *Machine) news(in Input) {
 			m.ignore(in)
 			return
 		}
+		c.asked = false
 		m.parkRefused(c, in.Reason)
 	case Fetched:
 		m.fetched(in)
@@ -134,8 +135,9 @@ func (m *Machine) ended(in Input, id CallID, code int) {
 		m.remove(c)
 		m.enterFailure(sound{tone: ToneBusy})
 	case CallHeld:
+		followed := m.follows(c) // whoever transferred us has gone, as it should
 		m.remove(c)
-		if m.path != PathNone && !m.inEmergency() {
+		if m.path != PathNone && !m.inEmergency() && !followed {
 			m.beep(ToneBusy, beepShort)
 		}
 	case CallParking:
@@ -174,12 +176,17 @@ func (m *Machine) outgoingFailed(c *call, code int) {
 // park that was given up for lost may have been carried out.
 func (m *Machine) parkCommitted(in ParkCommitted) {
 	c := m.find(in.Call)
-	if c == nil || c.state != CallParking && c.state != CallHeld && c.state != CallTalking {
+	if c == nil || !c.asked || c.state == CallEnding {
 		m.ignore(in)
 		return
 	}
 	inHand := m.active == c.id
-	m.remove(c)
+	if c.state == CallTransferring {
+		m.transferringEnded(c)
+		inHand = false
+	} else {
+		m.remove(c)
+	}
 	m.parkedOrbit, m.parkedUntil = in.Orbit, m.now.Add(m.cfg.Undo)
 	if m.heldTarget() == nil {
 		m.reminding = false
@@ -190,7 +197,9 @@ func (m *Machine) parkCommitted(in ParkCommitted) {
 		m.open() // the handset went down first; the orbit must be told all the same
 	case m.state == DialTone || m.state == Quiet || m.state == Parked:
 	default:
-		m.beep(ToneConfirm, beepShort)
+		if !m.inEmergency() {
+			m.beeps = append(m.beeps, Whisper{PromptParkedOn, in.Orbit})
+		}
 		return
 	}
 	m.enterParked(in.Orbit)
@@ -212,12 +221,11 @@ func (m *Machine) parkRefused(c *call, reason Reason) {
 	default:
 		m.hold(c)
 		c.returned = true
-		c.note = words("not parked", c.orbit)
 		m.reminding = m.path == PathNone
 		if !m.inEmergency() {
 			m.beep(said.tone, beepShort)
 		}
-		m.show(c)
+		m.showAs(c, words("not parked", c.orbit))
 	}
 }
 
@@ -238,10 +246,8 @@ func (m *Machine) fetched(in Fetched) {
 		m.enterTalking(c)
 		return
 	}
-	c.state = CallParking
 	m.do(Music{c.id})
-	m.do(Park{c.id, c.orbit})
-	m.setTimer(TimerID{TimerCall, c.id}, m.cfg.ParkTimeout)
+	m.askPark(c, c.orbit)
 }
 
 func (m *Machine) fetchRefused(in FetchRefused) {

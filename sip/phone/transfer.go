@@ -80,9 +80,8 @@ func (m *Machine) transferFailed(c *call) {
 func (m *Machine) comeBack(c *call) {
 	m.hold(c)
 	c.returned = true
-	c.note = "not transferred"
 	m.reminding = m.path == PathNone
-	m.show(c)
+	m.showAs(c, "not transferred")
 }
 
 // transferringEnded: one side of a transfer has hung up before the last report. A far end that obeys a blind transfer
@@ -124,4 +123,14 @@ func (m *Machine) referred(in Referred) {
 	next.note = "transferred"
 	m.do(Follow{next.id, c.id})
 	m.enterCalling(next)
+}
+
+// follows reports whether a call is here because the far end of c asked for it.
+func (m *Machine) follows(c *call) bool {
+	for _, o := range m.calls {
+		if o.referrer == c.id {
+			return true
+		}
+	}
+	return false
 }

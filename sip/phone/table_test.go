@@ -1,0 +1,168 @@
+package phone
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// reach leads from a new phone to each state. The call in hand is c1 where there is one, else p1; c1 is held in the
+// states that have "held" in their name.
+var reach = []struct{ name, inputs string }{
+	{"idle", ""},
+	{"ringing", "incoming c1 from=0301"},
+	{"ringing held", "incoming c1 from=0301; hook up; key hold; hook down"},
+	{"ringing recall", "incoming c1 from=0301 recall orbit=701"},
+	{"dial-tone", "hook up"},
+	{"dial-tone held", "incoming c1 from=0301; hook up; key hold"},
+	{"dial-tone transfer", "incoming c1 from=0301; hook up; key transfer"},
+	{"dialing", "hook up; digit 0"},
+	{"dialing transfer", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5"},
+	{"calling", "hook up; digit 2; digit 0; digit 4"},
+	{"calling early", "hook up; digit 2; digit 0; digit 4; progress p1 early"},
+	{"calling transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4"},
+	{"calling emergency", "hook up; digit 1; digit 1; digit 2"},
+	{"talking", "incoming c1 from=0301; hook up"},
+	{"talking speaker", "incoming c1 from=0301; key speaker"},
+	{"talking waiting", "incoming c1 from=0301; hook up; incoming c2 from=0302"},
+	{"talking transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4; answered p1"},
+	{"talking emergency", "hook up; digit 1; digit 1; digit 2; answered p1"},
+	{"parking", "incoming c1 from=0301; hook up; key park"},
+	{"parking held", "incoming c1 from=0301; hook up; key hold; key park"},
+	{"fetching", "hook up; orbit 701 taken"},
+	{"fetching speaker", "orbit 701 taken"},
+	{"transferring", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5; key transfer"},
+	{"transferring attended", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4; answered p1; key transfer"},
+	{"parked", "incoming c1 from=0301; hook up; key park; park-committed c1 701"},
+	{"listing", "hook up; key park"},
+	{"failure", "incoming c1 from=0301; hook up; ended c1"},
+	{"quiet", "hook up; timer state; timer state"},
+}
+
+// tableInputs are applied in each state.
+var tableInputs = strings.Split(strings.TrimSpace(`
+hook up
+hook down
+digit 1
+digit #
+key park
+key hold
+key transfer
+key redial
+key mute
+key dnd
+key speaker
+key volume-up
+orbit 701 free
+orbit 701 taken
+orbit 701 unknown
+orbit 701 taken long
+incoming c9 from=0309
+incoming c9 from=0309 recall orbit=709
+incoming c9 from=0309 auto-answer
+progress p1 ringing
+progress p1 early
+answered p1
+failed p1 486
+failed p1 503
+ended p1
+ended c1
+remote-hold c1 on
+identity c1 from=0399 name=New
+referred c1
+transfer-progress c1 200 final
+transfer-progress c1 486 final
+park-committed c1 701
+park-refused c1 taken orbit=701
+fetched p1 orbit=701 from=0301
+fetch-refused p1 lost orbit=701
+timer state
+timer reminder
+timer call:c1
+timer call:p1
+spoken
+`), "\n")
+
+// TestTable prints what each input does in each state, so that the diagram and the code cannot part.
+func TestTable(t *testing.T) {
+	var out bytes.Buffer
+	visited := map[State]bool{}
+	for _, r := range reach {
+		visited[atState(t, r.inputs).m.state] = true
+		if got := atState(t, r.inputs).m.state.String(); got != strings.Fields(r.name)[0] {
+			t.Errorf("%q leads to %s, not to %s", r.inputs, got, r.name)
+		}
+		fmt.Fprintf(&out, "%s\n", r.name)
+		var ignored []string
+		for _, line := range tableInputs {
+			b := atState(t, r.inputs)
+			effects := feed(t, b, line)
+			if len(effects) == 1 && isIgnored(effects[0]) {
+				ignored = append(ignored, line)
+				continue
+			}
+			fmt.Fprintf(&out, "  %-38s -> %s%s\n", line, b.m.state, listed(effects))
+		}
+		fmt.Fprintf(&out, "  ignored: %s\n", strings.Join(ignored, "; "))
+	}
+	for s := range states {
+		if !visited[s] {
+			t.Errorf("no row for %v", s)
+		}
+	}
+	const file = "testdata/table.golden"
+	want, err := os.ReadFile(file)
+	if err != nil && !*update {
+		t.Fatal(err)
+	}
+	golden(t, file, want, out.Bytes())
+}
+
+func atState(t *testing.T, inputs string) *bench {
+	t.Helper()
+	b := newBench(testConfig())
+	for line := range strings.SplitSeq(inputs, "; ") {
+		if line != "" {
+			feed(t, b, line)
+		}
+	}
+	return b
+}
+
+// feed steps one input; a timer that runs is due first.
+func feed(t *testing.T, b *bench, line string) []Effect {
+	t.Helper()
+	in, err := parseInput(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if timer, is := in.(Timer); is {
+		if at, runs := b.timers[timer.ID]; runs {
+			b.now = at
+			delete(b.timers, timer.ID)
+		}
+	}
+	return b.step(in)
+}
+
+func isIgnored(e Effect) bool {
+	_, is := e.(Ignored)
+	return is
+}
+
+func listed(effects []Effect) string {
+	var s strings.Builder
+	sep := ": "
+	for _, e := range effects {
+		s.WriteString(sep)
+		sep = "; "
+		if isIgnored(e) {
+			s.WriteString("ignored")
+		} else {
+			s.WriteString(e.String())
+		}
+	}
+	return s.String()
+}

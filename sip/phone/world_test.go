@@ -1,0 +1,500 @@
+package phone
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// far is one call as the world around the phone knows it.
+type far struct {
+	id        CallID
+	answered  bool
+	fetching  bool // asked of parkd, not answered
+	parking   int  // parks asked and not answered
+	transfer  bool // a REFER is out
+	emergency bool
+	hears     string // "ear", "hold", "music" or, until told, ""
+	over      bool   // by the far end, by the phone, or parkd has it
+	reported  bool   // Ended or Failed was sent
+}
+
+// world answers the phone as sip/call, parkd and the clocks may, in any order, and checks after each step what must
+// always hold.
+type world struct {
+	*bench
+	t       *rapid.T
+	calls   []*far
+	byID    map[CallID]*far
+	path    Path
+	ear     CallID
+	ring    RingKind
+	sound   bool
+	muted   bool
+	dnd     bool
+	nextID  int
+	history []string
+}
+
+func newWorld(t *rapid.T) *world {
+	return &world{bench: newBench(testConfig()), t: t, byID: make(map[CallID]*far)}
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("%s\nafter:\n%s", fmt.Sprintf(format, args...), strings.Join(w.history, "\n"))
+}
+
+// input steps the machine and checks.
+func (w *world) input(in Input) []Effect {
+	out := w.bench.step(in)
+	w.record(in, out)
+	return out
+}
+
+func (w *world) pass(d time.Duration) { w.bench.wait(d, w.record) }
+
+func (w *world) record(in Input, out []Effect) {
+	w.history = append(w.history, "> "+in.String())
+	for _, e := range out {
+		w.history = append(w.history, "  "+e.String())
+		w.apply(in, e)
+	}
+	w.history = append(w.history, "= "+w.m.state.String())
+	w.check()
+}
+
+// add starts a call that the machine has named.
+func (w *world) add(id CallID) *far {
+	if w.byID[id] != nil {
+		w.fail("name %s given twice", id)
+	}
+	c := &far{id: id}
+	w.byID[id] = c
+	w.calls = append(w.calls, c)
+	return c
+}
+
+// known returns a call that an effect is about; it must be alive.
+func (w *world) known(id CallID, e Effect) *far {
+	c := w.byID[id]
+	if c == nil {
+		w.fail("%v is about an unknown call", e)
+	}
+	if c.over {
+		if _, again := e.(HangUp); !again {
+			w.fail("%v is about a call that is over", e)
+		}
+	}
+	return c
+}
+
+func (w *world) apply(in Input, e Effect) {
+	switch e := e.(type) {
+	case Dial:
+		w.add(e.Call).emergency = e.Emergency
+	case Follow:
+		w.known(e.Referrer, e)
+		w.add(e.Call)
+	case Fetch:
+		w.add(e.Call).fetching = true
+	case UndoPark:
+		w.add(e.Call).fetching = true
+	case CancelFetch:
+		if !w.known(e.Call, e).fetching {
+			w.fail("%v without a fetch", e)
+		}
+	case Answer:
+		w.known(e.Call, e).answered = true
+	case Reject:
+		c := w.known(e.Call, e)
+		if c.answered {
+			w.fail("%v of an answered call", e)
+		}
+		c.over = true
+	case HangUp:
+		w.hangUp(in, e)
+	case Hold:
+		w.hears(e.Call, e, "hold")
+	case Music:
+		w.hears(e.Call, e, "music")
+	case Resume:
+		w.hears(e.Call, e, "")
+	case Park:
+		w.known(e.Call, e).parking++
+		if c := w.byID[e.Call]; !c.answered || c.emergency || c.parking > 1 {
+			w.fail("%v: answered %v, emergency %v", e, c.answered, c.emergency)
+		}
+	case BlindTransfer:
+		w.known(e.Call, e).transfer = true
+	case AttendedTransfer:
+		w.known(e.Call, e).transfer = true
+		if !w.known(e.To, e).answered {
+			w.fail("%v to a call that is not answered", e)
+		}
+	case SendDTMF:
+		if w.known(e.Call, e).id != w.ear {
+			w.fail("%v goes to a call that is not heard", e)
+		}
+	case Connect:
+		w.connect(e)
+	case Open:
+		w.path = e.Path
+	case Tone, Say, ListParked:
+		if w.sound || w.ear != "" {
+			w.fail("%v over another sound or call", e)
+		}
+		w.sound = true
+	case ToneStop:
+		if !w.sound {
+			w.fail("tone-stop without a tone")
+		}
+		w.sound = false
+	case RingStart:
+		w.ring = e.Kind
+		w.known(e.Call, e)
+	case RingStop:
+		if w.ring == RingNone {
+			w.fail("ring-stop without a ring")
+		}
+		w.ring = RingNone
+	case Mute:
+		w.muted = e.On
+	case DoNotDisturb:
+		w.dnd = e.On
+	}
+}
+
+// hears notes what a call that was let go hears. An emergency call is never let go.
+func (w *world) hears(id CallID, e Effect, what string) {
+	c := w.known(id, e)
+	if !c.answered || c.emergency {
+		w.fail("%v: answered %v, emergency %v", e, c.answered, c.emergency)
+	}
+	c.hears = what
+}
+
+func (w *world) connect(e Connect) {
+	if old := w.byID[w.ear]; old != nil && old.hears == "ear" {
+		old.hears = ""
+	}
+	w.ear = e.Call
+	if e.Call != "" {
+		w.known(e.Call, e).hears = "ear"
+		if w.muted {
+			w.fail("%v: the microphone is still muted", e)
+		}
+	}
+}
+
+// hangUp: a call ends here by the worker's hand only, or because a transfer has succeeded.
+func (w *world) hangUp(in Input, e HangUp) {
+	c := w.known(e.Call, e)
+	meant := false
+	switch in := in.(type) {
+	case Hook:
+		meant = !in.Up
+	case KeyDown:
+		meant = in.Key == KeySpeaker || !c.answered && (in.Key == KeyHold || in.Key == KeyTransfer)
+	case Digit:
+		meant = !c.answered // makes room for an emergency call
+	case TransferProgress:
+		meant = in.Final && in.Code/100 == 2
+	case Answered:
+		meant = c.over // crossed the hanging up
+	}
+	if !meant {
+		w.fail("%v after %v", e, in)
+	}
+	if c.parking > 0 && w.find(c.id) == CallParking {
+		w.fail("%v while it is being parked", e)
+	}
+	c.over = true
+}
+
+// find returns the state of a call in the view, or callStates if it is not there.
+func (w *world) find(id CallID) CallState {
+	for _, c := range w.m.View().Calls {
+		if c.Call == id {
+			return c.State
+		}
+	}
+	return callStates
+}
+
+// check tests what the package comment promises.
+func (w *world) check() {
+	v := w.m.View()
+	held, ringing, emergency := false, false, false
+	for _, c := range w.calls {
+		s := w.find(c.id)
+		if c.over {
+			if s != callStates && s != CallEnding {
+				w.fail("%s is over but %v", c.id, s)
+			}
+			continue
+		}
+		if s == callStates || s == CallEnding {
+			w.fail("%s is lost", c.id)
+		}
+		if c.answered && (c.hears == "" || c.hears == "ear" && w.ear != c.id) {
+			w.fail("%s (%v) hears nothing", c.id, s)
+		}
+		held = held || s == CallHeld
+		ringing = ringing || s == CallRinging
+		emergency = emergency || c.emergency
+	}
+	for _, c := range v.Calls {
+		if w.byID[c.Call] == nil {
+			w.fail("%s in the view was never there", c.Call)
+		}
+	}
+	if v.Path != w.path || v.Ear != w.ear || v.Ring != w.ring || v.Muted != w.muted || v.DoNotDisturb != w.dnd {
+		w.fail("the view %+v differs from the effects", v)
+	}
+	_, reminder := w.timers[TimerID{Kind: TimerReminder}]
+	switch {
+	case w.path == PathNone && (v.HookUp || w.ear != "" || w.sound || v.Active != ""):
+		w.fail("closed, but hook up %v, ear %q, sound %v, active %q", v.HookUp, w.ear, w.sound, v.Active)
+	case (w.path == PathNone) != (v.State == Idle || v.State == Ringing):
+		w.fail("state %v with path %v", v.State, w.path)
+	case held != reminder:
+		w.fail("held %v, but reminder timer %v", held, reminder)
+	case ringing && w.ring == RingNone && !emergency:
+		w.fail("a caller rings and is not heard")
+	case emergency && w.ring != RingNone:
+		w.fail("%s ring during an emergency call", w.ring)
+	case w.ear != "" && w.sound:
+		w.fail("a tone over %s", w.ear)
+	case len(w.calls) > 0 && len(v.Calls) > testConfig().MaxCalls+1+maxEnding:
+		w.fail("%d calls", len(v.Calls))
+	case v.State == Talking && w.ear == "", v.State == Calling && v.Active == "":
+		w.fail("%v without a call", v.State)
+	}
+	if len(w.m.deadlines) != len(w.timers) {
+		w.fail("timers %v differ from those asked for %v", w.m.deadlines, w.timers)
+	}
+}
+
+// news draws something that may happen to a call now; ok is false if nothing can.
+func (w *world) news() (in Input, ok bool) {
+	var can []Input
+	for _, c := range w.calls {
+		switch {
+		case c.reported:
+			continue
+		case c.over:
+			can = append(can, Ended{c.id}, Answered{c.id})
+			continue
+		}
+		if c.fetching {
+			can = append(can, Fetched{c.id, "701", "0309", "Ann"}, FetchRefused{c.id, "701", ReasonLost})
+			continue
+		}
+		switch s := w.find(c.id); s {
+		case CallDialing, CallAlerting, CallEarly:
+			can = append(can, Progress{c.id, false}, Progress{c.id, true}, Answered{c.id}, Answered{c.id}, Failed{c.id, 486})
+		default:
+			can = append(can, Ended{c.id}, RemoteHold{c.id, true}, Referred{c.id}, Identity{c.id, "1", ""})
+		}
+		if c.parking > 0 {
+			can = append(can, ParkCommitted{c.id, "702"}, ParkRefused{c.id, "702", ReasonTaken})
+		}
+		if c.transfer {
+			can = append(can, TransferProgress{c.id, 100, false}, TransferProgress{c.id, 200, true}, TransferProgress{c.id, 486, true})
+		}
+	}
+	if len(can) == 0 {
+		return nil, false
+	}
+	return rapid.SampledFrom(can).Draw(w.t, "news"), true
+}
+
+// tell notes what news means before the machine hears it.
+func (w *world) tell(in Input) {
+	switch in := in.(type) {
+	case Fetched:
+		c := w.byID[in.Call]
+		c.fetching, c.answered = false, true
+	case FetchRefused:
+		c := w.byID[in.Call]
+		c.fetching, c.over, c.reported = false, true, true
+	case Answered:
+		c := w.byID[in.Call]
+		c.answered = c.answered || !c.over
+	case Failed:
+		c := w.byID[in.Call]
+		c.over, c.reported = true, true
+	case Ended:
+		c := w.byID[in.Call]
+		c.over, c.reported, c.parking = true, true, 0
+	case ParkCommitted:
+		c := w.byID[in.Call]
+		c.parking--
+		c.over, c.reported = true, true
+	case ParkRefused:
+		w.byID[in.Call].parking--
+	case TransferProgress:
+		if in.Final {
+			w.byID[in.Call].transfer = false
+		}
+	}
+	w.input(in)
+}
+
+var (
+	allKeys = []Key{KeyPark, KeyHold, KeyTransfer, KeyRedial, KeyMute, KeyDND, KeySpeaker, KeyVolumeUp, KeyVolumeDown, "coffee"}
+	numbers = []string{"204", "030", "0301#", "9", "20", "*68", "*68701", "*68#", "*88702", "*88#", "701", "112", "11", "#", "5"}
+)
+
+// hand draws an act of the worker.
+func (w *world) hand() {
+	switch rapid.IntRange(0, 7).Draw(w.t, "hand") {
+	case 0, 1:
+		w.input(Hook{!w.m.hookUp})
+	case 2, 3:
+		w.input(KeyDown{rapid.SampledFrom(allKeys).Draw(w.t, "key")})
+	case 4:
+		w.input(KeyDown{rapid.SampledFrom(allKeys[:3]).Draw(w.t, "main key")})
+	case 5:
+		w.input(Orbit{rapid.SampledFrom([]string{"701", "702"}).Draw(w.t, "orbit"),
+			OrbitState(rapid.IntRange(0, 2).Draw(w.t, "lamp")), rapid.IntRange(0, 9).Draw(w.t, "long") == 0})
+	case 6:
+		w.dial(rapid.SampledFrom(numbers).Draw(w.t, "number"))
+	case 7:
+		w.input(Hook{rapid.Bool().Draw(w.t, "hook")})
+	}
+}
+
+func (w *world) dial(number string) (emergency bool) {
+	for _, d := range []byte(number) {
+		for _, e := range w.input(Digit{d}) {
+			if d, is := e.(Dial); is {
+				emergency = emergency || d.Emergency
+			}
+		}
+	}
+	return emergency
+}
+
+// live draws one thing that happens.
+func (w *world) live() {
+	switch rapid.IntRange(0, 9).Draw(w.t, "what") {
+	case 0, 1, 2, 3:
+		w.hand()
+	case 4, 5, 6:
+		if in, ok := w.news(); ok {
+			w.tell(in)
+		}
+	case 7, 8:
+		w.nextID++
+		c := w.add(CallID(fmt.Sprintf("c%d", w.nextID)))
+		kind := rapid.IntRange(0, 5).Draw(w.t, "kind")
+		w.input(Incoming{Call: c.id, From: "0301", Recall: kind == 0, Orbit: []string{"701", ""}[min(kind, 1)],
+			AutoAnswer: kind == 1, Emergency: kind == 2})
+	case 9:
+		w.pass(rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 40 * time.Second}).Draw(w.t, "time"))
+	}
+}
+
+// rest ends everything that is open; the phone must come to rest without a trace.
+func (w *world) rest() {
+	for range 3 {
+		for _, c := range w.calls {
+			switch {
+			case c.fetching:
+				w.tell(FetchRefused{c.id, "701", ReasonLost})
+			case !c.reported:
+				w.tell(Ended{c.id})
+			}
+		}
+		if w.m.hookUp {
+			w.input(Hook{false})
+		}
+		if w.path == PathSpeaker {
+			w.input(KeyDown{KeySpeaker})
+		}
+	}
+	w.pass(10 * time.Minute)
+	v := w.m.View()
+	if v.State != Idle || len(v.Calls) != 0 || len(w.timers) != 0 || w.ring != RingNone || w.sound {
+		w.fail("at rest: %+v, timers %v, ring %q, sound %v", v, w.timers, w.ring, w.sound)
+	}
+}
+
+// alarm dials an emergency number as anybody would: at once where digits are dialled, else after hanging up.
+func (w *world) alarm() {
+	w.pass(5 * time.Second)
+	if w.m.inEmergency() {
+		return
+	}
+	switch w.m.state {
+	case Talking:
+		w.input(KeyDown{KeyHold})
+		if w.m.state == Talking { // that answered a second call
+			w.letGo()
+		}
+	case Dialing:
+		w.letGo()
+	case Parking:
+		if w.ear != "" {
+			w.letGo()
+		}
+	}
+	if !w.dial("112") {
+		w.fail("112 in state %v did not dial", w.m.state)
+	}
+}
+
+func (w *world) letGo() {
+	if w.m.hookUp {
+		w.input(Hook{false})
+	}
+	if w.path == PathSpeaker {
+		w.input(KeyDown{KeySpeaker})
+	}
+}
+
+func anything(t *rapid.T) {
+	w := newWorld(t)
+	for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		w.live()
+	}
+	if rapid.Bool().Draw(t, "alarm") {
+		w.alarm()
+	}
+	w.rest()
+}
+
+// TestNothingIsLost lives through random days.
+func TestNothingIsLost(t *testing.T) { rapid.Check(t, anything) }
+
+// FuzzPhone is the same, guided by coverage.
+func FuzzPhone(f *testing.F) {
+	f.Add([]byte{})
+	f.Fuzz(rapid.MakeFuzz(anything))
+}
+
+// FuzzGarbage steps inputs that no owner should send; nothing may panic, and the table stays bounded.
+func FuzzGarbage(f *testing.F) {
+	f.Add("incoming c1; hook up; key park; park-committed c1 701; key park; fetched p1")
+	f.Add("incoming p1; hook up; ended p1; answered p1; fetched p1; failed p1 -1; transfer-progress p1 200 final")
+	f.Add("orbit 701 taken; incoming p1; hook up; hook up; key hold; digit *; digit 6; digit 8; digit #")
+	f.Fuzz(func(t *testing.T, script string) {
+		b := newBench(testConfig())
+		for line := range strings.SplitSeq(script, ";") {
+			in, err := parseInput(line)
+			if err != nil {
+				continue
+			}
+			b.step(in)
+			b.now = b.now.Add(time.Second)
+			if n := len(b.m.View().Calls); n > testConfig().MaxCalls+1+maxEnding {
+				t.Fatalf("%d calls", n)
+			}
+		}
+	})
+}
