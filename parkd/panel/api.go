@@ -167,20 +167,22 @@ func decode(w http.ResponseWriter, r *http.Request, req any) bool {
 
 // done answers 204, or the error of the backend with its code.
 func done(w http.ResponseWriter, err error) {
+	code := http.StatusInternalServerError
 	switch {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
+		return
 	case errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoPhone):
-		fail(w, http.StatusNotFound, err.Error())
+		code = http.StatusNotFound
 	case errors.Is(err, ErrNotNow):
-		fail(w, http.StatusConflict, err.Error())
+		code = http.StatusConflict
 	case errors.Is(err, ErrInvalid):
-		fail(w, http.StatusBadRequest, err.Error())
+		code = http.StatusBadRequest
 	case errors.Is(err, errStopping):
-		fail(w, http.StatusServiceUnavailable, err.Error())
-	default:
-		fail(w, http.StatusInternalServerError, err.Error())
+		code = http.StatusServiceUnavailable
 	}
+	// The text is for people, who do not know our packages.
+	fail(w, code, strings.ReplaceAll(err.Error(), "panel: ", ""))
 }
 
 func answer(w http.ResponseWriter, v any) {

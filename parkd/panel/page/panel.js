@@ -31,7 +31,7 @@ function post(path, body) {
         method: "POST", headers: { "Content-Type": "application/json" },
         body: JSON.stringify(body), keepalive: true,
       });
-      if (!r.ok) complain((await r.json()).error.replace(/^panel: /, ""));
+      if (!r.ok) complain((await r.json()).error);
     } catch {
       complain("The appliance does not answer.");
     }

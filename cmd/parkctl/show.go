@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"parklamp/parkd/panel"
+)
+
+// ask gets a Status, or with --json prints one resource of the API and returns
+// false.
+func (t *tool) ask(ctx context.Context, resource string) (s panel.Status, show bool, err error) {
+	c := t.client()
+	if !t.json {
+		s, err = c.status(ctx)
+		return s, err == nil, err
+	}
+	text, err := c.get(ctx, resource)
+	if err != nil {
+		return s, false, err
+	}
+	return s, false, t.indented(text)
+}
+
+func (t *tool) indented(text []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {
+		return fmt.Errorf("the appliance sent no JSON: %w", err)
+	}
+	_, err := fmt.Fprintln(t.out, b.String())
+	return err
+}
+
+func (t *tool) status(ctx context.Context, _ []string) error {
+	s, show, err := t.ask(ctx, "status")
+	if !show {
+		return err
+	}
+	parts := append([]string{s.Appliance.Version, "up " + age(s.At, s.Appliance.Started)}, s.Appliance.Addresses...)
+	rows := [][]cell{{{"Appliance", faint}, {s.Appliance.Name, bold}, {strings.Join(parts, ", "), plain}}}
+	if s.Phone.State != "" {
+		rows = append(rows, []cell{{"Phone", faint}, {words(s.Phone.State), bold}, {phoneDetail(s), plain}})
+	}
+	parked, unknown := 0, 0
+	for _, o := range s.Orbits {
+		switch o.State {
+		case panel.StateFree:
+		case panel.StateUnknown:
+			unknown++
+		default:
+			parked++
+		}
+	}
+	detail := fmt.Sprintf("of %d orbits", len(s.Orbits))
+	if unknown > 0 {
+		detail += fmt.Sprintf(", %d not known", unknown)
+	}
+	rows = append(rows, []cell{{"Orbits", faint}, {fmt.Sprintf("%d taken", parked), bold}, {detail, plain}},
+		[]cell{{"Calls", faint}, {fmt.Sprint(len(s.Calls)), bold}, {"on this appliance", plain}})
+	for _, p := range s.Peers {
+		rows = append(rows, []cell{{"Peer", faint}, {p.Name, bold}, grade(p.State, strings.TrimSuffix(p.State+" for "+age(s.At, p.Since), " for ")+", "+p.Address)})
+	}
+	for _, a := range s.Accounts {
+		text := a.State
+		if a.Reason != "" {
+			text += ": " + a.Reason
+		}
+		rows = append(rows, []cell{{"Account", faint}, {a.AOR, bold}, grade(a.State, text)})
+	}
+	if len(s.Health) == 0 {
+		rows = append(rows, []cell{{"Health", faint}, {"well", bold}, {"no fault is known", green}})
+	}
+	for _, c := range s.Health {
+		text := c.Text
+		if c.Hint != "" {
+			text += ". " + c.Hint
+		}
+		if !c.Since.IsZero() {
+			text += " (for " + age(s.At, c.Since) + ")"
+		}
+		rows = append(rows, []cell{{"Health", faint}, {c.Severity, bold}, grade(c.Severity, text)})
+	}
+	t.table(t.out, rows)
+	return nil
+}
+
+func phoneDetail(s panel.Status) string {
+	p := s.Phone
+	parts := []string{map[bool]string{true: "handset up", false: "handset down"}[p.HookUp]}
+	add := func(is bool, text string) {
+		if is {
+			parts = append(parts, text)
+		}
+	}
+	add(p.Party.String() != "", "with "+p.Party.String())
+	add(p.Digits != "", "dialled "+p.Digits)
+	add(p.Tone != "", words(p.Tone)+" tone")
+	add(p.Ring != "", "rings ("+words(p.Ring)+")")
+	add(p.Muted, "muted")
+	add(p.DND, "do not disturb")
+	add(p.VolumeMax > 0, fmt.Sprintf("volume %d/%d", p.Volume, p.VolumeMax))
+	add(p.Prompt != "", fmt.Sprintf("last heard %q", p.Prompt))
+	return strings.Join(parts, ", ")
+}
+
+func (t *tool) orbits(ctx context.Context, _ []string) error {
+	s, show, err := t.ask(ctx, "orbits")
+	if !show {
+		return err
+	}
+	if len(s.Orbits) == 0 {
+		fmt.Fprintln(t.out, "This appliance has no orbits.")
+		return nil
+	}
+	rows := [][]cell{head("ORBIT", "STATE", "FOR", "CALLER", "PARKED BY", "ON")}
+	for _, o := range s.Orbits {
+		rows = append(rows, []cell{{o.Number, bold}, grade(o.State, words(o.State)), {age(s.At, o.Since), plain},
+			{o.Caller.String(), plain}, {o.Parker.String(), plain}, {o.Host, plain}})
+		for i, c := range o.Calls {
+			if i > 0 { // the first is the line above
+				rows = append(rows, []cell{{" ", plain}, {"behind it", faint}, {age(s.At, c.Since), plain},
+					{c.Caller.String(), plain}, {c.Parker.String(), plain}, {c.Host, plain}})
+			}
+		}
+	}
+	t.table(t.out, rows)
+	return nil
+}
+
+func (t *tool) calls(ctx context.Context, _ []string) error {
+	s, show, err := t.ask(ctx, "calls")
+	if !show {
+		return err
+	}
+	if len(s.Calls) == 0 {
+		fmt.Fprintln(t.out, "No call on this appliance.")
+		return nil
+	}
+	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "OUT", "IN", "LOST", "LATE", "JITTER")}
+	for _, c := range s.Calls {
+		m := c.Media
+		lost := cell{fmt.Sprint(m.Lost), plain}
+		if m.Lost*50 > m.Received { // above 2 % one hears it
+			lost.shade = red
+		}
+		rows = append(rows, []cell{{c.ID, bold}, {words(c.State), plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(s.At, c.Since), plain},
+			{c.Orbit, plain}, {m.Codec, plain}, {fmt.Sprint(m.Sent), plain}, {fmt.Sprint(m.Received), plain}, lost,
+			{fmt.Sprint(m.Late), plain}, {fmt.Sprintf("%.1f ms", m.JitterMS), plain}})
+	}
+	t.table(t.out, rows)
+	return nil
+}
+
+func (t *tool) lamps(ctx context.Context, _ []string) error {
+	c := t.client()
+	s, err := c.status(ctx)
+	if err != nil {
+		return err
+	}
+	if t.json {
+		text, err := json.Marshal(s.Lamps)
+		if err != nil {
+			return err
+		}
+		return t.indented(text)
+	}
+	if len(s.Lamps) == 0 {
+		fmt.Fprintln(t.out, "This appliance has no lamps.")
+		return nil
+	}
+	rows := [][]cell{head("LAMP", "COLOUR", "MEANING", "CADENCE")}
+	for _, l := range s.Lamps {
+		shade := map[panel.Colour]string{panel.Green: green, panel.Red: red, panel.Amber: yellow}[l.Colour]
+		dot := "● "
+		if l.Colour == panel.Off || l.Colour == "" {
+			dot = "○ "
+		}
+		rows = append(rows, []cell{{l.ID, bold}, {dot + string(l.Colour), shade}, {words(l.Pattern), plain}, {cadence(l), plain}})
+	}
+	t.table(t.out, rows)
+	return nil
+}
+
+// cadence says "400 ms on, 100 off" or "steady".
+func cadence(l panel.Lamp) string {
+	if l.Colour == panel.Off || l.Colour == "" {
+		return ""
+	}
+	if len(l.Cadence) == 0 {
+		return "steady"
+	}
+	parts := make([]string, len(l.Cadence))
+	for i, d := range l.Cadence {
+		parts[i] = fmt.Sprintf("%d %s", d.Milliseconds(), []string{"on", "off"}[i%2])
+	}
+	return strings.Join(parts, ", ") + " (ms)"
+}
+
+// words makes a name of the API readable.
+func words(name string) string { return strings.ReplaceAll(name, "-", " ") }
+
+// grade shades text by the state or severity that it tells.
+func grade(state, text string) cell {
+	switch state {
+	case panel.StateParkedHere, panel.PeerAlive, "registered":
+		return cell{text, green}
+	case panel.StateParkedElsewhere, panel.StateRecalling, panel.StateEnding, panel.StateQueued, panel.PeerDead, panel.SeverityError, "failed":
+		return cell{text, red}
+	case panel.StateUnknown, panel.SeverityWarning:
+		return cell{text, yellow}
+	}
+	return cell{text, plain}
+}
