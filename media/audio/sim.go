@@ -1,0 +1,199 @@
+package audio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"parklamp/media"
+	"parklamp/media/wav"
+)
+
+// ErrListeners means that as many as can already listen.
+var ErrListeners = errors.New("audio: too many listeners")
+
+// Limits of a simulated device.
+const (
+	maxListeners = 8
+	listenQueue  = 25               // frames a listener may be behind, half a second; then frames are dropped for it
+	maxSpeech    = 10 * time.Minute // of a clip for the microphone
+	maxLate      = 5                // ticks made up for after the machine stood still; more are skipped
+)
+
+// Config says what a simulated microphone hears.
+type Config struct {
+	Speech string `toml:"speech" doc:"WAV file that the simulated microphone hears again and again while the handset is lifted; empty for silence."`
+}
+
+// Default returns a silent room.
+func Default() Config { return Config{} }
+
+// Validate accepts every Config; the file is read by OpenSpeech.
+func (c Config) Validate() error { return nil }
+
+// OpenSpeech reads what the microphone is to hear; nil when nothing is configured.
+func OpenSpeech(cfg Config) (media.Source, error) {
+	if cfg.Speech == "" {
+		return nil, nil
+	}
+	f, err := os.Open(cfg.Speech)
+	if err != nil {
+		return nil, fmt.Errorf("speech: %w", err)
+	}
+	defer f.Close()
+	x, err := wav.Read(f, maxSpeech)
+	if err != nil {
+		return nil, fmt.Errorf("speech %s: %w", cfg.Speech, err)
+	}
+	return Loop(x), nil
+}
+
+// Sim is a sound card without sound: a clock that trades frames with its Handset.
+type Sim struct {
+	*Handset
+
+	// owned by Run
+	mic, ear, bell media.Frame
+
+	// guarded by simMu; it is never held together with the Handset's
+	simMu     sync.Mutex
+	speech    media.Source
+	listeners map[chan []int16]struct{}
+}
+
+var _ Device = (*Sim)(nil)
+
+// NewSim returns a simulated device with a silent microphone.
+func NewSim() *Sim {
+	return &Sim{Handset: NewHandset(), listeners: make(map[chan []int16]struct{})}
+}
+
+// Speak lets the microphone hear src from now on, until it ends; nil is silence. It is heard, and goes on, only
+// while the path is open: the mouth waits for the handset.
+func (s *Sim) Speak(src media.Source) {
+	s.simMu.Lock()
+	defer s.simMu.Unlock()
+	s.speech = src
+}
+
+// Listen returns what the person hears, earpiece and ringer together, frame by frame, until ctx ends; then the
+// channel is closed. A listener that is half a second behind misses frames. At most 8 can listen.
+func (s *Sim) Listen(ctx context.Context) (<-chan []int16, error) {
+	ch := make(chan []int16, listenQueue)
+	s.simMu.Lock()
+	full := len(s.listeners) >= maxListeners
+	if !full {
+		s.listeners[ch] = struct{}{}
+	}
+	s.simMu.Unlock()
+	if full {
+		return nil, fmt.Errorf("%w: at most %d", ErrListeners, maxListeners)
+	}
+	s.change(func() {})
+	context.AfterFunc(ctx, func() {
+		s.simMu.Lock()
+		defer s.simMu.Unlock()
+		delete(s.listeners, ch)
+		close(ch)
+	})
+	return ch, nil
+}
+
+// Run ticks every 20 ms while there is anything to hear or to say, until ctx ends.
+func (s *Sim) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	due := time.Now()
+	for {
+		var tick <-chan time.Time
+		if s.busy() || s.listened() {
+			// Deadlines are absolute; a machine that stood still does not make up for all of it.
+			now := time.Now()
+			if behind := now.Sub(due); behind > maxLate*media.FrameDuration {
+				due = now
+			}
+			timer.Reset(due.Sub(now))
+			tick = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-tick:
+			due = due.Add(media.FrameDuration)
+			s.tick()
+		}
+	}
+}
+
+func (s *Sim) listened() bool {
+	s.simMu.Lock()
+	defer s.simMu.Unlock()
+	return len(s.listeners) > 0
+}
+
+// tick trades one frame.
+func (s *Sim) tick() {
+	clear(s.mic[:])
+	if s.isOpen() {
+		s.simMu.Lock()
+		if s.speech != nil && !s.speech.Next(&s.mic) {
+			s.speech = nil
+		}
+		s.simMu.Unlock()
+	}
+	s.Exchange(&s.mic, &s.ear, &s.bell)
+	mix(&s.ear, &s.bell, Normal)
+	s.simMu.Lock()
+	defer s.simMu.Unlock()
+	for ch := range s.listeners {
+		select {
+		case ch <- append([]int16(nil), s.ear[:]...):
+		default:
+		}
+	}
+}
+
+func (h *Handset) isOpen() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open
+}
+
+// Clip is recorded sound as a media source. One goroutine uses it.
+type Clip struct {
+	samples []int16
+	at      int
+	loop    bool
+}
+
+var _ media.Source = (*Clip)(nil)
+
+// Once returns samples at 8 kHz as a source that ends.
+func Once(samples []int16) *Clip { return &Clip{samples: samples} }
+
+// Loop returns samples at 8 kHz as a source that begins again at its end; without samples it is at its end.
+func Loop(samples []int16) *Clip { return &Clip{samples: samples, loop: true} }
+
+// Next gives the next frame, the last one filled up with silence; it reports false after the end.
+func (c *Clip) Next(f *media.Frame) bool {
+	if c.at == len(c.samples) {
+		return false
+	}
+	for i := 0; i < len(f); {
+		n := copy(f[i:], c.samples[c.at:])
+		i += n
+		if c.at += n; c.at < len(c.samples) {
+			continue
+		}
+		if !c.loop {
+			clear(f[i:])
+			break
+		}
+		c.at = 0
+	}
+	return true
+}
