@@ -244,12 +244,13 @@ func testWords(b *browser) {
 		f.set("702", StateRecalling, call("dock-1"))
 		f.set("703", StateQueued, call("dock-2"), call("dock-1"))
 		f.set("704", StateUnknown, call("office"))
+		f.set("706", StateUnknown)
 		f.status.Phone = Phone{State: "ringing", Ring: "recall", Party: Party{Name: "Acme"}, DND: true}
 	})
 	b.await(`document.querySelector("[data-orbit='704']").dataset.state === "unknown"`)
 	for number, want := range map[string]string{
 		"701": "Acme|1:0|parked on dock-2, by Dock 2", "702": "Acme|1:0|time is up, calling Dock 2 back", "703": "Acme|1:0|2 callers wait here, by Dock 2, on dock-2",
-		"704": "Acme|1:0|not known: office does not answer, by Dock 2", "705": "||Free",
+		"704": "Acme|1:0|not known: office does not answer, by Dock 2", "705": "||Free", "706": "||Not known: no other appliance answers",
 	} {
 		parts := strings.Split(want, "|")
 		got := eval[[]string](b, `[...document.querySelectorAll("[data-orbit='`+number+`'] p")].map((p) => p.textContent)`)

@@ -1,16 +1,12 @@
 // The panel: shows the status that the appliance sends and hands on what is
 // pressed. It decides nothing and remembers nothing but how it is shown.
 
+import { complain, keyButton, named, orbitLetters, padOrder, post, shortcuts } from "./keys.js";
 import { Clock, Lamp } from "./lamps.js";
 import { Listener } from "./sound.js";
+import { el, orbitText, soundText, stateText, upper, who, words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const el = (tag, className, text) => {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  if (text !== undefined) e.textContent = text;
-  return e;
-};
 // put changes a text only if it is another, so that screen readers and
 // selections are left in peace.
 const put = (e, text) => { if (e.textContent !== text) e.textContent = text; };
@@ -19,97 +15,6 @@ const clock = new Clock();
 const lamps = new Map();  // id -> Lamp
 const orbits = new Map(); // number -> parts of its row
 let status = null;
-
-// ---- asking the appliance
-
-// Requests go one after another: a key must not come up before it went down.
-let turn = Promise.resolve();
-function post(path, body) {
-  turn = turn.then(async () => {
-    try {
-      const r = await fetch("api/" + path, {
-        method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(body), keepalive: true,
-      });
-      if (!r.ok) complain((await r.json()).error);
-    } catch {
-      complain("The appliance does not answer.");
-    }
-  });
-  return turn;
-}
-
-let quiet = 0;
-function complain(text) {
-  $("alert").textContent = text;
-  $("alert").hidden = false;
-  clearTimeout(quiet);
-  quiet = setTimeout(() => { $("alert").hidden = true; }, 6000);
-}
-
-const down = new Set();
-function press(key) {
-  if (down.has(key)) return;
-  down.add(key);
-  mark(key);
-  post("press", { key, action: "down" });
-}
-function release(key) {
-  if (!down.delete(key)) return;
-  mark(key);
-  post("press", { key, action: "up" });
-}
-function releaseAll() { for (const key of [...down]) release(key); }
-function mark(key) {
-  document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.classList.toggle("down", down.has(key));
-}
-
-// ---- keys
-
-const letters = { 2: "ABC", 3: "DEF", 4: "GHI", 5: "JKL", 6: "MNO", 7: "PQRS", 8: "TUV", 9: "WXYZ", 0: "+" };
-const named = { park: "p", hold: "h", transfer: "t", redial: "r", mute: "m", dnd: "n", "volume-up": "+", "volume-down": "-" };
-const orbitLetters = "asdfgjklqweyuizxcvb"; // the home row first, none that is named above
-const padOrder = "123A456B789C*0#D";
-const names = { "*": "star", "#": "hash", "volume-up": "Volume up", "volume-down": "Volume down", dnd: "Do not disturb" };
-const shortcuts = new Map(); // what the keyboard sends -> key id
-
-function keyButton(key, shortcut) {
-  const b = el("button", "key");
-  b.type = "button";
-  b.id = "key-" + key.id;
-  b.dataset.key = key.id;
-  b.dataset.group = key.group;
-  b.append(el("span", "cap", key.label || key.id));
-  if (key.group === "keypad" && letters[key.id]) b.append(el("span", "letters", letters[key.id]));
-  b.setAttribute("aria-label", names[key.id] || key.label || key.id);
-  if (shortcut) {
-    shortcuts.set(shortcut, key.id);
-    b.setAttribute("aria-keyshortcuts", shortcut);
-    if (key.group !== "keypad") {
-      const k = el("kbd", "", shortcut.toUpperCase());
-      k.setAttribute("aria-hidden", "true");
-      b.append(k);
-    }
-  }
-  b.addEventListener("pointerdown", (e) => {
-    if (e.button !== 0) return;
-    b.setPointerCapture(e.pointerId); // so that it comes up wherever the finger goes
-    press(key.id);
-  });
-  for (const over of ["pointerup", "pointercancel", "lostpointercapture"]) b.addEventListener(over, () => release(key.id));
-  b.addEventListener("contextmenu", (e) => e.preventDefault()); // a long touch is a long press
-  b.addEventListener("keydown", (e) => {
-    if (e.key !== "Enter" && e.key !== " ") return;
-    e.preventDefault();
-    e.stopPropagation();
-    if (!e.repeat) press(key.id);
-  });
-  b.addEventListener("keyup", (e) => { if (e.key === "Enter" || e.key === " ") release(key.id); });
-  b.addEventListener("blur", () => release(key.id));
-  // A screen reader clicks without pointer or keyboard.
-  b.addEventListener("click", (e) => { if (e.detail === 0 && e.pointerType !== "mouse") post("press", { key: key.id, action: "tap" }); });
-  return b;
-}
 
 let built = "";
 function build(s) {
@@ -199,11 +104,6 @@ function build(s) {
 
 // ---- showing
 
-const who = (p) => {
-  const number = p.number || p.uri;
-  if (!p.name || p.name === number) return number;
-  return number ? `${p.name} (${number})` : p.name;
-};
 const time = (t) => t ? Date.parse(t) : 0;
 function age(since) {
   if (!since) return "";
@@ -216,21 +116,6 @@ const ago = (since) => {
   const s = Math.max(0, Math.floor((clock.now() - time(since)) / 1000));
   return s < 2 ? "just now" : s < 120 ? `${s} s ago` : `${Math.floor(s / 60)} min ago`;
 };
-const words = (name) => name.replaceAll("-", " ").replaceAll("_", " ");
-const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
-const orbitWords = {
-  "free": () => "Free",
-  "parked-here": () => "parked here",
-  "parked-elsewhere": (o) => "parked on " + (o.host || "another appliance"),
-  "recalling": (o) => "time is up, calling " + (who(o.parker) || "the parker") + " back",
-  "ending": () => "time is nearly up",
-  "queued": (o) => o.calls.length > 1 ? `${o.calls.length} callers wait here` : "waits with priority",
-  "fetching": () => "being taken",
-  "claiming": () => "being parked",
-  "unknown": (o) => "not known: " + (o.host || "its appliance") + " does not answer",
-};
-
 function showOrbits(s) {
   const by = new Map(s.orbits.map((o) => [o.number, o]));
   for (const [number, parts] of orbits) {
@@ -240,14 +125,8 @@ function showOrbits(s) {
     parts.row.dataset.state = state;
     if (parts.button) parts.button.dataset.state = state;
     lamps.get("orbit-" + number)?.element.setAttribute("data-state", state);
-    const text = o ? (orbitWords[state] || (() => words(state)))(o) : "not an orbit of this site";
     const caller = o ? who(o.caller) : "";
-    const parker = o ? who(o.parker) : "";
-    let what = text;
-    if (o && state !== "free") {
-      if (parker && state !== "recalling") what += ", by " + parker;
-      if (o.host && !text.includes(o.host)) what += o.host === s.appliance.name ? "" : ", on " + o.host;
-    }
+    const what = o ? orbitText(o, s.appliance.name) : "not an orbit of this site";
     put(parts.who, caller || (state === "free" || state === "unknown" ? "" : "Caller unknown"));
     put(parts.what, state === "free" ? "Free" : caller ? what : upper(what));
     parts.row.title = o && o.calls.length > 1
@@ -257,25 +136,6 @@ function showOrbits(s) {
     if (before && before !== state) $("announce").textContent = `${number}: ${caller ? caller + ", " : ""}${what}`;
   }
 }
-
-// Words for the names of sip/phone; a name without an entry is shown as it is.
-// A % stands for the other party.
-const states = {
-  "idle": ["On the hook"], "ringing": ["Being called", "Being called by %"], "dial-tone": ["Ready to dial"], "dialing": ["Dialling"],
-  "calling": ["Calling", "Calling %"], "talking": ["In a call", "Talking with %"], "parking": ["Parking the caller", "Parking %"],
-  "fetching": ["Fetching the caller", "Fetching %"], "transferring": ["Transferring", "Transferring %"],
-  "parked": ["Parked; Park takes it back", "Parked %; Park takes it back"],
-  "listing": ["Hearing who is parked; Park takes the oldest"], "failure": ["Refused"], "quiet": ["Left off the hook"],
-};
-const tones = {
-  "dial": "dial tone", "ringback": "ringing tone", "busy": "busy tone", "reorder": "reorder tone: not possible",
-  "confirm": "confirming beep", "error": "error beep", "reminder": "reminder: a call is on hold",
-};
-const rings = {
-  "normal": "The phone rings", "recall": "The phone rings in the recall rhythm: a parked call comes back",
-  "reminder": "The phone rings: a call is still on hold", "waiting": "Soft beeps: another call waits",
-  "recall-waiting": "Soft beeps: a parked call comes back",
-};
 
 function showPhone(s) {
   const p = s.phone;
@@ -287,19 +147,8 @@ function showPhone(s) {
   $("phone").dataset.ring = p.ring;
   $("hears").dataset.state = p.state;
 
-  const peer = who(p.party);
-  const [plain, named] = states[p.state] || [upper(words(p.state))];
-  let state = peer && named ? named.replace("%", () => peer) : peer ? `${plain}: ${peer}` : plain;
-  if (p.digits) state += " " + p.digits;
-  put($("state"), state);
-
-  const sound = [];
-  if (p.ring) sound.push(rings[p.ring] || "The phone rings: " + words(p.ring));
-  if (p.tone) sound.push(upper(tones[p.tone] || words(p.tone) + " tone"));
-  if (!sound.length) sound.push(p.state === "talking" ? "The other end" : p.state === "idle" ? "Nothing, all is quiet" : "Silence");
-  if (p.muted) sound.push("the microphone is muted");
-  if (p.dnd) sound.push("do not disturb is on");
-  put($("sound"), sound.join(" · "));
+  put($("state"), stateText(p));
+  put($("sound"), soundText(p));
 
   const toggles = { mute: p.muted, dnd: p.dnd };
   for (const [id, on] of Object.entries(toggles)) $("key-" + id)?.setAttribute("aria-pressed", String(on));
@@ -454,37 +303,6 @@ clock.moved = () => { for (const l of lamps.values()) l.lock(); };
 // ---- hands
 
 $("handset").addEventListener("click", () => post("hook", { up: !status?.phone.hook_up }));
-
-const remember = $("shortcuts");
-try { remember.checked = localStorage.getItem("shortcuts") !== "off"; } catch { /* private window */ }
-remember.addEventListener("change", () => {
-  try { localStorage.setItem("shortcuts", remember.checked ? "on" : "off"); } catch { /* private window */ }
-  document.body.classList.toggle("noshortcuts", !remember.checked);
-});
-document.body.classList.toggle("noshortcuts", !remember.checked);
-
-const pressed = new Map(); // code of a keyboard key -> key id
-addEventListener("keydown", (e) => {
-  if (!remember.checked || e.ctrlKey || e.altKey || e.metaKey || e.repeat || e.target.matches?.("input:not([type=checkbox]),textarea,select")) return;
-  if (e.key.toLowerCase() === "o") {
-    $("handset").click();
-    return;
-  }
-  const key = shortcuts.get(e.key) || shortcuts.get(e.key.toLowerCase());
-  if (!key) return;
-  e.preventDefault();
-  pressed.set(e.code, key);
-  press(key);
-});
-addEventListener("keyup", (e) => {
-  const key = pressed.get(e.code);
-  if (!key) return;
-  pressed.delete(e.code);
-  release(key);
-});
-addEventListener("blur", releaseAll);
-addEventListener("pagehide", releaseAll);
-document.addEventListener("visibilitychange", () => { if (document.hidden) releaseAll(); });
 
 // ---- listening
 
