@@ -10,35 +10,70 @@
 // The state is what ear and keys are doing; a table holds the calls with states of their own. In Idle and Ringing the
 // path (handset or loudspeaker) is closed, in all others it is open.
 //
-//	             a call, recall or held call rings
-//	      +------+ -------------------------------> +---------+
-//	      | Idle |                                  | Ringing |
-//	      +------+ <------------------------------- +---------+
-//	       |    ^    it ended, DND key                   | hook up, speaker key: answer
-//	hook   |    | hook down from every state             v
-//	up     v    | (a held call: Ringing)            +---------+  key hold or transfer: hold, DialTone
-//	 +----------+  digit  +---------+  complete     | Talking | <----------------------+
-//	 | DialTone | ------> | Dialing | -----+        +---------+                        |
-//	 +----------+         +---------+      v         |  |   ^ answered   +---------+   |
-//	   |  |  ^ 5 s         no number |  +---------+  |  |   +----------- | Calling |   |
-//	   |  |  |                       |  | Calling |  |  |                +---------+   |
-//	   |  | +--------+  committed    |  +---------+  |  | park key,       | failed     |
-//	   |  | | Parked | <-----------+ |     failed |  |  | orbit key       v            |
-//	   |  | +--------+  +---------+| |            |  |  v           +---------+        |
-//	   |  |  | park     | Parking || +--------->  |  | +---------+  | Failure |        |
-//	   |  |  | (undo)   +---------+|    Failure <-+  | | Parking |  +---------+        |
-//	   |  |  v              |  ^   |                 | +---------+     | 20 s          |
-//	   |  | +----------+    |  |   +--- ParkCommitted -+   | refused    v              |
-//	   |  +>| Fetching | -- | -|-- Fetched: Talking --- | --+------> +-------+          |
-//	   |    +----------+    |  |    refused: Failure    | Talking    | Quiet |          |
-//	   | park    ^          |  +- park or orbit key     | + beep     +-------+          |
-//	   v         | park     |     with a held call      v                               |
-//	 +---------+ |          +- refused: Failure,     +--------------+  failed           |
-//	 | Listing |-+             the call stays held   | Transferring | ------------------+
-//	 +---------+                                     +--------------+  done: DialTone, Idle
+//	from          to            when
+//	Idle          Ringing       a caller, a recall or a held call rings
+//	Idle          DialTone      hook up, speaker key
+//	Idle          Dialing       digit
+//	Idle          Calling       redial
+//	Idle          Talking       intercom; with a held call: hook up, Hold
+//	Idle          Fetching      lit orbit key; Park after parking (undo)
+//	Idle          Listing       Park
+//	Idle          Parked        a call was parked whose worker had hung up before
+//	Idle          Failure       too many calls to fetch or redial
+//	Ringing       Talking       hook up, speaker key, Hold, orbit key of the recall
+//	Ringing       Fetching      another lit orbit key
+//	Ringing       Calling       emergency number
+//	Ringing       Idle          the call ends, DND; with a held call: Park, orbit key, pause
+//	Ringing       Parked        a park that was given up was carried out after all
+//	Ringing       Failure       too many calls to fetch
+//	ready         Dialing       digit
+//	ready         Calling       number complete, redial
+//	ready         Transferring  after Transfer: number, Transfer
+//	ready         Parking       with a held call: Park, orbit key, park code
+//	ready         Fetching      lit orbit key, number of an orbit, fetch code; Parked, Listing: Park
+//	ready         Listing       Park
+//	ready         Parked        a call was parked whose worker had hung up before
+//	ready         Talking       Hold: the call that waits, else the one that is held
+//	ready         DialTone      the time of Parked or Listing is over
+//	ready         Failure       dark orbit key, no such number, nobody dials
+//	ready         Quiet         nobody obeys the tone
+//	ready         Idle          hook down; hands-free: time
+//	ready         Ringing       hook down while a call waits or is held
+//	Calling       Talking       answered; Hold: back to the held call
+//	Calling       Calling       emergency number
+//	Calling       Transferring  after Transfer: Transfer again
+//	Calling       Failure       failed: busy or reorder tone
+//	Calling       Idle          hook down
+//	Calling       Ringing       hook down while a call waits or is held
+//	Talking       Parking       Park, orbit key
+//	Talking       DialTone      Hold, Transfer
+//	Talking       Talking       Hold while another caller waits
+//	Talking       Transferring  after Transfer and a second call: Transfer
+//	Talking       Calling       the far end transfers this phone
+//	Talking       Parked        a park that was given up was carried out after all
+//	Talking       Failure       the far end hangs up: busy tone
+//	Talking       Idle          hook down
+//	Talking       Ringing       hook down while a call waits or is held
+//	Parking       Parked        committed
+//	Parking       Talking       refused: a tone over the call
+//	Parking       Calling       emergency number, if the call was held
+//	Parking       Failure       refused, and the call was held: it stays so; the caller hung up
+//	Parking       Idle          hook down: the park goes on
+//	Parking       Ringing       hook down while a call waits or is held
+//	Fetching      Talking       fetched
+//	Fetching      Calling       emergency number
+//	Fetching      Failure       refused, too late, no answer
+//	Fetching      Idle          hook down: the fetch is given up
+//	Fetching      Ringing       hook down while a call waits or is held
+//	Transferring  Talking       failed: the call is back
+//	Transferring  Calling       emergency number
+//	Transferring  DialTone      done
+//	Transferring  Idle          hook down: the transfer goes on; hands-free: done
+//	Transferring  Ringing       the same while a call waits or is held
+//	Transferring  Parked        a park that was given up was carried out after all
 //
-// DialTone, Dialing, Parked, Listing, Failure and Quiet take the same keys; they differ in what is heard and how long.
-// testdata/table.golden has every state with every input.
+// "ready" stands for DialTone, Dialing, Parked, Listing, Failure and Quiet, which take the same keys and differ in what
+// is heard and how long. Tests hold every step to this table; testdata/table.golden has every state with every input.
 //
 // # What the keys do
 //

@@ -8,34 +8,91 @@ import (
 	"testing"
 )
 
+// step is a change of state.
+type step struct{ from, to State }
+
+// ready has the states that the package comment calls so.
+var ready = map[State]bool{DialTone: true, Dialing: true, Parked: true, Listing: true, Failure: true, Quiet: true}
+
+// documentedSteps reads the table of the package comment.
+func documentedSteps(t testing.TB) map[step]bool {
+	t.Helper()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string][]State{}
+	for s := range states {
+		name := strings.ReplaceAll(s.String(), "-", "")
+		names[name] = []State{s}
+		if ready[s] {
+			names["ready"] = append(names["ready"], s)
+		}
+	}
+	steps := map[step]bool{}
+	for line := range strings.Lines(string(doc)) {
+		rest, is := strings.CutPrefix(line, "//\t")
+		words := strings.Fields(strings.ToLower(rest))
+		if !is || len(words) < 3 || words[0] == "from" {
+			continue
+		}
+		if len(names[words[0]]) == 0 || len(names[words[1]]) != 1 {
+			t.Fatalf("doc.go: no states in %q", line)
+		}
+		for _, from := range names[words[0]] {
+			steps[step{from, names[words[1]][0]}] = true
+		}
+	}
+	return steps
+}
+
 // reach leads from a new phone to each state. The call in hand is c1 where there is one, else p1; c1 is held in the
 // states that have "held" in their name.
 var reach = []struct{ name, inputs string }{
 	{"idle", ""},
+	{"idle held", "incoming c1 from=0301; hook up; key hold; hook down; key dnd"},
+	{"idle parking", "incoming c1 from=0301; hook up; key park; hook down"},
+	{"idle parked", "incoming c1 from=0301; hook up; key park; park-committed c1 701; hook down"},
+	{"idle redial", "key speaker; digit 2; digit 0; digit 4; key speaker"},
 	{"ringing", "incoming c1 from=0301"},
 	{"ringing held", "incoming c1 from=0301; hook up; key hold; hook down"},
+	{"ringing after a late park", "incoming c1 from=0301; hook up; key park; hook down; timer call:c1"},
 	{"ringing recall", "incoming c1 from=0301 recall orbit=701"},
+	{"ringing 11", "incoming c1 from=0301; digit 1; digit 1"},
 	{"dial-tone", "hook up"},
+	{"dial-tone parking", "incoming c1 from=0301; hook up; key park; hook down; hook up"},
+	{"dial-tone speaker", "key speaker"},
 	{"dial-tone held", "incoming c1 from=0301; hook up; key hold"},
 	{"dial-tone transfer", "incoming c1 from=0301; hook up; key transfer"},
 	{"dialing", "hook up; digit 0"},
 	{"dialing transfer", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5"},
 	{"calling", "hook up; digit 2; digit 0; digit 4"},
+	{"calling 11", "hook up; digit 2; digit 0; digit 4; digit 1; digit 1"},
+	{"calling waiting", "hook up; digit 2; digit 0; digit 4; incoming c1 from=0301"},
 	{"calling early", "hook up; digit 2; digit 0; digit 4; progress p1 early"},
 	{"calling transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4"},
 	{"calling emergency", "hook up; digit 1; digit 1; digit 2"},
 	{"talking", "incoming c1 from=0301; hook up"},
+	{"talking after a late park", "incoming c1 from=0301; hook up; key park; timer call:c1"},
 	{"talking speaker", "incoming c1 from=0301; key speaker"},
 	{"talking waiting", "incoming c1 from=0301; hook up; incoming c2 from=0302"},
 	{"talking transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4; answered p1"},
 	{"talking emergency", "hook up; digit 1; digit 1; digit 2; answered p1"},
 	{"parking", "incoming c1 from=0301; hook up; key park"},
+	{"parking waiting", "incoming c1 from=0301; hook up; key park; incoming c2 from=0302"},
 	{"parking held", "incoming c1 from=0301; hook up; key hold; key park"},
+	{"parking held 11", "incoming c1 from=0301; hook up; key hold; key park; digit 1; digit 1"},
 	{"fetching", "hook up; orbit 701 taken"},
+	{"fetching waiting", "hook up; orbit 701 taken; incoming c1 from=0301"},
+	{"fetching 11", "hook up; orbit 701 taken; digit 1; digit 1"},
 	{"fetching speaker", "orbit 701 taken"},
 	{"transferring", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5; key transfer"},
+	{"transferring waiting", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5; key transfer; incoming c2 from=0302"},
+	{"transferring 11", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5; key transfer; digit 1; digit 1"},
+	{"transferring after a late park", "incoming c1 from=0301; hook up; key park; timer call:c1; key transfer; digit 0; digit 5; key transfer"},
 	{"transferring attended", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4; answered p1; key transfer"},
 	{"parked", "incoming c1 from=0301; hook up; key park; park-committed c1 701"},
+	{"parked held", "incoming c2 from=0302; hook up; incoming c1 from=0301; key hold; key park; park-committed c1 701"},
 	{"listing", "hook up; key park"},
 	{"failure", "incoming c1 from=0301; hook up; ended c1"},
 	{"quiet", "hook up; timer state; timer state"},
@@ -46,6 +103,7 @@ var tableInputs = strings.Split(strings.TrimSpace(`
 hook up
 hook down
 digit 1
+digit 2
 digit #
 key park
 key hold
@@ -89,6 +147,8 @@ spoken
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
 	visited := map[State]bool{}
+	shown := map[step]bool{}
+	documented := documentedSteps(t)
 	for _, r := range reach {
 		visited[atState(t, r.inputs).m.state] = true
 		if got := atState(t, r.inputs).m.state.String(); got != strings.Fields(r.name)[0] {
@@ -98,7 +158,12 @@ func TestTable(t *testing.T) {
 		var ignored []string
 		for _, line := range tableInputs {
 			b := atState(t, r.inputs)
+			from := b.m.state
 			effects := feed(t, b, line)
+			if s := (step{from, b.m.state}); s.from != s.to && !documented[s] {
+				t.Errorf("%s, %s: %v -> %v is not in the package comment", r.name, line, s.from, s.to)
+			}
+			shown[step{from, b.m.state}] = true
 			if len(effects) == 1 && isIgnored(effects[0]) {
 				ignored = append(ignored, line)
 				continue
@@ -110,6 +175,11 @@ func TestTable(t *testing.T) {
 	for s := range states {
 		if !visited[s] {
 			t.Errorf("no row for %v", s)
+		}
+	}
+	for s := range documented {
+		if !shown[s] && !ready[s.from] && s.to != Failure {
+			t.Errorf("no row shows %v -> %v", s.from, s.to)
 		}
 	}
 	const file = "testdata/table.golden"

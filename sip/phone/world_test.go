@@ -36,11 +36,13 @@ type world struct {
 	muted   bool
 	dnd     bool
 	nextID  int
+	state   State // before the step
+	steps   map[step]bool
 	history []string
 }
 
-func newWorld(t *rapid.T) *world {
-	return &world{bench: newBench(testConfig()), t: t, byID: make(map[CallID]*far)}
+func newWorld(t *rapid.T, documented map[step]bool) *world {
+	return &world{bench: newBench(testConfig()), t: t, byID: make(map[CallID]*far), steps: documented}
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -64,6 +66,10 @@ func (w *world) record(in Input, out []Effect) {
 		w.apply(in, e)
 	}
 	w.history = append(w.history, "= "+w.m.state.String())
+	if s := (step{w.state, w.m.state}); s.from != s.to && !w.steps[s] {
+		w.fail("%v -> %v is not in the package comment", s.from, s.to)
+	}
+	w.state = w.m.state
 	w.check()
 }
 
@@ -458,24 +464,28 @@ func (w *world) letGo() {
 	}
 }
 
-func anything(t *rapid.T) {
-	w := newWorld(t)
-	for range rapid.IntRange(1, 60).Draw(t, "steps") {
-		w.live()
+// anything returns the property that random days keep every promise.
+func anything(tb testing.TB) func(*rapid.T) {
+	documented := documentedSteps(tb)
+	return func(t *rapid.T) {
+		w := newWorld(t, documented)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			w.live()
+		}
+		if rapid.Bool().Draw(t, "alarm") {
+			w.alarm()
+		}
+		w.rest()
 	}
-	if rapid.Bool().Draw(t, "alarm") {
-		w.alarm()
-	}
-	w.rest()
 }
 
 // TestNothingIsLost lives through random days.
-func TestNothingIsLost(t *testing.T) { rapid.Check(t, anything) }
+func TestNothingIsLost(t *testing.T) { rapid.Check(t, anything(t)) }
 
 // FuzzPhone is the same, guided by coverage.
 func FuzzPhone(f *testing.F) {
 	f.Add([]byte{})
-	f.Fuzz(rapid.MakeFuzz(anything))
+	f.Fuzz(rapid.MakeFuzz(anything(f)))
 }
 
 // FuzzGarbage steps inputs that no owner should send; nothing may panic, and the table stays bounded.
