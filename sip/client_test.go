@@ -51,6 +51,7 @@ func TestManyProvisionalResponses(t *testing.T) {
 		}
 		p.answer(invite, 486, "x")
 		p.request("ACK")
+		synctest.Wait()
 		codes, _ := collect(tx)
 		if len(codes) != 32 || codes[31] != 486 || codes[0] != 182 {
 			t.Errorf("got %d responses, the last is %d", len(codes), codes[len(codes)-1])

@@ -100,8 +100,11 @@ type Endpoint struct {
 }
 
 // New builds an endpoint; it opens nothing and starts nothing. The error names
-// the configuration key that cannot work.
+// the configuration key that cannot work. A nil log logs nothing.
 func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
+	if log == nil {
+		log = silent
+	}
 	e := &Endpoint{
 		cfg: cfg, log: log,
 		net: systemNetwork{dscp: cfg.DSCP}, dns: net.DefaultResolver,

@@ -143,6 +143,7 @@ func TestSuccessIsRepeatedUntilAck(t *testing.T) {
 			t.Errorf("%d To tags", len(tags))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if d := lost.Sub(began); d != 32*time.Second {
 			t.Errorf("owner told after %v", d)
 		}

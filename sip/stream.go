@@ -129,12 +129,25 @@ func (c *streamConn) fail(err error) {
 	})
 }
 
+// finish ends the connection after what is queued has been sent.
+func (c *streamConn) finish(err error) {
+	select {
+	case c.out <- nil:
+	default:
+		c.fail(err)
+	}
+}
+
 func (c *streamConn) writeLoop() {
 	for {
 		select {
 		case <-c.done:
 			return
 		case b := <-c.out:
+			if b == nil { // see finish
+				c.fail(net.ErrClosed)
+				return
+			}
 			_ = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 			if _, err := c.conn.Write(b); err != nil {
 				c.fail(err)
@@ -168,7 +181,7 @@ func (c *streamConn) readLoop() {
 			if err != nil {
 				c.e.count.in.Add(1)
 				c.e.refuseFrame(c, m, err)
-				c.fail(err)
+				c.finish(err)
 				return
 			}
 			if m == nil {
