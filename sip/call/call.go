@@ -1,7 +1,6 @@
 package call
 
 import (
-	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -72,7 +71,11 @@ type Call struct {
 	media          sdp.Media
 	hasMedia       bool
 	identity       *Party            // who we say to be, when it is not who From or To says
-	busy           int               // client transactions, transfers and answers that keep an ended call alive
+	busy           int               // transactions, transfers and answers that keep an ended call alive
+	outbox         []outgoing        // requests that wait for the one under way
+	underWay       int               // requests in the dialog without a final response
+	sentAt         time.Time         // when the last request in the dialog was sent
+	hurry          *timer            // when what waits may go although no answer has come
 	forks          map[string]Dialog // outgoing: early dialogs by remote tag
 	winners        map[string]bool   // remote tags of 2xx to the first INVITE
 	lastRing       string            // tag and code of the provisional response told last
@@ -89,7 +92,8 @@ type Call struct {
 	sentOffer      sdp.Local      // what lateOffer was made from
 	refresh        *timer
 	expiry         *timer
-	notified       map[uint32]*reference // our REFERs by CSeq
+	notified       map[uint32]*reference // our REFERs by CSeq, once sent
+	owed           int                   // our REFERs that are under way
 	transfers      []*Transfer           // their REFERs
 	reINVITEOn     bool                  // refresh by re-INVITE because UPDATE was refused
 	pendingRefresh bool                  // a refreshing re-INVITE waits for its turn
@@ -278,7 +282,7 @@ func (c *Call) stopped() {
 }
 
 func (c *Call) stopTimers() {
-	for _, t := range []*timer{c.ringTimer, c.retry, c.refresh, c.expiry} {
+	for _, t := range []*timer{c.ringTimer, c.retry, c.refresh, c.expiry, c.hurry} {
 		t.stop()
 	}
 	for _, r := range c.notified {
@@ -338,110 +342,9 @@ func (c *Call) hangup(ev Ended, reason string) {
 			c.invite.tx.Cancel()
 		}
 		c.refuseINVITE()
-		c.sendBYE(c.d, headers...)
+		c.sendBYE(headers...)
 	case phaseEnded:
 		return
 	}
 	c.ended(ev)
 }
-
-// sendBYE ends a dialog. What the far end answers changes nothing.
-func (c *Call) sendBYE(d Dialog, headers ...gosip.Header) {
-	req, err := d.request(gosip.BYE)
-	if err != nil {
-		c.log.Warn("bye", "err", err)
-		return
-	}
-	c.d.LocalCSeq = max(c.d.LocalCSeq, d.LocalCSeq)
-	for _, h := range headers {
-		req.AppendHeader(h)
-	}
-	c.transact(req, func(int, *gosip.Response) {})
-}
-
-// sendOptions says how requests of this dialog travel.
-func (c *Call) sendOptions() sip.Send {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return sip.Send{Auth: c.auth, Local: c.d.LocalAddr, Transport: c.d.Transport}
-}
-
-// transact sends a request other than INVITE and calls done once with the final response; with code 408
-// or 503 and no response when none came or it could not be sent. RFC 3261 §8.1.3.1.
-func (c *Call) transact(req *gosip.Request, done func(code int, res *gosip.Response)) {
-	var final *gosip.Response
-	c.pump(c.ua.ep.Request(req, c.sendOptions()), func(res *gosip.Response) {
-		c.noteCSeq(res)
-		if !res.IsProvisional() && final == nil {
-			final = res
-			done(res.StatusCode, res)
-		}
-	}, func(err error) {
-		if final == nil {
-			done(failure(err), nil)
-		}
-	})
-}
-
-// pump brings the responses of a client transaction to the call's goroutine.
-func (c *Call) pump(tx *sip.ClientTx, response func(*gosip.Response), end func(error)) {
-	c.busy++
-	c.ua.start(func() {
-		for {
-			select {
-			case res, ok := <-tx.Responses():
-				if !ok {
-					c.must(func() {
-						c.busy--
-						end(tx.Err())
-					})
-					return
-				}
-				c.must(func() { response(res) })
-			case <-c.ua.stop:
-				return
-			}
-		}
-	})
-}
-
-// failure gives the code that stands for a transaction without a final response.
-func failure(err error) int {
-	if err == nil || errors.Is(err, sip.ErrTimeout) {
-		return 408
-	}
-	return 503
-}
-
-// noteCSeq keeps up with the endpoint, which counts on when it answers a challenge.
-func (c *Call) noteCSeq(res *gosip.Response) { c.d.LocalCSeq = max(c.d.LocalCSeq, cseq(res)) }
-
-// timer is a time.Timer whose function runs in the call's goroutine, and never after stop.
-type timer struct {
-	t    *time.Timer
-	dead bool // owned by the call's goroutine
-}
-
-func (c *Call) after(d time.Duration, f func()) *timer {
-	t := &timer{}
-	t.t = time.AfterFunc(d, func() {
-		c.must(func() {
-			if !t.dead {
-				t.dead = true
-				f()
-			}
-		})
-	})
-	return t
-}
-
-// stop is a no-op on nil.
-func (t *timer) stop() {
-	if t != nil {
-		t.dead = true
-		t.t.Stop()
-	}
-}
-
-// waiting says whether the timer still runs.
-func (t *timer) waiting() bool { return t != nil && !t.dead }

@@ -71,15 +71,15 @@ type Dialog struct {
 }
 
 // ID gives the dialog's name from our side.
-func (d *Dialog) ID() DialogID {
+func (d Dialog) ID() DialogID {
 	return DialogID{CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.RemoteTag}
 }
 
 // Allows says whether the far end has said that it takes the method.
-func (d *Dialog) Allows(method string) bool { return containsFold(d.Allow, method) }
+func (d Dialog) Allows(method string) bool { return containsFold(d.Allow, method) }
 
 // Supports says whether the far end has named the option tag in Supported.
-func (d *Dialog) Supports(tag string) bool { return containsFold(d.Supported, tag) }
+func (d Dialog) Supports(tag string) bool { return containsFold(d.Supported, tag) }
 
 func containsFold(list []string, s string) bool {
 	return slices.ContainsFunc(list, func(v string) bool { return strings.EqualFold(v, s) })

@@ -55,25 +55,24 @@ func (c *Call) ReferTo(other *Call) {
 }
 
 func (c *Call) refer(target gosip.Uri, replaced *DialogID) {
-	if c.state != phaseActive || len(c.notified) >= maxOwnRefers {
+	if c.state != phaseActive || c.owed >= maxOwnRefers {
 		if c.state != phaseEnded {
 			c.emit(TransferProgress{Code: 491, Reason: "call is not ready for a transfer", Final: true})
 		}
 		return
 	}
-	req, err := c.d.request("REFER")
-	if err != nil {
-		c.emit(TransferProgress{Code: 500, Reason: err.Error(), Final: true})
-		return
-	}
-	req.AppendHeader(header("Refer-To", referTo(target, replaced)))
-	// RFC 3892 §2.1.
-	req.AppendHeader(header("Referred-By", "<"+c.d.LocalURI+">"))
-	req.AppendHeader(header("Supported", c.ua.ep.Supported()))
-	r := &reference{seq: c.d.LocalCSeq}
-	c.notified[r.seq] = r
+	r := &reference{}
 	r.timer = c.after(c.ua.cfg.TransferTimeout, func() { c.referDone(r, 408, "no report") })
-	c.transact(req, func(code int, res *gosip.Response) {
+	c.owed++
+	c.ask(gosip.REFER, func(req *gosip.Request) {
+		req.AppendHeader(header("Refer-To", referTo(target, replaced)))
+		// RFC 3892 §2.1.
+		req.AppendHeader(header("Referred-By", "<"+c.d.LocalURI+">"))
+		req.AppendHeader(header("Supported", c.ua.ep.Supported()))
+		// Known before it is sent: the first NOTIFY may come before the 202.
+		r.seq = cseq(req)
+		c.notified[r.seq] = r
+	}, func(code int, res *gosip.Response) {
 		switch {
 		case code < 300:
 			// The endpoint counts on when it answers a challenge; the subscription's id is the last
@@ -110,6 +109,7 @@ func (c *Call) referDone(r *reference, code int, reason string) {
 		return
 	}
 	r.done = true
+	c.owed--
 	r.timer.stop()
 	delete(c.notified, r.seq)
 	if c.state != phaseEnded {

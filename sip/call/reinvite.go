@@ -47,7 +47,12 @@ func (c *Call) SetIdentity(p Party) {
 
 // next starts a re-INVITE that waits, if nothing is under way that it would collide with.
 func (c *Call) next() {
-	if c.state != phaseActive || c.invite != nil || c.tx != nil || c.waitACK != 0 || c.retry.waiting() {
+	if c.state != phaseActive || c.invite != nil || c.tx != nil || c.waitACK != 0 || c.retry.waiting() ||
+		c.update == nil && !c.pendingRefresh {
+		return
+	}
+	if wait := c.hold(patience); wait > 0 {
+		c.flushIn(wait)
 		return
 	}
 	switch {
@@ -77,7 +82,8 @@ func (c *Call) reINVITE(inv *invite) {
 	} else {
 		c.offer(req, &inv.local)
 	}
-	c.invite = inv
+	c.invite, c.sentAt = inv, time.Now()
+	c.underWay++
 	inv.tx = c.ua.ep.Request(req, c.sendOptions())
 	inv.guard = c.after(reINVITELimit, inv.tx.Cancel)
 	c.pump(inv.tx, func(res *gosip.Response) { c.onReResponse(inv, res) }, func(err error) {
@@ -102,6 +108,8 @@ func (c *Call) onReFinal(inv *invite, code int, res *gosip.Response) {
 	if c.invite == inv {
 		c.invite = nil
 	}
+	c.underWay--
+	defer c.flush()
 	if code < 300 {
 		c.onReSuccess(inv, res)
 		return
@@ -111,18 +119,15 @@ func (c *Call) onReFinal(inv *invite, code int, res *gosip.Response) {
 	}
 	switch {
 	case c.fatal(code, res):
-		return
 	case code == 422 && c.longerSession(res):
 		c.again(inv)
 	case code == 491 && c.updates < maxGlare:
 		c.updates++
 		c.later(inv, c.glareDelay())
-		return
 	case code == 500 && c.updates < 1 && soon(res) > 0:
 		// RFC 3261 §14.2: the far end was still at an INVITE of its own, and says when to come back.
 		c.updates++
 		c.later(inv, soon(res))
-		return
 	case inv.refresh:
 		c.refresh.stop()
 		c.refresh = c.after(10*time.Second, c.sendRefresh)
@@ -133,7 +138,6 @@ func (c *Call) onReFinal(inv *invite, code int, res *gosip.Response) {
 		}
 		c.emit(UpdateFailed{Code: code, Reason: reason})
 	}
-	c.next()
 }
 
 func (c *Call) onReSuccess(inv *invite, res *gosip.Response) {
@@ -151,7 +155,6 @@ func (c *Call) onReSuccess(inv *invite, res *gosip.Response) {
 	if err != nil {
 		c.log.Warn("answer to re-invite", "err", err)
 		c.emit(UpdateFailed{Code: 488, Reason: err.Error()})
-		c.next()
 		return
 	}
 	news := !inv.refresh || !sameMedia(m, c.media)
@@ -161,7 +164,6 @@ func (c *Call) onReSuccess(inv *invite, res *gosip.Response) {
 	if news && c.state == phaseActive {
 		c.emit(MediaChanged{Media: m})
 	}
-	c.next()
 }
 
 // again puts an offer back in its place in the queue; a newer Update replaces it.

@@ -275,22 +275,6 @@ func tap(n *siptest.Net, from netip.Addr) *wire {
 	return w
 }
 
-// methods gives the first words, with status codes for responses.
-func (w *wire) methods() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []string
-	for _, l := range w.lines {
-		f := strings.Fields(l)
-		if f[0] == "SIP/2.0" {
-			out = append(out, f[1])
-		} else {
-			out = append(out, f[0])
-		}
-	}
-	return out
-}
-
 // find gives the last message whose start line begins so.
 func (w *wire) find(prefix string) string {
 	w.mu.Lock()
@@ -322,6 +306,7 @@ type peer struct {
 	to   net.Addr
 	mu   sync.Mutex
 	in   []string
+	seen map[string]bool
 }
 
 func newPeer(t testing.TB, n *siptest.Net, addr string, to netip.Addr) *peer {
@@ -331,7 +316,7 @@ func newPeer(t testing.TB, n *siptest.Net, addr string, to netip.Addr) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{t: t, conn: conn, to: net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 5060))}
+	p := &peer{t: t, conn: conn, seen: map[string]bool{}, to: net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 5060))}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -341,8 +326,13 @@ func newPeer(t testing.TB, n *siptest.Net, addr string, to netip.Addr) *peer {
 			if err != nil {
 				return
 			}
+			msg := string(buf[:k])
 			p.mu.Lock()
-			p.in = append(p.in, string(buf[:k]))
+			// Retransmissions are not what these tests look at; only the ACK that comes again is.
+			if !p.seen[msg] || strings.HasPrefix(msg, "ACK") {
+				p.in = append(p.in, msg)
+			}
+			p.seen[msg] = true
 			p.mu.Unlock()
 		}
 	}()
@@ -378,7 +368,12 @@ func (p *peer) take(prefix string) string {
 			return m
 		}
 	}
-	p.t.Fatalf("no %q came; have %q", prefix, p.in)
+	have := ""
+	for _, m := range p.in {
+		first, _, _ := strings.Cut(m, "\r\n")
+		have += "\n" + first
+	}
+	p.t.Fatalf("no %q came; have%s", prefix, have)
 	return ""
 }
 

@@ -128,14 +128,10 @@ func (c *Call) sendRefresh() {
 
 // sendUPDATE refreshes the session and tells who we are, without touching the media.
 func (c *Call) sendUPDATE() {
-	req, err := c.d.request(gosip.UPDATE)
-	if err != nil {
-		c.log.Warn("update", "err", err)
-		return
-	}
-	c.decorate(req)
-	c.askSession(req)
-	c.transact(req, func(code int, res *gosip.Response) {
+	c.ask(gosip.UPDATE, func(req *gosip.Request) {
+		c.decorate(req)
+		c.askSession(req)
+	}, func(code int, res *gosip.Response) {
 		if c.state == phaseEnded {
 			return
 		}

@@ -160,23 +160,18 @@ func (t *Transfer) flush() {
 	}
 	n := t.notices[0]
 	t.notices = t.notices[1:]
-	req, err := t.c.d.request("NOTIFY")
-	if err != nil {
-		t.c.log.Warn("notify", "err", err)
-		t.flush()
-		return
-	}
-	// RFC 3515 §2.4.6: the id tells several REFERs of one dialog apart.
-	req.AppendHeader(header("Event", fmt.Sprintf("refer;id=%d", t.seq)))
-	state := "active;expires=" + inSeconds(t.c.ua.cfg.TransferTimeout)
-	if n.final {
-		// RFC 3515 §2.4.7.
-		state = "terminated;reason=noresource"
-	}
-	req.AppendHeader(header("Subscription-State", state))
-	setBody(req, "message/sipfrag;version=2.0", []byte(fmt.Sprintf("SIP/2.0 %d %s\r\n", n.code, clean(n.reason))))
 	t.sending = true
-	t.c.transact(req, func(code int, _ *gosip.Response) {
+	t.c.ask(gosip.NOTIFY, func(req *gosip.Request) {
+		// RFC 3515 §2.4.6: the id tells several REFERs of one dialog apart.
+		req.AppendHeader(header("Event", fmt.Sprintf("refer;id=%d", t.seq)))
+		state := "active;expires=" + inSeconds(t.c.ua.cfg.TransferTimeout)
+		if n.final {
+			// RFC 3515 §2.4.7.
+			state = "terminated;reason=noresource"
+		}
+		req.AppendHeader(header("Subscription-State", state))
+		setBody(req, "message/sipfrag;version=2.0", []byte(fmt.Sprintf("SIP/2.0 %d %s\r\n", n.code, clean(n.reason))))
+	}, func(code int, _ *gosip.Response) {
 		t.sending = false
 		if code == 481 || code == 408 {
 			// RFC 6665 §4.2.2: nobody listens any more.

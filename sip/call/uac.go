@@ -296,7 +296,7 @@ func (c *Call) onSuccess(inv *invite, res *gosip.Response) {
 		l := c.d.Local
 		l.Direction = sdp.Inactive
 		c.ackFor(inv, d, res, late, l)
-		c.sendBYE(d)
+		c.releaseFork(d)
 		return
 	}
 	inv.final, c.invite = true, nil
@@ -313,7 +313,7 @@ func (c *Call) onSuccess(inv *invite, res *gosip.Response) {
 	}
 	if err != nil {
 		c.log.Warn("answer without usable media", "err", err)
-		c.sendBYE(c.d, header("Reason", `SIP;cause=488;text="Not Acceptable Here"`))
+		c.sendBYE(header("Reason", `SIP;cause=488;text="Not Acceptable Here"`))
 		c.ended(Ended{Cause: BadMedia, Code: 488, Reason: err.Error()})
 		return
 	}

@@ -282,7 +282,7 @@ func (c *Call) delayedBYE() {
 	headers := c.byeOnAck
 	c.byeOnAck = nil
 	c.busy--
-	c.sendBYE(c.d, headers...)
+	c.sendBYE(headers...)
 }
 
 // onNoACK: a 2xx of ours was never acknowledged. RFC 3261 §13.3.1.4, §14.2: the session ends with BYE.

@@ -255,6 +255,8 @@ func Accept(l Local, answer []byte) (Media, error) {
 	if len(m.Shape) == 0 {
 		m.Shape = []string{own}
 	}
+	// An answer cannot receive what we did not offer to send: that is our hold and not theirs.
+	m.RemoteHold = m.RemoteHold && l.Direction.Sends()
 	return m, nil
 }
 
