@@ -38,6 +38,11 @@ type world struct {
 
 // inWorld runs f inside a synctest bubble. Setup may change configuration and package.
 func inWorld(t *testing.T, f func(w *world), setup ...func(c *Config, p *Package)) {
+	inWorldWith(t, func(*Agent) {}, f, setup...)
+}
+
+// inWorldWith also calls before with the agent before it runs.
+func inWorldWith(t *testing.T, before func(*Agent), f func(w *world), setup ...func(c *Config, p *Package)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, net: siptest.New(1)}
 		cfg, p := Default(), w.dialogPackage()
@@ -47,7 +52,7 @@ func inWorld(t *testing.T, f func(w *world), setup ...func(c *Config, p *Package
 		if err := cfg.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		w.agent, w.stop = newAgent(t, w.net, agentAddr, cfg, func(a *Agent) { a.Serve(p) })
+		w.agent, w.stop = newAgent(t, w.net, agentAddr, cfg, before, func(a *Agent) { a.Serve(p) })
 		w.peer = newPeer(t, w.net, peerAddr)
 		f(w)
 	})

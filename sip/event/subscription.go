@@ -43,7 +43,8 @@ const (
 	Active State = iota
 	// Pending: the notifier has not decided yet; Body may be less than the truth.
 	Pending
-	// Lost: the state is not known any more; the agent tries to get it back.
+	// Lost: the state is not known; the agent tries to get it back. It is said again
+	// after each try that failed, with its reason.
 	Lost
 	// Terminated: the notifier does not want us, or the owner has stopped. Nothing follows.
 	Terminated
@@ -114,8 +115,8 @@ const (
 )
 
 // Subscribe starts a subscription and keeps it alive. It does not block; h is called
-// in Run's goroutine, in order, and must not block. After Stop has returned no call
-// begins.
+// in Run's goroutine, in order, and must not block. After Stop at most the call that is
+// under way still ends.
 func (a *Agent) Subscribe(what Subscribe, h func(Update)) *Subscription {
 	return a.subscribeTo(what, h, false)
 }
@@ -253,7 +254,6 @@ func (s *Subscription) ask(now time.Time) {
 // answered takes the final response to a SUBSCRIBE.
 func (s *Subscription) answered(res *gosip.Response, err error, now time.Time) {
 	switch {
-	case s.state == idle || s.state == over:
 	case err == nil && res.StatusCode < 300:
 		s.granted(res, now)
 	case s.state == leaving:
