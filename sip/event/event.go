@@ -145,8 +145,9 @@ func (a *Agent) step(now time.Time) {
 
 // shutdown says good-bye in both roles and ends the goroutines.
 func (a *Agent) shutdown() {
-	a.stopping = true
 	now := time.Now()
+	a.step(now) // a last change, such as "closed", goes out before the end
+	a.stopping = true
 	for _, w := range a.watchers {
 		// RFC 6665 §4.1.3: probation asks the subscriber to come back later.
 		a.terminate(w, "probation", now)

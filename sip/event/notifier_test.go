@@ -307,6 +307,30 @@ func TestShutdownTellsWatchersToComeBack(t *testing.T) {
 	})
 }
 
+// What changed just before the end still reaches the watcher, in order.
+func TestShutdownSendsTheLastChange(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.peer.subscribed("a")
+		time.Sleep(time.Second)
+		w.change()
+		go w.stop()
+		expect(t, "body", string(w.peer.notify().Body()), "701 version=1 state=1")
+		n := w.peer.notify()
+		expect(t, "Subscription-State", header(n, "Subscription-State"), "terminated;reason=probation;retry-after=2")
+		w.stop()
+	})
+	inWorld(t, func(w *world) {
+		w.peer.subscribed("a")
+		time.Sleep(time.Millisecond) // within Coalesce of the first NOTIFY
+		w.change()
+		go w.stop()
+		n := w.peer.notify()
+		expect(t, "Subscription-State", header(n, "Subscription-State"), "terminated;reason=probation;retry-after=2")
+		expect(t, "body", string(n.Body()), "701 version=1 state=1")
+		w.stop()
+	})
+}
+
 // Nobody answers: the shutdown takes ShutdownFor.
 func TestShutdownIsBounded(t *testing.T) {
 	inWorld(t, func(w *world) {

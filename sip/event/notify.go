@@ -75,6 +75,9 @@ func (a *Agent) terminate(w *watcher, reason string, now time.Time) {
 			state = "terminated;reason=noresource"
 		}
 	case "probation":
+		if w.dirty { // a change that was held back
+			body, _ = w.pkg.Document(w.asked)
+		}
 		state += ";retry-after=" + seconds(a.cfg.ComeBack)
 	}
 	a.forget(w)
