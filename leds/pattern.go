@@ -39,7 +39,7 @@ const (
 )
 
 var names = [states]string{
-	Free: "free", ParkedHere: "parked here", ParkedElsewhere: "parked elsewhere", Recalling: "recalling",
+	Free: "free", ParkedHere: "parked-here", ParkedElsewhere: "parked-elsewhere", Recalling: "recalling",
 	Ending: "ending", Queued: "queued", Unknown: "unknown", Active: "active", Held: "held", Ringing: "ringing",
 	Warning: "warning", Fault: "fault",
 }
