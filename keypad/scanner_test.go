@@ -191,3 +191,32 @@ func TestScannerEndsWithTheBoard(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkPressToEvent measures on the real clock, with 5 ms of bounce: finger to event.
+func BenchmarkPressToEvent(b *testing.B) {
+	board := sim.New(desk(b), sim.Options{Bounce: 5 * time.Millisecond, Seed: 1})
+	defer board.Close()
+	events := make(chan Event, 16)
+	s := New(Default(), board, func(e Event) { events <- e }, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	board.SetHook(true) // the first event says that the scanner has begun: a key held before that is no press
+	<-events
+	var took []time.Duration
+	for range b.N {
+		start := time.Now()
+		board.Press("park")
+		<-events
+		took = append(took, time.Since(start))
+		board.Release("park")
+		<-events
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}
