@@ -43,11 +43,13 @@ func (m *Machine) news(in Input) {
 		m.parkCommitted(in)
 	case ParkRefused:
 		c := m.find(in.Call)
+		if c != nil {
+			c.asked = false // also when it comes late, so that the next park is asked for
+		}
 		if c == nil || c.state != CallParking {
 			m.ignore(in)
 			return
 		}
-		c.asked = false
 		m.parkRefused(c, in.Reason)
 	case Fetched:
 		m.fetched(in)

@@ -201,6 +201,20 @@ func atState(t *testing.T, inputs string) *bench {
 	return b
 }
 
+// TestForgetsTheOldestHangUp: a far end that never confirms its end does not fill the table.
+func TestForgetsTheOldestHangUp(t *testing.T) {
+	b := newBench(testConfig())
+	for range 3 * maxEnding {
+		for _, d := range []byte("204") {
+			b.step(Digit{d})
+		}
+		feed(t, b, "key speaker")
+	}
+	if calls := b.m.View().Calls; len(calls) != maxEnding || calls[0].Call != "p33" {
+		t.Errorf("%d calls, the oldest %s", len(calls), calls[0].Call)
+	}
+}
+
 // feed steps one input; a timer that runs is due first.
 func feed(t *testing.T, b *bench, line string) []Effect {
 	t.Helper()

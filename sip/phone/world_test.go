@@ -17,9 +17,11 @@ type far struct {
 	parking   int  // parks asked and not answered
 	transfer  bool // a REFER is out
 	emergency bool
-	hears     string // "ear", "hold", "music" or, until told, ""
-	over      bool   // by the far end, by the phone, or parkd has it
-	reported  bool   // Ended or Failed was sent
+	recall    bool
+	tried     time.Time // emergency: when the worker first tried to hang up
+	hears     string    // "ear", "hold", "music" or, until told, ""
+	over      bool      // by the far end, by the phone, or parkd has it
+	reported  bool      // Ended or Failed was sent
 }
 
 // world answers the phone as sip/call, parkd and the clocks may, in any order, and checks after each step what must
@@ -61,9 +63,18 @@ func (w *world) pass(d time.Duration) { w.bench.wait(d, w.record) }
 
 func (w *world) record(in Input, out []Effect) {
 	w.history = append(w.history, "> "+in.String())
+	closed := w.path == PathNone
 	for _, e := range out {
 		w.history = append(w.history, "  "+e.String())
 		w.apply(in, e)
+	}
+	w.checkHangUp(in, out)
+	if !closed && w.path == PathNone && w.ring == RingNone {
+		for _, c := range w.m.View().Calls {
+			if c.State == CallHeld {
+				w.fail("%s is held, the handset went down, and nothing rings", c.Call)
+			}
+		}
 	}
 	w.history = append(w.history, "= "+w.m.state.String())
 	if s := (step{w.state, w.m.state}); s.from != s.to && !w.steps[s] {
@@ -161,7 +172,9 @@ func (w *world) apply(in Input, e Effect) {
 		w.sound = false
 	case RingStart:
 		w.ring = e.Kind
-		w.known(e.Call, e)
+		if c := w.known(e.Call, e); c.recall && !c.answered && e.Kind != RingRecall && e.Kind != RingRecallWaiting {
+			w.fail("%v of a recall", e)
+		}
 	case RingStop:
 		if w.ring == RingNone {
 			w.fail("ring-stop without a ring")
@@ -215,10 +228,35 @@ func (w *world) hangUp(in Input, e HangUp) {
 	if !meant {
 		w.fail("%v after %v", e, in)
 	}
-	if c.parking > 0 && w.find(c.id) == CallParking {
-		w.fail("%v while it is being parked", e)
+	if c.emergency && c.tried.IsZero() && !c.over {
+		w.fail("%v: an emergency call ends by one act", e)
 	}
 	c.over = true
+}
+
+// checkHangUp: an emergency call takes two acts in a short time, and an answer that crosses a hanging up is hung up.
+func (w *world) checkHangUp(in Input, out []Effect) {
+	act := false
+	switch in := in.(type) {
+	case Hook:
+		act = !in.Up
+	case KeyDown:
+		act = in.Key == KeySpeaker
+	case Answered:
+		if c := w.byID[in.Call]; c.over && !c.reported && (len(out) == 0 || out[0] != Effect(HangUp{c.id})) {
+			w.fail("%v is left connected", in)
+		}
+	}
+	for _, c := range w.calls {
+		if !c.emergency || c.over {
+			continue
+		}
+		if act {
+			c.tried = w.now
+		} else if w.now.Sub(c.tried) > testConfig().EmergencyHangUp {
+			c.tried = time.Time{}
+		}
+	}
 }
 
 // find returns the state of a call in the view, or callStates if it is not there.
@@ -231,10 +269,19 @@ func (w *world) find(id CallID) CallState {
 	return callStates
 }
 
+// handStates has the states that the call in hand may have in each state of the phone; callStates is none.
+var handStates = [states]map[CallState]bool{
+	Idle: {callStates: true}, Ringing: {callStates: true}, DialTone: {callStates: true}, Dialing: {callStates: true},
+	Calling: {CallDialing: true, CallAlerting: true, CallEarly: true}, Talking: {CallTalking: true},
+	Parking: {CallParking: true}, Fetching: {CallFetching: true}, Transferring: {CallTransferring: true},
+	Parked: {callStates: true}, Listing: {callStates: true}, Failure: {callStates: true}, Quiet: {callStates: true},
+}
+
 // check tests what the package comment promises.
 func (w *world) check() {
 	v := w.m.View()
 	held, ringing, emergency := false, false, false
+	transferring := 0 // followers less leaders: each leader has a timer and at most one follower
 	for _, c := range w.calls {
 		s := w.find(c.id)
 		if c.over {
@@ -249,9 +296,32 @@ func (w *world) check() {
 		if c.answered && (c.hears == "" || c.hears == "ear" && w.ear != c.id) {
 			w.fail("%s (%v) hears nothing", c.id, s)
 		}
+		if s == CallHeld && c.hears != "hold" {
+			w.fail("%s is held and hears %q", c.id, c.hears)
+		}
+		if (s == CallParking) && c.parking == 0 {
+			w.fail("%s waits for a park that nobody answers", c.id)
+		}
+		_, timed := w.timers[TimerID{TimerCall, c.id}]
+		switch {
+		case s == CallParking || s == CallFetching:
+			if !timed {
+				w.fail("%s (%v) waits without a timer", c.id, s)
+			}
+		case s == CallTransferring:
+			transferring++
+			if timed {
+				transferring -= 2
+			}
+		case timed:
+			w.fail("%s (%v) has a timer", c.id, s)
+		}
 		held = held || s == CallHeld
 		ringing = ringing || s == CallRinging
 		emergency = emergency || c.emergency
+	}
+	if transferring > 0 {
+		w.fail("a call waits for a transfer that is over")
 	}
 	for _, c := range v.Calls {
 		if w.byID[c.Call] == nil {
@@ -277,8 +347,16 @@ func (w *world) check() {
 		w.fail("a tone over %s", w.ear)
 	case len(w.calls) > 0 && len(v.Calls) > testConfig().MaxCalls+1+maxEnding:
 		w.fail("%d calls", len(v.Calls))
-	case v.State == Talking && w.ear == "", v.State == Calling && v.Active == "":
-		w.fail("%v without a call", v.State)
+	case v.State == Talking && w.ear == "":
+		w.fail("talking to nobody")
+	}
+	if inHand := w.find(v.Active); !handStates[v.State][inHand] {
+		w.fail("state %v with call %q %v", v.State, v.Active, inHand)
+	}
+	for id := range w.timers {
+		if id.Kind == TimerCall && w.byID[id.Call].over {
+			w.fail("timer %v of a call that is over", id)
+		}
 	}
 	if len(w.m.deadlines) != len(w.timers) {
 		w.fail("timers %v differ from those asked for %v", w.m.deadlines, w.timers)
@@ -358,7 +436,7 @@ var (
 
 // hand draws an act of the worker.
 func (w *world) hand() {
-	switch rapid.IntRange(0, 7).Draw(w.t, "hand") {
+	switch rapid.IntRange(0, 8).Draw(w.t, "hand") {
 	case 0, 1:
 		w.input(Hook{!w.m.hookUp})
 	case 2, 3:
@@ -370,6 +448,9 @@ func (w *world) hand() {
 			OrbitState(rapid.IntRange(0, 2).Draw(w.t, "lamp")), rapid.IntRange(0, 9).Draw(w.t, "long") == 0})
 	case 6:
 		w.dial(rapid.SampledFrom(numbers).Draw(w.t, "number"))
+	case 8: // half of an attended transfer
+		w.input(KeyDown{KeyTransfer})
+		w.dial("204")
 	case 7:
 		w.input(Hook{rapid.Bool().Draw(w.t, "hook")})
 	}
@@ -399,6 +480,7 @@ func (w *world) live() {
 		w.nextID++
 		c := w.add(CallID(fmt.Sprintf("c%d", w.nextID)))
 		kind := rapid.IntRange(0, 5).Draw(w.t, "kind")
+		c.recall = kind == 0
 		w.input(Incoming{Call: c.id, From: "0301", Recall: kind == 0, Orbit: []string{"701", ""}[min(kind, 1)],
 			AutoAnswer: kind == 1, Emergency: kind == 2})
 	case 9:
