@@ -92,8 +92,15 @@ func (e *Endpoint) receiveAck(req *gosip.Request) {
 	h := e.handlers["ACK"]
 	e.mu.Unlock()
 	if p == nil && tx != nil {
-		_ = tx.inner.Receive(req)
-		return
+		tx.mu.Lock()
+		refused := tx.refused
+		tx.mu.Unlock()
+		if refused {
+			_ = tx.inner.Receive(req) // fails for nothing but another method
+			return
+		}
+		// An ACK for a 2xx with the branch of its INVITE, as some send it, is
+		// kept from sipgo, which parks a goroutine for each.
 	}
 	if h == nil {
 		return

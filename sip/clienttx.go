@@ -14,6 +14,9 @@ import (
 // responseQueue is how many responses a ClientTx holds for its owner.
 const responseQueue = 32
 
+// maxForks is how many forks of one INVITE may be answered with a 2xx.
+const maxForks = 32
+
 // ringingLimit cancels an INVITE that only ever got provisional responses;
 // sipgo has no Timer C (RFC 3261 §16.6).
 const ringingLimit = 15 * time.Minute
@@ -22,7 +25,7 @@ const ringingLimit = 15 * time.Minute
 type Send struct {
 	Auth      *Credentials   // answers 401 and 407; nil hands them to the caller
 	Route     []gosip.Uri    // outbound proxies for a request that has no Route header
-	Local     netip.AddrPort // leave from the listener with this address, and port if not 0; the zero AddrPort leaves it open
+	Local     netip.AddrPort // leave from a listener with this address, this port if there is one; the zero AddrPort leaves it open
 	Transport string         // udp, tcp or tls; empty: what the URI and RFC 3263 say
 }
 
@@ -336,8 +339,10 @@ func (tx *ClientTx) accept(leg *clientLeg, res *gosip.Response) {
 func (tx *ClientTx) success(res *gosip.Response) {
 	tag := ackKeyOf(res).toTag
 	tx.mu.Lock()
-	known := tx.seen[tag]
-	tx.seen[tag] = true
+	known := tx.seen[tag] || len(tx.seen) >= maxForks
+	if !known {
+		tx.seen[tag] = true
+	}
 	ack, acked := tx.acks[tag]
 	tx.mu.Unlock()
 	switch {

@@ -208,8 +208,9 @@ func (l *listener) serveStreams(ln net.Listener) error {
 }
 
 // listenerFor picks the listener that requests by kind to remote leave from. Of
-// several it takes the one whose address shares the longest prefix with remote;
-// local, when valid, must match.
+// several it takes the one whose address shares the longest prefix with remote.
+// When local is valid its address must match; its port decides where it can
+// (another transport may listen on another port).
 func (e *Endpoint) listenerFor(kind string, remote netip.Addr, local netip.AddrPort) *listener {
 	var best *listener
 	bestBits := -1
@@ -218,13 +219,17 @@ func (e *Endpoint) listenerFor(kind string, remote netip.Addr, local netip.AddrP
 			continue
 		}
 		a := l.spec.addr.Addr()
-		if local.IsValid() && (a != local.Addr().Unmap() || local.Port() != 0 && l.spec.addr.Port() != local.Port()) {
+		if local.IsValid() && a != local.Addr().Unmap() {
 			continue
 		}
 		if remote.IsValid() && a.Is4() != remote.Is4() {
 			continue
 		}
-		if bits := commonBits(a, remote); bits > bestBits {
+		bits := commonBits(a, remote)
+		if local.IsValid() && l.spec.addr.Port() == local.Port() {
+			bits += 129 // more than any prefix
+		}
+		if bits > bestBits {
 			best, bestBits = l, bits
 		}
 	}

@@ -63,11 +63,7 @@ func (e *Endpoint) prepare(ctx context.Context, req *gosip.Request, t target, s 
 // upgrade finds a TCP connection for a request that is too large for UDP. RFC
 // 3261 §18.1.1: a peer that refuses TCP gets it by UDP after all.
 func (e *Endpoint) upgrade(ctx context.Context, t target, s Send) (flow, bool) {
-	local := s.Local
-	if local.IsValid() { // the tcp listener may have another port
-		local = netip.AddrPortFrom(local.Addr(), 0)
-	}
-	l := e.listenerFor(kindTCP, t.addr.Addr(), local)
+	l := e.listenerFor(kindTCP, t.addr.Addr(), s.Local)
 	if l == nil {
 		return nil, false
 	}

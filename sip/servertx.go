@@ -28,7 +28,8 @@ type ServerTx struct {
 	key      string
 	mergeKey string
 	req      *gosip.Request
-	flow     flow
+	flow     flow // where answers go
+	source   netip.AddrPort
 	callID   string
 	tag      string // of To, unless the owner sets one
 	inner    *gosip.ServerTx
@@ -36,6 +37,7 @@ type ServerTx struct {
 	mu           sync.Mutex // guards everything below
 	sentTag      string     // To tag of the first response
 	final        bool
+	refused      bool // final with 300 or above: its ACK belongs to the transaction
 	ended        bool
 	provisional  *gosip.Response
 	limit        *time.Timer // answerLimit, ringLimit
@@ -48,7 +50,7 @@ type ServerTx struct {
 // openServerTx begins a transaction and queues its request for the handler.
 func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	tx := &ServerTx{
-		e: e, key: key, req: req, flow: responseFlow(f, req),
+		e: e, key: key, req: req, flow: responseFlow(f, req), source: f.remote(),
 		callID: req.CallID().Value(), tag: newTag(),
 	}
 	if !req.To().Params.Has("tag") {
@@ -140,7 +142,7 @@ func (tx *ServerTx) stopTimersLocked() {
 func (tx *ServerTx) end() { tx.inner.Terminate() }
 
 // Source is the address that the request came from.
-func (tx *ServerTx) Source() netip.AddrPort { return tx.flow.remote() }
+func (tx *ServerTx) Source() netip.AddrPort { return tx.source }
 
 // Local is the address of the listener that the request came to.
 func (tx *ServerTx) Local() netip.AddrPort { return tx.flow.local() }
@@ -164,7 +166,7 @@ func (tx *ServerTx) Respond(res *gosip.Response) error {
 	}
 	tx.completeLocked(res)
 	if res.StatusCode >= 200 {
-		tx.final = true
+		tx.final, tx.refused = true, res.StatusCode >= 300
 		tx.stopTimersLocked()
 	} else {
 		tx.provisionalLocked(res)

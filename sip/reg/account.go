@@ -1,0 +1,423 @@
+package reg
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	mrand "math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
+)
+
+const (
+	// backoffBase doubles with each failure to backoffMax, and half to all of it
+	// is waited. Departs from RFC 5626 §4.5 (30 s base): a site whose registrar
+	// restarts wants its phones back sooner.
+	backoffBase = 4 * time.Second
+	backoffMax  = 5 * time.Minute
+	// backoffSlow is the least pause when only a person can mend it, so that a
+	// registrar which counts wrong passwords does not lock the account.
+	backoffSlow = time.Minute
+	// goodbye bounds the removal of a registration at the end.
+	goodbye = 2 * time.Second
+	// missedPings is how many unanswered keep-alives make a registrar dead.
+	missedPings = 2
+)
+
+// account is one registration. Its goroutine is run.
+type account struct {
+	// immutable
+	r         *Registrar
+	cfg       Account
+	aor       gosip.Uri
+	registrar gosip.Uri
+	proxy     []gosip.Uri
+	callID    string
+	changed   chan struct{} // capacity 1; full means that it is known already
+
+	// owned by run
+	seq      uint32
+	asked    time.Duration // expires to ask for, grows with 423
+	failures int
+	missed   int
+	seenAs   string // how the registrar sees us: received and rport of our Via
+
+	mu       sync.Mutex // guards everything below
+	status   Status
+	password string
+}
+
+func newAccount(r *Registrar, c Account) (*account, error) {
+	if c.Expires == 0 {
+		c.Expires = defaultExpires
+	}
+	if c.KeepAlive == 0 {
+		c.KeepAlive = defaultKeepAlive
+	}
+	a := &account{r: r, cfg: c, asked: c.Expires, changed: make(chan struct{}, 1), callID: randomHex(16)}
+	var err error
+	if a.aor, err = parseURI(c.AOR); err != nil {
+		return nil, err
+	}
+	a.registrar = gosip.Uri{Scheme: a.aor.Scheme, Host: a.aor.Host, Port: a.aor.Port}
+	if c.Registrar != "" {
+		if a.registrar, err = parseURI(c.Registrar); err != nil {
+			return nil, err
+		}
+		a.registrar.User = "" // RFC 3261 §10.2: no userinfo
+	}
+	if c.Proxy != "" {
+		p, err := parseURI(c.Proxy)
+		if err != nil {
+			return nil, err
+		}
+		a.proxy = []gosip.Uri{p}
+	}
+	if c.Username == "" {
+		a.cfg.Username = a.aor.User
+	}
+	a.status = Status{AOR: c.AOR, Since: time.Now()}
+	return a, nil
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails, see its documentation
+	return hex.EncodeToString(b)
+}
+
+func (a *account) change() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (a *account) current() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.ServiceRoute = append([]gosip.Uri(nil), s.ServiceRoute...)
+	return s
+}
+
+func (a *account) send() sip.Send {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := sip.Send{Transport: a.cfg.Transport, Route: a.proxy}
+	if len(a.status.ServiceRoute) > 0 {
+		s.Route = append([]gosip.Uri(nil), a.status.ServiceRoute...)
+	}
+	if a.password != "" {
+		s.Auth = &sip.Credentials{Username: a.cfg.Username, Password: a.password}
+	}
+	return s
+}
+
+// set enters a state and reports it when it is news.
+func (a *account) set(s Status) {
+	s.AOR = a.cfg.AOR
+	a.mu.Lock()
+	old := a.status
+	s.Since = time.Now()
+	if s.State == old.State && s.Code == old.Code && s.Reason == old.Reason {
+		s.Since = old.Since
+	}
+	a.status = s
+	a.mu.Unlock()
+	if s.Since != old.Since || s.State != old.State {
+		a.r.report(a.current())
+	}
+}
+
+// run registers, refreshes and pings until ctx ends.
+func (a *account) run(ctx context.Context) {
+	next := time.NewTimer(0)
+	defer next.Stop()
+	ping := time.NewTimer(time.Hour)
+	ping.Stop()
+	defer ping.Stop()
+	var probed <-chan *gosip.Response // of the keep-alive under way
+	again := func() {
+		next.Reset(a.register(ctx))
+		probed = nil
+		if a.current().State == Registered {
+			ping.Reset(a.cfg.KeepAlive)
+		} else {
+			ping.Stop()
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			a.remove()
+			return
+		case <-next.C:
+			again()
+		case <-a.changed:
+			a.failures = 0
+			again()
+		case <-ping.C:
+			now, then := a.contact(), a.current().Contact
+			if now.String() != then.String() {
+				again() // the address that the registrar has is not ours any more
+				continue
+			}
+			probed = a.ping().Responses()
+		case res, ok := <-probed:
+			switch {
+			case ok && res.IsProvisional():
+				continue
+			case ok:
+				a.missed = 0
+				if a.moved(res) {
+					again() // a NAT between gives us another address now
+					continue
+				}
+			default:
+				a.missed++
+				if a.missed >= missedPings {
+					a.missed = 0
+					again()
+					continue
+				}
+			}
+			probed = nil
+			ping.Reset(a.cfg.KeepAlive)
+		}
+	}
+}
+
+// contact is where the registrar reaches us: our listener nearest to it.
+func (a *account) contact() gosip.Uri {
+	hop := a.registrar
+	if len(a.proxy) > 0 {
+		hop = a.proxy[0]
+	}
+	transport := a.cfg.Transport
+	if transport == "" {
+		transport, _ = hop.UriParams.Get("transport")
+	}
+	if transport == "" && hop.Scheme == "sips" {
+		transport = "tls"
+	}
+	c := a.r.ep.ContactFor(hop.Host, transport)
+	c.User = a.aor.User
+	return c
+}
+
+// request is a REGISTER or OPTIONS of the account.
+func (a *account) request(method gosip.RequestMethod, seq uint32, callID string) *gosip.Request {
+	req := gosip.NewRequest(method, a.registrar)
+	from := &gosip.FromHeader{Address: a.aor, Params: gosip.NewParams()}
+	from.Params.Add("tag", randomHex(8))
+	req.AppendHeader(from)
+	to := a.aor // RFC 3261 §10.2: the address-of-record
+	if method == gosip.OPTIONS {
+		to = a.registrar
+	}
+	req.AppendHeader(&gosip.ToHeader{Address: to})
+	id := gosip.CallIDHeader(callID)
+	req.AppendHeader(&id)
+	req.AppendHeader(&gosip.CSeqHeader{SeqNo: seq, MethodName: method})
+	return req
+}
+
+// ping asks the registrar for a sign of life by the way that calls take.
+func (a *account) ping() *sip.ClientTx {
+	req := a.request(gosip.OPTIONS, 1, randomHex(16))
+	return a.r.ep.Request(req, sip.Send{Transport: a.cfg.Transport, Route: a.proxy})
+}
+
+// register sends one REGISTER, more when the registrar wants a longer time, and
+// returns when to come again.
+func (a *account) register(ctx context.Context) time.Duration {
+	if err := a.readPassword(); err != nil {
+		return a.fail(failure{reason: err.Error(), hint: "check password_file and who may read it", slow: true})
+	}
+	contact := a.contact()
+	if contact.Host == "" {
+		return a.fail(failure{reason: "no listener reaches the registrar " + a.registrar.String(),
+			hint: "add a listener of its transport and address family to sip.listen", slow: true})
+	}
+	for range 3 { // a registrar that always wants more is broken
+		res, err := a.exchange(ctx, contact, a.asked)
+		switch {
+		case ctx.Err() != nil:
+			return time.Hour // run sees it too
+		case err != nil:
+			return a.fail(explainError(err, a.registrar.Host))
+		case res.IsSuccess():
+			return a.succeed(res, contact)
+		case res.StatusCode == 423:
+			least, ok := seconds(res, "Min-Expires")
+			if !ok || least <= a.asked {
+				return a.fail(explainResponse(423, res.Reason, a.hasPassword()))
+			}
+			a.asked = least // RFC 3261 §10.2.8
+		default:
+			f := explainResponse(res.StatusCode, res.Reason, a.hasPassword())
+			f.after, _ = seconds(res, "Retry-After")
+			return a.fail(f)
+		}
+	}
+	return a.fail(explainResponse(423, "Interval Too Brief", a.hasPassword()))
+}
+
+// exchange sends a REGISTER and waits for its final response.
+func (a *account) exchange(ctx context.Context, contact gosip.Uri, expires time.Duration) (*gosip.Response, error) {
+	a.seq++
+	req := a.request(gosip.REGISTER, a.seq, a.callID)
+	c := &gosip.ContactHeader{Address: contact, Params: gosip.NewParams()}
+	secs := strconv.Itoa(int(expires / time.Second))
+	c.Params.Add("expires", secs)
+	req.AppendHeader(c)
+	if old := a.current().Contact; old.Host != "" && old.String() != contact.String() {
+		gone := &gosip.ContactHeader{Address: old, Params: gosip.NewParams()}
+		gone.Params.Add("expires", "0") // nothing answers there any more
+		req.AppendHeader(gone)
+	}
+	req.AppendHeader(gosip.NewHeader("Expires", secs))
+	s := a.send()
+	s.Route = a.proxy // RFC 3608 §5.1: the Service-Route is not for REGISTER
+	tx := a.r.ep.Request(req, s)
+	// RFC 3261 §10.2: CSeq grows by one with each REGISTER, also those of digest.
+	defer func() { a.seq = tx.Request().CSeq().SeqNo }()
+	for {
+		select {
+		case res, ok := <-tx.Responses():
+			if !ok {
+				return nil, tx.Err()
+			}
+			if !res.IsProvisional() {
+				return res, nil
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (a *account) succeed(res *gosip.Response, contact gosip.Uri) time.Duration {
+	granted := a.granted(res, contact)
+	a.failures, a.missed = 0, 0
+	a.moved(res)
+	a.set(Status{
+		State: Registered, Expires: time.Now().Add(granted), Contact: contact, ServiceRoute: serviceRoute(res),
+	})
+	return granted * 9 / 10
+}
+
+// granted is for how long the registrar keeps our contact, RFC 3261 §10.2.4:
+// what it says beside the contact, else in Expires, else what was asked for.
+func (a *account) granted(res *gosip.Response, contact gosip.Uri) time.Duration {
+	for _, h := range res.GetHeaders("Contact") {
+		c, ok := h.(*gosip.ContactHeader)
+		if !ok || c.Address.User != contact.User || c.Address.Host != contact.Host || c.Address.Port != contact.Port {
+			continue
+		}
+		if v, ok := c.Params.Get("expires"); ok {
+			if n, err := strconv.ParseUint(v, 10, 31); err == nil && n > 0 {
+				return time.Duration(n) * time.Second
+			}
+		}
+	}
+	if d, ok := seconds(res, "Expires"); ok && d > 0 {
+		return d
+	}
+	return a.asked
+}
+
+// moved reports whether the registrar sees us at another address than before.
+func (a *account) moved(res *gosip.Response) bool {
+	via := res.Via()
+	if via == nil {
+		return false
+	}
+	received, _ := via.Params.Get("received")
+	rport, _ := via.Params.Get("rport")
+	now := received + ":" + rport
+	before := a.seenAs
+	a.seenAs = now
+	return before != "" && before != now
+}
+
+func (a *account) fail(f failure) time.Duration {
+	wait := min(backoffBase<<min(a.failures, 10), backoffMax)
+	if f.slow {
+		wait = max(wait, backoffSlow)
+	}
+	a.failures++
+	wait = wait/2 + mrand.N(wait/2+1)
+	if f.slow {
+		wait = max(wait, backoffSlow)
+	}
+	wait = max(wait, min(f.after, time.Hour))
+	old := a.current() // what is registered may still be, until it expires
+	a.set(Status{
+		State: Failed, Code: f.code, Reason: f.reason, Hint: f.hint, Retry: time.Now().Add(wait),
+		Contact: old.Contact, ServiceRoute: old.ServiceRoute,
+	})
+	return wait
+}
+
+// remove takes the registration back, if there is one.
+func (a *account) remove() {
+	was := a.current()
+	if was.Contact.Host != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+		defer cancel()
+		if _, err := a.exchange(ctx, was.Contact, 0); err != nil {
+			a.r.log.Info("sip registration not removed", "key", a.cfg.AOR, "err", err)
+		}
+	}
+	a.set(Status{State: Unregistered})
+}
+
+func (a *account) hasPassword() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.password != ""
+}
+
+// readPassword reads the file each time: who mends it need not restart anything.
+func (a *account) readPassword() error {
+	if a.cfg.PasswordFile == "" {
+		return nil
+	}
+	b, err := os.ReadFile(a.cfg.PasswordFile)
+	if err != nil {
+		return fmt.Errorf("password file: %w", err)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return fmt.Errorf("password file %s is empty", a.cfg.PasswordFile)
+	}
+	a.mu.Lock()
+	a.password = line
+	a.mu.Unlock()
+	return nil
+}
+
+// seconds reads a header that holds a number of seconds, perhaps with more after it.
+func seconds(res *gosip.Response, name string) (time.Duration, bool) {
+	h := res.GetHeader(name)
+	if h == nil {
+		return 0, false
+	}
+	digits := strings.TrimSpace(h.Value())
+	if i := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		digits = digits[:i]
+	}
+	n, err := strconv.ParseUint(digits, 10, 31)
+	return time.Duration(n) * time.Second, err == nil
+}

@@ -1,0 +1,94 @@
+package reg
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+)
+
+// Config lists the accounts.
+type Config struct {
+	Accounts []Account `toml:"accounts" doc:"the accounts to keep registered; empty for an appliance without a registrar"`
+}
+
+// Account is one address-of-record at one registrar.
+type Account struct {
+	AOR          string        `toml:"aor" doc:"address-of-record to register, for example sip:701@example.com"`
+	Registrar    string        `toml:"registrar" doc:"URI of the registrar, for example sip:pbx.example.com:5060; empty means the domain of aor"`
+	Proxy        string        `toml:"proxy" doc:"URI of an outbound proxy that everything of this account goes through; empty for none"`
+	Username     string        `toml:"username" doc:"user name for digest; empty means the user of aor"`
+	PasswordFile string        `toml:"password_file" doc:"file whose first line is the password; empty for a registrar that asks for none"`
+	Transport    string        `toml:"transport" doc:"udp, tcp or tls; empty leaves it to the registrar's URI and DNS"`
+	Expires      time.Duration `toml:"expires" doc:"time to ask for; the registrar may grant less, refreshed at 90 %; 0s means 1h"`
+	KeepAlive    time.Duration `toml:"keep_alive" doc:"pause between the OPTIONS that keep a NAT open and notice a dead registrar; 0s means 30s"`
+}
+
+// The values of an Account that does not set them.
+const (
+	defaultExpires   = time.Hour
+	defaultKeepAlive = 30 * time.Second
+)
+
+// Default returns a configuration without accounts.
+func Default() Config { return Config{} }
+
+// DefaultAccount returns the values of an account that only names its AOR.
+func DefaultAccount() Account {
+	return Account{Expires: defaultExpires, KeepAlive: defaultKeepAlive}
+}
+
+// Validate reports the first value that cannot work, with its allowed range.
+func (c Config) Validate() error {
+	seen := make(map[string]bool, len(c.Accounts))
+	for i, a := range c.Accounts {
+		if err := a.validate(); err != nil {
+			return fmt.Errorf("accounts[%d].%w", i, err)
+		}
+		if seen[a.AOR] {
+			return fmt.Errorf("accounts[%d].aor = %q: is listed twice", i, a.AOR)
+		}
+		seen[a.AOR] = true
+	}
+	return nil
+}
+
+func (a Account) validate() error {
+	aor, err := parseURI(a.AOR)
+	if err != nil || aor.User == "" {
+		return fmt.Errorf("aor = %q: wants a URI such as sip:701@example.com", a.AOR)
+	}
+	for key, v := range map[string]string{"registrar": a.Registrar, "proxy": a.Proxy} {
+		if _, err := parseURI(v); v != "" && err != nil {
+			return fmt.Errorf("%s = %q: wants a URI such as sip:pbx.example.com:5060", key, v)
+		}
+	}
+	switch a.Transport {
+	case "", "udp", "tcp", "tls":
+	default:
+		return fmt.Errorf("transport = %q: allowed are udp, tcp, tls and nothing", a.Transport)
+	}
+	// Zero: a table of the configuration file that does not say.
+	if a.Expires != 0 && (a.Expires < time.Minute || a.Expires > 24*time.Hour) {
+		return fmt.Errorf("expires = %v: allowed are 1m to 24h", a.Expires)
+	}
+	if a.KeepAlive != 0 && (a.KeepAlive < 5*time.Second || a.KeepAlive > 10*time.Minute) {
+		return fmt.Errorf("keep_alive = %v: allowed are 0s and 5s to 10m", a.KeepAlive)
+	}
+	return nil
+}
+
+func parseURI(text string) (gosip.Uri, error) {
+	var u gosip.Uri
+	if strings.ContainsAny(text, "<>\" \t\r\n") {
+		return u, fmt.Errorf("%q: not a plain URI", text)
+	}
+	if err := gosip.ParseUri(text, &u); err != nil {
+		return u, err
+	}
+	if u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" || u.Wildcard {
+		return u, fmt.Errorf("%q: not a SIP URI", text)
+	}
+	return u, nil
+}
