@@ -1,7 +1,9 @@
 package call
 
 import (
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -280,6 +282,37 @@ func TestNoCommonCodec(t *testing.T) {
 		a.idle()
 		b.idle()
 	})
+}
+
+func TestTransportsAndFamilies(t *testing.T) {
+	for name, addrs := range map[string][2]string{"IPv4": {"10.0.0.1", "10.0.0.2"}, "IPv6": {"fd00::1", "fd00::2"}} {
+		for _, transport := range []string{"udp", "tcp"} {
+			t.Run(name+" "+transport, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := siptest.New(1)
+					a, b := newSide(t, n, addrs[0]), newSide(t, n, addrs[1])
+					var kinds []string
+					var mu sync.Mutex
+					n.Tap(func(p siptest.Packet) { mu.Lock(); kinds = append(kinds, p.Network); mu.Unlock() })
+					ca, cb := established(t, a, b, func(o *Invite) { o.Transport = transport })
+					if len(a.ua.Calls()) != 1 || b.ua.Calls()[0] != cb {
+						t.Errorf("calls %v %v", a.ua.Calls(), b.ua.Calls())
+					}
+					cb.Update(b.with(sdp.SendOnly))
+					a.expect(ca, "media receive held "+netip.AddrPortFrom(b.addr, 4000).String())
+					cb.Hangup("")
+					a.expect(ca, "ended remote 0")
+					mu.Lock()
+					defer mu.Unlock()
+					for _, k := range kinds {
+						if k != transport {
+							t.Fatalf("a message by %s", k)
+						}
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestOwnerChanges(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parklamp/sip"
 	"parklamp/sip/sdp"
 	"parklamp/sip/siptest"
 )
@@ -555,6 +556,80 @@ func TestReferToPeer(t *testing.T) {
 			t.Error("NOTIFY after the last: ", s)
 		}
 		a.expect(c, "transfer 100 final=false", "transfer 180 final=false", "transfer 200 final=true")
+	})
+}
+
+// What is wrong inside the dialog is refused and leaves the session as it was.
+func TestRefusedInDialog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := ring(t, "", peerSDP)
+		r.answer("")
+		r.a.forget(r.c)
+		before := r.c.Dialog()
+		for _, method := range []string{"INVITE", "UPDATE"} {
+			for _, c := range []struct{ headers, body, status string }{
+				{"Content-Type: text/plain", "hello", "415"},
+				{"", "hello", "400"},
+				{"", strings.Replace(peerSDP, "6000", "0", 1), "488"},
+				{"", strings.Replace(peerSDP, "AVP 0", "AVP 18", 1), "488"},
+				{"Supported: timer\nSession-Expires: 30", peerSDP, "422"},
+			} {
+				if res := r.request(method, c.headers, c.body); status(res) != c.status {
+					t.Errorf("%s %q: %s, want %s", method, c.body, status(res), c.status)
+				}
+			}
+		}
+		for _, method := range []string{"INFO", "UPDATE", "REFER", "BYE"} {
+			if res := r.request(method, "Replaces: x;to-tag=1;from-tag=2", ""); status(res) != "400" {
+				t.Errorf("%s with Replaces: %s", method, status(res))
+			}
+		}
+		r.a.expect(r.c)
+		if after := r.c.Dialog(); after.Local.Version != before.Local.Version || !r.c.Answered() {
+			t.Errorf("before %+v\nafter %+v", before.Local, after.Local)
+		}
+		res := r.request("UPDATE", "", peerSDP+"a=sendonly\n")
+		if status(res) != "200" || !strings.Contains(res, "a=recvonly\r\n") || line(res, "Contact") == "" {
+			t.Errorf("UPDATE:\n%s", res)
+		}
+		r.a.expect(r.c, "media receive held 10.0.0.9:6000")
+	})
+}
+
+// The endpoint answers challenges and counts on; ACK, BYE and refer subscriptions keep up with it.
+func TestChallenges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, p, c, inv := dialled(t, func(o *Invite) { o.Auth = &sip.Credentials{Username: "desk", Password: "secret"} })
+		challenge := `WWW-Authenticate: Digest realm="pbx", nonce="n", algorithm=MD5, qop="auth"`
+		p.reply(inv, "401 Unauthorized", "x", challenge, "")
+		p.take("ACK")
+		inv = p.take("INVITE")
+		if line(inv, "Authorization") == "" {
+			t.Fatalf("no credentials:\n%s", inv)
+		}
+		p.reply(inv, "200 OK", "b", "", peerSDP)
+		ack := p.take("ACK")
+		if !strings.Contains(inv, "CSeq: "+strings.Replace(line(ack, "CSeq"), "ACK", "INVITE", 1)) || line(ack, "Authorization") == "" {
+			t.Errorf("ACK:\n%s", ack)
+		}
+		a.forget(c)
+		c.Refer(a.uri("1"), nil)
+		p.reply(p.take("REFER"), "401 Unauthorized", "", challenge, "")
+		refer := p.take("REFER")
+		p.reply(refer, "202 Accepted", "", "", "")
+		seq, _, _ := strings.Cut(line(refer, "CSeq"), " ")
+		p.request("NOTIFY", "sip:desk@10.0.0.1:5060", line(inv, "To")+";tag=b", line(inv, "From"), line(inv, "Call-ID"), 1,
+			"Event: refer;id="+seq+"\nSubscription-State: terminated;reason=noresource\nContent-Type: message/sipfrag", "SIP/2.0 200 OK")
+		p.take("SIP/2.0 200")
+		a.expect(c, "transfer 200 final=true")
+		last := c.Dialog().LocalCSeq
+		if fmt.Sprint(last) != seq {
+			t.Errorf("CSeq %d, the REFER had %s", last, seq)
+		}
+		c.Hangup("")
+		if bye := p.take("BYE"); line(bye, "CSeq") != fmt.Sprint(last+1, " BYE") {
+			t.Errorf("BYE:\n%s", bye)
+		}
 	})
 }
 

@@ -258,6 +258,11 @@ func (u *UA) inDialog(method func(c *Call, req *gosip.Request, tx *sip.ServerTx)
 		if tx == nil {
 			return
 		}
+		if !req.IsInvite() && req.GetHeader("replaces") != nil {
+			// RFC 3891 §3: Replaces belongs into INVITE only.
+			respond(req, tx, 400, statusText(400))
+			return
+		}
 		c := u.lookup(req)
 		if c == nil || !c.knowsTag(fromTag(req)) {
 			// RFC 3261 §12.2.2.

@@ -66,7 +66,11 @@ func (c *Call) arrive() {
 		c.ended(Ended{Cause: Rejected, Code: 480, Reason: "nobody takes calls"})
 		return
 	}
-	c.SetOwner(h)
+	c.mu.Lock()
+	if c.handler == nil { // else somebody has taken the call over already
+		c.handler = h
+	}
+	c.mu.Unlock()
 }
 
 // respond answers the INVITE that is open. It says whether there was one.
