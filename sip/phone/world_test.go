@@ -448,11 +448,22 @@ func (w *world) hand() {
 			OrbitState(rapid.IntRange(0, 2).Draw(w.t, "lamp")), rapid.IntRange(0, 9).Draw(w.t, "long") == 0})
 	case 6:
 		w.dial(rapid.SampledFrom(numbers).Draw(w.t, "number"))
-	case 8: // half of an attended transfer
-		w.input(KeyDown{KeyTransfer})
-		w.dial("204")
+	case 8:
+		w.attend(rapid.IntRange(1, 3).Draw(w.t, "how far"))
 	case 7:
 		w.input(Hook{rapid.Bool().Draw(w.t, "hook")})
+	}
+}
+
+// attend goes some of the way of an attended transfer, which single acts seldom find.
+func (w *world) attend(far int) {
+	w.input(KeyDown{KeyTransfer})
+	w.dial("204")
+	if c := w.m.View().Active; far > 1 && w.m.state == Calling && !w.byID[c].emergency {
+		w.tell(Answered{c})
+		if far > 2 {
+			w.input(KeyDown{KeyTransfer})
+		}
 	}
 }
 
