@@ -84,7 +84,8 @@
 // Park: the call in the ear goes to the lowest free orbit, or else the held one does. It stays with the worker until
 // ParkCommitted, then the orbit is spoken; Park again within Undo takes the call back. Without a call the list of
 // parked calls is spoken; Park again fetches the oldest. A refusal sounds over the call (busy: taken; reorder: full).
-// If the handset is down when a park is refused, the call rings with the ring of a recall.
+// If the handset is down when a park is refused, the call rings with the ring of a recall. An orbit that becomes known
+// while the worker does something else is whispered over it.
 //
 // Orbit key: in a call, parks it there. With a held call and a dark key too; after Transfer with any. Else a lit key
 // fetches. With the handset down the caller comes to the loudspeaker at once, and moves to the handset when it is
@@ -107,7 +108,8 @@
 //
 // After each Step: an answered call is in the ear, on hold, or with music; a held call with the handset down rings or
 // has a reminder timer; at most one call is connected, and none while the path is closed; a path is closed only with
-// the handset down. Every call ends by its far end, by the worker's hanging up, or by ParkCommitted, by nothing else.
+// the handset down. An answered call ends by its far end, by the worker's hanging up, by ParkCommitted or by a transfer
+// that has succeeded, and by nothing else. The random world of the tests checks each of these after every step.
 //
 // Standards: RFC 3261 (status codes), RFC 3435 §2.1.5 (dial plan), RFC 3515 and RFC 5589 (transfer), RFC 3960 (early
 // media), RFC 7090 (emergency call-back), ITU-T E.180 (meaning of tones).
