@@ -12,6 +12,8 @@ type Config struct {
 	MaxPublications           int `toml:"max_publications" doc:"publications of others kept at one time; more are answered 503"`
 	MaxPending                int `toml:"max_pending" doc:"requests waiting to be handled; more are answered 503"`
 
+	MaxBurst int `toml:"max_burst" doc:"notifications on their way at one time; more wait for an answer (or 100 ms), so that the answers fit into the socket's buffer"`
+
 	Coalesce    time.Duration `toml:"coalesce" doc:"shortest time between two notifications of one subscription; changes between are sent as one"`
 	NotifyWait  time.Duration `toml:"notify_wait" doc:"time for the first NOTIFY after a SUBSCRIBE (timer N of RFC 6665)"`
 	MinBackoff  time.Duration `toml:"min_backoff" doc:"wait before a failed subscription is tried again; doubles each time"`
@@ -27,6 +29,7 @@ func Default() Config {
 		MaxSubscriptionsPerSource: 1000,
 		MaxPublications:           5000,
 		MaxPending:                4096,
+		MaxBurst:                  64,
 		Coalesce:                  20 * time.Millisecond,
 		NotifyWait:                32 * time.Second, // RFC 6665 §4.1.2.4: 64*T1
 		MinBackoff:                500 * time.Millisecond,
@@ -46,6 +49,7 @@ func (c Config) Validate() error {
 		{"max_subscriptions_per_source", c.MaxSubscriptionsPerSource, 1, 1_000_000},
 		{"max_publications", c.MaxPublications, 1, 1_000_000},
 		{"max_pending", c.MaxPending, 16, 1_000_000},
+		{"max_burst", c.MaxBurst, 1, 1_000_000},
 	} {
 		if n.v < n.low || n.v > n.upper {
 			return fmt.Errorf("%s = %d: allowed are %d to %d", n.key, n.v, n.low, n.upper)

@@ -63,6 +63,8 @@ type Agent struct {
 	watchers      map[string]*watcher // by our tag
 	watching      map[topic][]*watcher
 	perSource     map[netip.Addr]int       // watchers by their address
+	fresh         int                      // watchers that hold a place in the burst
+	backlog       []*watcher               // wait for a place, oldest first, each once
 	subscriptions map[string]*Subscription // by our tag, those with a dialog
 	all           map[*Subscription]bool
 	publications  map[string]*publication // by entity-tag

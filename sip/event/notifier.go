@@ -50,9 +50,11 @@ type watcher struct {
 	until  time.Time // when the subscription ends
 	expiry deadline
 	pace   deadline // when the next NOTIFY may go out
+	place  deadline // when it loses its place in the burst; set while it has one
 	last   time.Time
 
 	dirty    bool   // the far end has not been sent the newest state
+	queued   bool   // it is in the backlog
 	inFlight bool   // a NOTIFY waits for its answer
 	ending   string // reason with which the subscription ends after that answer
 }
@@ -180,6 +182,10 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 	w.dialog = acceptDialog(req, contact, tx)
 	w.expiry.fire = func(now time.Time) { a.terminate(w, "timeout", now) }
 	w.pace.fire = func(now time.Time) { a.notify(w, now) }
+	w.place.fire = func(now time.Time) {
+		a.fresh--
+		a.drain(now)
+	}
 	a.watchers[w.localTag] = w
 	a.watching[w.topic] = append(a.watching[w.topic], w)
 	a.perSource[w.asked.Source.Addr()]++

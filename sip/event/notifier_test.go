@@ -262,6 +262,37 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// A change goes to many watchers in waves: the next one starts as answers come, and
+// at the latest after 100 ms, so that dead watchers hold nobody up for long.
+func TestBurstIsBounded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for i := range 10 {
+			w.peer.subscribed(fmt.Sprint("c", i))
+		}
+		time.Sleep(time.Second)
+		w.change()
+		began := time.Now()
+		var wave [4]*gosip.Request
+		for i := range wave {
+			wave[i] = w.peer.request("NOTIFY")
+		}
+		w.peer.silent(50 * time.Millisecond)
+		w.peer.answer(wave[0], 200)
+		w.peer.request("NOTIFY") // not answered, as the others are not
+		expect(t, "time of the fifth", time.Since(began), 50*time.Millisecond)
+		for range 3 {
+			w.peer.request("NOTIFY")
+		}
+		expect(t, "time of the eighth", time.Since(began), 100*time.Millisecond)
+		w.state.Add(1) // those that wait get the newest
+		n := w.peer.request("NOTIFY")
+		expect(t, "body", string(n.Body()), "701 version=1 state=2")
+		expect(t, "time of the ninth", time.Since(began), 150*time.Millisecond)
+		time.Sleep(time.Minute)
+		expect(t, "watchers", w.agent.Stats().Watchers, 1)
+	}, func(c *Config, _ *Package) { c.MaxBurst = 4 })
+}
+
 // The end waits for the NOTIFY in flight, so that it is the last one to come.
 func TestEndKeepsOrder(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -9,6 +9,10 @@ import (
 	"parklamp/sip"
 )
 
+// placeFor is how long an unanswered NOTIFY keeps its place in the burst: a dead
+// watcher delays others by that much at most.
+const placeFor = 100 * time.Millisecond
+
 // spread marks the watchers of a topic and sends what may be sent.
 func (a *Agent) spread(t topic, now time.Time) {
 	if t.pkg != "" && t.resource != "" {
@@ -29,7 +33,7 @@ func (a *Agent) changed(list []*watcher, now time.Time) {
 	for i := len(list) - 1; i >= 0; i-- { // from the end: one that ends is removed
 		w := list[i]
 		w.dirty = true
-		if w.inFlight || w.pace.set {
+		if w.inFlight || w.queued || w.pace.set {
 			continue
 		}
 		if next := w.last.Add(a.cfg.Coalesce); next.After(now) {
@@ -41,8 +45,16 @@ func (a *Agent) changed(list []*watcher, now time.Time) {
 }
 
 // notify sends the newest state, unless a NOTIFY is in flight: then its answer will.
+// 500 at once would come back as 500 answers at once, more than the receive buffer of
+// a socket holds by default, and the lost ones cost half a second: so each wave waits
+// for answers to the one before.
 func (a *Agent) notify(w *watcher, now time.Time) {
-	if w.inFlight || !w.dirty || w.ending != "" {
+	if w.inFlight || w.queued || !w.dirty || w.ending != "" {
+		return
+	}
+	if a.fresh >= a.cfg.MaxBurst {
+		w.queued = true
+		a.backlog = append(a.backlog, w)
 		return
 	}
 	body, ok := w.pkg.Document(w.asked)
@@ -52,6 +64,27 @@ func (a *Agent) notify(w *watcher, now time.Time) {
 	}
 	// RFC 6665 §4.1.3: the time that is left.
 	a.sendNotify(w, "active;expires="+seconds(w.until.Sub(now)), body, now)
+}
+
+// drain sends what waits in the backlog while there are places.
+func (a *Agent) drain(now time.Time) {
+	for a.fresh < a.cfg.MaxBurst && len(a.backlog) > 0 {
+		w := a.backlog[0]
+		a.backlog[0] = nil
+		a.backlog = a.backlog[1:]
+		w.queued = false
+		if a.watchers[w.localTag] == w {
+			a.notify(w, now)
+		}
+	}
+}
+
+// leave gives up the place of w in the burst, if it still has it.
+func (a *Agent) leave(w *watcher) {
+	if w.place.set {
+		a.timers.disarm(&w.place)
+		a.fresh--
+	}
 }
 
 // terminate ends a subscription: with a last NOTIFY (RFC 6665 §4.2.2), once the one
@@ -97,6 +130,9 @@ func (a *Agent) sendNotify(w *watcher, state string, body []byte, now time.Time)
 		w.asked.Version++
 	}
 	w.dirty, w.inFlight, w.last = false, true, now
+	a.leave(w)
+	a.fresh++
+	a.timers.arm(&w.place, now.Add(placeFor))
 	a.count.sent.Add(1)
 	a.call(req, w.send, func(sent *gosip.Request, res *gosip.Response, err error, now time.Time) {
 		a.notified(w, sent, res, err, now)
@@ -105,6 +141,8 @@ func (a *Agent) sendNotify(w *watcher, state string, body []byte, now time.Time)
 
 // notified takes the answer to a NOTIFY.
 func (a *Agent) notified(w *watcher, sent *gosip.Request, res *gosip.Response, err error, now time.Time) {
+	a.leave(w)
+	defer a.drain(now)
 	w.inFlight = false
 	w.localSeq = max(w.localSeq, sent.CSeq().SeqNo)
 	failed := err != nil || res.StatusCode >= 300
