@@ -1,0 +1,209 @@
+// Package config reads the one TOML file of an appliance. Each package owns the Config of its section, with its
+// documentation, defaults and ranges; this package puts them together, finds the line and the column of whatever is
+// wrong, and prints the reference.
+//
+// An unknown key, a value of the wrong kind and a value out of its range are errors, all of them reported at once, each
+// with file, line, column, key, value and what is allowed. The package starts no goroutine and writes no file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"parklamp/board"
+	"parklamp/keypad"
+	"parklamp/media"
+	"parklamp/media/audio"
+	"parklamp/media/moh"
+	"parklamp/media/tone"
+	"parklamp/parkd"
+	"parklamp/parkd/federation"
+	"parklamp/parkd/panel"
+	"parklamp/sip"
+	"parklamp/sip/call"
+	"parklamp/sip/event"
+	"parklamp/sip/phone"
+	"parklamp/sip/reg"
+)
+
+//go:generate sh -c "go run ../../parkctl config describe > reference.toml"
+
+// Config is the file of one appliance.
+type Config struct {
+	Appliance    Appliance         `toml:"appliance" doc:"Who this appliance is."`
+	SIP          sip.Config        `toml:"sip" doc:"The SIP endpoint: where it listens and how much it accepts."`
+	Registration reg.Config        `toml:"registration" doc:"Accounts at registrars; none is needed."`
+	Dial         Dial              `toml:"dial" doc:"What dialled numbers mean besides orbits and codes."`
+	Calls        call.Config       `toml:"calls" doc:"Calls in general."`
+	Events       event.Config      `toml:"events" doc:"Subscriptions: peers, and phones with lamps for our orbits."`
+	Lot          parkd.Config      `toml:"lot" doc:"The orbits and what happens to a parked call. It must be the same on every appliance of the site."`
+	Federation   federation.Config `toml:"federation" doc:"The other appliances of the site."`
+	Phone        phone.Config      `toml:"phone" doc:"The desk phone. A gateway ignores it but for the codes."`
+	Board        board.Config      `toml:"board" doc:"The hardware."`
+	Keypad       keypad.Config     `toml:"keypad" doc:"How keys are read."`
+	Media        media.Config      `toml:"media" doc:"RTP."`
+	Music        moh.Config        `toml:"music" doc:"Music on hold."`
+	Tones        tone.Config       `toml:"tones" doc:"The sounds of the phone."`
+	Audio        audio.Config      `toml:"audio" doc:"Handset and loudspeaker."`
+	Panel        panel.Config      `toml:"panel" doc:"The page for a browser, and parkctl."`
+}
+
+// Appliance is the section of what fits nowhere else.
+type Appliance struct {
+	Name     string `toml:"name" doc:"Name of the appliance at its site: letters, digits and hyphens, as peers and people know it."`
+	Number   string `toml:"number" doc:"Extension of the desk phone, shown to whom it calls."`
+	LogLevel string `toml:"log_level" doc:"debug, info, warn or error."`
+}
+
+// Validate reports the first value out of its range.
+func (a Appliance) Validate() error {
+	if !regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`).MatchString(a.Name) {
+		return fmt.Errorf("name = %q: 1 to 63 letters, digits and hyphens", a.Name)
+	}
+	if !regexp.MustCompile(`^[0-9A-Za-z*#+._-]{1,32}$`).MatchString(a.Number) {
+		return fmt.Errorf("number = %q: 1 to 32 of 0-9 A-Z a-z * # + . _ -", a.Number)
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, a.LogLevel) {
+		return fmt.Errorf("log_level = %q: debug, info, warn or error", a.LogLevel)
+	}
+	return nil
+}
+
+// Dial is the section of numbers.
+type Dial struct {
+	Directory map[string]string `toml:"directory" doc:"Number = SIP URI. Numbers that are not listed go to the first account's registrar."`
+}
+
+// Validate reports the first entry that cannot be dialled.
+func (d Dial) Validate() error {
+	for number, uri := range d.Directory {
+		if strings.Trim(number, "0123456789*#") != "" || number == "" {
+			return fmt.Errorf("directory.%s = %q: the number may have only 0-9 * #", number, uri)
+		}
+		if !strings.HasPrefix(uri, "sip:") && !strings.HasPrefix(uri, "sips:") {
+			return fmt.Errorf("directory.%s = %q: want a SIP URI, such as \"sip:201@192.0.2.7\"", number, uri)
+		}
+	}
+	return nil
+}
+
+// Default is the configuration of an appliance whose file is empty.
+func Default() Config {
+	return Config{
+		Appliance:    Appliance{Name: "parklamp", Number: "100", LogLevel: "info"},
+		SIP:          sip.Default(),
+		Registration: reg.Default(),
+		Dial:         Dial{Directory: map[string]string{}},
+		Calls:        call.Default(),
+		Events:       event.Default(),
+		Lot:          parkd.Default(),
+		Federation:   federation.Default(),
+		Phone:        phone.Default(),
+		Board:        board.Default(),
+		Keypad:       keypad.Default(),
+		Media:        media.Default(),
+		Music:        moh.Default(),
+		Tones:        tone.Default(),
+		Audio:        audio.Default(),
+		Panel:        panel.Default(),
+	}
+}
+
+// Load reads and checks a file. The error lists everything that is wrong with it, a line each.
+func Load(path string) (Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return parse(path, data)
+}
+
+func parse(path string, data []byte) (Config, error) {
+	c := Default()
+	doc, err := parseDocument(path, data)
+	if err != nil {
+		return Config{}, err
+	}
+	a := &assigner{file: path, doc: doc}
+	a.assignStruct("", doc.values, reflect.ValueOf(&c).Elem())
+	c.complete()
+	if len(a.errs) == 0 {
+		a.validate(reflect.ValueOf(c))
+	}
+	if len(a.errs) > 0 {
+		slices.SortStableFunc(a.errs, byPosition)
+		return Config{}, errors.Join(a.errs...)
+	}
+	return c, nil
+}
+
+// complete fills in what follows from other keys.
+func (c *Config) complete() {
+	c.Phone.Orbits = c.Lot.Orbits
+	c.Federation.Name = c.Appliance.Name
+}
+
+// Check reads a file like Load and keeps nothing.
+func Check(path string) error {
+	_, err := Load(path)
+	return err
+}
+
+// Describe prints every key with its documentation and default, as a file that could be read back.
+func Describe(w io.Writer) error {
+	fmt.Fprint(w, "# Every key of an appliance's configuration, with its default.\n\n")
+	c := Default()
+	describe(w, "", reflect.ValueOf(c))
+	return nil
+}
+
+// validator is a section that knows its ranges. Its error begins with the key.
+type validator interface{ Validate() error }
+
+// validate asks each section, and finds the line of the key that its error names.
+func (a *assigner) validate(c reflect.Value) {
+	for i := range c.NumField() {
+		section := keyOf(c.Type().Field(i))
+		v, ok := c.Field(i).Interface().(validator)
+		if !ok {
+			continue
+		}
+		if err := v.Validate(); err != nil {
+			text := err.Error()
+			path := section
+			if key := leadingKey.FindString(text); key != "" {
+				path = section + "." + key
+				text = strings.TrimLeft(text[len(key):], " :")
+				if value, ok := strings.CutPrefix(text, "= "); ok {
+					text = value
+				}
+			}
+			a.fail(path, "%s", text)
+		}
+	}
+}
+
+// leadingKey is the key that a section's error begins with, such as "peers[1].address".
+var leadingKey = regexp.MustCompile(`^[a-z][A-Za-z0-9_*#]*(\[[0-9]+\])?(\.[A-Za-z0-9_*#]+)*`)
+
+// byPosition sorts errors in the order of the file, those without a position last.
+func byPosition(x, y error) int {
+	px, py := x.(*keyError).pos, y.(*keyError).pos
+	switch {
+	case px == py:
+		return 0
+	case px.line == 0:
+		return 1
+	case py.line == 0:
+		return -1
+	case px.line != py.line:
+		return px.line - py.line
+	}
+	return px.column - py.column
+}

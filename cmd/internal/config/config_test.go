@@ -1,0 +1,119 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReferenceIsCommitted(t *testing.T) {
+	var now bytes.Buffer
+	if err := Describe(&now); err != nil {
+		t.Fatal(err)
+	}
+	committed, err := os.ReadFile("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(now.Bytes(), committed) {
+		t.Error("reference.toml is not what 'parkctl config describe' prints: run make generate")
+	}
+}
+
+// The reference is a configuration: read back, it gives the defaults.
+func TestReferenceCanBeRead(t *testing.T) {
+	c, err := Load("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Default()
+	if c.Lot.Timeout != d.Lot.Timeout || c.Panel.Listen != d.Panel.Listen || len(c.Lot.Orbits) != len(d.Lot.Orbits) {
+		t.Errorf("the reference reads as %+v, want the defaults %+v", c, d)
+	}
+}
+
+func load(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	return parse("dock.toml", []byte(text))
+}
+
+func TestValues(t *testing.T) {
+	c, err := load(t, `
+[appliance]
+name = "dock-1"
+number = "201"
+[sip]
+listen = ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"]
+[lot]
+orbits = ["801", "802"]
+timeout = "2m"
+[[lot.escalation]]
+to = "sip:reception@192.0.2.9"
+ring = "15s"
+[dial.directory]
+202 = "sip:202@192.0.2.2"
+[[federation.peers]]
+name = "dock-2"
+address = "192.0.2.2:5060"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Lot.Timeout != 2*time.Minute || c.Lot.Escalation[0].Ring != 15*time.Second || c.Dial.Directory["202"] == "" ||
+		c.Federation.Peers[0].Address.Port() != 5060 || c.Federation.Name != "dock-1" || c.Phone.Orbits[1] != "802" {
+		t.Errorf("read %+v", c)
+	}
+}
+
+// Each fault names file, line, column, key, value and what is allowed.
+func TestFaults(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"unknown key", "[appliance]\nnmae = \"x\"\n", `dock.toml:2:1: appliance.nmae: unknown key; did you mean "name"?`},
+		{"unknown table", "[appliances]\n", `dock.toml:1:2: appliances: unknown key; did you mean "appliance"?`},
+		{"unknown key far from any", "[dial]\nzzzzzzzz = 1\n", "dock.toml:2:1: dial.zzzzzzzz: unknown key; allowed here: directory"},
+		{"wrong kind", "[appliance]\nname = 7\n", "dock.toml:2:1: appliance.name: 7 is not a text in quotes"},
+		{"duration as number", "[lot]\ntimeout = 90\n", "dock.toml:2:1: lot.timeout: 90 is not a length of time"},
+		{"out of range", "[lot]\ntimeout = \"1ms\"\n", "dock.toml:2:1: lot.timeout: 1ms: 1s to 24h0m0s"},
+		{"text out of range", "[appliance]\nname = \"a b\"\n", `dock.toml:2:1: appliance.name: "a b": 1 to 63 letters`},
+		{"list element", "[[lot.escalation]]\nto = \"sip:a@b\"\nring = \"1h\"\n", "dock.toml:3:1: lot.escalation[0].ring: 1h0m0s: 1s to 10m"},
+		{"address", "[panel]\nlisten = \"localhost\"\n", `dock.toml:2:1: panel.listen: "localhost" is not an IP address with a port`},
+		{"syntax", "[lot]\ntimeout = \n", "dock.toml:2:"},
+		{"key twice", "[appliance]\nname = \"a\"\nname = \"b\"\n", "dock.toml:"},
+		{"listen", "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"carrier-pigeon:1\"]\n", `dock.toml:2:1: sip.listen[1]: "carrier-pigeon:1"`},
+		{"directory", "[dial.directory]\n202 = \"dock-2\"\n", `dock.toml:2:1: dial.directory.202: "dock-2": want a SIP URI`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := load(t, c.text)
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("error %q\n want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAllFaultsAtOnceInOrder(t *testing.T) {
+	_, err := load(t, "[appliance]\nb = 1\na = 1\n[lot]\ntimeout = 5\n")
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[0], "appliance.b") || !strings.Contains(lines[2], "lot.timeout") {
+		t.Errorf("errors %q, want all three in the order of the file", lines)
+	}
+}
+
+func TestLoadNamesTheFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.toml"))
+	if err == nil || !strings.Contains(err.Error(), "none.toml") {
+		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("[appliance]\nname = \"dock-1\"\n")
+	f.Add("[[lot.escalation]]\nto = \"sip:a@b\"\nring = \"15s\"\n")
+	f.Add("a = {b = [1, {c = 2}], d.e = 3}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, _ = parse("fuzz.toml", []byte(text)) // an error or a configuration, no panic
+	})
+}

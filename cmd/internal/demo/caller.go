@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/cmd/internal/speech"
+	"parklamp/media"
+	"parklamp/media/codec"
+	"parklamp/media/mediatest"
+	"parklamp/sip"
+	"parklamp/sip/call"
+	"parklamp/sip/sdp"
+)
+
+// callerName and callerNumber are who the phones show.
+const (
+	callerName   = "Martha Lindqvist"
+	callerNumber = "5551234"
+)
+
+// errBusy says that the caller has one telephone and is on it.
+var errBusy = errors.New("the outside caller is in a call already: hang up first")
+
+// caller is the outside caller: a telephone of its own that plays recorded speech and keeps what it hears.
+type caller struct {
+	endpoint *sip.Endpoint
+	ua       *call.UA
+	engine   *media.Engine
+	addr     netip.Addr
+	say      func(format string, args ...any) // for the transcript
+
+	mu      sync.Mutex
+	current *call.Call     // guarded by mu
+	session *media.Session // guarded by mu
+	heard   *ear           // guarded by mu
+	state   string         // guarded by mu; words for the page
+	changed chan struct{}  // closed and replaced at each change; guarded by mu
+}
+
+// ear keeps what the caller hears, with the time of each frame.
+type ear struct {
+	mu     sync.Mutex
+	frames []heardFrame // guarded by mu; at most maxHeard, the oldest go
+}
+
+type heardFrame struct {
+	at    time.Time
+	frame media.Frame
+}
+
+const maxHeard = 30 * 50 // 30 s
+
+func (e *ear) Write(f *media.Frame, _ media.Kind) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.frames) == maxHeard {
+		e.frames = append(e.frames[:0], e.frames[maxHeard/2:]...)
+	}
+	e.frames = append(e.frames, heardFrame{time.Now(), *f})
+}
+
+func (e *ear) since(t time.Time) []int16 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var pcm []int16
+	for _, h := range e.frames {
+		if h.at.After(t) {
+			pcm = append(pcm, h.frame[:]...)
+		}
+	}
+	return pcm
+}
+
+func newCaller(addr netip.Addr, log *slog.Logger, say func(string, ...any)) (*caller, error) {
+	cfg := sip.Default()
+	cfg.Listen = []string{"udp:" + netip.AddrPortFrom(addr, 5060).String(), "tcp:" + netip.AddrPortFrom(addr, 5060).String()}
+	cfg.UserAgent = "Outside caller"
+	endpoint, err := sip.New(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	c := &caller{endpoint: endpoint, engine: media.NewEngine(media.Default(), log), addr: addr, say: say, state: "on hook",
+		changed: make(chan struct{})}
+	c.ua = call.New(endpoint, call.Default(), log)
+	c.ua.RegisterNotify()
+	return c, nil
+}
+
+// run serves until ctx ends and then hangs up.
+func (c *caller) run(ctx context.Context) error {
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var wg sync.WaitGroup
+	errs := make(chan error, 3) // one for each part
+	for _, part := range []func(context.Context) error{c.endpoint.Run, c.engine.Run, c.ua.Run} {
+		wg.Go(func() { errs <- part(base) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		grace, end := context.WithTimeout(base, 2*time.Second)
+		_ = c.ua.Drain(grace) // what does not answer is cut
+		end()
+	case err = <-errs:
+	}
+	cut()
+	wg.Wait()
+	return err
+}
+
+// ring calls a phone.
+func (c *caller) ring(name, number string, at netip.AddrPort) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		return errBusy
+	}
+	session, err := c.engine.Open(c.addr)
+	if err != nil {
+		return err
+	}
+	local := session.LocalAddr()
+	to := gosip.Uri{Scheme: "sip", User: number, Host: at.Addr().String(), Port: int(at.Port())}
+	made, err := c.ua.Invite(call.Invite{To: to, From: gosip.Uri{Scheme: "sip", User: callerNumber, Host: c.addr.String()}, FromName: callerName,
+		Media: sdp.Local{Addr: local.Addr(), Port: local.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true}}, c.onCall)
+	if err != nil {
+		return errors.Join(err, session.Close())
+	}
+	c.current, c.session, c.heard = made, session, &ear{}
+	session.Play(mediatest.NewLoop(speech.Caller()))
+	session.Listen(c.heard)
+	c.setState("ringing " + name)
+	c.say("caller   INVITE %s", to.String())
+	return nil
+}
+
+// hangUp ends the call.
+func (c *caller) hangUp() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil {
+		return errors.New("the outside caller is not in a call")
+	}
+	c.current.Hangup("")
+	return nil
+}
+
+func (c *caller) onCall(made *call.Call, ev call.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if made != c.current {
+		return
+	}
+	switch ev := ev.(type) {
+	case call.Ringing:
+		c.say("caller   %d Ringing", ev.Code)
+	case call.Answered:
+		c.say("caller   200 OK, ACK; RTP with %s", ev.Media.Remote)
+		c.configure(ev.Media)
+		c.setState("talking")
+	case call.MediaChanged:
+		c.say("caller   re-INVITE; RTP with %s", ev.Media.Remote)
+		c.configure(ev.Media)
+	case call.Ended:
+		c.say("caller   call ended: %s %s", ev.Cause, ev.Reason)
+		_ = c.session.Close() // the port is given back either way
+		c.current, c.session = nil, nil
+		c.setState(fmt.Sprintf("on hook (%s)", ev.Cause))
+	}
+}
+
+func (c *caller) configure(m sdp.Media) {
+	id := codec.PCMU
+	if m.Codec.Name == sdp.PCMA.Name {
+		id = codec.PCMA
+	}
+	err := c.session.Configure(media.Params{Remote: m.Remote, Codec: id, PayloadType: m.Codec.PayloadType,
+		DTMFPayloadType: m.DTMFPayloadType, Send: m.Send, Receive: m.Receive})
+	if err != nil {
+		c.say("caller   media: %v", err)
+	}
+}
+
+// setState is called with mu held.
+func (c *caller) setState(s string) {
+	c.state = s
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// await blocks until the caller's state begins with a word.
+func (c *caller) await(ctx context.Context, state string) error {
+	for {
+		c.mu.Lock()
+		now, changed := c.state, c.changed
+		c.mu.Unlock()
+		if len(now) >= len(state) && now[:len(state)] == state {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("the outside caller is %q, not %q: %w", now, state, ctx.Err())
+		}
+	}
+}
+
+// hears returns what came from a moment on.
+func (c *caller) hears(since time.Time) []int16 {
+	c.mu.Lock()
+	e := c.heard
+	c.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	return e.since(since)
+}

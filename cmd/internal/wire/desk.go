@@ -1,0 +1,395 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"parklamp/board"
+	"parklamp/keypad"
+	"parklamp/media/prompt"
+	"parklamp/parkd"
+	"parklamp/sip/call"
+	"parklamp/sip/phone"
+	"parklamp/sip/sdp"
+)
+
+// dtmfEach and dtmfGap are the length of a digit that is sent and the pause after it (RFC 4733 §2.5.1.1 leaves both to
+// us; 100 and 50 ms are what phones use and every gateway hears).
+const (
+	dtmfEach   = 100 * time.Millisecond
+	dtmfGap    = 50 * time.Millisecond
+	confirmFor = 400 * time.Millisecond // a beep that says: done
+)
+
+// desk is the desk phone: keys in, calls and sounds out. It is owned by the loop; a gateway has none.
+type desk struct {
+	*Appliance
+	machine   *phone.Machine
+	calls     map[phone.CallID]*leg
+	connected phone.CallID // whose audio the open path has, even before its leg is here
+	handset   *handset
+	longKey   board.Key // the orbit key whose long press has been reported and which is still down
+	prompt    string    // words last spoken to the worker
+	promptAt  time.Time
+}
+
+// step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
+func (d *desk) step(in phone.Input) {
+	d.inTurn(func() {
+		d.log.Debug("phone", "input", in.String())
+		for _, e := range d.machine.Step(d.now(), in) {
+			d.do(e)
+		}
+	})
+}
+
+// key translates an event of the keypad.
+func (d *desk) key(e keypad.Event) {
+	switch e.Kind {
+	case keypad.Lifted, keypad.Replaced:
+		d.step(phone.Hook{Up: e.Kind == keypad.Lifted})
+		return
+	case keypad.Stuck:
+		d.health.Raise(d.now(), "key."+string(e.Key), warning, fmt.Sprintf("key %s is stuck", e.Key),
+			"something lies on the key, or it is wired wrongly")
+		return
+	}
+	if e.Kind == keypad.Up {
+		d.health.Clear("key." + string(e.Key))
+	}
+	if number, ok := strings.CutPrefix(string(e.Key), board.OrbitPrefix); ok {
+		// A long press is told from a short one when the key comes up, or after the long-press time.
+		switch {
+		case e.Kind == keypad.Long:
+			d.longKey = e.Key
+			d.step(phone.Orbit{Number: number, State: d.orbitState(number), Long: true})
+		case e.Kind == keypad.Up && d.longKey != e.Key:
+			d.step(phone.Orbit{Number: number, State: d.orbitState(number)})
+		case e.Kind == keypad.Up:
+			d.longKey = ""
+		}
+		return
+	}
+	if e.Kind != keypad.Down {
+		return
+	}
+	if k := string(e.Key); len(k) == 1 {
+		d.step(phone.Digit{Digit: k[0]})
+		return
+	}
+	d.step(phone.KeyDown{Key: phone.Key(e.Key)})
+}
+
+// orbitState is what the lamp of an orbit shows, as far as a key press cares.
+func (d *desk) orbitState(orbit string) phone.OrbitState {
+	switch d.lot.machine.View(orbit).State {
+	case parkd.ViewFree:
+		return phone.OrbitFree
+	case parkd.ViewUnknown:
+		return phone.OrbitUnknown
+	}
+	return phone.OrbitTaken
+}
+
+func (d *desk) do(e phone.Effect) {
+	d.log.Debug("phone", "effect", e.String())
+	switch e := e.(type) {
+	case phone.Dial:
+		d.dial(e)
+	case phone.Answer:
+		d.answerCall(e.Call)
+	case phone.Reject:
+		d.endCall(e.Call, e.Code)
+	case phone.HangUp:
+		d.endCall(e.Call, 0)
+	case phone.Hold:
+		if l := d.calls[e.Call]; l != nil {
+			d.hold(l, true)
+			l.playMusic(d.moh)
+		}
+	case phone.Resume:
+		if l := d.calls[e.Call]; l != nil {
+			d.hold(l, false)
+		}
+	case phone.Music:
+		if l := d.calls[e.Call]; l != nil {
+			l.playMusic(d.moh)
+		}
+	case phone.SendDTMF:
+		if l := d.calls[e.Call]; l != nil && l.media != nil {
+			if err := l.media.SendDTMF(string(rune(e.Digit)), dtmfEach, dtmfGap); err != nil {
+				d.log.Warn("a digit is not sent", "call", l.id, "err", err)
+			}
+		}
+	case phone.BlindTransfer:
+		d.blindTransfer(e)
+	case phone.AttendedTransfer:
+		d.attendedTransfer(e)
+	case phone.Follow:
+		d.follow(e)
+	case phone.RefuseTransfer:
+		if l := d.calls[e.Call]; l != nil && l.transfer != nil {
+			l.transfer.Reject(e.Code)
+			l.transfer = nil
+		}
+	case phone.Park:
+		d.park(e)
+	case phone.Fetch:
+		d.lot.step(parkd.Fetch{Token: d.lot.open("fetch", &request{desk: e.Call, orbit: e.Orbit}), Orbit: e.Orbit})
+	case phone.UndoPark:
+		d.lot.step(parkd.Undo{Token: d.lot.open("undo", &request{desk: e.Call, orbit: e.Orbit}), ParkerRef: parkd.DeskPhone})
+	case phone.CancelFetch:
+		d.cancelFetch(e.Call)
+	case phone.Page:
+		d.page(e.Orbit)
+	case phone.Connect:
+		d.connect(e.Call)
+	case phone.SetTimer:
+		d.loop.after("phone "+e.ID.String(), e.After, func() { d.step(phone.Timer{ID: e.ID}) })
+	case phone.StopTimer:
+		d.loop.stop("phone " + e.ID.String())
+	case phone.RingStart:
+		if l := d.calls[e.Call]; l != nil && l.incoming && !l.answered {
+			l.call.Ring()
+		}
+		d.handset.ring(e.Kind)
+	case phone.RingStop:
+		d.handset.ring(phone.RingNone)
+	case phone.Ignored:
+		d.ignored++
+	case phone.Show, phone.DoNotDisturb: // the panel and the lamps read the machine's View
+	default:
+		d.sound(e)
+	}
+}
+
+// sound carries out what is heard and nothing else.
+func (d *desk) sound(e phone.Effect) {
+	switch e := e.(type) {
+	case phone.Open:
+		d.handset.open(e.Path)
+	case phone.Tone:
+		d.handset.tone(e.Kind)
+	case phone.ToneStop:
+		d.handset.quiet()
+	case phone.Say:
+		d.say(phraseOf(e.Prompt, e.Orbit), e.Then)
+	case phone.ListParked:
+		d.say(listOf(d.lot.machine.List(), d.now()), phone.ToneNone)
+	case phone.Beep:
+		d.handset.beep(e.Kind, e.For)
+	case phone.Mute:
+		d.handset.mute(e.On)
+	case phone.Volume:
+		d.handset.volume(e.Ringer, e.Level)
+	default:
+		panic(fmt.Sprintf("wire: effect %T of the phone is not carried out", e))
+	}
+}
+
+// say speaks to the worker, and tells the phone when that is over.
+func (d *desk) say(p prompt.Phrase, then phone.ToneKind) {
+	d.prompt, d.promptAt = p.Text(), d.now()
+	d.log.Info("spoken to the worker", "words", d.prompt)
+	d.handset.say(p, then, func() {
+		d.loop.post(func() { d.step(phone.Spoken{}) })
+	})
+}
+
+// connect joins the open path with the audio of a call, and lets go of the one before.
+func (d *desk) connect(id phone.CallID) {
+	d.connected = id
+	if l := d.calls[id]; l != nil && l.media != nil {
+		d.handset.join(l.media)
+	} else {
+		d.handset.join(nil)
+	}
+}
+
+// take gives a leg to the desk phone under a name.
+func (d *desk) take(l *leg, id phone.CallID) {
+	l.desk = id
+	d.calls[id] = l
+	if d.connected == id {
+		d.connect(id)
+	}
+}
+
+// release takes a leg from the desk phone: it is parked now. The phone itself is told by its owner.
+func (d *desk) release(l *leg) {
+	if l.desk == "" {
+		return
+	}
+	delete(d.calls, l.desk)
+	if d.connected == l.desk {
+		d.handset.join(nil)
+	}
+	l.desk = ""
+}
+
+// arrived tells the phone that a parked call is its own now.
+func (d *desk) arrived(id phone.CallID, s parkd.SlotState) {
+	d.step(phone.Fetched{Call: id, Orbit: s.Orbit, From: s.Caller.Number, Name: s.Caller.Name})
+}
+
+// fetchEnded tells the phone that a fetch was refused; a recall that it answered was taken by somebody else.
+func (d *desk) fetchEnded(id phone.CallID, recall bool, orbit string, reason parkd.Reason) {
+	if recall {
+		d.step(phone.Ended{Call: id})
+		return
+	}
+	d.step(phone.FetchRefused{Call: id, Orbit: orbit, Reason: phoneReason(reason)})
+}
+
+// recallOf finds the open recall that rings here: the phone's name of the call is its token.
+func (d *desk) recallOf(id phone.CallID) (token string, ok bool) {
+	r, ok := d.lot.requests[string(id)]
+	return string(id), ok && r.desk == id
+}
+
+func (d *desk) dial(e phone.Dial) {
+	to, err := d.resolve(e.Number)
+	var l *leg
+	if err == nil {
+		l, err = d.invite(to, nil)
+	}
+	if err != nil {
+		d.log.Warn("a number cannot be dialled", "err", err)
+		d.step(phone.Failed{Call: e.Call, Code: 404})
+		return
+	}
+	l.emergency = e.Emergency
+	d.take(l, e.Call)
+}
+
+func (d *desk) answerCall(id phone.CallID) {
+	if token, ok := d.recallOf(id); ok {
+		d.lot.step(parkd.RecallAnswered{Token: token})
+		return
+	}
+	l := d.calls[id]
+	if l == nil {
+		return
+	}
+	if err := d.answer(l, sdp.SendRecv); err != nil {
+		d.log.Warn("a call cannot be answered", "call", l.id, "err", err)
+		l.call.Reject(488, "")
+	}
+}
+
+// endCall hangs up, or refuses with code while it rings.
+func (d *desk) endCall(id phone.CallID, code int) {
+	if token, ok := d.recallOf(id); ok {
+		d.lot.step(parkd.RecallFailed{Token: token, Code: max(code, 480)})
+		d.step(phone.Ended{Call: id})
+		return
+	}
+	l := d.calls[id]
+	switch {
+	case l == nil:
+		d.step(phone.Ended{Call: id})
+	case code != 0 && l.incoming && !l.answered:
+		l.call.Reject(code, "")
+	default:
+		l.silence()
+		l.call.Hangup("")
+	}
+}
+
+func (d *desk) park(e phone.Park) {
+	l := d.calls[e.Call]
+	if l == nil {
+		d.step(phone.ParkRefused{Call: e.Call, Orbit: e.Orbit, Reason: phone.ReasonUnknown})
+		return
+	}
+	d.lot.park(l, &request{desk: e.Call}, e.Orbit, d.self(), parkd.DeskPhone)
+}
+
+func (d *desk) cancelFetch(id phone.CallID) {
+	for token, r := range d.lot.requests {
+		if r.desk == id && !r.park {
+			d.lot.step(parkd.Abort{Token: token})
+			return
+		}
+	}
+}
+
+func (d *desk) blindTransfer(e phone.BlindTransfer) {
+	l := d.calls[e.Call]
+	to, err := d.resolve(e.Target)
+	if l == nil || err != nil {
+		d.step(phone.TransferProgress{Call: e.Call, Code: 404, Final: true})
+		return
+	}
+	l.call.Refer(to, nil)
+}
+
+func (d *desk) attendedTransfer(e phone.AttendedTransfer) {
+	l, to := d.calls[e.Call], d.calls[e.To]
+	if l == nil || to == nil {
+		d.step(phone.TransferProgress{Call: e.Call, Code: 481, Final: true})
+		return
+	}
+	l.call.ReferTo(to.call)
+}
+
+// follow calls the target of a REFER that the far end of another call has sent.
+func (d *desk) follow(e phone.Follow) {
+	referrer := d.calls[e.Referrer]
+	if referrer == nil || referrer.transfer == nil {
+		d.step(phone.Failed{Call: e.Call, Code: 481})
+		return
+	}
+	t := referrer.transfer
+	t.Accept()
+	l, err := d.invite(t.Target, func(o *call.Invite) { followTransfer(o, t) })
+	if err != nil {
+		d.log.Warn("a transfer cannot be followed", "call", referrer.id, "err", err)
+		t.Done(503, "Service Unavailable")
+		referrer.transfer = nil
+		d.step(phone.Failed{Call: e.Call, Code: 503})
+		return
+	}
+	l.referrer = referrer
+	d.take(l, e.Call)
+}
+
+// onCall translates what happens to one of the phone's legs.
+func (d *desk) onCall(l *leg, ev call.Event) {
+	id := l.desk
+	switch ev := ev.(type) {
+	case call.Ringing:
+		if l.call.Info().Direction == call.Outgoing && ev.Code >= 180 {
+			l.report(ev.Code, "Ringing")
+			d.step(phone.Progress{Call: id})
+		}
+	case call.EarlyMedia:
+		d.step(phone.Progress{Call: id, Early: true})
+	case call.Answered:
+		if !l.incoming {
+			l.finish(200, "OK")
+			d.step(phone.Answered{Call: id})
+		}
+	case call.MediaChanged:
+		d.step(phone.RemoteHold{Call: id, Held: ev.Media.RemoteHold})
+	case call.IdentityChanged:
+		d.step(phone.Identity{Call: id, From: ev.Party.Number, Name: ev.Party.Name})
+	case call.Referred:
+		d.step(phone.Referred{Call: id})
+	case call.TransferProgress:
+		d.step(phone.TransferProgress{Call: id, Code: ev.Code, Final: ev.Final})
+	case call.Ended:
+		delete(d.calls, id)
+		l.desk = ""
+		if d.connected == id {
+			d.handset.join(nil)
+		}
+		if !l.incoming && !l.answered && ev.Cause != call.Cancelled {
+			l.finish(max(ev.Code, 480), ev.Reason)
+			d.step(phone.Failed{Call: id, Code: ev.Code})
+			return
+		}
+		d.step(phone.Ended{Call: id})
+	}
+}

@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"fmt"
+	"net/netip"
+
+	"parklamp/media"
+	"parklamp/media/codec"
+	"parklamp/media/moh"
+	"parklamp/parkd"
+	"parklamp/sip/call"
+	"parklamp/sip/phone"
+	"parklamp/sip/sdp"
+)
+
+// leg is one dialog with its media session. At any time it is the desk phone's (desk is set), parkd's (parked), one of
+// a pair whose media is relayed (pair is set), or still being set up (token names what for).
+type leg struct {
+	id     parkd.LegID
+	call   *call.Call
+	media  *media.Session // nil until the far end is to be heard or spoken to
+	caller parkd.Party    // the far end, as others are told
+
+	incoming  bool
+	answered  bool          // we sent or got the 200
+	confirmed bool          // the ACK has come or gone
+	ended     bool          // nothing more is to be sent
+	desk      phone.CallID  // its name at the desk phone, or ""
+	parked    bool          // parkd plays music to it
+	pair      *leg          // the leg whose audio it hears
+	bridge    *media.Bridge // the relay with pair
+	onHold    bool          // we hold it: the far end was told sendonly
+	emergency bool
+
+	page      bool           // a page of ours: it says where somebody is wanted
+	referrer  *leg           // the leg whose far end asked for this call by REFER
+	agreed    sdp.Media      // of the last offer and answer
+	token     string         // the open request of parkd that this leg belongs to, or ""
+	parking   string         // the token of an open Park of this leg, or ""
+	transfer  *call.Transfer // a REFER of this leg that is being carried out, or nil
+	tellOrbit bool           // hears the orbit before the music: it parked itself
+}
+
+// legName makes a name for parkd and the log. A call's own ID is unique in the process.
+func legName(c *call.Call) parkd.LegID { return parkd.LegID(c.ID()) }
+
+// local is our side of a session with this leg: the codecs in our order of preference.
+func (l *leg) local(direction sdp.Direction) sdp.Local {
+	at := l.media.LocalAddr()
+	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: direction}
+}
+
+// agree puts the result of an offer and answer into the media session.
+func (l *leg) agree(m sdp.Media, signalled netip.Addr) error {
+	l.agreed = m
+	if l.media == nil {
+		return nil
+	}
+	id := codec.PCMU
+	if m.Codec.Name == sdp.PCMA.Name {
+		id = codec.PCMA
+	}
+	err := l.media.Configure(media.Params{Remote: m.Remote, SignalledFrom: signalled, Codec: id, PayloadType: m.Codec.PayloadType,
+		DTMFPayloadType: m.DTMFPayloadType, Send: m.Send, Receive: m.Receive})
+	if err != nil {
+		return fmt.Errorf("media of call %s: %w", l.id, err)
+	}
+	return nil
+}
+
+// playMusic lets the far end hear the music on hold from the next frame on.
+func (l *leg) playMusic(music *moh.Music) {
+	if l.media != nil {
+		l.media.Play(music.Source())
+		l.media.Listen(nil)
+	}
+}
+
+// silence stops what the far end hears.
+func (l *leg) silence() {
+	if l.media != nil {
+		l.media.Play(nil)
+		l.media.Listen(nil)
+	}
+}
+
+// party is the far end of a call in the words of parkd.
+func party(p call.Party) parkd.Party {
+	return parkd.Party{Name: p.Name, URI: p.URI, Number: p.Number}
+}
+
+// ref names the dialog for peers that take the call with Replaces.
+func (l *leg) ref() parkd.DialogRef {
+	d := l.call.Dialog()
+	return parkd.DialogRef{CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.RemoteTag}
+}

@@ -1,0 +1,449 @@
+package wire
+
+import (
+	"fmt"
+	"time"
+
+	"parklamp/media/prompt"
+	"parklamp/parkd"
+	"parklamp/sip/call"
+	"parklamp/sip/phone"
+	"parklamp/sip/sdp"
+)
+
+// request is an open question to parkd: who asked, and how the answer is told.
+type request struct {
+	desk  phone.CallID // the desk phone's name of the call; "" if the desk phone did not ask
+	leg   *leg         // the leg whose far end asked; nil if the desk phone did
+	park  bool         // a Park; otherwise a Fetch, an Undo or a recall
+	leave *leg         // after the park has committed, this leg is hung up: its far end sent the REFER
+	out   *leg         // FetchRemote, Recall: the leg to the host or to the recalled phone
+	orbit string       // as asked for
+}
+
+// lot carries out what the orbit machine decides. It is owned by the loop.
+type lot struct {
+	*Appliance
+	machine  *parkd.Machine
+	requests map[string]*request // by token; each open until its one answer
+	tokens   uint64
+}
+
+func (p *lot) token(kind string) string {
+	p.tokens++
+	return fmt.Sprintf("%s-%d", kind, p.tokens)
+}
+
+// open makes a token for a new request.
+func (p *lot) open(kind string, r *request) string {
+	t := p.token(kind)
+	p.requests[t] = r
+	return t
+}
+
+// step gives the machine an input and carries out its effects in order; an input that comes of an effect waits for its
+// turn.
+func (p *lot) step(in parkd.Input) {
+	p.inTurn(func() {
+		for _, e := range p.machine.Step(p.now(), in) {
+			p.do(e)
+		}
+	})
+}
+
+func (p *lot) do(e parkd.Effect) {
+	switch e := e.(type) {
+	case parkd.Claim:
+		p.claim(e)
+	case parkd.ReleaseClaim:
+		p.federation.Release(e.Token, e.Orbit)
+	case parkd.Announce:
+		p.federation.SetLocal(e)
+	case parkd.Music:
+		p.music(e.Leg)
+	case parkd.Committed:
+		p.committed(e)
+	case parkd.Refused:
+		p.refused(e)
+	case parkd.HandToPhone:
+		p.handToPhone(e)
+	case parkd.Join:
+		p.join(e)
+	case parkd.FetchRemote:
+		p.fetchRemote(e)
+	case parkd.CancelFetch:
+		p.cancelFetch(e.Token)
+	case parkd.Recall:
+		p.recall(e)
+	case parkd.StopRecall:
+		p.stopRecall(e.Token)
+	case parkd.HangUp:
+		if l := p.legs[e.Leg]; l != nil {
+			l.call.Hangup(e.Reason)
+		}
+	case parkd.Report:
+		p.log.Info("parked call ended", "orbit", e.Row.Slot.Orbit, "call", e.Row.Slot.CallID, "end", e.Row.End.String(),
+			"caller", e.Row.Slot.Caller.Number, "waited", e.Row.Ended.Sub(e.Row.Slot.Since).Round(time.Second).String())
+	case parkd.Changed:
+		p.orbitsChanged(e.Orbits)
+	case parkd.SetTimer:
+		p.loop.after("park "+e.ID, max(0, e.At.Sub(p.now())), func() { p.step(parkd.Timer{ID: e.ID}) })
+	case parkd.StopTimer:
+		p.loop.stop("park " + e.ID)
+	case parkd.Ignored:
+		p.ignored++
+		p.log.Debug("parkd: input without meaning", "state", e.State.String(), "input", fmt.Sprintf("%T", e.Input))
+	default:
+		panic(fmt.Sprintf("wire: effect %T of parkd is not carried out", e))
+	}
+}
+
+// claim asks the orbit's arbiter in the background; the answer comes back to the loop.
+func (p *lot) claim(e parkd.Claim) {
+	p.federation.Claim(e.Token, e.Orbit, func(r parkd.ClaimResult) {
+		p.loop.post(func() { p.step(r) })
+	})
+}
+
+// music makes a leg a parked one: its far end hears music from the next frame on. A leg that rings is answered.
+func (p *lot) music(id parkd.LegID) {
+	l := p.legs[id]
+	if l == nil || l.ended {
+		return
+	}
+	p.unpair(l)
+	if p.desk != nil {
+		p.desk.release(l)
+	}
+	l.parked = true
+	if l.incoming && !l.answered {
+		if err := p.answer(l, sdp.SendRecv); err != nil {
+			p.log.Warn("a call that was parked cannot be answered", "call", l.id, "err", err)
+			l.call.Reject(488, "")
+			return
+		}
+	}
+	l.playMusic(p.moh)
+}
+
+// committed tells the parker that the park holds.
+func (p *lot) committed(e parkd.Committed) {
+	p.log.Info("parked", "orbit", e.Orbit, "call", e.Slot.CallID, "caller", e.Slot.Caller.Number, "parker", e.Slot.Parker.Number)
+	r := p.requests[e.Token]
+	delete(p.requests, e.Token)
+	if l := p.legs[e.Leg]; l != nil {
+		l.parking = ""
+	}
+	if r == nil {
+		return
+	}
+	switch {
+	case r.desk != "":
+		p.desk.step(phone.ParkCommitted{Call: r.desk, Orbit: e.Orbit})
+	case r.leave != nil:
+		if r.leave.transfer != nil {
+			r.leave.transfer.Done(200, "OK") // RFC 3515 §2.4.5: the final NOTIFY
+			r.leave.transfer = nil
+		}
+		r.leave.call.Hangup("parked on " + e.Orbit)
+	}
+	if l := p.legs[e.Leg]; l != nil && l == r.leg && l.tellOrbit {
+		l.tellOrbit = false
+		p.sayOrbit(l, e.Orbit)
+	}
+}
+
+// sayOrbit tells somebody who parked himself where he is, then plays music.
+func (p *lot) sayOrbit(l *leg, orbit string) {
+	words := prompt.ParkedOn(orbit)
+	p.log.Info("spoken to the parked caller", "call", l.id, "words", words.Text())
+	l.media.Play(&sequence{first: words.Source(), second: p.moh.Source(), between: func() {}})
+}
+
+// refused tells whoever asked, in the way that fits who it was.
+func (p *lot) refused(e parkd.Refused) {
+	r := p.requests[e.Token]
+	delete(p.requests, e.Token)
+	if l := p.legs[e.Leg]; l != nil && l.parking == e.Token {
+		l.parking = ""
+	}
+	if r == nil {
+		return
+	}
+	p.log.Info("refused", "orbit", e.Orbit, "reason", e.Reason.String(), "park", r.park)
+	switch {
+	case r.desk != "" && r.park:
+		p.desk.step(phone.ParkRefused{Call: r.desk, Orbit: e.Orbit, Reason: phoneReason(e.Reason)})
+	case r.desk != "":
+		p.desk.fetchEnded(r.desk, string(r.desk) == e.Token, e.Orbit, e.Reason)
+	case r.leave != nil:
+		if r.leave.transfer != nil {
+			code, text := sipReason(e.Reason)
+			r.leave.transfer.Done(code, text)
+			r.leave.transfer = nil
+		}
+	case r.leg != nil && !r.leg.ended:
+		code, text := sipReason(e.Reason)
+		if r.leg.answered {
+			r.leg.call.Hangup(text)
+		} else {
+			r.leg.call.Reject(code, text)
+		}
+	}
+	if r.out != nil && !r.out.ended {
+		r.out.call.Hangup("")
+	}
+}
+
+// sipReason gives the status for a refused park or fetch, and a phrase that a display may show.
+func sipReason(r parkd.Reason) (code int, phrase string) {
+	switch r {
+	case parkd.ReasonTaken, parkd.ReasonLostRace, parkd.ReasonParked:
+		return 486, "Orbit taken"
+	case parkd.ReasonFull, parkd.ReasonLimit:
+		return 480, "No orbit is free"
+	case parkd.ReasonEmpty:
+		return 404, "Nobody is parked there"
+	case parkd.ReasonNoSuchOrbit:
+		return 404, "No such orbit"
+	case parkd.ReasonEmergency:
+		return 403, "An emergency call cannot be parked"
+	case parkd.ReasonGone, parkd.ReasonUndone:
+		return 487, "Gone"
+	case parkd.ReasonTimeout:
+		return 408, ""
+	}
+	return 480, "The orbit's host cannot be reached"
+}
+
+func phoneReason(r parkd.Reason) phone.Reason {
+	switch r {
+	case parkd.ReasonTaken, parkd.ReasonParked:
+		return phone.ReasonTaken
+	case parkd.ReasonLostRace, parkd.ReasonGone:
+		return phone.ReasonLost
+	case parkd.ReasonFull, parkd.ReasonLimit:
+		return phone.ReasonFull
+	case parkd.ReasonEmpty, parkd.ReasonUndone:
+		return phone.ReasonEmpty
+	case parkd.ReasonNoSuchOrbit:
+		return phone.ReasonNoSuchOrbit
+	case parkd.ReasonEmergency:
+		return phone.ReasonEmergency
+	case parkd.ReasonTimeout:
+		return phone.ReasonTimeout
+	}
+	return phone.ReasonUnknown
+}
+
+// handToPhone gives a parked leg to the desk phone: by fetch, undo or an answered recall.
+func (p *lot) handToPhone(e parkd.HandToPhone) {
+	r, l := p.requests[e.Token], p.legs[e.Leg]
+	if r == nil || r.desk == "" || l == nil || l.ended {
+		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonGone})
+		return
+	}
+	delete(p.requests, e.Token)
+	l.parked = false
+	l.silence()
+	if l.onHold {
+		p.hold(l, false)
+	}
+	p.desk.take(l, r.desk)
+	p.step(parkd.JoinResult{Token: e.Token, OK: true})
+	p.desk.arrived(r.desk, e.Slot)
+}
+
+// join relays the parked caller to a leg that fetches or that answered a recall.
+func (p *lot) join(e parkd.Join) {
+	parked, fetcher := p.legs[e.Parked], p.legs[e.Fetcher]
+	if parked == nil || fetcher == nil || parked.ended || fetcher.ended {
+		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonGone})
+		return
+	}
+	fetcher.token = e.Token
+	fetcher.call.SetIdentity(asserted(e.Slot.Caller)) // RFC 3325: the fetcher sees the caller
+	if !fetcher.answered {
+		if err := p.answer(fetcher, sdp.SendRecv); err != nil {
+			p.log.Warn("a fetch cannot be answered", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
+			p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
+			return
+		}
+	}
+	fetcher.caller = fetcherParty(fetcher)
+	if err := p.relay(parked, fetcher); err != nil {
+		p.log.Warn("the media of a fetch cannot be relayed", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
+		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
+		return
+	}
+	if fetcher.confirmed {
+		p.joined(fetcher)
+	}
+}
+
+// joined says that a fetch by SIP has succeeded: the fetcher has confirmed the 200.
+func (p *lot) joined(fetcher *leg) {
+	token := fetcher.token
+	if token == "" {
+		return
+	}
+	fetcher.token = ""
+	result := parkd.JoinResult{Token: token, OK: true}
+	if r := p.requests[token]; r != nil && r.out != nil && r.out != fetcher {
+		result.Leg = r.out.id
+	}
+	delete(p.requests, token)
+	if fetcher.pair != nil {
+		fetcher.pair.parked = false
+		if fetcher.pair.onHold {
+			p.hold(fetcher.pair, false)
+		}
+	}
+	p.step(result)
+}
+
+// fetchRemote takes a call from the appliance that hosts it: INVITE with Replaces for exactly that call.
+func (p *lot) fetchRemote(e parkd.FetchRemote) {
+	r := p.requests[e.Token]
+	host, ok := p.federation.PeerURI(e.Slot.Host, e.Slot.Orbit)
+	if r == nil || !ok {
+		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonUnknown})
+		return
+	}
+	l, err := p.invite(host, func(o *call.Invite) {
+		// RFC 3891 §3: to-tag and from-tag are those of the host's side of the dialog.
+		o.Replaces = &call.DialogID{CallID: e.Slot.Dialog.CallID, LocalTag: e.Slot.Dialog.LocalTag, RemoteTag: e.Slot.Dialog.RemoteTag}
+		if r.leg != nil { // the host's display shows who fetches
+			o.PAssertedIdentity = asserted(r.leg.caller)
+		}
+	})
+	if err != nil {
+		p.log.Warn("a call cannot be fetched from its host", "orbit", e.Slot.Orbit, "peer", e.Slot.Host, "err", err)
+		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
+		return
+	}
+	l.caller = e.Slot.Caller
+	l.token = e.Token
+	r.out = l
+	r.orbit = e.Slot.Orbit
+	p.log.Info("fetch from its host", "orbit", e.Slot.Orbit, "peer", e.Slot.Host, "call", l.id)
+}
+
+// remoteFetched continues when the host has answered.
+func (p *lot) remoteFetched(l *leg) {
+	r := p.requests[l.token]
+	if r == nil { // given up meanwhile
+		l.token = ""
+		l.call.Hangup("")
+		return
+	}
+	token := l.token
+	l.token = ""
+	if r.desk != "" {
+		delete(p.requests, token)
+		p.desk.take(l, r.desk)
+		p.step(parkd.JoinResult{Token: token, OK: true, Leg: l.id})
+		p.desk.arrived(r.desk, parkd.SlotState{Orbit: r.orbit, Caller: l.caller})
+		return
+	}
+	fetcher := r.leg
+	if fetcher.ended {
+		l.call.Hangup("")
+		p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone})
+		return
+	}
+	fetcher.token = token
+	fetcher.call.SetIdentity(asserted(l.caller))
+	err := p.answer(fetcher, sdp.SendRecv)
+	if err == nil {
+		err = p.relay(l, fetcher)
+	}
+	if err != nil {
+		p.log.Warn("a fetched call cannot be passed on", "call", fetcher.id, "err", err)
+		fetcher.token = ""
+		p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonFailed})
+	}
+}
+
+// cancelFetch ends a fetch whose fetcher is gone.
+func (p *lot) cancelFetch(token string) {
+	r := p.requests[token]
+	if r == nil {
+		return
+	}
+	delete(p.requests, token)
+	if r.out != nil && !r.out.ended {
+		r.out.token = ""
+		r.out.call.Hangup("")
+	}
+	if r.leg != nil {
+		r.leg.token = ""
+		p.unpair(r.leg)
+	}
+}
+
+// recall rings the parker or an escalation step; the parked caller goes on hearing music.
+func (p *lot) recall(e parkd.Recall) {
+	p.log.Info("recall", "orbit", e.Slot.Orbit, "call", e.Slot.CallID, "to", e.To, "step", e.Step)
+	if e.To == parkd.DeskPhone {
+		if p.desk == nil {
+			p.step(parkd.RecallFailed{Token: e.Token})
+			return
+		}
+		p.requests[e.Token] = &request{desk: phone.CallID(e.Token), orbit: e.Slot.Orbit}
+		p.desk.step(phone.Incoming{Call: phone.CallID(e.Token), From: e.Slot.Caller.Number, Name: e.Slot.Caller.Name, Recall: true,
+			Orbit: e.Slot.Orbit})
+		p.step(parkd.RecallProgress{Token: e.Token})
+		return
+	}
+	to, err := p.resolve(e.To)
+	if err == nil {
+		var l *leg
+		l, err = p.invite(to, func(o *call.Invite) { markRecall(o, e.Slot) })
+		if err == nil {
+			l.token = e.Token
+			p.requests[e.Token] = &request{out: l, leg: l, orbit: e.Slot.Orbit}
+			return
+		}
+	}
+	p.log.Warn("a recall cannot be made", "orbit", e.Slot.Orbit, "to", e.To, "err", err)
+	p.step(parkd.RecallFailed{Token: e.Token})
+}
+
+// stopRecall ends a recall that rings: the call was fetched, or the caller hung up.
+func (p *lot) stopRecall(token string) {
+	r := p.requests[token]
+	delete(p.requests, token)
+	switch {
+	case r == nil:
+	case r.desk != "":
+		p.desk.step(phone.Ended{Call: r.desk})
+	case r.out != nil && !r.out.ended:
+		r.out.token = ""
+		r.out.call.Hangup("")
+	}
+}
+
+// park asks for an orbit for a leg. The leg stays where it is until the machine says Music.
+func (p *lot) park(l *leg, r *request, orbit string, parker parkd.Party, ref string) {
+	r.park, r.orbit = true, orbit
+	token := p.open("park", r)
+	l.parking = token
+	p.step(parkd.Park{Token: token, Leg: l.id, Orbit: orbit, Caller: l.caller, Parker: parker, ParkerRef: ref, Dialog: l.ref(),
+		Emergency: l.emergency})
+}
+
+// swap puts another leg in the place of one that is parked or relayed (attended transfer); the machine hangs up the old one.
+func (p *lot) swap(old, l *leg) {
+	p.step(parkd.Swap{Token: p.token("swap"), Leg: old.id, NewLeg: l.id, Caller: l.caller, Dialog: l.ref()})
+}
+
+// callOf finds the parked call that a leg is, for an INVITE with Replaces.
+func (p *lot) callOf(id parkd.LegID) (parkd.SlotState, bool) {
+	for _, s := range p.machine.Hosted().Slots {
+		if s.Leg == id {
+			return s, true
+		}
+	}
+	return parkd.SlotState{}, false
+}

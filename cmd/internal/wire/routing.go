@@ -1,0 +1,332 @@
+package wire
+
+import (
+	"slices"
+	"strings"
+
+	"parklamp/parkd"
+	"parklamp/sip/call"
+	"parklamp/sip/phone"
+)
+
+// service says what a dialled number asks of the lot.
+type service uint8
+
+const (
+	noService service = iota
+	parkService
+	fetchService
+)
+
+// serviceOf reads a number that was dialled or referred to: an orbit, or one of the park codes with or without one.
+// The same codes work at the keypad, where package phone reads them.
+func (a *Appliance) serviceOf(number string, referred bool) (service, string) {
+	codes := a.cfg.Phone
+	if orbit, ok := strings.CutPrefix(number, codes.ParkCode); ok && codes.ParkCode != "" {
+		return parkService, orbit
+	}
+	if orbit, ok := strings.CutPrefix(number, codes.FetchCode); ok && codes.FetchCode != "" {
+		return fetchService, orbit
+	}
+	if slices.Contains(a.cfg.Lot.Orbits, number) {
+		// A transfer to an orbit parks, whether its orbit is free or taken (then it is refused): two callers are
+		// never joined. A plain call to an orbit fetches, and never parks the one who dials.
+		if referred {
+			return parkService, number
+		}
+		return fetchService, number
+	}
+	return noService, ""
+}
+
+// incoming decides who takes a new call.
+func (a *Appliance) incoming(c *call.Call) call.Handler {
+	a.loop.post(func() { a.route(c) })
+	return a.onCall
+}
+
+func (a *Appliance) route(c *call.Call) {
+	info := c.Info()
+	l := a.addLeg(c)
+	l.incoming = true
+	l.caller = party(info.Remote)
+	if info.Replaces != nil {
+		a.replace(l, info.Replaces)
+		return
+	}
+	referred := info.ReferredBy.URI != ""
+	switch what, orbit := a.serviceOf(info.RequestUser, referred); what {
+	case parkService:
+		parker := l.caller
+		ref := ""
+		if referred {
+			parker, ref = party(info.ReferredBy), info.ReferredBy.URI
+		}
+		// Who dials the park code without a transfer hears the orbit: he may be about to transfer somebody there
+		// (Swap), or is a caller whose phone does not say who sent him. Either way he is not lost.
+		l.tellOrbit = !referred
+		a.lot.park(l, &request{leg: l}, orbit, parker, ref)
+	case fetchService:
+		a.lot.step(parkd.Fetch{Token: a.lot.open("fetch", &request{leg: l, orbit: orbit}), Leg: l.id, Orbit: orbit})
+	default:
+		a.ringDesk(l, info)
+	}
+}
+
+// ringDesk offers a call to the desk phone.
+func (a *Appliance) ringDesk(l *leg, info call.Info) {
+	if a.desk == nil {
+		l.call.Reject(404, "") // a gateway has no phone
+		return
+	}
+	id := phone.CallID(l.id)
+	a.desk.take(l, id)
+	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer})
+}
+
+// replace obeys an INVITE with Replaces: the new leg takes the place of old.
+func (a *Appliance) replace(l *leg, replaced *call.Call) {
+	old := a.legs[legName(replaced)]
+	switch {
+	case old == nil:
+		l.call.Reject(481, "")
+	case old.parked && a.parkedItself(old):
+		// An attended transfer to an orbit: the parker's leg holds the orbit, and the caller takes its place.
+		a.lot.swap(old, l)
+	case old.parked:
+		// A peer takes the parked caller with Replaces for exactly that call.
+		// Departs from RFC 3891 §3: the replaced dialog is not ended, it is the caller's; its media is relayed.
+		slot, ok := a.lot.callOf(old.id)
+		if !ok {
+			l.call.Reject(481, "")
+			return
+		}
+		a.lot.step(parkd.Fetch{Token: a.lot.open("fetch", &request{leg: l, orbit: slot.Orbit}), Leg: l.id, CallID: slot.CallID})
+	case old.desk != "":
+		a.replaceDesk(old, l)
+	case old.pair != nil:
+		a.replacePaired(old, l)
+	default:
+		l.call.Reject(481, "")
+	}
+}
+
+// replaceDesk puts the far end of another dialog in the place of one that the worker talks to. RFC 3891 §3: the new
+// one is answered at once, then the old one is ended.
+func (a *Appliance) replaceDesk(old, l *leg) {
+	if !old.answered { // RFC 3891 §3: a dialog that we did not start and have not answered cannot be replaced
+		l.call.Reject(481, "")
+		return
+	}
+	if err := a.answer(l, sendRecv); err != nil {
+		a.log.Warn("a call with Replaces cannot be answered", "call", l.id, "err", err)
+		l.call.Reject(488, "")
+		return
+	}
+	id := old.desk // the phone's name of the call stays: it goes on with somebody else
+	old.desk = ""
+	old.silence()
+	a.desk.take(l, id)
+	a.desk.step(phone.Identity{Call: id, From: l.caller.Number, Name: l.caller.Name})
+	old.call.Hangup("replaced")
+}
+
+// replacePaired does the same for a call that is relayed here.
+func (a *Appliance) replacePaired(old, l *leg) {
+	other := old.pair
+	a.unpair(old)
+	err := a.answer(l, sendRecv)
+	if err == nil {
+		err = a.relay(other, l)
+	}
+	if err != nil {
+		a.log.Warn("a relayed call cannot be replaced", "call", l.id, "err", err)
+		l.call.Reject(488, "")
+		if err := a.relay(other, old); err != nil {
+			a.log.Warn("a relayed call is lost", "call", other.id, "err", err)
+		}
+		return
+	}
+	a.lot.swap(old, l)
+}
+
+// onCall is the handler of every call; it brings the event to the loop.
+func (a *Appliance) onCall(c *call.Call, ev call.Event) {
+	a.loop.post(func() {
+		if l := a.legs[legName(c)]; l != nil {
+			a.event(l, ev)
+		}
+	})
+}
+
+// event takes what happened to a leg, first for the leg itself, then for its owner.
+func (a *Appliance) event(l *leg, ev call.Event) {
+	switch ev := ev.(type) {
+	case call.EarlyMedia:
+		a.agree(l, ev.Media)
+	case call.Answered:
+		l.answered = true
+		if !l.incoming {
+			l.confirmed = true // the ACK is sent with the event
+		}
+		a.agree(l, ev.Media)
+	case call.Acked:
+		l.confirmed = true
+	case call.MediaChanged:
+		a.agree(l, ev.Media)
+	case call.UpdateFailed:
+		a.log.Warn("a change of the media was refused", "call", l.id, "code", ev.Code)
+	case call.IdentityChanged:
+		l.caller = party(ev.Party)
+		a.lot.step(parkd.CallerChanged{Leg: l.id, Caller: l.caller})
+	case call.Referred:
+		l.transfer = ev.Transfer
+	case call.Ended:
+		l.ended = true
+		a.log.Info("call ended", "call", l.id, "cause", ev.Cause.String(), "code", ev.Code)
+	}
+	switch {
+	case l.desk != "":
+		a.desk.onCall(l, ev)
+	case l.page:
+		a.onPage(l, ev)
+	default:
+		a.lot.onCall(l, ev)
+	}
+	if ended, ok := ev.(call.Ended); ok {
+		a.removeLeg(l, ended)
+	}
+}
+
+// onCall is what happens to a leg that is parked, fetches, is recalled, or is relayed.
+func (p *lot) onCall(l *leg, ev call.Event) {
+	switch ev := ev.(type) {
+	case call.Ringing:
+		l.report(ev.Code, "Ringing")
+		if l.token != "" && ev.Code >= 180 {
+			p.step(parkd.RecallProgress{Token: l.token})
+		}
+	case call.Answered:
+		if !l.incoming {
+			p.outAnswered(l)
+		}
+	case call.Acked:
+		p.joined(l)
+	case call.Referred:
+		p.referred(l, ev.Transfer)
+	case call.Ended:
+		if !l.incoming && !l.answered {
+			p.outFailed(l, ev)
+		} else if l.token != "" && l.incoming {
+			p.fetcherGone(l)
+		}
+	}
+}
+
+// outAnswered goes on when a leg that we called is answered: the host of a fetch, a recalled phone, or the target of
+// a transfer.
+func (p *lot) outAnswered(l *leg) {
+	r := p.requests[l.token]
+	switch {
+	case l.referrer != nil:
+		p.transferred(l)
+	case r == nil:
+		l.call.Hangup("") // given up while the answer was under way
+	case r.leg == l: // a recall
+		token := l.token
+		l.caller = fetcherParty(l)
+		p.step(parkd.RecallAnswered{Token: token, Leg: l.id})
+	default:
+		p.remoteFetched(l)
+	}
+}
+
+func (p *lot) outFailed(l *leg, ev call.Ended) {
+	if l.referrer != nil {
+		l.finish(max(ev.Code, 480), ev.Reason)
+		return
+	}
+	token := l.token
+	l.token = ""
+	r := p.requests[token]
+	switch {
+	case r == nil:
+	case r.leg == l:
+		delete(p.requests, token)
+		p.step(parkd.RecallFailed{Token: token, Code: ev.Code})
+	default:
+		p.step(parkd.JoinResult{Token: token, Reason: fetchReason(ev)})
+	}
+}
+
+// fetchReason reads why a host refused a fetch.
+func fetchReason(ev call.Ended) parkd.Reason {
+	switch {
+	case ev.Code == 404 || ev.Code == 481 || ev.Code == 603 || ev.Code == 486 || ev.Code == 487:
+		return parkd.ReasonLostRace // RFC 3891 §3: 481 no such dialog, 603 it has ended
+	case ev.Cause == call.Unreachable || ev.Cause == call.Timeout:
+		return parkd.ReasonUnknown
+	}
+	return parkd.ReasonFailed
+}
+
+// fetcherGone puts the caller back: the fetcher hung up, or never confirmed, before the fetch was through.
+func (p *lot) fetcherGone(l *leg) {
+	token := l.token
+	l.token = ""
+	p.unpair(l)
+	p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone})
+}
+
+// referred obeys a REFER from a leg that is relayed here: the far end is a phone that parks or transfers the other leg.
+func (p *lot) referred(l *leg, t *call.Transfer) {
+	other := l.pair
+	if other == nil {
+		l.transfer = nil
+		t.Reject(603)
+		return
+	}
+	what, orbit := p.serviceOf(t.Target.User, true)
+	if what == parkService && t.Replaces == nil && p.isOurs(t.Target) {
+		t.Accept()
+		parker := l.caller
+		p.park(other, &request{leave: l}, orbit, parker, parker.URI)
+		return
+	}
+	t.Accept()
+	out, err := p.invite(t.Target, func(o *call.Invite) {
+		followTransfer(o, t)
+		o.PAssertedIdentity = asserted(other.caller)
+	})
+	if err != nil {
+		p.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
+		t.Done(503, "Service Unavailable")
+		l.transfer = nil
+		return
+	}
+	out.referrer = l
+}
+
+// transferred joins the other leg with the target of a transfer, in place of the one who asked for it.
+func (p *lot) transferred(l *leg) {
+	from := l.referrer
+	other := from.pair
+	if other == nil || other.ended {
+		l.finish(487, "Gone")
+		l.call.Hangup("")
+		return
+	}
+	p.unpair(from)
+	l.caller = fetcherParty(l)
+	if err := p.relay(other, l); err != nil {
+		p.log.Warn("a transferred call cannot be relayed", "call", l.id, "err", err)
+		l.finish(500, "")
+		if err := p.relay(other, from); err != nil {
+			p.log.Warn("a relayed call is lost", "call", other.id, "err", err)
+		}
+		l.call.Hangup("")
+		return
+	}
+	l.finish(200, "OK")
+	p.swap(from, l)
+}

@@ -1,0 +1,210 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"parklamp/board"
+	"parklamp/board/sim"
+	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/health"
+	"parklamp/keypad"
+	"parklamp/leds"
+	"parklamp/media"
+	"parklamp/media/moh"
+	"parklamp/parkd"
+	"parklamp/parkd/federation"
+	"parklamp/parkd/panel"
+	"parklamp/sip"
+	"parklamp/sip/call"
+	"parklamp/sip/event"
+	"parklamp/sip/event/dialoginfo"
+	"parklamp/sip/phone"
+	"parklamp/sip/reg"
+)
+
+// New makes an appliance, with phone hardware or as a gateway. It opens nothing but the files that the configuration
+// names, and starts nothing.
+func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
+	a := &Appliance{cfg: cfg, version: version, log: log, now: time.Now, started: time.Now(), loop: newLoop(),
+		news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
+		peers: map[string]panel.Peer{}}
+	a.health = health.New(func() { a.news.tell(); a.showHealth() })
+	var err error
+	if a.endpoint, err = sip.New(cfg.SIP, log); err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	a.endpoint.OnHealth(a.onListener)
+	a.ua = call.New(a.endpoint, cfg.Calls, log)
+	a.ua.OnIncoming(a.incoming)
+	a.agent = event.New(a.endpoint, cfg.Events, log)
+	a.agent.NotifyHook(a.ua.HandleNotify)
+	a.agent.Serve(event.Package{Name: "dialog", ContentType: dialoginfo.ContentType, Document: a.documents.document})
+	if a.registrar, err = reg.New(a.endpoint, cfg.Registration, log); err != nil {
+		return nil, fmt.Errorf("registration: %w", err)
+	}
+	a.registrar.OnState(a.onAccount)
+	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnHealth: a.onPeerHealth})
+	a.engine = media.NewEngine(cfg.Media, log)
+	if a.moh, err = moh.Open(cfg.Music); err != nil {
+		return nil, fmt.Errorf("music: %w", err)
+	}
+	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), requests: map[string]*request{}}
+	if withPhone {
+		if err := a.addPhone(); err != nil {
+			return nil, err
+		}
+	}
+	a.panel = panel.New(cfg.Panel, a, log)
+	return a, nil
+}
+
+// addPhone adds the hardware and what uses it.
+func (a *Appliance) addPhone() error {
+	model, err := board.Load(a.cfg.Board.Model, a.cfg.Lot.Orbits)
+	if err != nil {
+		return fmt.Errorf("board: %w", err)
+	}
+	a.board = sim.New(model, sim.Options{})
+	a.lamps = leds.New(a.board, a.log)
+	a.lamps.OnFault(a.part("lamps", "an LED line cannot be written"))
+	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{}}
+	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country); err != nil {
+		return err
+	}
+	a.scanner = keypad.New(a.cfg.Keypad, a.board, func(e keypad.Event) { a.loop.post(func() { a.desk.key(e) }) }, a.log)
+	a.scanner.OnFault(a.part("keypad", "the keys cannot be read"))
+	return nil
+}
+
+// Run serves until ctx ends, then says good-bye and returns nil; or it returns the error of the part that failed.
+func (a *Appliance) Run(ctx context.Context) error {
+	// The endpoint outlives the rest by stopGrace, so that BYE, unsubscribe and unregister get out.
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	failed := make(chan error, 1)
+	go func() {
+		failed <- runAll(base, map[string]func(context.Context) error{"sip": a.endpoint.Run, "media": a.engine.Run})
+	}()
+	select {
+	case <-a.endpoint.Ready():
+	case err := <-failed:
+		return err
+	}
+	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen)
+	parts := map[string]func(context.Context) error{
+		"registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run,
+		"calls": a.runCalls, "events": a.agent.Run,
+	}
+	if a.desk != nil {
+		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run
+	}
+	rest := make(chan error, 1)
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { rest <- runAll(inner, parts) }()
+	var err error
+	select {
+	case err = <-rest:
+	case err = <-failed:
+		stop()
+		<-rest
+		return err
+	}
+	cut()
+	if late := <-failed; err == nil {
+		err = late
+	}
+	return err
+}
+
+// runCalls runs the loop and the calls. When ctx ends, every call is told good-bye before the loop stops.
+func (a *Appliance) runCalls(ctx context.Context) error {
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() {
+		done <- runAll(base, map[string]func(context.Context) error{"dialogs": a.ua.Run, "loop": a.runLoop})
+	}()
+	select {
+	case <-ctx.Done():
+	case err := <-done:
+		cut()
+		return err
+	}
+	grace, end := context.WithTimeout(base, stopGrace)
+	if err := a.ua.Drain(grace); err != nil {
+		a.log.Warn("calls are cut off: their far ends did not answer in time", "err", err)
+	}
+	end()
+	cut()
+	return <-done
+}
+
+func (a *Appliance) runLoop(ctx context.Context) error {
+	a.loop.post(a.begin)
+	a.loop.run(ctx, a.news.tell)
+	return nil
+}
+
+// begin tells everybody the state at start, so that lamps are right before anything happens.
+func (a *Appliance) begin() {
+	a.federation.SetLocal(a.lot.machine.Hosted())
+	a.lot.orbitsChanged(a.cfg.Lot.Orbits)
+}
+
+// onListener shows a dead listener.
+func (a *Appliance) onListener(listen string, err error) {
+	code := "sip.listener." + listen
+	if err == nil {
+		a.health.Clear(code)
+		return
+	}
+	a.health.Raise(a.now(), code, health.Error, fmt.Sprintf("SIP does not listen on %s: %v", listen, err),
+		"it is tried again; check the address and key sip.listen")
+}
+
+// part makes the fault handler of a piece of hardware.
+func (a *Appliance) part(name, text string) func(error) {
+	return func(err error) {
+		if err == nil {
+			a.health.Clear(name)
+			return
+		}
+		a.health.Raise(a.now(), name, health.Error, fmt.Sprintf("%s: %v", text, err), "check the wiring of the board")
+	}
+}
+
+// onAccount shows a registration.
+func (a *Appliance) onAccount(s reg.Status) {
+	code := "registration." + s.AOR
+	switch s.State {
+	case reg.Failed:
+		a.health.Raise(a.now(), code, health.Error, s.AOR+" is not registered: "+s.Reason, s.Hint)
+	case reg.Registered:
+		a.health.Clear(code)
+	}
+	a.news.tell()
+}
+
+// onRaise is called when a peer remembers a later life of this appliance than this one.
+func (a *Appliance) onRaise(in parkd.RaiseEpoch) {
+	a.loop.post(func() { a.lot.step(in) })
+}
+
+// showHealth lights the fault lamp.
+func (a *Appliance) showHealth() {
+	if a.lamps == nil {
+		return
+	}
+	state := leds.Free
+	for _, c := range a.health.All() {
+		if c.Severity == health.Error {
+			state = leds.Fault
+			break
+		}
+		state = leds.Warning
+	}
+	a.lamps.Set("fault", state)
+}

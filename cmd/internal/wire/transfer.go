@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"slices"
+	"strings"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/parkd"
+	"parklamp/parkd/federation"
+	"parklamp/sip/call"
+)
+
+// followTransfer makes an INVITE that obeys a REFER: RFC 3515 §2.4.4, RFC 3892 §2.1 (Referred-By), RFC 5589 §7 (Replaces
+// out of the Refer-To).
+func followTransfer(o *call.Invite, t *call.Transfer) {
+	o.Replaces = t.Replaces
+	o.ReferredBy = "<" + t.ReferredBy.URI + ">"
+	if t.ReferredBy.URI == "" {
+		o.ReferredBy = "" // the far end did not say who asks
+	}
+}
+
+// report passes a provisional answer on to whoever asked for the transfer that this leg carries out.
+func (l *leg) report(code int, reason string) {
+	if l.referrer != nil && l.referrer.transfer != nil {
+		l.referrer.transfer.Progress(code, reason)
+	}
+}
+
+// finish reports the outcome of that transfer, once. RFC 3515 §2.4.5: the last NOTIFY has the final status.
+func (l *leg) finish(code int, reason string) {
+	if l.referrer == nil {
+		return
+	}
+	if t := l.referrer.transfer; t != nil {
+		t.Done(code, reason)
+		l.referrer.transfer = nil
+	}
+	l.referrer = nil
+}
+
+// asserted is a party for P-Asserted-Identity, by which a fetcher or a recalled phone sees the parked caller; without a
+// URI nothing is asserted.
+func asserted(p parkd.Party) call.Party {
+	return call.Party{Name: p.Name, URI: p.URI, Number: p.Number}
+}
+
+// fetcherParty is who a leg says it is, as known after its answer.
+func fetcherParty(l *leg) parkd.Party { return party(l.call.Info().Remote) }
+
+// markRecall marks an INVITE as the return of a parked call: the caller is shown, the ring is its own.
+func markRecall(o *call.Invite, s parkd.SlotState) {
+	o.FromName = "Parked " + s.Orbit
+	if s.Caller.Name != "" {
+		o.FromName += " " + s.Caller.Name
+	}
+	o.PAssertedIdentity = asserted(s.Caller)
+	// RFC 7462 §5: a call that was put on hold rings back. The info parameter is what desk phones match on.
+	o.AlertInfo = "<urn:alert:service:recall:hold>;info=parked"
+}
+
+// isOurs says whether a URI names this appliance or a peer: then the lot takes it.
+func (a *Appliance) isOurs(u gosip.Uri) bool {
+	if slices.ContainsFunc(a.cfg.SIP.Listen, func(l string) bool { return strings.Contains(l, ":"+u.Host+":") }) {
+		return true
+	}
+	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool { return p.Address.Addr().String() == strings.Trim(u.Host, "[]") })
+}

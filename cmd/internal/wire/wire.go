@@ -1,0 +1,310 @@
+// Package wire joins the parts of an appliance: it owns the legs, steps the desk phone and the orbit machine, and
+// carries out their effects on SIP, media, lamps and sounds. It holds no rule of its own about parked calls or about
+// what a key does: those are in parkd and sip/phone.
+//
+// One goroutine, the loop, owns every leg and both machines. Keypad, calls, federation and panel post to it, so that
+// every event is taken whole before the next. Appliance.Run starts a goroutine for each part (endpoint, calls, events,
+// registrations, media engine, scanner, lamps, federation, panel) and returns when all have ended.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/board"
+	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/health"
+	"parklamp/keypad"
+	"parklamp/leds"
+	"parklamp/media"
+	"parklamp/media/moh"
+	"parklamp/parkd"
+	"parklamp/parkd/federation"
+	"parklamp/parkd/panel"
+	"parklamp/sip"
+	"parklamp/sip/call"
+	"parklamp/sip/event"
+	"parklamp/sip/reg"
+	"parklamp/sip/sdp"
+)
+
+const sendRecv = sdp.SendRecv
+
+// stopGrace is how long the calls have to say good-bye when the appliance stops.
+const stopGrace = 3 * time.Second
+
+// Appliance is one desk phone or gateway.
+type Appliance struct {
+	// immutable
+	cfg     config.Config
+	version string
+	log     *slog.Logger
+	now     func() time.Time
+	health  *health.Set
+	started time.Time
+
+	endpoint   *sip.Endpoint
+	ua         *call.UA
+	agent      *event.Agent
+	registrar  *reg.Registrar
+	engine     *media.Engine
+	moh        *moh.Music
+	federation *federation.Federation
+	panel      *panel.Server
+	lamps      *leds.Driver    // nil in a gateway
+	scanner    *keypad.Scanner // nil in a gateway
+	board      board.Board     // nil in a gateway
+	loop       *loop
+	news       *news // who watches the status
+	documents  *documents
+
+	// owned by the loop
+	legs    map[parkd.LegID]*leg
+	lot     *lot
+	desk    *desk // nil in a gateway
+	turns   []func()
+	inTurns bool
+	ignored uint64 // inputs that had no meaning
+	peers   map[string]panel.Peer
+}
+
+// inTurn runs f after everything that is being carried out now, so that no machine is stepped in the middle of its own
+// effects.
+func (a *Appliance) inTurn(f func()) {
+	a.turns = append(a.turns, f)
+	if a.inTurns {
+		return
+	}
+	a.inTurns = true
+	for len(a.turns) > 0 {
+		next := a.turns[0]
+		a.turns = a.turns[1:]
+		next()
+	}
+	a.inTurns = false
+}
+
+// addLeg makes a leg of a call.
+func (a *Appliance) addLeg(c *call.Call) *leg {
+	l := &leg{id: legName(c), call: c}
+	a.legs[l.id] = l
+	return l
+}
+
+// removeLeg forgets a leg that has ended, and tells parkd if it was there.
+func (a *Appliance) removeLeg(l *leg, ev call.Ended) {
+	a.unpair(l)
+	if l.transfer != nil { // asked for a transfer and hung up: its outcome has nobody to hear it
+		l.transfer = nil
+	}
+	l.finish(max(ev.Code, 487), ev.Reason)
+	if l.media != nil {
+		if err := l.media.Close(); err != nil {
+			a.log.Warn("a media session does not close", "call", l.id, "err", err)
+		}
+	}
+	delete(a.legs, l.id)
+	a.lot.step(parkd.LegEnded{Leg: l.id})
+}
+
+// openMedia gives a leg its media session on the address that its SIP uses.
+func (a *Appliance) openMedia(l *leg, at netip.Addr) error {
+	if l.media != nil {
+		return nil
+	}
+	s, err := a.engine.Open(at)
+	if err != nil {
+		return fmt.Errorf("media of call %s: %w", l.id, err)
+	}
+	l.media = s
+	s.OnDTMF(func(digit byte) {
+		a.log.Debug("digit heard", "call", l.id)
+	})
+	return nil
+}
+
+// answer accepts an incoming call with our media.
+func (a *Appliance) answer(l *leg, d sdp.Direction) error {
+	if err := a.openMedia(l, a.localAddr(l.call.Info().Source)); err != nil {
+		return err
+	}
+	l.answered = true
+	l.call.Answer(l.local(d))
+	return nil
+}
+
+// agree puts a negotiated session into the leg's media.
+func (a *Appliance) agree(l *leg, m sdp.Media) {
+	if err := l.agree(m, l.call.Info().Source.Addr()); err != nil {
+		a.log.Warn("the agreed media cannot be used", "call", l.id, "err", err)
+	}
+}
+
+// invite calls somebody. with may change the INVITE before it goes.
+func (a *Appliance) invite(to gosip.Uri, with func(*call.Invite)) (*leg, error) {
+	from := a.identity(to)
+	s, err := a.engine.Open(from.addr)
+	if err != nil {
+		return nil, fmt.Errorf("media of a call to %s: %w", to.User, err)
+	}
+	l := &leg{media: s}
+	o := call.Invite{To: to, From: from.uri, FromName: a.cfg.Appliance.Name, Auth: from.send.Auth, Route: from.send.Route,
+		Transport: from.send.Transport, Media: l.local(sendRecv)}
+	if with != nil {
+		with(&o)
+	}
+	c, err := a.ua.Invite(o, a.onCall)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("call %s: %w", to.User, err), s.Close())
+	}
+	l.id, l.call = legName(c), c
+	l.caller = parkd.Party{URI: "sip:" + to.User + "@" + to.Host, Number: to.User}
+	a.legs[l.id] = l
+	return l, nil
+}
+
+// hold tells the far end of a leg that it is on hold, or not any more.
+func (a *Appliance) hold(l *leg, on bool) {
+	if l.onHold == on || !l.answered || l.ended {
+		return
+	}
+	l.onHold = on
+	d := sdp.SendRecv
+	if on {
+		d = sdp.SendOnly // RFC 3264 §8.4: the far end goes on hearing us, that is the music
+	}
+	l.call.Update(l.local(d))
+}
+
+// relay lets two legs hear each other.
+func (a *Appliance) relay(x, y *leg) error {
+	a.unpair(x)
+	a.unpair(y)
+	b, err := media.Relay(x.media, y.media)
+	if err != nil {
+		return fmt.Errorf("relay %s and %s: %w", x.id, y.id, err)
+	}
+	x.pair, y.pair, x.bridge, y.bridge = y, x, b, b
+	return nil
+}
+
+// unpair ends the relay of a leg; both go on with what they played before.
+func (a *Appliance) unpair(l *leg) {
+	if l.pair == nil {
+		return
+	}
+	l.bridge.Close()
+	other := l.pair
+	l.pair, l.bridge, other.pair, other.bridge = nil, nil, nil, nil
+}
+
+// parkedItself says whether a parked leg came by a call to the park code without a transfer, so that an attended
+// transfer may put its caller there.
+func (a *Appliance) parkedItself(l *leg) bool {
+	slot, ok := a.lot.callOf(l.id)
+	return ok && slot.ParkerRef == ""
+}
+
+// from is what we call ourselves towards somebody, and the way there.
+type from struct {
+	addr netip.Addr // of ours
+	uri  gosip.Uri
+	send sip.Send // of the account; zero without one
+}
+
+// identity picks the account for a call, or our own address where there is none.
+func (a *Appliance) identity(to gosip.Uri) from {
+	transport, _ := to.UriParams.Get("transport")
+	for _, account := range a.cfg.Registration.Accounts {
+		var aor gosip.Uri
+		if gosip.ParseUri(account.AOR, &aor) != nil || !strings.EqualFold(aor.Host, to.Host) {
+			continue
+		}
+		if send, ok := a.registrar.Send(account.AOR); ok {
+			return from{addr: a.addrTowards(to, transport), uri: aor, send: send}
+		}
+	}
+	addr := a.addrTowards(to, transport)
+	return from{addr: addr, uri: gosip.Uri{Scheme: "sip", User: a.cfg.Appliance.Number, Host: bracketed(addr)}}
+}
+
+// addrTowards is the address of ours from which a URI is reached.
+func (a *Appliance) addrTowards(to gosip.Uri, transport string) netip.Addr {
+	addr, _ := netip.ParseAddr(strings.Trim(a.endpoint.ContactFor(hostPort(to), transport).Host, "[]"))
+	return addr
+}
+
+func bracketed(addr netip.Addr) string {
+	if addr.Is6() {
+		return "[" + addr.String() + "]"
+	}
+	return addr.String()
+}
+
+func hostPort(u gosip.Uri) string {
+	if u.Port == 0 {
+		return u.Host
+	}
+	return u.Host + ":" + strconv.Itoa(u.Port)
+}
+
+// localAddr is the listener's address towards a peer.
+func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
+	return a.addrTowards(gosip.Uri{Host: bracketed(peer.Addr()), Port: int(peer.Port())}, "")
+}
+
+// self is this phone as the parker.
+func (a *Appliance) self() parkd.Party {
+	return parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
+}
+
+// resolve turns what was dialled into a URI: a SIP URI as it is, a number of the directory, or a number at the first
+// account's registrar.
+func (a *Appliance) resolve(number string) (gosip.Uri, error) {
+	text := number
+	if !strings.Contains(number, ":") {
+		entry, ok := a.cfg.Dial.Directory[number]
+		switch {
+		case ok:
+			text = entry
+		case len(a.cfg.Registration.Accounts) > 0:
+			_, domain, _ := strings.Cut(a.cfg.Registration.Accounts[0].AOR, "@")
+			text = "sip:" + number + "@" + domain
+		default:
+			return gosip.Uri{}, fmt.Errorf("%s is neither in the directory nor is there an account to call it through", number)
+		}
+	}
+	var u gosip.Uri
+	if err := gosip.ParseUri(text, &u); err != nil {
+		return gosip.Uri{}, fmt.Errorf("%q: %w", text, err)
+	}
+	return u, nil
+}
+
+// runAll runs the parts and ends all when one fails or ctx ends. A part's error names it.
+func runAll(ctx context.Context, parts map[string]func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	errs := make(chan error, len(parts)) // one for each, never blocks
+	for name, run := range parts {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				errs <- fmt.Errorf("%s: %w", name, err)
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return <-errs
+}

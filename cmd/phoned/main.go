@@ -1,0 +1,12 @@
+// Command phoned is the firmware of a Parklamp desk phone. It reads one configuration file, starts the appliance and
+// runs until it is told to stop (SIGINT, SIGTERM). Everything else is in the packages that it wires together.
+//
+// Exit status: 0 after a stop, 1 when a part failed (its message says which and what to do), 2 when the command line
+// or the configuration is wrong.
+package main
+
+import "parklamp/cmd/internal/daemon"
+
+var version = "unversioned" // set by the linker
+
+func main() { daemon.Main("phoned", version, true) }
