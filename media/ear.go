@@ -37,7 +37,7 @@ type ear struct {
 	level   uint8                          // of comfort noise, -dBov; 0 when the last packet was audio
 
 	played, concealed atomic.Uint64 // samples
-	late, lost        atomic.Uint64 // packets
+	late              atomic.Uint64 // packets
 	delay             atomic.Int64
 }
 

@@ -80,19 +80,18 @@ func TestNATRebindingIsFollowedOnlyForTheSameStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
 		moved := netip.AddrPortFrom(farHost, 50000)
-		rebound := false
-		b.net.Hook(func(d *mediatest.Datagram) {
-			if rebound && d.From == p.Addr() {
+		rebind := func(d *mediatest.Datagram) {
+			switch {
+			case d.From == p.Addr():
 				d.From = moved
-			}
-			if d.To == moved {
+			case d.To == moved:
 				d.To = p.Addr()
 			}
-		})
+		}
 		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
 		b.talk(p, s, codec.PCMU, mediatest.Voice(1, 10*time.Second))
 		time.Sleep(time.Second)
-		rebound = true
+		b.net.Hook(rebind)
 		time.Sleep(500 * time.Millisecond)
 		if r := s.Stats().Remote; r != p.Addr() {
 			t.Errorf("followed to %s at once: any spoofed packet could do that", r)
@@ -101,12 +100,16 @@ func TestNATRebindingIsFollowedOnlyForTheSameStream(t *testing.T) {
 		if r := s.Stats().Remote; r != moved {
 			t.Errorf("sending to %s, want the new mapping %s", r, moved)
 		}
-		p.Jump()
-		rebound = false
-		moved = netip.AddrPort{}
+		// Another stream from a third port after a silence is not the far end moved again.
+		b.net.Hook(func(d *mediatest.Datagram) { d.Drop = true })
+		time.Sleep(2 * time.Second)
+		b.net.Hook(nil)
+		q := b.peer(farHost)
+		b.net.Hook(func(d *mediatest.Datagram) { d.Drop = d.From == p.Addr() })
+		b.talk(q, s, codec.PCMU, mediatest.Voice(3, time.Second))
 		time.Sleep(time.Second)
-		if st := s.Stats(); st.Latched < 1 {
-			t.Errorf("latched %d times", st.Latched)
+		if st := s.Stats(); st.Remote != moved || st.Latched != 1 {
+			t.Errorf("latched %d times, sending to %s", st.Latched, st.Remote)
 		}
 	})
 }
@@ -117,7 +120,7 @@ func TestNewRemoteAtReInvite(t *testing.T) {
 		q := b.peer(otherHost)
 		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
 		b.talk(p, s, codec.PCMU, mediatest.Voice(1, 5*time.Second))
-		time.Sleep(time.Second)
+		time.Sleep(1003 * time.Millisecond) // between two ticks
 		b.configure(s, both(q.Addr(), codec.PCMU))
 		p.Forget()
 		time.Sleep(time.Second)

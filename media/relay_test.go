@@ -164,17 +164,17 @@ func TestRelayCarriesDigits(t *testing.T) {
 		if _, err := media.Relay(s1, s2); err != nil {
 			t.Fatal(err)
 		}
-		var here, there []byte
-		s1.OnDTMF(func(d byte) { here = append(here, d) })
-		right.OnDTMF(func(d byte) { there = append(there, d) })
+		here, there := make(chan byte, 10), make(chan byte, 10)
+		s1.OnDTMF(func(d byte) { here <- d })
+		right.OnDTMF(func(d byte) { there <- d })
 		left.Play(mediatest.NewLoop(mediatest.Voice(1, time.Second)))
 		time.Sleep(100 * time.Millisecond)
 		if err := left.SendDTMF("1#", 80*time.Millisecond, 80*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if string(here) != "1#" || string(there) != "1#" {
-			t.Errorf("the relay heard %q, the other leg %q; want 1# twice", here, there)
+		if a, z := drain(here), drain(there); a != "1#" || z != "1#" {
+			t.Errorf("the relay heard %q, the other leg %q; want 1# twice", a, z)
 		}
 	})
 }

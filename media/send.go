@@ -16,6 +16,10 @@ const (
 	headerSize = 12
 	// halfFrame decides whether a moment belongs to the tick before or after it.
 	halfFrame = FrameDuration / 2
+	// Limits of what a relay may have moved the stream against the clock before that is taken for skew. One
+	// tick is left out at most, so that no gap exceeds 40 ms.
+	mostAhead  = FrameDuration + halfFrame
+	mostBehind = time.Second
 	// relayJump is how far a relayed stream's clock may be from ours before it is taken for a new clock.
 	relayJump = 8000 // ticks, 1 s
 	relayGap  = 500  // sequence numbers
@@ -28,12 +32,15 @@ type outgoing struct {
 	origin
 	last time.Duration // when the last packet was due
 	end  time.Duration // when its audio ends
-	sent bool
-	talk bool // the last tick sent something: no marker
+	// ideal is when the audio at timestamp next is due, counted from the stream's first packet: what keeps the
+	// stream's clock true however often it changes hands.
+	ideal time.Duration
+	sent  bool
+	talk  bool // the last tick sent something: no marker
 
 	// relay: what is added to a forwarded packet's numbers
 	feed     *Bridge // the relay that has begun to send
-	lost     bool    // the pacer has sent since: the shifts no longer fit
+	relayed  bool    // the last packet came from the relay: else the shifts no longer fit
 	feedSSRC uint32
 	anchor   uint16 // first sequence number that the relay sent; older ones are not forwarded
 	seqShift uint16
@@ -54,24 +61,44 @@ func newOrigin() origin {
 	return origin{ssrc: rand.Uint32(), seq: uint16(rand.Uint32()), next: rand.Uint32()}
 }
 
-// due returns the timestamp of audio that begins at the given time.
+// due returns the timestamp of audio from a relay that begins at the given time.
 func (o *outgoing) due(at time.Duration) uint32 {
 	if !o.sent || at <= o.end {
 		return o.next
 	}
-	return o.next + FrameSamples*uint32((at-o.end+halfFrame)/FrameDuration)
+	return o.next + frames(at-o.end)
 }
 
-// early reports whether a tick is so close after a relayed packet that sending in it would run ahead of
-// the clock.
-func (o *outgoing) early(at time.Duration) bool {
-	return o.sent && at < min(o.end, o.last+FrameDuration)-halfFrame
+// slot returns the timestamp of a tick, and whether it is to be left out because the stream is more than half
+// a frame ahead: a relay's first packet comes between two ticks, and what it gained is given back here.
+func (o *outgoing) slot(at time.Duration) (ts uint32, skip bool) {
+	if !o.sent {
+		return o.next, false
+	}
+	ahead := o.ideal - at
+	// What is further off than changing hands can explain is the far end's clock: it becomes ours.
+	if o.relayed && (ahead > mostAhead || ahead < -mostBehind) {
+		o.ideal, ahead = at, 0
+	}
+	if ahead > 0 {
+		return o.next, o.relayed && ahead > halfFrame
+	}
+	return o.next + frames(-ahead), false
+}
+
+// frames returns the ticks of the RTP clock in d, rounded to whole frames.
+func frames(d time.Duration) uint32 {
+	return FrameSamples * uint32((d+halfFrame)/FrameDuration)
 }
 
 // advance notes a packet sent at a time: the timestamp after it, and when its audio ends.
 func (o *outgoing) advance(at time.Duration, next uint32, end time.Duration) {
 	o.last = at
-	if !o.sent || int32(next-o.next) > 0 {
+	if !o.sent {
+		o.ideal, o.next, o.end = end, next, end
+	}
+	if by := int32(next - o.next); by > 0 {
+		o.ideal += time.Duration(by) * time.Second / SampleRate
 		o.next, o.end = next, end
 	}
 	o.sent = true
@@ -137,11 +164,11 @@ func (s *Session) say(w *wiring, at time.Duration, payload []byte) {
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ts := o.due(at)
+	ts, _ := o.slot(at)
 	// RFC 3551 §4.1: the marker bit begins a talkspurt.
 	s.write(w.params.PayloadType, !o.talk, o.seq, ts, payload)
 	o.seq++
-	o.talk, o.lost = true, true
+	o.talk, o.relayed = true, false
 	o.advance(at, ts+uint32(len(payload)), at+FrameDuration)
 }
 
@@ -156,7 +183,11 @@ func (s *Session) fed(w *wiring, at time.Duration) bool {
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return w.bridge != nil && o.feed == w.bridge || o.early(at)
+	if w.bridge != nil && o.feed == w.bridge {
+		return true
+	}
+	_, skip := o.slot(at)
+	return skip
 }
 
 // key sends digits and reports whether the tick is taken by one.
@@ -191,13 +222,13 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if step.First {
-		t.keyTS = o.due(at)
+		t.keyTS, _ = o.slot(at)
 	}
 	var payload [dtmf.EventSize]byte
 	step.Event.Put(payload[:])
 	s.write(w.params.DTMFPayloadType, step.First, o.seq, t.keyTS, payload[:])
 	o.seq++
-	o.talk, o.lost = true, true
+	o.talk, o.relayed = true, false
 	o.advance(at, t.keyTS+uint32(step.Event.Duration), at+FrameDuration)
 	return true
 }
@@ -214,10 +245,10 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, payload []byte, p
 	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
 	ahead := int16(seq - o.seq)
 	clock := int32(ts - o.due(at))
-	if o.lost || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
+	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
 		seq, ts = o.seq, o.due(at)
 		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
-		o.feed, o.feedSSRC, o.anchor, o.lost = b, h.SSRC, seq, false
+		o.feed, o.feedSSRC, o.anchor, o.relayed = b, h.SSRC, seq, true
 		ahead, marker = 0, true
 	}
 	if ahead < 0 && int16(seq-o.anchor) < 0 {

@@ -160,34 +160,40 @@ func TestNothingIsSentBeforeConfigure(t *testing.T) {
 // TestSourcesChangeWithoutASeam is the rule that music has no gap above 60 ms: whatever is done to a session,
 // it stays one stream.
 func TestSourcesChangeWithoutASeam(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		s, p := b.leg()
-		other, q := b.leg()
-		mic, music := mediatest.Voice(1, 10*time.Second), mediatest.Melody(1, 10*time.Second)
-		s.Play(mediatest.NewLoop(mic))
-		b.talk(q, other, codec.PCMU, mediatest.Voice(2, 30*time.Second))
-		// Odd times, so that changes fall everywhere within a tick.
-		step := func() { time.Sleep(313 * time.Millisecond) }
-		step()
-		for range 7 {
-			s.Play(mediatest.NewLoop(music))
-			step()
-			b.configure(s, both(p.Addr(), codec.PCMA))
-			step()
-			br, err := media.Relay(s, other)
-			if err != nil {
-				t.Fatal(err)
-			}
-			step()
-			b.configure(s, both(p.Addr(), codec.PCMU))
-			step()
-			br.Close()
-			step()
-			s.Play(mediatest.NewLoop(mic))
-			step()
-		}
-		b.oneStream(p.Packets())
-	})
+	for _, phase := range []time.Duration{0, 1, 6, 10, 14, 19} {
+		phase *= time.Millisecond
+		t.Run("the other leg sends "+phase.String()+" after our tick", func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				s, p := b.leg()
+				other, q := b.leg()
+				mic, music := mediatest.NewLoop(mediatest.Voice(1, time.Second)), mediatest.NewLoop(mediatest.Melody(1, time.Second))
+				s.Play(mic)
+				time.Sleep(phase)
+				b.talk(q, other, codec.PCMU, mediatest.Voice(2, 12*time.Second))
+				// Odd times, so that changes fall everywhere within a tick.
+				step := func() { time.Sleep(313 * time.Millisecond) }
+				step()
+				for range 6 {
+					s.Play(music)
+					step()
+					b.configure(s, both(p.Addr(), codec.PCMA))
+					step()
+					br, err := media.Relay(s, other)
+					if err != nil {
+						t.Fatal(err)
+					}
+					step()
+					b.configure(s, both(p.Addr(), codec.PCMU))
+					step()
+					br.Close()
+					step()
+					s.Play(mic)
+					step()
+				}
+				b.oneStream(p.Packets())
+			})
+		})
+	}
 }
 
 func TestPauseKeepsTheClockAndMarksTheNextPacket(t *testing.T) {
@@ -315,16 +321,19 @@ func TestDigitsBothWays(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(2 * time.Second)
-				text := ""
-				for len(got) > 0 {
-					text += string(<-got)
-				}
-				if text != "*68703#" {
+				if text := drain(got); text != "*68703#" {
 					t.Errorf("heard %q, want *68703#", text)
 				}
 			})
 		})
 	}
+}
+
+func drain(digits chan byte) (text string) {
+	for len(digits) > 0 {
+		text += string(<-digits)
+	}
+	return text
 }
 
 func TestDigitsLeaveNoSeam(t *testing.T) {

@@ -24,3 +24,72 @@ func TestTablesEqualTheLibrary(t *testing.T) {
 		t.Errorf("encodings that differ from the library: %d µ-law, %d A-law", mu, a)
 	}
 }
+
+func TestTranscodeEqualsTheLibrary(t *testing.T) {
+	for i := range 256 {
+		mu, a := []byte{byte(i)}, []byte{byte(i)}
+		Transcode(PCMA, PCMU, mu)
+		Transcode(PCMU, PCMA, a)
+		if mu[0] != g711.Ulaw2AlawFrame(byte(i)) || a[0] != g711.Alaw2UlawFrame(byte(i)) {
+			t.Errorf("byte %d: %d and %d", i, mu[0], a[0])
+		}
+	}
+	if b := []byte{1, 2}; !Transcode(PCMU, PCMU, b) || b[0] != 1 || Transcode(None, PCMU, b) {
+		t.Error("equal codecs change nothing, none cannot be had")
+	}
+}
+
+func TestRoundTripIsClose(t *testing.T) {
+	for _, id := range []ID{PCMU, PCMA} {
+		var b [1]byte
+		var s [1]int16
+		for v := -32768; v <= 32767; v += 7 {
+			Encode(id, b[:], []int16{int16(v)})
+			Decode(id, s[:], b[:])
+			// G.711 keeps about 36 dB: a step is a 16th of the value, and a clip of µ-law at 32,635.
+			if d := max(v-int(s[0]), int(s[0])-v); d > 16+max(v, -v)/16 {
+				t.Fatalf("%s: %d became %d", id, v, s[0])
+			}
+		}
+		Encode(id, b[:], []int16{0})
+		if b[0] != id.Silence() {
+			t.Errorf("%s: zero is %#x, Silence says %#x", id, b[0], id.Silence())
+		}
+		if !Quiet(id, []byte{id.Silence()}) || Quiet(id, []byte{id.Silence() ^ 0x7f}) {
+			t.Errorf("%s: quiet is not told from loud", id)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for name, want := range map[string]ID{"pcmu": PCMU, "PCMA": PCMA, "Pcma": PCMA, "opus": None, "": None} {
+		if got := ByName(name); got != want {
+			t.Errorf("%q is %s, want %s", name, got, want)
+		}
+	}
+	for _, id := range []ID{PCMU, PCMA} {
+		if ByPayloadType(id.PayloadType()) != id || ByName(id.String()) != id {
+			t.Errorf("%s does not find itself", id)
+		}
+	}
+}
+
+func BenchmarkG711(b *testing.B) {
+	src := make([]int16, 160)
+	for i := range src {
+		src[i] = int16(i * 401)
+	}
+	dst := make([]byte, 160)
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Encode(PCMU, dst, src)
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Decode(PCMA, src, dst)
+		}
+	})
+}

@@ -9,9 +9,13 @@ const (
 	minWindow  = 10 * time.Second
 	minParts   = 8
 	// priceOfLoss is the delay that is worth paying to save every frame. ITU-T G.107 with G.113's figures for
-	// G.711 (3.6 R for a per cent, 1 R for 40 ms) would say 14.4 s; half of it, because late packets come in
-	// runs whose first ones no delay learnt from the past could save, and delay above 150 ms costs more.
-	priceOfLoss = 7000 * time.Millisecond
+	// G.711 (3.6 R for a per cent, 1 R for 40 ms) would say 14.4 s; a third less, because late packets come in
+	// runs whose first ones no delay learnt from the past could save.
+	priceOfLoss = 10000 * time.Millisecond
+	// Beyond comfortable each further millisecond counts steep more: mouth to ear nears the 150 ms where
+	// G.107's Idd sets in.
+	comfortable = 120 * time.Millisecond
+	steep       = 3
 	// startTarget holds until the histogram has something to say.
 	startTarget  = 20 * time.Millisecond
 	startPackets = 50
@@ -30,6 +34,7 @@ type estimator struct {
 	lowAt  time.Duration           // start of the newest part
 	lowPos int
 	base   time.Duration // least of low
+	moved  time.Duration // rise of base that is less than a bin
 }
 
 const noDelay = time.Duration(1<<63 - 1)
@@ -61,10 +66,14 @@ func (e *estimator) add(d, arrival time.Duration) {
 		e.low[e.lowPos] = noDelay
 	}
 	e.low[e.lowPos] = min(e.low[e.lowPos], d)
-	e.base = d
+	base := d
 	for _, l := range e.low {
-		e.base = min(e.base, l)
+		base = min(base, l)
 	}
+	if e.base != noDelay && base > e.base {
+		e.rise(base - e.base)
+	}
+	e.base = base
 
 	bin := min(int((d-e.base)/binWidth), bins-1)
 	e.hist[bin] += e.weight
@@ -84,7 +93,23 @@ func (e *estimator) add(d, arrival time.Duration) {
 	}
 }
 
-// choose sets best to the delay t that makes t + priceOfLoss·P(later than t) least.
+// rise moves what was observed against a least delay that has been forgotten. When the least delay falls
+// nothing moves: the old route says nothing of the new one.
+func (e *estimator) rise(by time.Duration) {
+	e.moved += by
+	n := min(int(e.moved/binWidth), bins-1)
+	if n == 0 {
+		return
+	}
+	e.moved -= time.Duration(n) * binWidth
+	for _, h := range e.hist[1 : n+1] {
+		e.hist[0] += h
+	}
+	copy(e.hist[1:], e.hist[n+1:])
+	clear(e.hist[bins-n:])
+}
+
+// choose sets best to the delay t that makes price(t) + priceOfLoss·P(later than t) least.
 func (e *estimator) choose() {
 	if e.seen < startPackets {
 		return
@@ -94,7 +119,7 @@ func (e *estimator) choose() {
 	for i, h := range e.hist {
 		late -= h
 		t := time.Duration(i+1) * binWidth
-		if cost := float32(t) + float32(priceOfLoss)*max(late, 0)/e.total; cost < least {
+		if cost := float32(t+steep*max(0, t-comfortable)) + float32(priceOfLoss)*max(late, 0)/e.total; cost < least {
 			least, e.best = cost, t
 		}
 	}

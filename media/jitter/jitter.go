@@ -5,8 +5,7 @@
 // never decodes: payloads go through it as bytes, so that it serves every codec whose clock is 8 kHz.
 //
 // The delay follows the network: a histogram of relative arrival delays with slow forgetting, and as the
-// target the delay at which waiting longer costs the listener as much as it saves frames from coming too late.
-// The
+// target the delay at which waiting longer costs the listener as much as it saves frames from coming too late. The
 // delay moves in pauses of the sender and in frames that are lost or quiet, for nothing; elsewhere by whole
 // frames and reluctantly. Packets held are bounded by slots, their bytes by MaxPayload.
 //

@@ -36,7 +36,7 @@ type Concealer struct {
 }
 
 // New returns a concealer of a stream that has been silent so far.
-func New() *Concealer { return &Concealer{random: 0x9e3779b9, background: 4} }
+func New() *Concealer { return &Concealer{random: 0x9e3779b9, background: 20} }
 
 // Good takes the next received audio and changes its first samples where it follows concealment, or where
 // spliced says that it does not continue what was played before.
@@ -89,14 +89,14 @@ func (c *Concealer) remember(pcm []int16) {
 func (c *Concealer) synthesize(dst []int16) {
 	if c.lost == 0 {
 		c.pitch = c.findPitch()
-		c.fill(1)
+		c.fill()
 	}
 	for i := range dst {
 		switch c.lost {
 		case fadeStart:
-			c.fill(2)
+			c.extend(2)
 		case 2 * fadeStart:
-			c.fill(3)
+			c.extend(3)
 		}
 		gain := float32(0)
 		if c.lost < fadeStart {
@@ -116,14 +116,8 @@ func (c *Concealer) synthesize(dst []int16) {
 	}
 }
 
-// fill makes the loop from the last periods before the loss; its end runs into its start. Later fills take
-// more periods, or a held vowel would buzz.
-func (c *Concealer) fill(periods int) {
-	if periods > 1 {
-		// The past has grown by what was concealed: the loop that was made first keeps the original.
-		c.extend(periods)
-		return
-	}
+// fill makes the loop from the last period before the loss; its end runs into its start.
+func (c *Concealer) fill() {
 	n, q := c.pitch, c.pitch/4
 	start := history - n
 	for i := range n {
@@ -137,8 +131,8 @@ func (c *Concealer) fill(periods int) {
 	c.step = float32(c.past[history-1]) - float32(c.past[start-1])
 }
 
-// extend lengthens the loop by another turn of the same period with the sign of its fine structure mixed:
-// each turn is rotated a little, so that the repetition loses its pitch as it fades.
+// extend lengthens the loop by turns of the same period whose middle is mixed with itself a little later:
+// each turn differs from the one before, so that a long repetition does not buzz.
 func (c *Concealer) extend(periods int) {
 	n := c.pitch
 	for k := 1; k < periods; k++ {

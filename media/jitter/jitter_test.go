@@ -1,0 +1,347 @@
+package jitter
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+// line sends numbered packets through a buffer and plays them in ticks of 20 ms.
+type line struct {
+	b       *Buffer
+	now     time.Duration
+	pending []arrival
+	played  []uint16
+	kinds   map[Kind]int
+	delays  []time.Duration // of played packets, from sending
+}
+
+type arrival struct {
+	at time.Duration
+	p  Packet
+}
+
+func newLine() *line { return &line{b: New(Default()), kinds: map[Kind]int{}} }
+
+// send makes packet n, sent at n·20 ms, arrive delay later.
+func (l *line) send(n int, delay time.Duration) {
+	l.pending = append(l.pending, arrival{time.Duration(n)*20*ms + delay, Packet{
+		SSRC: 1, Seq: uint16(n + 65000), TS: uint32(n*160) + 0xffff0000, Samples: 160, Payload: []byte{byte(n)},
+	}})
+}
+
+// run plays until a time.
+func (l *line) run(until time.Duration) {
+	slices.SortStableFunc(l.pending, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+	for l.now < until {
+		l.now += 20 * ms
+		for len(l.pending) > 0 && l.pending[0].at <= l.now {
+			l.b.Put(&l.pending[0].p, l.pending[0].at)
+			l.pending = l.pending[1:]
+		}
+		out := l.b.Get(l.now)
+		l.kinds[out.Kind]++
+		if out.Kind == Play {
+			n := out.Seq - 65000
+			l.played = append(l.played, n)
+			l.delays = append(l.delays, l.now-time.Duration(n)*20*ms)
+		}
+	}
+}
+
+func (l *line) missing(t *testing.T, n int) (missing int) {
+	t.Helper()
+	seen := map[uint16]bool{}
+	last := -1
+	for _, p := range l.played {
+		if seen[p] || int(p) <= last {
+			t.Fatalf("packet %d played after %d", p, last)
+		}
+		seen[p], last = true, int(p)
+	}
+	return n - len(seen)
+}
+
+func TestEvenNetwork(t *testing.T) {
+	l := newLine()
+	for n := range 1000 {
+		l.send(n, 7*ms)
+	}
+	l.run(19900 * ms)
+	if m := l.missing(t, 1000); m > 7 {
+		t.Errorf("%d packets were not played", m)
+	}
+	if d := l.delays[len(l.delays)-1]; d > 40*ms {
+		t.Errorf("delay on an even network is %s, want the packet's own 7 ms and at most a tick and a half", d)
+	}
+	if l.kinds[Conceal] > 0 {
+		t.Errorf("%d frames concealed", l.kinds[Conceal])
+	}
+}
+
+func TestJitterIsLearnt(t *testing.T) {
+	l := newLine()
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := range 3000 {
+		l.send(n, 10*ms+time.Duration(r.IntN(60))*ms)
+	}
+	l.run(59 * time.Second)
+	if m := l.missing(t, 3000); m > 60 {
+		t.Errorf("%d of 3000 packets were not played", m)
+	}
+	late := l.b.Stats().Late
+	l.run(61 * time.Second)
+	if d := l.b.Stats().Delay; d < 30*ms || d > 110*ms {
+		t.Errorf("delay is %s at 60 ms of jitter", d)
+	}
+	t.Logf("%d late, %d concealed, delay %s", late, l.kinds[Conceal], l.b.Stats().Delay)
+}
+
+func TestLossIsConcealedInPlace(t *testing.T) {
+	l := newLine()
+	lost := 0
+	for n := range 1000 {
+		if n%25 == 24 {
+			lost++
+			continue
+		}
+		l.send(n, 5*ms)
+	}
+	l.run(20 * time.Second)
+	if m := l.missing(t, 1000); m > lost+2 {
+		t.Errorf("%d packets missing, %d were lost", m, lost)
+	}
+	if c := l.kinds[Conceal]; c < lost-3 || c > lost+5 {
+		t.Errorf("%d frames concealed for %d lost", c, lost)
+	}
+}
+
+func TestReorderedAndDuplicate(t *testing.T) {
+	l := newLine()
+	for n := range 1000 {
+		d := 5 * ms
+		if n%20 == 10 {
+			d = 27 * ms
+		}
+		l.send(n, d)
+		if n%10 == 3 {
+			l.send(n, d+ms)
+		}
+	}
+	l.run(20500 * ms)
+	st := l.b.Stats()
+	if st.Duplicates != 100 || st.Reordered+st.Late < 45 {
+		t.Errorf("duplicates %d reordered %d late %d", st.Duplicates, st.Reordered, st.Late)
+	}
+	if m := l.missing(t, 1000); m > 15 {
+		t.Errorf("%d packets missing of a reordering network", m)
+	}
+}
+
+// TestOutageEndsWithoutADebt: after half a second in which packets were kept back, the delay is soon what it was.
+func TestOutageEndsWithoutADebt(t *testing.T) {
+	l := newLine()
+	for n := range 1500 {
+		d := 5 * ms
+		if n >= 500 && n < 520 {
+			d = time.Duration(520-n)*20*ms + 5*ms
+		}
+		l.send(n, d)
+	}
+	l.run(11 * time.Second)
+	if d := l.b.Stats().Delay; d > 150*ms {
+		t.Errorf("delay half a second after the outage is %s", d)
+	}
+	l.run(30 * time.Second)
+	if d := l.b.Stats().Delay; d > 100*ms {
+		t.Errorf("delay at the end is %s", d)
+	}
+}
+
+func TestRouteStep(t *testing.T) {
+	l := newLine()
+	for n := range 3000 {
+		d := 20 * ms
+		if n > 1000 && n < 2000 {
+			d = 90 * ms
+		}
+		l.send(n, d)
+	}
+	l.run(60 * time.Second)
+	if m := l.missing(t, 3000); m > 20 {
+		t.Errorf("%d packets missing at two route changes", m)
+	}
+	if d := l.delays[len(l.delays)-1]; d > 80*ms {
+		t.Errorf("20 s after the delay of the network fell to 20 ms, packets are played after %s", d)
+	}
+}
+
+func TestClockSkew(t *testing.T) {
+	for _, ppm := range []float64{300, -300} {
+		l := newLine()
+		for n := range 6000 {
+			l.send(n, 10*ms+time.Duration(float64(n)*20e6*ppm*1e-6))
+		}
+		l.run(120 * time.Second)
+		if m := l.missing(t, 6000); m > 10 {
+			t.Errorf("%g ppm: %d packets missing in two minutes", ppm, m)
+		}
+		if d := l.b.Stats().Delay; d > 60*ms {
+			t.Errorf("%g ppm: delay ends at %s", ppm, d)
+		}
+	}
+}
+
+// TestPauseIsSilenceNotLoss: a sender with silence suppression leaves timestamps out, not sequence numbers.
+func TestPauseIsSilenceNotLoss(t *testing.T) {
+	b := New(Default())
+	var kinds [4]int
+	seq, now := uint16(0), time.Duration(0)
+	for spurt := range 20 {
+		for k := range 100 {
+			p := Packet{SSRC: 9, Seq: seq, TS: uint32(spurt*100+k) * 160, Samples: 160, Payload: []byte{1}}
+			switch {
+			case k < 50:
+			case k == 50:
+				p.Comfort, p.Samples = true, 0
+			default:
+				p.SSRC = 0
+			}
+			now += 20 * ms
+			if p.SSRC != 0 {
+				seq++
+				b.Put(&p, now-3*ms)
+			}
+			kinds[b.Get(now).Kind]++
+		}
+	}
+	if kinds[Play] < 995 || kinds[Comfort] < 19 || kinds[Conceal] > 2 {
+		t.Errorf("played %d of 1000, comfort %d of 20, concealed %d", kinds[Play], kinds[Comfort], kinds[Conceal])
+	}
+}
+
+func TestNewStream(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(p *Packet)
+		want   Verdict
+	}{
+		{"another SSRC", func(p *Packet) { p.SSRC, p.Seq, p.TS = 2, 777, 888 }, Restarted},
+		{"another sequence", func(p *Packet) { p.Seq, p.TS = p.Seq+30000, p.TS+5e6 }, Jumped},
+		{"another clock under the same numbers", func(p *Packet) { p.TS -= 5e6 }, Accepted},
+		{"a clock that leaps ahead", func(p *Packet) { p.TS += 5e6 }, Accepted},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := New(Default())
+			now, played := time.Duration(0), 0
+			for n := range 400 {
+				p := Packet{SSRC: 1, Seq: uint16(n), TS: uint32(n * 160), Samples: 160, Payload: []byte{1}}
+				if n >= 200 {
+					before := p
+					tc.change(&p)
+					if tc.want == Restarted {
+						p.Seq, p.TS = p.Seq+before.Seq, p.TS+before.TS
+					}
+				}
+				now += 20 * ms
+				if v := b.Put(&p, now); n == 200 && v != tc.want {
+					t.Errorf("verdict %d, want %d", v, tc.want)
+				}
+				if b.Get(now).Kind == Play {
+					played++
+				}
+			}
+			if played < 390 {
+				t.Errorf("played %d of 400", played)
+			}
+		})
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	step := stepper()
+	for range 1000 {
+		step()
+	}
+	if n := testing.AllocsPerRun(1000, step); n != 0 {
+		t.Errorf("%.1f allocations in each put and get", n)
+	}
+}
+
+func stepper() func() {
+	b := New(Default())
+	r := rand.New(rand.NewPCG(1, 1))
+	n, now := 0, time.Duration(0)
+	payload := make([]byte, 160)
+	return func() {
+		n++
+		now += 20 * ms
+		p := Packet{SSRC: 1, Seq: uint16(n), TS: uint32(n * 160), Samples: 160, Payload: payload}
+		if n%50 != 0 {
+			b.Put(&p, now-time.Duration(r.IntN(20))*ms)
+		}
+		b.Get(now)
+	}
+}
+
+// BenchmarkPutGet is one packet in and one out.
+func BenchmarkPutGet(b *testing.B) {
+	b.ReportAllocs()
+	step := stepper()
+	for b.Loop() {
+		step()
+	}
+}
+
+// FuzzBuffer: any packets at any times: no panic, bounded pieces, playout never repeats or goes back within a
+// stream.
+func FuzzBuffer(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 1, 0, 160, 20, 0, 2, 1, 64, 20})
+	f.Add([]byte{0, 0, 0, 255, 0, 0, 1, 255, 160, 3, 1, 200, 7, 0, 250, 0, 2, 1, 64, 0})
+	f.Add([]byte{2, 0, 0, 0, 0, 2, 0, 1, 0, 20, 0, 0, 2, 160, 90, 4, 0, 3, 255, 255})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b := New(Default())
+		now := time.Duration(0)
+		last, lastOf := int16(0), false
+		var lastSeq uint16
+		for len(data) >= 5 {
+			flags := data[0]
+			p := Packet{
+				SSRC: uint32(flags & 1), Seq: uint16(int8(data[1])) * uint16(1+flags>>6),
+				TS:      uint32(int32(int16(binary.BigEndian.Uint16(data[2:])))) * uint32(1+flags>>5),
+				Samples: 160, Payload: data[:min(len(data), 160)], Quiet: flags&8 != 0,
+			}
+			if flags&2 != 0 {
+				p.Comfort, p.Samples = true, 0
+			}
+			if flags&4 != 0 {
+				p.Samples = 80
+			}
+			if b.Put(&p, now) == Restarted {
+				lastOf = false
+			}
+			for range data[4] % 8 {
+				now += time.Duration(data[4]) * ms / 2
+				out := b.Get(now)
+				if out.Samples <= 0 || out.Samples > MaxPayload || len(out.Payload) > MaxPayload {
+					t.Fatalf("piece of %d samples, %d bytes", out.Samples, len(out.Payload))
+				}
+				if out.Kind == Play {
+					if last = int16(out.Seq - lastSeq); lastOf && last <= 0 {
+						t.Fatalf("played %d after %d", out.Seq, lastSeq)
+					}
+					lastSeq, lastOf = out.Seq, true
+				}
+			}
+			if b.held < 0 || b.held > slots {
+				t.Fatalf("%d packets held", b.held)
+			}
+			data = data[5:]
+		}
+	})
+}
