@@ -214,9 +214,16 @@ func (m *Machine) end(c *call, how End, by LegID) {
 func (m *Machine) swapAsked(in Swap) {
 	c := m.legs[in.Leg]
 	why := ReasonNone
+	other, paired := m.pairs[in.Leg]
 	switch {
 	case m.open[in.Token] != nil:
 		m.ignore(c, in)
+		return
+	case paired && c == nil && in.NewLeg != "" && !m.engaged(in.NewLeg):
+		// The far end of a fetched call was transferred: the owner relays the new leg in its place.
+		delete(m.pairs, in.Leg)
+		m.pairs[in.NewLeg], m.pairs[other] = other, in.NewLeg
+		m.emit(HangUp{Leg: in.Leg, Reason: "replaced"})
 		return
 	case c == nil || !slices.Contains(m.hosted, c):
 		why = ReasonEmpty

@@ -60,7 +60,7 @@ type JoinResult struct {
 // LegEnded says that a leg is gone, whoever ended it.
 type LegEnded struct{ Leg LegID }
 
-// Swap puts NewLeg in the place of Leg in its orbit (attended transfer, Replaces by the caller's side).
+// Swap puts NewLeg in the place of Leg in its orbit, or in its pair after a fetch (attended transfer, Replaces).
 // The machine hangs up Leg.
 type Swap struct {
 	Token  string
