@@ -23,7 +23,7 @@ type Config struct {
 	DialPlan []string `toml:"dial_plan" doc:"Patterns of numbers that can be dialled: 0-9 * #, x (any digit), [2-9] (one of), . (the element before it, any number of times or not at all), T at the end (wait for inter_digit). A number that is complete without a T is dialled at once."`
 	// Emergency numbers are matched before everything else.
 	Emergency []string `toml:"emergency" doc:"Numbers that dial at once, from any state, and whose calls can be neither parked nor held."`
-	Orbits    []string `toml:"orbits" doc:"Orbit numbers that can be dialled to fetch a call: \"701\" or ranges like \"701-720\"."`
+	Orbits    []string `toml:"-"` // orbit numbers that can be dialled to fetch a call, "701" or a range "701-720"; those of the lot
 	ParkCode  string   `toml:"park_code" doc:"Dialled alone, parks the held call on the lowest free orbit; followed by an orbit, parks it there. Empty: no such code."`
 	FetchCode string   `toml:"fetch_code" doc:"Dialled alone, fetches the call that has waited longest; followed by an orbit, fetches that one. Empty: no such code."`
 

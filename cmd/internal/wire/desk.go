@@ -179,6 +179,10 @@ func (d *desk) sound(e phone.Effect) {
 		d.say(listOf(d.lot.machine.List(), d.now()), phone.ToneNone)
 	case phone.Beep:
 		d.handset.beep(e.Kind, e.For)
+	case phone.Whisper:
+		p := phraseOf(e.Prompt, e.Orbit)
+		d.told(p)
+		d.handset.whisper(p)
 	case phone.Mute:
 		d.handset.mute(e.On)
 	case phone.Volume:
@@ -190,11 +194,16 @@ func (d *desk) sound(e phone.Effect) {
 
 // say speaks to the worker, and tells the phone when that is over.
 func (d *desk) say(p prompt.Phrase, then phone.ToneKind) {
-	d.prompt, d.promptAt = p.Text(), d.now()
-	d.log.Info("spoken to the worker", "words", d.prompt)
+	d.told(p)
 	d.handset.say(p, then, func() {
 		d.loop.post(func() { d.step(phone.Spoken{}) })
 	})
+}
+
+// told keeps what the worker was told, for the panel.
+func (d *desk) told(p prompt.Phrase) {
+	d.prompt, d.promptAt = p.Text(), d.now()
+	d.log.Info("spoken to the worker", "words", d.prompt)
 }
 
 // connect joins the open path with the audio of a call, and lets go of the one before.

@@ -84,6 +84,9 @@ func (h *handset) beep(k phone.ToneKind, d time.Duration) {
 	h.device.Overlay(&limited{source: tone.New(h.country, tones[k]), frames: int(d / media.FrameDuration)})
 }
 
+// whisper speaks over whatever the worker hears.
+func (h *handset) whisper(p prompt.Phrase) { h.device.Overlay(p.Source()) }
+
 // ring rings in the way of its kind; RingNone stops it. Waiting calls are heard softly in the open path.
 func (h *handset) ring(k phone.RingKind) {
 	switch k {

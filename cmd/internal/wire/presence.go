@@ -60,13 +60,13 @@ func (p *lot) orbitsChanged(orbits []string) {
 	}
 }
 
-// dialogs is an orbit in the words of RFC 4235.
+// dialogs is an orbit in the words of RFC 4235, without the dialog identifiers: who has them can take the call with
+// Replaces, and anybody may subscribe. A phone picks up by dialling the orbit.
 func (p *lot) dialogs(v parkd.OrbitView) dialoginfo.Orbit {
 	o := dialoginfo.Orbit{Number: v.Orbit}
 	for _, s := range v.Calls {
 		c := dialoginfo.Call{ID: s.CallID, Host: s.Host, Caller: identityOf(s.Caller), Parker: identityOf(s.Parker), Since: s.Since,
-			Incoming: true, Recalling: s.State == parkd.Recalling, CallID: s.Dialog.CallID, LocalTag: s.Dialog.LocalTag,
-			RemoteTag: s.Dialog.RemoteTag}
+			Incoming: true, Recalling: s.State == parkd.Recalling}
 		if host, ok := p.federation.PeerURI(s.Host, s.Orbit); ok {
 			c.Target = host.String()
 		}
