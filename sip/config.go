@@ -19,7 +19,7 @@ type Config struct {
 
 	MaxMessageBytes                int `toml:"max_message_bytes" doc:"largest message accepted, in bytes"`
 	MaxTransactions                int `toml:"max_transactions" doc:"server transactions and, counted apart, client transactions open at one time"`
-	MaxConnections                 int `toml:"max_connections" doc:"TCP and TLS connections open at one time"`
+	MaxConnections                 int `toml:"max_connections" doc:"TCP and TLS connections that others may have open at one time, half of them from one address"`
 	MaxDatagramsPerSourcePerSecond int `toml:"max_datagrams_per_source_per_second" doc:"datagrams accepted from one address in a second; more are dropped and counted"`
 
 	IdleTimeout time.Duration `toml:"idle_timeout" doc:"a TCP or TLS connection without any traffic is closed after this time"`

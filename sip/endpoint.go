@@ -95,7 +95,7 @@ type Endpoint struct {
 	acked        map[ackKey]*ClientTx // INVITEs in their accepted state, to repeat ACKs
 	streams      map[streamKey]*streamConn
 	dials        map[streamKey]*dial
-	streamsOpen  int
+	accepted     int                          // of streams: those that the far end opened
 	datagramOnly map[netip.AddrPort]time.Time // peers that refused TCP for a large request
 }
 
@@ -107,7 +107,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		cfg: cfg, log: log,
-		net: systemNetwork{dscp: cfg.DSCP}, dns: net.DefaultResolver,
+		net: SystemNetwork(cfg.DSCP), dns: net.DefaultResolver,
 		ready:        make(chan struct{}),
 		handlers:     make(map[string]Handler),
 		serverTxs:    make(map[string]*ServerTx),
@@ -223,6 +223,7 @@ func (e *Endpoint) stop() error {
 	}
 	clear(e.awaitingAck)
 	e.mu.Unlock()
+	e.order.close()
 	for _, l := range e.listeners {
 		l.close()
 	}

@@ -76,8 +76,8 @@ func TestSourceLimit(t *testing.T) {
 		l.allow(a, now)
 		a = a.Next()
 	}
-	if len(l.buckets) > limitSources {
-		t.Errorf("%d sources remembered", len(l.buckets))
+	if n := len(l.young) + len(l.old); n > limitSources {
+		t.Errorf("%d sources remembered", n)
 	}
 }
 

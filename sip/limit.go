@@ -10,12 +10,13 @@ import (
 // table never grows beyond it: a flood from forged addresses takes turns.
 const limitSources = 1024
 
-// sourceLimit is a token bucket per source address, one second deep.
+// sourceLimit is a token bucket per source address, one second deep. Two
+// generations of sources make forgetting cheap: a full one replaces the older.
 type sourceLimit struct {
 	perSecond float64
 
-	mu      sync.Mutex // guards everything below
-	buckets map[netip.Addr]bucket
+	mu         sync.Mutex // guards everything below
+	young, old map[netip.Addr]bucket
 }
 
 type bucket struct {
@@ -24,19 +25,21 @@ type bucket struct {
 }
 
 func newSourceLimit(perSecond int) *sourceLimit {
-	return &sourceLimit{perSecond: float64(perSecond), buckets: make(map[netip.Addr]bucket)}
+	return &sourceLimit{perSecond: float64(perSecond), young: make(map[netip.Addr]bucket)}
 }
 
 // allow takes a token of the source; false means that the packet is one too many.
 func (s *sourceLimit) allow(from netip.Addr, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b, known := s.buckets[from]
+	b, known := s.young[from]
 	if !known {
-		if len(s.buckets) >= limitSources {
-			s.makeRoom(now)
+		if len(s.young) >= limitSources/2 {
+			s.young, s.old = make(map[netip.Addr]bucket, limitSources/2), s.young
 		}
-		b = bucket{tokens: s.perSecond, at: now}
+		if b, known = s.old[from]; !known {
+			b = bucket{tokens: s.perSecond, at: now}
+		}
 	}
 	b.tokens = min(s.perSecond, b.tokens+now.Sub(b.at).Seconds()*s.perSecond)
 	b.at = now
@@ -44,21 +47,6 @@ func (s *sourceLimit) allow(from netip.Addr, now time.Time) bool {
 	if ok {
 		b.tokens--
 	}
-	s.buckets[from] = b
+	s.young[from] = b
 	return ok
-}
-
-// makeRoom forgets sources that have been silent for a second (their bucket is
-// full again, so nothing is lost), else any one.
-func (s *sourceLimit) makeRoom(now time.Time) {
-	var victim netip.Addr
-	for a, b := range s.buckets {
-		victim = a
-		if now.Sub(b.at) >= time.Second {
-			delete(s.buckets, a)
-		}
-	}
-	if len(s.buckets) >= limitSources {
-		delete(s.buckets, victim)
-	}
 }

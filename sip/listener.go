@@ -200,7 +200,7 @@ func (l *listener) serveStreams(ln net.Listener) error {
 		if l.spec.kind == kindTLS {
 			conn = tls.Server(conn, l.e.tlsServer)
 		}
-		if _, err := l.e.adopt(l, conn); err != nil {
+		if _, err := l.e.adopt(l, conn, false); err != nil {
 			_ = conn.Close()
 			l.e.count.drop(dropConnections)
 		}

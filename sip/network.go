@@ -31,6 +31,10 @@ type systemNetwork struct{ dscp int }
 
 var _ Network = systemNetwork{}
 
+// SystemNetwork is the operating system's network with packets marked by a
+// DiffServ code point: what an Endpoint uses when it is given no other.
+func SystemNetwork(dscp int) Network { return systemNetwork{dscp: dscp} }
+
 func (n systemNetwork) ListenPacket(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error) {
 	lc := net.ListenConfig{Control: n.mark}
 	return lc.ListenPacket(ctx, "udp", addr.String())

@@ -12,17 +12,19 @@ type serial struct {
 	mu      sync.Mutex // guards everything below
 	waiting map[string][]func()
 	total   int
+	closed  bool
 }
 
 func newSerial(running *sync.WaitGroup, limit int) *serial {
 	return &serial{running: running, max: limit, waiting: make(map[string][]func())}
 }
 
-// do queues f behind everything of the same key; false means that the queue is full.
+// do queues f behind everything of the same key; false means that the queue is
+// full or closed.
 func (s *serial) do(key string, f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.total >= s.max {
+	if s.closed || s.total >= s.max {
 		return false
 	}
 	s.total++
@@ -32,6 +34,13 @@ func (s *serial) do(key string, f func()) bool {
 		s.running.Go(func() { s.drain(key) })
 	}
 	return true
+}
+
+// close refuses everything that is not yet queued.
+func (s *serial) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 }
 
 func (s *serial) drain(key string) {

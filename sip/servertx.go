@@ -69,10 +69,13 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 			return
 		}
 	}
-	if len(e.serverTxs) >= e.cfg.MaxTransactions && !e.evictLocked() {
-		e.mu.Unlock()
-		e.refuse(f, req, fault{503, "Service Unavailable"}, gosip.NewHeader("Retry-After", "10"))
-		return
+	var evicted *ServerTx
+	if len(e.serverTxs) >= e.cfg.MaxTransactions {
+		if evicted = e.evictLocked(); evicted == nil {
+			e.mu.Unlock()
+			e.refuse(f, req, fault{503, "Service Unavailable"}, gosip.NewHeader("Retry-After", "10"))
+			return
+		}
 	}
 	tx.inner = gosip.NewServerTx(key, req, &serverFlow{tx: tx}, silent)
 	e.serverTxs[key] = tx
@@ -81,6 +84,9 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	}
 	h := e.handlers[string(req.Method)]
 	e.mu.Unlock()
+	if evicted != nil {
+		evicted.end()
+	}
 	_ = tx.inner.Init() // never fails
 	tx.inner.OnTerminate(func(string, error) { e.forget(tx) })
 	tx.mu.Lock()
@@ -92,19 +98,19 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	}
 }
 
-// evictLocked gives up the oldest answered transaction, which only waits for
-// retransmissions, when there are too many; false means that all are in use.
-func (e *Endpoint) evictLocked() bool {
+// evictLocked takes the oldest answered transaction, which only waits for
+// retransmissions, out of the table; nil means that all are in use. The caller
+// ends it.
+func (e *Endpoint) evictLocked() *ServerTx {
 	for len(e.finished) > 0 {
 		old := e.finished[0]
 		e.finished = e.finished[1:]
 		if e.serverTxs[old.key] == old {
 			e.removeLocked(old)
-			go old.inner.Terminate() // its callback takes mu
-			return true
+			return old
 		}
 	}
-	return false
+	return nil
 }
 
 func (e *Endpoint) forget(tx *ServerTx) {

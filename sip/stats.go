@@ -51,6 +51,6 @@ func (e *Endpoint) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.ServerTxs, s.ClientTxs = len(e.serverTxs), len(e.clientLegs)
-	s.Connections, s.AwaitingAcks = e.streamsOpen, len(e.awaitingAck)
+	s.Connections, s.AwaitingAcks = len(e.streams), len(e.awaitingAck)
 	return s
 }

@@ -21,7 +21,7 @@ var (
 const (
 	streamQueue  = 128              // messages waiting for one connection; more means a dead peer
 	writeTimeout = 10 * time.Second // for one message to leave
-	partialLimit = 30 * time.Second // for a message that has begun to be complete
+	partialLimit = 30 * time.Second // for a message to be complete, and for the first to come
 )
 
 // streamKey finds the connection to a remote socket.
@@ -47,6 +47,8 @@ type streamConn struct {
 	key  streamKey
 	out  chan []byte // capacity streamQueue; full ends the connection
 
+	dialled bool // by us; else accepted
+
 	once sync.Once
 	done chan struct{}
 	err  error // why it ended; written before done is closed
@@ -54,10 +56,12 @@ type streamConn struct {
 
 var _ flow = (*streamConn)(nil)
 
-// adopt takes a connection over and starts its two goroutines.
-func (e *Endpoint) adopt(l *listener, conn net.Conn) (*streamConn, error) {
+// adopt takes a connection over and starts its two goroutines. Those that come
+// in are limited, in total and (to half of it) per source; ours are as many as
+// there are requests.
+func (e *Endpoint) adopt(l *listener, conn net.Conn, dialled bool) (*streamConn, error) {
 	c := &streamConn{
-		e: e, l: l, conn: conn,
+		e: e, l: l, conn: conn, dialled: dialled,
 		key:  streamKey{l.spec.kind, l.spec.addr.Addr(), addrPortOf(conn.RemoteAddr())},
 		out:  make(chan []byte, streamQueue),
 		done: make(chan struct{}),
@@ -67,10 +71,18 @@ func (e *Endpoint) adopt(l *listener, conn net.Conn) (*streamConn, error) {
 	if e.stopped || e.runCtx == nil {
 		return nil, ErrStopped
 	}
-	if e.streamsOpen >= e.cfg.MaxConnections {
-		return nil, errTooManyConnections
+	if !dialled {
+		same := 0
+		for key, other := range e.streams {
+			if !other.dialled && key.remote.Addr() == c.key.remote.Addr() {
+				same++
+			}
+		}
+		if e.accepted >= e.cfg.MaxConnections || same >= max(2, e.cfg.MaxConnections/2) {
+			return nil, errTooManyConnections
+		}
+		e.accepted++
 	}
-	e.streamsOpen++
 	e.streams[c.key] = c
 	e.running.Go(c.readLoop)
 	e.running.Go(c.writeLoop)
@@ -109,7 +121,9 @@ func (c *streamConn) fail(err error) {
 		c.err = err
 		close(c.done)
 		c.e.mu.Lock()
-		c.e.streamsOpen--
+		if !c.dialled {
+			c.e.accepted--
+		}
 		if c.e.streams[c.key] == c {
 			delete(c.e.streams, c.key)
 		}
@@ -160,9 +174,10 @@ func (c *streamConn) writeLoop() {
 func (c *streamConn) readLoop() {
 	f := framer{max: c.e.cfg.MaxMessageBytes}
 	buf := make([]byte, 8192)
+	known := c.dialled // whether the far end has shown that it speaks SIP
 	for {
 		wait := c.e.cfg.IdleTimeout
-		if f.partial() {
+		if f.partial() || !known {
 			wait = partialLimit
 		}
 		_ = c.conn.SetReadDeadline(time.Now().Add(wait))
@@ -174,6 +189,7 @@ func (c *streamConn) readLoop() {
 		f.add(buf[:n])
 		for {
 			m, pings, err := f.next()
+			known = known || pings > 0 || m != nil
 			for range pings {
 				// RFC 5626 §3.5.1: a double CRLF is answered by a single one.
 				_ = c.write([]byte("\r\n"))
@@ -255,7 +271,7 @@ func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPo
 		}
 		conn = tc
 	}
-	c, err := e.adopt(l, conn)
+	c, err := e.adopt(l, conn, true)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err

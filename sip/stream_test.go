@@ -111,6 +111,10 @@ func TestStreamLimits(t *testing.T) {
 		if got := readSome(t, third); got != "EOF" || e.Stats().Dropped["connections"] != 1 {
 			t.Errorf("third connection: %q", got)
 		}
+		if _, err := idle.Write([]byte("\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		readSome(t, idle)
 		if _, err := partial.Write([]byte("OPTIONS sip:")); err != nil {
 			t.Fatal(err)
 		}
