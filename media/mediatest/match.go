@@ -10,7 +10,7 @@ const (
 	rate = 8000 // samples per second of everything here
 	// matchWindow is compared at a time: longer than what a jitter buffer leaves in one piece is of no use.
 	matchWindow = 3200 // samples, 400 ms
-	maxWindows  = 24
+	maxWindows  = 16
 	// matchSlack is how far a jitter buffer may move windows against each other.
 	matchSlack = 160 * rate / 1000
 	silentRMS  = 60.0
@@ -46,19 +46,22 @@ func find(hay, needle []int16) (float64, int) {
 	for size < len(hay)+matchWindow {
 		size <<= 1
 	}
+	turn := turns(size)
 	spectrum := make([]complex128, size)
 	for i, s := range hay {
 		spectrum[i] = complex(float64(s), 0)
 	}
-	fft(spectrum, false)
+	fft(spectrum, turn)
 	energy := runningEnergy(hay)
 
 	curves := make([][]float32, len(windows)) // likeness of each window at each place in hay
 	buf := make([]complex128, size)
-	for w, at := range windows {
-		curves[w] = likeness(hay, needle[at:at+matchWindow], spectrum, energy, buf)
+	for w := 0; w < len(windows); w += 2 {
+		x := windows[min(w+1, len(windows)-1)]
+		one, two := correlate(needle[windows[w]:][:matchWindow], needle[x:][:matchWindow], spectrum, energy, buf, turn)
+		curves[w], curves[min(w+1, len(windows)-1)] = one, two
 	}
-	// peak[w][k] is the best likeness of window w with a lag near k·searchStep-len(needle).
+	// The lag that suits the windows best all together.
 	best, bestLag := 0.0, 0
 	for lag := -len(needle); lag <= len(hay); lag += searchStep {
 		sum := 0.0
@@ -106,25 +109,35 @@ func loudWindows(s []int16) []int {
 	return picked
 }
 
-// likeness is the normalised cross-correlation of a window with every place in hay, -1 to 1.
-func likeness(hay, window []int16, spectrum []complex128, energy []float64, buf []complex128) []float32 {
+// correlate returns the normalised cross-correlation, -1 to 1, of two windows with every place in hay, whose
+// spectrum and running energy are given. Both fit into one transform: one as real part, one as imaginary.
+func correlate(a, b []int16, spectrum []complex128, energy []float64, buf, turn []complex128) (one, two []float32) {
 	clear(buf)
-	own := 0.0
-	for i, s := range window {
-		buf[i] = complex(float64(s), 0)
-		own += float64(s) * float64(s)
+	var ownA, ownB float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		// Reversed in time: the transform is then the conjugate that a correlation needs.
+		buf[(len(buf)-i)%len(buf)] = complex(x, y)
+		ownA += x * x
+		ownB += y * y
 	}
-	fft(buf, false)
+	fft(buf, turn)
 	for i := range buf {
-		buf[i] = spectrum[i] * cmplx.Conj(buf[i])
+		// The inverse transform is the forward one of swapped parts.
+		p := buf[i] * spectrum[i]
+		buf[i] = complex(imag(p), real(p))
 	}
-	fft(buf, true)
-	out := make([]float32, len(hay)-matchWindow+1)
+	fft(buf, turn)
+	n := len(energy) - matchWindow
+	one, two = make([]float32, n), make([]float32, n)
 	floor := silentRMS * silentRMS * matchWindow / 4
-	for i := range out {
-		out[i] = float32(real(buf[i]) / math.Sqrt(own*max(energy[i+matchWindow]-energy[i], floor)))
+	size := float64(len(buf))
+	for i := range n {
+		there := max(energy[i+matchWindow]-energy[i], floor)
+		one[i] = float32(imag(buf[i]) / size / math.Sqrt(ownA*there))
+		two[i] = float32(real(buf[i]) / size / math.Sqrt(ownB*there))
 	}
-	return out
+	return one, two
 }
 
 func peak(curve []float32, at, slack int) (best float64, where int) {
@@ -152,8 +165,17 @@ func rms(s []int16) float64 {
 	return math.Sqrt(sum / float64(len(s)))
 }
 
-// fft transforms in place; the length is a power of two. The inverse is scaled.
-func fft(x []complex128, inverse bool) {
+// turns returns the roots of unity for transforms of a size.
+func turns(size int) []complex128 {
+	turn := make([]complex128, size/2)
+	for i := range turn {
+		turn[i] = cmplx.Rect(1, -2*math.Pi*float64(i)/float64(size))
+	}
+	return turn
+}
+
+// fft transforms in place; the length is a power of two, turn comes from turns.
+func fft(x, turn []complex128) {
 	n := len(x)
 	for i, j := 1, 0; i < n; i++ {
 		bit := n >> 1
@@ -165,26 +187,14 @@ func fft(x []complex128, inverse bool) {
 			x[i], x[j] = x[j], x[i]
 		}
 	}
-	sign := -2 * math.Pi
-	if inverse {
-		sign = -sign
-	}
-	turn := make([]complex128, n/2)
-	for i := range turn {
-		turn[i] = cmplx.Rect(1, sign*float64(i)/float64(n))
-	}
 	for size := 2; size <= n; size <<= 1 {
 		step := n / size
 		for start := 0; start < n; start += size {
-			for k := range size / 2 {
-				a, b := x[start+k], x[start+k+size/2]*turn[k*step]
-				x[start+k], x[start+k+size/2] = a+b, a-b
+			lo, hi := x[start:start+size/2], x[start+size/2:start+size]
+			for k := range lo {
+				a, b := lo[k], hi[k]*turn[k*step]
+				lo[k], hi[k] = a+b, a-b
 			}
-		}
-	}
-	if inverse {
-		for i := range x {
-			x[i] /= complex(float64(n), 0)
 		}
 	}
 }

@@ -28,8 +28,8 @@ func throughLine(s []int16, delay int, damage bool) []int16 {
 }
 
 func TestMatch(t *testing.T) {
-	melody, voice := Melody(1, 3*time.Second), Voice(1, 3*time.Second)
-	otherMelody, otherVoice := Melody(2, 5*time.Second), Voice(2, 5*time.Second)
+	melody, voice := Melody(1, 2*time.Second), Voice(1, 2*time.Second)
+	otherMelody, otherVoice := Melody(2, 3*time.Second), Voice(2, 3*time.Second)
 	quiet := make([]int16, len(voice))
 	for i, s := range voice {
 		quiet[i] = s / 8
