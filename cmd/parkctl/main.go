@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/config"
 	"parklamp/parkd/panel"
 )
@@ -187,13 +188,13 @@ func (t *tool) press(ctx context.Context, args []string) error {
 	if len(key) > 1 && strings.Trim(key, "0123456789") == "" {
 		key = "orbit-" + key
 	}
-	c := t.client()
-	err := c.post(ctx, "press", map[string]any{"key": key, "action": action})
-	if r := (*refusal)(nil); !errors.As(err, &r) || r.code != http.StatusNotFound {
+	c := client.Socket(t.socket)
+	err := c.Post(ctx, "press", map[string]any{"key": key, "action": action})
+	if r := (*client.Refusal)(nil); !errors.As(err, &r) || r.Code != http.StatusNotFound {
 		return err
 	}
 	// The keys that there are help more than the one that is not.
-	s, statusErr := c.status(ctx)
+	s, statusErr := c.Status(ctx)
 	if statusErr != nil || len(s.Keys) == 0 {
 		return err
 	}
@@ -208,14 +209,14 @@ func (t *tool) hook(ctx context.Context, args []string) error {
 	if args[0] != "up" && args[0] != "down" {
 		return usagef("hook %s: want up or down", args[0])
 	}
-	return t.client().post(ctx, "hook", map[string]bool{"up": args[0] == "up"})
+	return client.Socket(t.socket).Post(ctx, "hook", map[string]bool{"up": args[0] == "up"})
 }
 
 func (t *tool) dial(ctx context.Context, args []string) error {
 	if strings.Trim(args[0], "0123456789*#ABCD") != "" || args[0] == "" {
 		return usagef("dial %q: want 0-9, *, # and A-D alone", args[0])
 	}
-	return t.client().post(ctx, "dial", map[string]string{"digits": args[0]})
+	return client.Socket(t.socket).Post(ctx, "dial", map[string]string{"digits": args[0]})
 }
 
 func (t *tool) configDescribe(context.Context, []string) error { return t.describe(t.out) }

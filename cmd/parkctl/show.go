@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"strings"
 
+	"parklamp/cmd/internal/client"
 	"parklamp/parkd/panel"
 )
 
 // ask gets a Status, or with --json prints one resource of the API and returns
 // false.
 func (t *tool) ask(ctx context.Context, resource string) (s panel.Status, show bool, err error) {
-	c := t.client()
+	c := client.Socket(t.socket)
 	if !t.json {
-		s, err = c.status(ctx)
+		s, err = c.Status(ctx)
 		return s, err == nil, err
 	}
-	text, err := c.get(ctx, resource)
+	text, err := c.Get(ctx, resource)
 	if err != nil {
 		return s, false, err
 	}
@@ -155,8 +156,8 @@ func (t *tool) calls(ctx context.Context, _ []string) error {
 }
 
 func (t *tool) lamps(ctx context.Context, _ []string) error {
-	c := t.client()
-	s, err := c.status(ctx)
+	c := client.Socket(t.socket)
+	s, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}

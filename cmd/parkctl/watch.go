@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"parklamp/cmd/internal/client"
 	"parklamp/parkd/panel"
 )
 
@@ -19,11 +20,11 @@ type change struct {
 // watch prints changes until it is interrupted. An appliance that stops is
 // waited for. With --json each Status is a line.
 func (t *tool) watch(ctx context.Context, _ []string) error {
-	c := t.client()
+	c := client.Socket(t.socket)
 	var last *panel.Status
 	seen := false // the appliance answered at least once
 	for {
-		err := c.events(ctx, func(data []byte) error {
+		err := c.Events(ctx, func(data []byte) error {
 			seen = true
 			if t.json {
 				_, err := fmt.Fprintf(t.out, "%s\n", data)
@@ -31,7 +32,7 @@ func (t *tool) watch(ctx context.Context, _ []string) error {
 			}
 			var s panel.Status
 			if err := json.Unmarshal(data, &s); err != nil {
-				return fmt.Errorf("events of %s: %w", c.socket, err)
+				return fmt.Errorf("events of %s: %w", t.socket, err)
 			}
 			if last == nil {
 				t.line(s.At, change{s.Appliance.Name, cell{"watching", faint}})

@@ -11,146 +11,203 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
-	"strings"
+	"syscall"
 	"time"
 
 	"parklamp/parkd/panel"
 )
 
-// Limits of what an appliance may send.
 const (
-	maxEvent = 4 << 20 // bytes of one status
-	maxError = 4 << 10
+	dialTimeout = 3 * time.Second
+	askTimeout  = 10 * time.Second // longer than any key press
+	maxAnswer   = 8 << 20          // bytes of an answer or an event
+	maxRefusal  = 4 << 10          // bytes of an error's text
 )
 
-// ErrNoAppliance says that nothing answers at the address.
-var ErrNoAppliance = errors.New("no appliance answers")
+// Refusal is an answer of the appliance that is no success.
+type Refusal struct {
+	Code int    // of HTTP
+	Text string // for people
+}
+
+func (r *Refusal) Error() string { return r.Text }
 
 // Client talks to one appliance. Its methods may be called from any goroutine.
 type Client struct {
-	base string
 	http *http.Client
+	base string // URL before the path
+	name string // socket or address, for errors
 }
 
 // Socket returns a client of the appliance behind a unix socket.
 func Socket(path string) *Client {
-	t := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}}
-	return &Client{base: "http://localhost", http: &http.Client{Transport: t}}
+	return newClient("http://parklamp", path, "unix", path)
 }
 
 // HTTP returns a client of the appliance whose panel listens at host:port.
-func HTTP(address string) *Client {
-	return &Client{base: "http://" + address, http: &http.Client{Transport: &http.Transport{}}}
+func HTTP(address string) *Client { return newClient("http://"+address, address, "tcp", address) }
+
+func newClient(base, name, network, address string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+	}
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, base: base, name: name}
 }
 
-// Close gives back the idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	var text io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		text = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, text)
+// open sends a request; the body of its answer is to be closed. An answer that
+// is no success is an error.
+func (c *Client) open(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+	req.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(req)
 	if err != nil {
-		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
-			return nil, fmt.Errorf("%w: %w", ErrNoAppliance, op)
-		}
-		return nil, err
+		return nil, c.explain(err)
 	}
 	if res.StatusCode < 300 {
 		return res, nil
 	}
 	defer res.Body.Close()
-	var said struct{ Error string }
-	if json.NewDecoder(io.LimitReader(res.Body, maxError)).Decode(&said) == nil && said.Error != "" {
-		return nil, errors.New(said.Error)
+	text, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
+	var e struct {
+		Error string `json:"error"`
 	}
-	return nil, fmt.Errorf("%s %s: %s", method, path, res.Status)
+	if json.Unmarshal(text, &e) != nil || e.Error == "" {
+		e.Error = res.Status
+	}
+	return nil, &Refusal{res.StatusCode, e.Error}
 }
 
-func (c *Client) post(ctx context.Context, path string, body any) error {
-	res, err := c.do(ctx, http.MethodPost, path, body)
+// explain says what to do when nobody answers on the socket.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no appliance on %s: the socket does not exist; is phoned running? Give its socket with --socket or PARKLAMP_SOCKET", c.name)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", c.name)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("no access to %s: be root or in the group of that file", c.name)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the appliance on %s did not answer in %v", c.name, askTimeout)
+	}
+	return fmt.Errorf("ask %s: %w", c.name, err)
+}
+
+// Get returns the answer to GET /api/path.
+func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	res, err := c.open(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return text, nil
+}
+
+// Post sends body as JSON to /api/path.
+func (c *Client) Post(ctx context.Context, path string, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	res, err := c.open(ctx, http.MethodPost, path, text)
 	if err != nil {
 		return err
 	}
 	return res.Body.Close()
 }
 
-// Press moves or taps a key.
-func (c *Client) Press(ctx context.Context, key string, action panel.Action) error {
-	return c.post(ctx, "/api/press", map[string]any{"key": key, "action": action})
-}
-
-// Hook lifts (up) or replaces the handset.
-func (c *Client) Hook(ctx context.Context, up bool) error {
-	return c.post(ctx, "/api/hook", map[string]any{"up": up})
-}
-
-// Dial presses digit keys.
-func (c *Client) Dial(ctx context.Context, digits string) error {
-	return c.post(ctx, "/api/dial", map[string]any{"digits": digits})
-}
-
 // Status asks for everything that can be seen.
 func (c *Client) Status(ctx context.Context) (panel.Status, error) {
 	var s panel.Status
-	res, err := c.do(ctx, http.MethodGet, "/api/status", nil)
+	text, err := c.Get(ctx, "status")
 	if err != nil {
 		return s, err
 	}
-	defer res.Body.Close()
-	return s, json.NewDecoder(io.LimitReader(res.Body, maxEvent)).Decode(&s)
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("status of %s: %w", c.name, err)
+	}
+	return s, nil
 }
 
-// Watch calls see with the present status and with each later one, until ctx ends or see returns false. Its error is
-// nil in these two cases.
-func (c *Client) Watch(ctx context.Context, see func(panel.Status) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	res, err := c.do(ctx, http.MethodGet, "/api/events", nil)
+// Events hands each Status to f, as it came, until ctx ends, the appliance
+// stops or f fails. It returns nil only when the appliance ended it.
+func (c *Client) Events(ctx context.Context, f func(data []byte) error) error {
+	res, err := c.open(ctx, http.MethodGet, "events", nil)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(make([]byte, 64<<10), maxEvent)
+	lines.Buffer(make([]byte, 0, 64<<10), maxAnswer)
 	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
-		var s panel.Status
-		if err := json.Unmarshal([]byte(data), &s); err != nil {
-			return fmt.Errorf("status: %w", err)
-		}
-		if !see(s) {
-			return nil
+		if data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: ")); ok {
+			if err := f(data); err != nil {
+				return err
+			}
 		}
 	}
 	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("events of %s: one of more than %d bytes", c.name, maxAnswer)
+	}
+	return nil
+}
+
+// Press moves or taps a key.
+func (c *Client) Press(ctx context.Context, key string, action panel.Action) error {
+	return c.Post(ctx, "press", map[string]any{"key": key, "action": action})
+}
+
+// Hook lifts (up) or replaces the handset.
+func (c *Client) Hook(ctx context.Context, up bool) error {
+	return c.Post(ctx, "hook", map[string]any{"up": up})
+}
+
+// Dial presses digit keys.
+func (c *Client) Dial(ctx context.Context, digits string) error {
+	return c.Post(ctx, "dial", map[string]any{"digits": digits})
+}
+
+// errSeen ends Events without an error.
+var errSeen = errors.New("seen")
+
+// Watch calls see with the present status and with each later one, until ctx ends or see returns false; both are no
+// error. The end of the appliance is io.ErrUnexpectedEOF.
+func (c *Client) Watch(ctx context.Context, see func(panel.Status) bool) error {
+	err := c.Events(ctx, func(data []byte) error {
+		var s panel.Status
+		if err := json.Unmarshal(data, &s); err != nil {
+			return fmt.Errorf("status of %s: %w", c.name, err)
+		}
+		if !see(s) {
+			return errSeen
+		}
 		return nil
+	})
+	switch {
+	case errors.Is(err, errSeen), ctx.Err() != nil:
+		return nil
+	case err == nil:
+		return io.ErrUnexpectedEOF
 	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	return io.ErrUnexpectedEOF
+	return err
 }
 
 // Await watches until a status fits, and returns it. The error after limit names what was awaited and what was last seen
@@ -177,7 +234,7 @@ func (c *Client) Await(ctx context.Context, limit time.Duration, what string, fi
 func (c *Client) Listen(ctx context.Context, hear func([]int16) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	res, err := c.do(ctx, http.MethodGet, "/api/listen", nil)
+	res, err := c.open(ctx, http.MethodGet, "listen", nil)
 	if err != nil {
 		return err
 	}

@@ -115,4 +115,3 @@ func (p *place) keepPicture(w *window) {
 		p.Error(err)
 	}
 }
-

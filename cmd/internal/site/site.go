@@ -203,7 +203,6 @@ func (a *Appliance) signal(s syscall.Signal) {
 }
 
 func (a *Appliance) end() {
-	a.Client.Close()
 	if a.cmd == nil {
 		return
 	}

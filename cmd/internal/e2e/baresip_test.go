@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/peer"
+	"parklamp/cmd/internal/site"
+	"parklamp/cmd/internal/speech"
+	"parklamp/media/mediatest"
+	"parklamp/media/moh"
+	"parklamp/parkd/panel"
+)
+
+// softphone is baresip: a phone of somebody else's make, with a voice of its own and a recording of what it hears.
+type softphone struct {
+	*peer.Baresip
+	p     *place
+	uri   string
+	says  []int16
+	heard string // path of the recording; baresip begins it anew with each call
+}
+
+// clerk is what a softphone says where it is not the caller: nothing that anybody else says.
+func clerk() []int16 {
+	pcm := speech.Worker()
+	slices.Reverse(pcm)
+	return pcm
+}
+
+// softphone starts baresip at address .last.
+func (p *place) softphone(last int, user string, says []int16) *softphone {
+	p.Helper()
+	return p.registeredSoftphone(last, user, says, peer.BaresipOptions{})
+}
+
+// registeredSoftphone starts baresip with an account at a registrar.
+func (p *place) registeredSoftphone(last int, user string, says []int16, o peer.BaresipOptions) *softphone {
+	p.Helper()
+	o.Dir = p.T.TempDir()
+	o.Address, o.User = p.addr(last), user
+	o.Speech, o.Heard = filepath.Join(o.Dir, "says.wav"), filepath.Join(o.Dir, "heard.wav")
+	// baresip ends a call when its file ends.
+	if err := mediatest.WriteWAV(o.Speech, slices.Repeat(says, 10), 8000); err != nil {
+		p.Fatal(err)
+	}
+	b, err := peer.StartBaresip(p.Context(), o)
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(b.Stop)
+	return &softphone{Baresip: b, p: p, uri: fmt.Sprintf("sip:%s@%s", user, o.Address), says: says, heard: o.Heard}
+}
+
+// do runs a command of baresip.
+func (s *softphone) do(command, params string) {
+	s.p.Helper()
+	if err := s.Command(command, params); err != nil {
+		s.p.Fatal(err)
+	}
+}
+
+// sees waits for an event of baresip, which it must not have told of before.
+func (s *softphone) sees(event string) peer.BaresipEvent {
+	s.p.Helper()
+	ctx, cancel := context.WithTimeout(s.p.Context(), limit)
+	defer cancel()
+	e, err := s.Await(ctx, event)
+	if err != nil {
+		s.p.Fatal(err)
+	}
+	return e
+}
+
+// dials calls and waits for the answer.
+func (s *softphone) dials(uri string) {
+	s.p.Helper()
+	s.do("dial", uri)
+	s.sees("CALL_ESTABLISHED")
+}
+
+// hears waits until the recording holds something new that is like ref.
+func (s *softphone) hears(ref []int16) {
+	s.p.Helper()
+	var begin time.Time
+	var skip int
+	s.p.matches("baresip", ref, func(from time.Time) []int16 {
+		pcm := s.recording()
+		if from != begin { // the next attempt
+			begin, skip = from, len(pcm)
+		}
+		return pcm[min(skip, len(pcm)):]
+	})
+}
+
+// recording reads what baresip has written so far. Its header is not complete before the call ends.
+func (s *softphone) recording() []int16 {
+	s.p.Helper()
+	data, err := os.ReadFile(s.heard)
+	if err != nil || len(data) < 44 {
+		return nil // no call yet
+	}
+	data = data[44:]
+	pcm := make([]int16, len(data)/2)
+	for i := range pcm {
+		pcm[i] = int16(binary.LittleEndian.Uint16(data[2*i:]))
+	}
+	return pcm
+}
+
+// talksWith checks the audio between a softphone and a desk phone, both ways.
+func (s *softphone) talksWith(a *site.Appliance) {
+	s.p.Helper()
+	s.p.handset(a, s.says)
+	s.hears(speech.Worker())
+}
+
+// uri names a user at an appliance.
+func uri(user string, a *site.Appliance) string { return fmt.Sprintf("sip:%s@%s", user, a.Addr) }
+
+// in is the same site in a subtest.
+func (p *place) in(t *testing.T) *place {
+	other := *p
+	other.T = t
+	return &other
+}
+
+func (s *softphone) in(p *place) *softphone {
+	other := *s
+	other.p = p
+	return &other
+}
+
+// fetch lifts a handset and presses an orbit's key.
+func (p *place) fetch(a *site.Appliance, orbit string) {
+	p.Helper()
+	p.hook(a, true)
+	p.press(a, "orbit-"+orbit)
+	p.talking(a)
+}
+
+// TestBaresipIsTheCaller parks and fetches a call of baresip, over UDP and over TCP.
+func TestBaresipIsTheCaller(t *testing.T) {
+	whole := newPlace(t, "")
+	phone := whole.softphone(21, "caller", speech.Caller())
+
+	t.Run("fetcher hangs up", func(t *testing.T) {
+		p := whole.in(t)
+		b := phone.in(p)
+		b.do("dial", uri("201", p.dock1()))
+		p.answer(p.dock1())
+		b.talksWith(p.dock1())
+		p.press(p.dock1(), "park")
+		p.everywhere("701", "parked-here", "parked-elsewhere")
+		p.hook(p.dock1(), false)
+		b.hears(moh.BuiltIn().Samples())
+		p.fetch(p.dock2(), "701")
+		p.everywhere("701", "free")
+		b.talksWith(p.dock2())
+		p.hook(p.dock2(), false)
+		b.sees("CALL_CLOSED")
+		p.idle(p.Appliances...)
+	})
+
+	t.Run("hold and resume by the caller", func(t *testing.T) {
+		p := whole.in(t)
+		b := phone.in(p)
+		b.do("dial", uri("201", p.dock1())+";transport=tcp")
+		p.answer(p.dock1())
+		p.press(p.dock1(), "park")
+		p.everywhere("701", "parked-here", "parked-elsewhere")
+		p.hook(p.dock1(), false)
+		p.fetch(p.dock2(), "701")
+		for range 2 {
+			b.do("hold", "")
+			p.await(p.dock2(), "held by the caller", heldByFar)
+			b.do("resume", "")
+			p.await(p.dock2(), "not held", func(st panel.Status) bool { return !heldByFar(st) })
+			b.talksWith(p.dock2())
+		}
+		b.do("hangup", "")
+		p.idle(p.Appliances...)
+		p.everywhere("701", "free")
+	})
+}
