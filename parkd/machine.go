@@ -123,11 +123,14 @@ func (m *Machine) dispatch(in Input) {
 	case Timer:
 		m.timer(in)
 	case RaiseEpoch:
-		if in.Epoch < m.epoch || in.Epoch == ^uint64(0) {
+		const step = 1 << 20
+		if in.Epoch < m.epoch || in.Epoch > ^uint64(0)-2*step {
 			m.ignore(nil, in)
 			return
 		}
-		m.epoch = in.Epoch + 1
+		// Not just one more: another life may have been raised from there, told by a peer that the one
+		// who asks now has not heard. What the clock said at start tells the lives apart.
+		m.epoch = in.Epoch + 1 + m.epoch%step
 		for _, c := range m.hosted {
 			c.Epoch = m.epoch
 		}

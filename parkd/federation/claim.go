@@ -1,0 +1,186 @@
+package federation
+
+import (
+	"slices"
+
+	"parklamp/parkd"
+)
+
+// present is the arbiter that is being asked.
+func (q *claim) present() string {
+	if len(q.tried) == 0 {
+		return ""
+	}
+	return q.tried[len(q.tried)-1]
+}
+
+// ask starts a claim.
+func (c *Core) ask(q *claim) {
+	if len(c.claims) >= maxClaims {
+		c.emit(Decided{Token: q.token, Orbit: q.orbit, Reason: parkd.ReasonLimit})
+		return
+	}
+	c.claims = append(c.claims, q)
+	c.next(q)
+}
+
+// next asks the best arbiter that was not asked yet. This appliance decides itself when its turn has
+// come; while it settles it is the last one.
+func (c *Core) next(q *claim) {
+	order := rank(q.orbit, c.names)
+	if c.settling() {
+		order = append(slices.DeleteFunc(order, func(n string) bool { return n == c.cfg.Name }), c.cfg.Name)
+	}
+	for _, name := range order {
+		if slices.Contains(q.tried, name) {
+			continue
+		}
+		if name == c.cfg.Name {
+			r := c.decide(name, q.token, q.orbit)
+			c.decided(q, r.Granted, r.Reason)
+			return
+		}
+		if !c.reachable(name) {
+			continue
+		}
+		q.tried = append(q.tried, name)
+		q.until = c.now.Add(c.cfg.ClaimWait)
+		c.emit(Ask{Peer: name, Token: q.token, Orbit: q.orbit})
+		return
+	}
+}
+
+func (c *Core) reachable(name string) bool {
+	return slices.ContainsFunc(c.peers, func(p *peer) bool { return p.name == name && !p.heard.IsZero() && !p.closed })
+}
+
+// settling reports whether this appliance has just started and has not yet heard from all the peers.
+func (c *Core) settling() bool {
+	return c.now.Sub(c.started) < c.cfg.DeadAfter &&
+		slices.ContainsFunc(c.peers, func(p *peer) bool { return !p.synced })
+}
+
+func (c *Core) decided(q *claim, granted bool, why parkd.Reason) {
+	c.claims = slices.DeleteFunc(c.claims, func(o *claim) bool { return o == q })
+	c.emit(Decided{Token: q.token, Orbit: q.orbit, Granted: granted, Reason: why})
+}
+
+func (c *Core) find(token, orbit string) *claim {
+	for _, q := range c.claims {
+		if q.token == token && q.orbit == orbit {
+			return q
+		}
+	}
+	return nil
+}
+
+func (c *Core) answered(in Answered) {
+	q := c.find(in.Token, in.Orbit)
+	if q == nil || q.present() != in.Peer {
+		// Passed over, or not wanted any more. A late grant must not stand in others' way, unless we
+		// have the orbit by another arbiter's grant: then it guards it until our document is there.
+		if in.Granted && !c.has(in.Orbit, in.Token) {
+			c.emit(GiveBack{Peer: in.Peer, Token: in.Token, Orbit: in.Orbit})
+		}
+		return
+	}
+	if in.Silent {
+		c.next(q)
+		return
+	}
+	if in.Granted {
+		c.held[in.Orbit] = held{peer: in.Peer, token: in.Token, until: c.now.Add(c.cfg.ClaimFor)}
+	}
+	c.decided(q, in.Granted, in.Reason)
+}
+
+// has reports whether this appliance holds the orbit by that claim, or a call in it.
+func (c *Core) has(orbit, token string) bool {
+	g := c.grants[orbit]
+	return c.held[orbit].token == token || g.peer == c.cfg.Name && g.token == token || occupies(c.local.Slots, orbit)
+}
+
+func (c *Core) release(in Release) {
+	if q := c.find(in.Token, in.Orbit); q != nil {
+		c.claims = slices.DeleteFunc(c.claims, func(o *claim) bool { return o == q })
+		c.emit(GiveBack{Peer: q.present(), Token: in.Token, Orbit: in.Orbit})
+	}
+	c.letGo(in.Orbit, in.Token)
+}
+
+// letGo frees what an arbiter still keeps for us.
+func (c *Core) letGo(orbit, token string) {
+	if g, ok := c.grants[orbit]; ok && g.peer == c.cfg.Name && g.token == token {
+		delete(c.grants, orbit)
+	}
+	if h, ok := c.held[orbit]; ok && h.token == token {
+		delete(c.held, orbit)
+		if c.now.Before(h.until) {
+			c.emit(GiveBack{Peer: h.peer, Token: token, Orbit: orbit})
+		}
+	}
+}
+
+// hosts takes what this appliance hosts. An orbit that a call has left is given back at once: a call
+// that was short may never have shown in a document.
+func (c *Core) hosts(now parkd.Announce) {
+	before := c.local
+	c.local = now
+	for _, s := range now.Slots {
+		if g, ok := c.grants[s.Orbit]; ok && g.peer == c.cfg.Name {
+			delete(c.grants, s.Orbit) // the claim has become a call
+		}
+	}
+	for _, s := range before.Slots {
+		if h, ok := c.held[s.Orbit]; ok && !occupies(now.Slots, s.Orbit) {
+			c.letGo(s.Orbit, h.token)
+		}
+	}
+}
+
+func occupies(slots []parkd.SlotState, orbit string) bool {
+	return slices.ContainsFunc(slots, func(s parkd.SlotState) bool { return s.Orbit == orbit })
+}
+
+// arbitrate answers a peer.
+func (c *Core) arbitrate(peer, token, orbit string) Reply {
+	if c.settling() {
+		return Reply{Settling: true}
+	}
+	return c.decide(peer, token, orbit)
+}
+
+// decide grants or refuses as far as is known here: by the calls of all appliances, the unknown ones
+// too, and by what was granted a moment ago. Asking twice is answered alike.
+func (c *Core) decide(peer, token, orbit string) Reply {
+	if occupies(c.local.Slots, orbit) {
+		return Reply{Reason: parkd.ReasonTaken}
+	}
+	unknown := false
+	for _, p := range c.peers {
+		if occupies(p.state.Slots, orbit) {
+			if p.told {
+				return Reply{Reason: parkd.ReasonTaken}
+			}
+			unknown = true
+		}
+	}
+	if unknown {
+		return Reply{Reason: parkd.ReasonUnknown}
+	}
+	if g, ok := c.grants[orbit]; ok && c.now.Before(g.until) && (g.peer != peer || g.token != token) {
+		return Reply{Reason: parkd.ReasonLostRace}
+	}
+	if len(c.grants) >= maxGrants {
+		for o, g := range c.grants {
+			if !c.now.Before(g.until) {
+				delete(c.grants, o)
+			}
+		}
+		if len(c.grants) >= maxGrants {
+			return Reply{Reason: parkd.ReasonLimit}
+		}
+	}
+	c.grants[orbit] = grant{peer: peer, token: token, until: c.now.Add(c.cfg.ClaimFor)}
+	return Reply{Granted: true}
+}

@@ -1,0 +1,94 @@
+package federation
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Config names the appliances of the site.
+type Config struct {
+	Name       string        `toml:"-"` // name of this appliance, unique in the site; the appliance section sets it
+	Peers      []Peer        `toml:"peers" doc:"the other appliances of the site"`
+	ProbeEvery time.Duration `toml:"probe_every" doc:"time between two signs of life asked of a peer"`
+	DeadAfter  time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
+	ClaimWait  time.Duration `toml:"claim_wait" doc:"an arbiter that does not answer a claim in this time is passed over"`
+	ClaimFor   time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
+	ForgetDead time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer refuse claims for their orbits; as in the lot"`
+	Refresh    time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`
+}
+
+// Peer is one other appliance.
+type Peer struct {
+	Name    string         `toml:"name" doc:"its name"`
+	Address netip.AddrPort `toml:"address" doc:"its SIP address and port, reached by TCP"`
+}
+
+// Default returns a federation without peers.
+func Default() Config {
+	return Config{
+		ProbeEvery: time.Second,
+		DeadAfter:  2500 * time.Millisecond,
+		ClaimWait:  300 * time.Millisecond,
+		ClaimFor:   3 * time.Second,
+		ForgetDead: 15 * time.Minute,
+		Refresh:    2 * time.Minute,
+	}
+}
+
+// maxPeers is the size of a mesh; a larger site goes through hubs.
+const maxPeers = 100
+
+// Validate returns the first thing wrong, naming key, value and allowed range.
+func (c Config) Validate() error {
+	if !validName(c.Name) {
+		return fmt.Errorf("name = %q: 1 to 64 of a-z A-Z 0-9 - _", c.Name)
+	}
+	if len(c.Peers) > maxPeers {
+		return fmt.Errorf("peers has %d entries: 0 to %d", len(c.Peers), maxPeers)
+	}
+	names := map[string]bool{c.Name: true}
+	addrs := make(map[netip.AddrPort]bool)
+	for i, p := range c.Peers {
+		switch {
+		case !validName(p.Name):
+			return fmt.Errorf("peers[%d].name = %q: 1 to 64 of a-z A-Z 0-9 - _", i, p.Name)
+		case names[p.Name]:
+			return fmt.Errorf("peers[%d].name = %q: each name once, and not this appliance's own", i, p.Name)
+		case !p.Address.IsValid() || p.Address.Port() == 0 || p.Address.Addr().IsUnspecified() || p.Address.Addr().IsMulticast():
+			return fmt.Errorf("peers[%d].address = %q: an address and port such as 192.0.2.7:5060", i, p.Address)
+		case addrs[p.Address]:
+			return fmt.Errorf("peers[%d].address = %q: each address once", i, p.Address)
+		}
+		names[p.Name], addrs[p.Address] = true, true
+	}
+	for _, d := range []struct {
+		key         string
+		v, min, max time.Duration
+	}{
+		{"probe_every", c.ProbeEvery, 100 * time.Millisecond, 30 * time.Second},
+		{"dead_after", c.DeadAfter, 2 * c.ProbeEvery, 5 * time.Minute},
+		{"claim_wait", c.ClaimWait, 50 * time.Millisecond, 2 * time.Second},
+		{"claim_for", c.ClaimFor, time.Second, 30 * time.Second},
+		{"forget_dead", c.ForgetDead, 10 * time.Second, 24 * time.Hour},
+		{"refresh", c.Refresh, time.Minute, time.Hour},
+	} {
+		if d.v < d.min || d.v > d.max {
+			return fmt.Errorf("%s = %v: %v to %v", d.key, d.v, d.min, d.max)
+		}
+	}
+	return nil
+}
+
+// validName reports whether s can stand as the user part of a URI and as a hostname label.
+func validName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,328 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/parkd"
+	"parklamp/sip"
+	"parklamp/sip/event"
+	"parklamp/sip/event/pidf"
+)
+
+var (
+	// ErrSilent means that a peer does not answer.
+	ErrSilent = errors.New("federation: peer does not answer: is it powered, connected, and is this its address?")
+	// ErrRefused means that a peer answers and does not take this appliance for a peer.
+	ErrRefused = errors.New("federation: peer refuses: does its list of peers have this appliance, with this name and address?")
+	// ErrStranger means that what answers at a peer's address is not that peer.
+	ErrStranger = errors.New("federation: another appliance answers: do name and address of this peer belong together?")
+)
+
+const (
+	presence   = "presence"
+	claimEvent = "parklamp-claim" // our own event package: PUBLISH only, a claim is not presence
+
+	// maxRequests bounds the requests that wait for an answer, maxProbes those to one peer: a link
+	// that is dead holds each for 32 s.
+	maxRequests = 1024
+	maxProbes   = 5
+	// lateAnswer is how long a claim's answer is of use: to give a late grant back.
+	lateAnswer = 2 * time.Second
+)
+
+// Callbacks are called one at a time, from Run's goroutine; they must not block. Each may be nil.
+type Callbacks struct {
+	OnPeer   func(parkd.Peer)             // for parkd's machine
+	OnRaise  func(parkd.RaiseEpoch)       // for parkd's machine
+	OnHealth func(peer string, err error) // ErrSilent, ErrRefused, ErrStranger or another; nil: it is well
+}
+
+// Federation is this appliance's part in the site. Its methods may be called from any goroutine.
+type Federation struct {
+	// immutable
+	cfg   Config
+	ep    *sip.Endpoint
+	agent *event.Agent
+	log   *slog.Logger
+	cb    Callbacks
+	wake  chan struct{} // capacity 1; full: Run is woken already
+
+	mu      sync.Mutex // guards everything below
+	core    *Core
+	pending []Effect                          // bounded by what the core emits; taken by Run
+	waiting map[Claim]func(parkd.ClaimResult) // at most maxClaims
+	doc     []byte                            // what peers are told
+	local   parkd.Announce
+	closing bool
+
+	// owned by Run
+	links    map[string]*link
+	requests sync.WaitGroup
+	slots    chan struct{} // capacity maxRequests; full: not sent
+	tickAt   time.Time
+}
+
+// link is the way to one peer. Owned by Run, but for probes.
+type link struct {
+	peer  Peer
+	sub   *event.Subscription
+	fault error         // last told to OnHealth
+	slots chan struct{} // capacity maxProbes; full: no further probe
+}
+
+// New returns a federation for a valid configuration. It registers the presence package and the claims
+// on the agent, which must not run yet, and starts nothing.
+func New(cfg Config, ep *sip.Endpoint, agent *event.Agent, log *slog.Logger, cb Callbacks) *Federation {
+	f := &Federation{
+		cfg: cfg, ep: ep, agent: agent, log: log, cb: cb,
+		wake:    make(chan struct{}, 1),
+		core:    NewCore(cfg),
+		waiting: make(map[Claim]func(parkd.ClaimResult)),
+		links:   make(map[string]*link),
+		slots:   make(chan struct{}, maxRequests),
+	}
+	for _, p := range cfg.Peers {
+		f.links[p.Name] = &link{peer: p, slots: make(chan struct{}, maxProbes)}
+	}
+	f.doc = marshal(cfg.Name, f.local, false)
+	agent.Serve(event.Package{
+		Name: presence, ContentType: pidf.ContentType, Min: time.Minute, Max: time.Hour, Expires: cfg.Refresh,
+		Document: f.document, Authorize: f.authorize,
+	})
+	agent.OnPublish(claimEvent, f.published)
+	return f
+}
+
+// Run takes part until ctx ends; peers are then told that the appliance is going down. It must end
+// before the agent's Run. It waits for the endpoint to be ready.
+func (f *Federation) Run(ctx context.Context) error {
+	select {
+	case <-f.ep.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	f.step(Start{})
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		for _, e := range f.take() {
+			f.carryOut(ctx, e)
+		}
+		var due <-chan time.Time
+		if !f.tickAt.IsZero() {
+			timer.Reset(time.Until(f.tickAt))
+			due = timer.C
+		}
+		select {
+		case <-f.wake:
+		case <-due:
+			f.tickAt = time.Time{}
+			f.step(Tick{})
+		case <-ctx.Done():
+			f.close()
+			f.requests.Wait()
+			return nil
+		}
+	}
+}
+
+// SetLocal publishes what this appliance hosts, as parkd announced it.
+func (f *Federation) SetLocal(a parkd.Announce) {
+	f.mu.Lock()
+	f.local = a
+	f.doc = marshal(f.cfg.Name, a, f.closing)
+	f.mu.Unlock()
+	f.step(Local{State: a})
+	f.agent.Changed(presence, f.cfg.Name)
+}
+
+// Claim asks the federation for an orbit. done is called once, from Run's goroutine, unless Release
+// comes first: at once when this appliance is the arbiter or alone, else within ClaimWait for each
+// arbiter that is silent.
+func (f *Federation) Claim(token, orbit string, done func(parkd.ClaimResult)) {
+	f.mu.Lock()
+	f.waiting[Claim{Token: token, Orbit: orbit}] = done
+	f.mu.Unlock()
+	f.step(Claim{Token: token, Orbit: orbit})
+}
+
+// Release gives a claim back, also one that is not decided yet.
+func (f *Federation) Release(token, orbit string) {
+	f.mu.Lock()
+	delete(f.waiting, Claim{Token: token, Orbit: orbit})
+	f.mu.Unlock()
+	f.step(Release{Token: token, Orbit: orbit})
+}
+
+// PeerURI is where a peer is reached, for INVITEs that fetch its calls.
+func (f *Federation) PeerURI(name, user string) (gosip.Uri, bool) {
+	l := f.links[name]
+	if l == nil {
+		return gosip.Uri{}, false
+	}
+	return uriAt(user, l.peer.Address), true
+}
+
+// IsPeer reports which peer sent a request, going by the user of its From and the address it came from.
+func (f *Federation) IsPeer(req *gosip.Request, source netip.Addr) (name string, ok bool) {
+	from := req.From()
+	if from == nil {
+		return "", false
+	}
+	return f.peerOf(from.Address.User, source)
+}
+
+func (f *Federation) peerOf(user string, source netip.Addr) (name string, ok bool) {
+	l := f.links[user]
+	if l == nil || l.peer.Address.Addr().Unmap() != source.Unmap() {
+		return "", false
+	}
+	return user, true
+}
+
+func uriAt(user string, at netip.AddrPort) gosip.Uri {
+	host := at.Addr().String()
+	if at.Addr().Is6() {
+		host = "[" + host + "]"
+	}
+	u := gosip.Uri{Scheme: "sip", User: user, Host: host, Port: int(at.Port()), UriParams: gosip.NewParams()}
+	// Documents exceed what UDP carries, and a connection shows that the peer is alive.
+	u.UriParams.Add("transport", "tcp")
+	return u
+}
+
+func (f *Federation) from() gosip.Uri {
+	return gosip.Uri{Scheme: "sip", User: f.cfg.Name, Host: "parklamp.invalid"}
+}
+
+// step gives an input to the core. A reply comes back; the rest is left to Run.
+func (f *Federation) step(in Input) (reply Reply) {
+	f.mu.Lock()
+	for _, e := range f.core.Step(time.Now(), in) {
+		if r, ok := e.(Reply); ok {
+			reply = r
+			continue
+		}
+		f.pending = append(f.pending, e)
+	}
+	more := len(f.pending) > 0
+	f.mu.Unlock()
+	if more {
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	}
+	return reply
+}
+
+func (f *Federation) take() []Effect {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	es := f.pending
+	f.pending = nil
+	return es
+}
+
+func (f *Federation) carryOut(ctx context.Context, e Effect) {
+	switch e := e.(type) {
+	case Tell:
+		f.tell(e.Peer)
+	case Probe:
+		f.probe(ctx, f.links[e.Peer])
+	case Watch:
+		f.watch(f.links[e.Peer])
+	case Unwatch:
+		f.unwatch(f.links[e.Peer])
+	case Refresh:
+		if l := f.links[e.Peer]; l.sub != nil {
+			l.sub.Refresh()
+		}
+	case Ask:
+		f.askFor(ctx, e)
+	case GiveBack:
+		if l := f.links[e.Peer]; l != nil {
+			f.publish(ctx, l, -1, marshalClaim(f.cfg.Name, wordRelease, e.Token, e.Orbit), nil)
+		}
+	case RaisePeer:
+		f.log.Warn("peer started with an epoch of the past: was its clock set back?", "peer", e.Peer, "epoch", e.Epoch)
+		f.publish(ctx, f.links[e.Peer], -1, marshalRaise(f.cfg.Name, e.Epoch), nil)
+	case RaiseSelf:
+		if f.cb.OnRaise != nil {
+			f.cb.OnRaise(parkd.RaiseEpoch(e))
+		}
+	case Decided:
+		key := Claim{Token: e.Token, Orbit: e.Orbit}
+		f.mu.Lock()
+		done := f.waiting[key]
+		delete(f.waiting, key)
+		f.mu.Unlock()
+		if done != nil {
+			done(parkd.ClaimResult{Token: e.Token, Orbit: e.Orbit, Granted: e.Granted, Reason: e.Reason})
+		}
+	case Silent:
+		f.health(f.links[e.Peer], ErrSilent)
+	case faulty:
+		f.health(f.links[e.peer], e.err)
+	case Wake:
+		f.tickAt = e.At
+	}
+}
+
+func (f *Federation) tell(p parkd.Peer) {
+	if p.Alive {
+		f.health(f.links[p.Name], nil)
+	}
+	if f.cb.OnPeer != nil {
+		f.cb.OnPeer(p)
+	}
+}
+
+func (f *Federation) health(l *link, err error) {
+	if (err == nil) == (l.fault == nil) && (err == nil || err.Error() == l.fault.Error()) {
+		return
+	}
+	l.fault = err
+	if err == nil {
+		f.log.Info("peer is well", "peer", l.peer.Name)
+	} else {
+		f.log.Warn("peer is not in reach", "peer", l.peer.Name, "err", err)
+	}
+	if f.cb.OnHealth != nil {
+		f.cb.OnHealth(l.peer.Name, err)
+	}
+}
+
+// fault leaves news for OnHealth to Run.
+func (f *Federation) fault(name string, err error) {
+	f.mu.Lock()
+	f.pending = append(f.pending, faulty{peer: name, err: err})
+	f.mu.Unlock()
+}
+
+// faulty is the shell's own effect: a peer that answers, and not as it should.
+type faulty struct {
+	peer string
+	err  error
+}
+
+func (faulty) effect() {}
+
+// close says good-bye.
+func (f *Federation) close() {
+	f.mu.Lock()
+	f.closing = true
+	f.doc = marshal(f.cfg.Name, f.local, true)
+	f.mu.Unlock()
+	f.agent.Changed(presence, f.cfg.Name)
+	for _, l := range f.links {
+		f.unwatch(l)
+	}
+}

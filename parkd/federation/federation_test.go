@@ -1,0 +1,507 @@
+package federation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parklamp/parkd"
+	"parklamp/sip"
+	"parklamp/sip/event"
+	"parklamp/sip/siptest"
+)
+
+// lan is appliances on an in-memory network, each an endpoint, an agent, a Federation and a machine.
+type lan struct {
+	t    *testing.T
+	net  *siptest.Net
+	all  []*appliance
+	each []Peer // everybody
+	edit []func(*Config)
+}
+
+type appliance struct {
+	lan  *lan
+	name string
+	addr netip.Addr
+	kill func() // ends everything, without a word to the peers
+	stop func() // ends it in order
+
+	mu      sync.Mutex // guards everything below
+	fed     *Federation
+	machine *parkd.Machine
+	timers  map[string]*time.Timer
+	asked   map[string]time.Time
+	done    map[string]outcome
+	faults  map[string]error
+}
+
+// onLAN runs f in a synctest bubble with appliances that have found each other; edit changes what each
+// is configured with.
+func onLAN(t *testing.T, names []string, f func(l *lan), edit ...func(*Config)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lan{t: t, net: siptest.New(1), edit: edit}
+		for i, name := range names {
+			addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})
+			l.all = append(l.all, &appliance{lan: l, name: name, addr: addr})
+			l.each = append(l.each, Peer{Name: name, Address: netip.AddrPortFrom(addr, 5060)})
+			for j := range i {
+				l.link(l.all[i].addr, l.all[j].addr, siptest.Link{Delay: time.Millisecond})
+			}
+		}
+		for i, a := range l.all {
+			a.start(uint64(1000 + i))
+		}
+		time.Sleep(5 * time.Second)
+		f(l)
+		for _, a := range l.all {
+			a.stop()
+		}
+	})
+}
+
+func (l *lan) link(a, b netip.Addr, k siptest.Link) {
+	l.net.SetLink(a, b, k)
+	l.net.SetLink(b, a, k)
+}
+
+// cutOff takes an appliance from the network, or gives it back.
+func (l *lan) cutOff(a *appliance, down bool) {
+	for _, b := range l.all {
+		if a != b {
+			l.link(a.addr, b.addr, siptest.Link{Delay: time.Millisecond, Down: down})
+		}
+	}
+}
+
+func (a *appliance) start(epoch uint64) {
+	t := a.lan.t
+	at := netip.AddrPortFrom(a.addr, 5060).String()
+	sc := sip.Default()
+	sc.Listen = []string{"udp:" + at, "tcp:" + at}
+	log := slog.New(slog.DiscardHandler)
+	ep, err := sip.New(sc, log, sip.WithNetwork(a.lan.net.Host(a.addr)), siptest.WithNames(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := event.New(ep, event.Default(), log)
+	cfg := Default()
+	cfg.Name = a.name
+	for _, p := range a.lan.each {
+		if p.Name != a.name {
+			cfg.Peers = append(cfg.Peers, p)
+		}
+	}
+	for _, f := range a.lan.edit {
+		f(&cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	a.machine = parkd.New(parkd.Default(), a.name, epoch)
+	a.timers, a.asked = map[string]*time.Timer{}, map[string]time.Time{}
+	a.done, a.faults = map[string]outcome{}, map[string]error{}
+	a.fed = New(cfg, ep, agent, log, Callbacks{
+		OnPeer:  func(p parkd.Peer) { a.park(p) },
+		OnRaise: func(r parkd.RaiseEpoch) { a.park(r) },
+		OnHealth: func(peer string, err error) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.faults[peer] = err
+		},
+	})
+	a.fed.SetLocal(a.machine.Hosted())
+	a.mu.Unlock()
+	run := func(r func(context.Context) error) (end func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r(ctx) }()
+		return sync.OnceFunc(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	endEndpoint, endAgent, endFederation := run(ep.Run), run(agent.Run), run(a.fed.Run)
+	end := func(in ...func()) func() {
+		return func() {
+			for _, f := range in {
+				f()
+			}
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			for _, timer := range a.timers {
+				timer.Stop()
+			}
+		}
+	}
+	a.stop = end(endFederation, endAgent, endEndpoint)
+	a.kill = end(func() { a.lan.cutOff(a, true) }, endEndpoint, endAgent, endFederation, func() { a.lan.cutOff(a, false) })
+}
+
+// park gives an input to the machine and carries the effects out. Phones and media work at once; an
+// INVITE to a peer is a call of a function.
+func (a *appliance) park(in parkd.Input) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.parkLocked(in)
+}
+
+func (a *appliance) parkLocked(in parkd.Input) {
+	for _, e := range a.machine.Step(time.Now(), in) {
+		switch e := e.(type) {
+		case parkd.Claim:
+			a.fed.Claim(e.Token, e.Orbit, func(r parkd.ClaimResult) { a.park(r) })
+		case parkd.ReleaseClaim:
+			a.fed.Release(e.Token, e.Orbit)
+		case parkd.Announce:
+			a.fed.SetLocal(e)
+		case parkd.Committed:
+			a.finish(e.Token, outcome{ok: true, orbit: e.Orbit})
+		case parkd.Refused:
+			a.finish(e.Token, outcome{reason: e.Reason})
+		case parkd.HandToPhone:
+			a.finish(e.Token, outcome{ok: true, orbit: e.Slot.Orbit})
+			a.parkLocked(parkd.JoinResult{Token: e.Token, OK: true})
+		case parkd.Join:
+			a.finish(e.Token, outcome{ok: true, orbit: e.Slot.Orbit})
+			a.parkLocked(parkd.JoinResult{Token: e.Token, OK: true})
+		case parkd.FetchRemote:
+			host := a.lan.find(e.Slot.Host)
+			go func() {
+				o := host.ask(parkd.Fetch{Token: a.name + e.Token, Leg: parkd.LegID(a.name + e.Token), CallID: e.Slot.CallID}, a.name+e.Token)
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				if o.ok {
+					a.finish(e.Token, outcome{ok: true, orbit: o.orbit})
+				}
+				a.parkLocked(parkd.JoinResult{Token: e.Token, OK: o.ok, Reason: o.reason})
+			}()
+		case parkd.SetTimer:
+			if t := a.timers[e.ID]; t != nil {
+				t.Stop()
+			}
+			a.timers[e.ID] = time.AfterFunc(time.Until(e.At), func() { a.park(parkd.Timer{ID: e.ID}) })
+		case parkd.StopTimer:
+			if t := a.timers[e.ID]; t != nil {
+				t.Stop()
+			}
+		}
+	}
+}
+
+func (a *appliance) finish(token string, o outcome) {
+	o.took = time.Since(a.asked[token])
+	if _, twice := a.done[token]; twice {
+		a.lan.t.Errorf("%s: token %s has two outcomes", a.name, token)
+	}
+	a.done[token] = o
+}
+
+// begin asks and does not wait.
+func (a *appliance) begin(in parkd.Input, token string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked[token] = time.Now()
+	a.parkLocked(in)
+}
+
+// ask waits for the outcome.
+func (a *appliance) ask(in parkd.Input, token string) outcome {
+	a.begin(in, token)
+	for {
+		if o, ok := a.outcome(token); ok {
+			return o
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (a *appliance) outcome(token string) (outcome, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o, ok := a.done[token]
+	return o, ok
+}
+
+func (a *appliance) view(orbit string) parkd.OrbitView {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.machine.View(orbit)
+}
+
+func (a *appliance) fault(peer string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.faults[peer]
+}
+
+func (l *lan) find(name string) *appliance {
+	for _, a := range l.all {
+		if a.name == name {
+			return a
+		}
+	}
+	l.t.Fatalf("no appliance %s", name)
+	return nil
+}
+
+// within waits until ok holds and returns how long that took; d is the longest.
+func (l *lan) within(d time.Duration, what string, ok func() bool) time.Duration {
+	l.t.Helper()
+	begin := time.Now()
+	for !ok() {
+		if time.Since(begin) > d {
+			l.t.Fatalf("not within %v: %s", d, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(begin)
+}
+
+func (l *lan) allSee(orbit string, here *appliance, want func(a *appliance, v parkd.OrbitView) bool) bool {
+	for _, a := range l.all {
+		if a != here && !want(a, a.view(orbit)) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestParkedAnywhereLightsEverywhere(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "office", "gate"}, func(l *lan) {
+		for i, a := range l.all {
+			orbit := fmt.Sprintf("70%d", i+1)
+			caller := parkd.Party{Name: "Ann <&> \"Å\"", URI: "sip:+4711@example.com", Number: "+4711"}
+			o := a.ask(parkd.Park{Token: "p", Leg: "a", Orbit: orbit, Caller: caller, ParkerRef: parkd.DeskPhone,
+				Dialog: parkd.DialogRef{CallID: "c@x", LocalTag: "l", RemoteTag: "r"}}, "p")
+			if !o.ok || o.orbit != orbit {
+				t.Fatalf("%s parks in %s: %+v", a.name, orbit, o)
+			}
+			d := l.within(100*time.Millisecond, "lamps "+orbit, func() bool {
+				return l.allSee(orbit, a, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewElsewhere })
+			})
+			t.Logf("%s: park to lamps everywhere: %v + %v", a.name, o.took, d)
+			for _, b := range l.all {
+				v := b.view(orbit)
+				if v.Caller != caller || v.Host != a.name || len(v.Calls) != 1 || v.Calls[0].Dialog.RemoteTag != "r" {
+					t.Errorf("%s sees %+v", b.name, v)
+				}
+			}
+		}
+		// Fetched from another appliance, and ended by the caller: dark everywhere.
+		if o := l.all[2].ask(parkd.Fetch{Token: "f", Orbit: "701"}, "f"); !o.ok {
+			t.Errorf("fetch: %+v", o)
+		}
+		l.all[1].park(parkd.LegEnded{Leg: "a"})
+		l.within(100*time.Millisecond, "lamps dark", func() bool {
+			return l.allSee("701", nil, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewFree }) &&
+				l.allSee("702", nil, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewFree })
+		})
+	})
+}
+
+func TestKilledPeerIsUnknownThenBack(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {
+		d1, d2, office := l.all[0], l.all[1], l.all[2]
+		d2.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p")
+		d1.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "701"}, "p")
+		time.Sleep(100 * time.Millisecond)
+		d2.kill()
+		d := l.within(3*time.Second, "unknown", func() bool {
+			return l.allSee("703", d2, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewUnknown })
+		})
+		t.Logf("dead seen after %v", d)
+		l.within(time.Second, "health", func() bool { return errors.Is(office.fault("dock-2"), ErrSilent) })
+		if v := office.view("701"); v.State != parkd.ViewElsewhere {
+			t.Errorf("701 is %v though its host lives", v.State)
+		}
+		time.Sleep(40 * time.Second) // transactions and subscriptions of its former life end
+		d2.start(2000)
+		d = l.within(5*time.Second, "recovered", func() bool {
+			return d2.view("701").State == parkd.ViewElsewhere &&
+				l.allSee("703", nil, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewFree })
+		})
+		t.Logf("back after %v", d)
+		if err := office.fault("dock-2"); err != nil {
+			t.Errorf("health after the return: %v", err)
+		}
+		if o := d2.ask(parkd.Park{Token: "q", Leg: "b"}, "q"); !o.ok || o.orbit != "702" {
+			t.Errorf("park after the return: %+v", o)
+		}
+	})
+}
+
+// A restart within the time of detection, with a clock that went back: no lamp of the former life stays.
+func TestQuickRestartOverSIP(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {
+		d2, office := l.all[1], l.all[2]
+		d2.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p")
+		time.Sleep(100 * time.Millisecond)
+		d2.kill()
+		time.Sleep(200 * time.Millisecond)
+		d2.start(7)
+		d := l.within(5*time.Second, "703 dark", func() bool {
+			return l.allSee("703", nil, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewFree })
+		})
+		t.Logf("clear after %v", d)
+		if o := d2.ask(parkd.Park{Token: "q", Leg: "b", Orbit: "704"}, "q"); !o.ok {
+			t.Errorf("park: %+v", o)
+		}
+		l.within(time.Second, "704 lit", func() bool { return office.view("704").State == parkd.ViewElsewhere })
+	})
+}
+
+func TestPartitionOverSIP(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {
+		d1, d2 := l.all[0], l.all[1]
+		l.cutOff(d1, true)
+		// Not yet known as dead: the silent arbiter is passed over.
+		if o := d1.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "705"}, "p"); !o.ok || o.took > time.Second {
+			t.Errorf("park in the partition: %+v", o)
+		}
+		if o := d2.ask(parkd.Park{Token: "q", Leg: "b", Orbit: "705"}, "q"); !o.ok || o.took > time.Second {
+			t.Errorf("park on the other side: %+v", o)
+		}
+		time.Sleep(20 * time.Second)
+		l.cutOff(d1, false)
+		d := l.within(5*time.Second, "queue", func() bool {
+			return l.allSee("705", nil, func(_ *appliance, v parkd.OrbitView) bool {
+				return v.State == parkd.ViewQueued && len(v.Calls) == 2
+			})
+		})
+		t.Logf("healed after %v", d)
+		for _, tok := range []string{"f", "g"} {
+			if o := l.all[2].ask(parkd.Fetch{Token: tok, Orbit: "705"}, tok); !o.ok {
+				t.Errorf("fetch %s: %+v", tok, o)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if v := d1.view("705"); v.State != parkd.ViewFree {
+			t.Errorf("705 is %v", v.State)
+		}
+	})
+}
+
+func TestHundredParksAndFetchesOverSIP(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "office", "gate"}, func(l *lan) {
+		for i := range 100 {
+			tok := fmt.Sprintf("p%d", i)
+			l.all[i%4].begin(parkd.Park{Token: tok, Leg: parkd.LegID(tok)}, tok)
+		}
+		time.Sleep(time.Second)
+		won := map[string]bool{}
+		var slowest time.Duration
+		for i := range 100 {
+			o, ok := l.all[i%4].outcome(fmt.Sprintf("p%d", i))
+			switch {
+			case !ok:
+				t.Fatalf("park %d has no outcome", i)
+			case o.ok && won[o.orbit]:
+				t.Errorf("orbit %s was won twice", o.orbit)
+			case o.ok:
+				won[o.orbit] = true
+			case o.reason != parkd.ReasonFull:
+				t.Errorf("park %d is refused as %v", i, o.reason)
+			}
+			slowest = max(slowest, o.took)
+		}
+		if len(won) != 10 || slowest > 200*time.Millisecond {
+			t.Errorf("%d winners, slowest %v", len(won), slowest)
+		}
+		t.Logf("parks: slowest %v", slowest)
+		orbits := parkd.Default().Orbits
+		for i := range 100 {
+			tok := fmt.Sprintf("f%d", i)
+			l.all[(i/10+i)%4].begin(parkd.Fetch{Token: tok, Orbit: orbits[i%10]}, tok)
+		}
+		time.Sleep(time.Second)
+		winners := map[string]int{}
+		slowest = 0
+		for i := range 100 {
+			o, ok := l.all[(i/10+i)%4].outcome(fmt.Sprintf("f%d", i))
+			if !ok {
+				t.Fatalf("fetch %d has no outcome", i)
+			}
+			if o.ok {
+				winners[o.orbit]++
+			} else if o.reason != parkd.ReasonLostRace && o.reason != parkd.ReasonEmpty {
+				t.Errorf("fetch %d is refused as %v", i, o.reason)
+			}
+			slowest = max(slowest, o.took)
+		}
+		for _, orbit := range orbits {
+			if winners[orbit] != 1 {
+				t.Errorf("orbit %s has %d winners", orbit, winners[orbit])
+			}
+			if !l.allSee(orbit, nil, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewFree }) {
+				t.Errorf("orbit %s is lit somewhere", orbit)
+			}
+		}
+		if slowest > 200*time.Millisecond {
+			t.Errorf("slowest fetch %v", slowest)
+		}
+		t.Logf("fetches: slowest %v", slowest)
+	})
+}
+
+func TestGoodByeIsUnknownAtOnce(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		d1, d2 := l.all[0], l.all[1]
+		d2.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p")
+		time.Sleep(100 * time.Millisecond)
+		d2.stop()
+		l.within(50*time.Millisecond, "unknown", func() bool { return d1.view("703").State == parkd.ViewUnknown })
+		d2.start(2000)
+		l.within(5*time.Second, "back", func() bool { return d1.view("703").State == parkd.ViewFree })
+	})
+}
+
+// Who is not in the list of peers learns nothing and claims nothing; the reason is told to people.
+func TestStrangersAreRefused(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "rogue"}, func(l *lan) {
+		d1, rogue := l.all[0], l.all[2]
+		d1.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p")
+		if o := rogue.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p"); !o.ok {
+			t.Errorf("alone, a stranger parks by itself: %+v", o)
+		}
+		time.Sleep(10 * time.Second)
+		if v := rogue.view("701"); v.State != parkd.ViewUnknown {
+			t.Errorf("the stranger sees 701 as %v", v.State)
+		}
+		if v := d1.view("703"); len(v.Calls) != 1 || v.State != parkd.ViewHere {
+			t.Errorf("dock-1 believes the stranger: %+v", v)
+		}
+		if err := rogue.fault("dock-1"); !errors.Is(err, ErrRefused) {
+			t.Errorf("the stranger's health says %v", err)
+		}
+	}, func(c *Config) {
+		if c.Name != "rogue" {
+			c.Peers = c.Peers[:1]
+		}
+	})
+}
+
+func TestWrongNameIsAHealthCondition(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		time.Sleep(10 * time.Second)
+		if err := l.all[0].fault("dock-3"); !errors.Is(err, ErrStranger) {
+			t.Errorf("health says %v", err)
+		}
+		if o := l.all[0].ask(parkd.Park{Token: "p", Leg: "a"}, "p"); !o.ok {
+			t.Errorf("park all the same: %+v", o)
+		}
+	}, func(c *Config) {
+		if c.Name == "dock-1" {
+			c.Peers[0].Name = "dock-3"
+		}
+	})
+}

@@ -1,0 +1,142 @@
+package federation
+
+import (
+	"slices"
+	"time"
+
+	"parklamp/parkd"
+)
+
+func (c *Core) start() {
+	c.started = c.now
+	for i, p := range c.peers {
+		// Not all in the same instant.
+		p.probeAt = c.now.Add(c.cfg.ProbeEvery * time.Duration(i+1) / time.Duration(len(c.peers)))
+		p.silent = c.now.Add(c.cfg.DeadAfter)
+		c.emit(Probe{Peer: p.name})
+		c.tell(p)
+	}
+}
+
+// tick does what is due.
+func (c *Core) tick() {
+	for _, p := range c.peers {
+		if !p.probeAt.IsZero() && !c.now.Before(p.probeAt) {
+			p.probeAt = c.now.Add(c.cfg.ProbeEvery)
+			c.emit(Probe{Peer: p.name})
+			// It answers, and yet its document does not come: the dialog hangs.
+			if !p.heard.IsZero() && !p.synced && c.now.Sub(p.watched) >= 2*c.cfg.ProbeEvery {
+				c.watch(p)
+			}
+		}
+		if !p.silent.IsZero() && !c.now.Before(p.silent) {
+			p.silent = time.Time{}
+			c.emit(Silent{Peer: p.name})
+		}
+		switch {
+		case !p.heard.IsZero() && c.now.Sub(p.heard) >= c.cfg.DeadAfter:
+			c.dead(p)
+		case !p.lostAt.IsZero() && c.now.Sub(p.lostAt) >= c.cfg.DeadAfter:
+			p.lostAt, p.synced = time.Time{}, false
+			p.forget = c.now.Add(c.cfg.ForgetDead)
+			c.tell(p)
+		case !p.forget.IsZero() && !c.now.Before(p.forget):
+			// parkd reports them lost by its own clock; here they stop refusing claims.
+			p.forget, p.state = time.Time{}, parkd.Announce{}
+		}
+	}
+	for _, q := range slices.Clone(c.claims) {
+		if !c.now.Before(q.until) {
+			c.next(q)
+		}
+	}
+}
+
+// heard takes a sign of life. One that was dead is asked for everything anew.
+func (c *Core) heard(p *peer) {
+	dead := p.heard.IsZero()
+	p.heard, p.silent = c.now, time.Time{}
+	if dead {
+		c.watch(p)
+	}
+}
+
+func (c *Core) watch(p *peer) {
+	p.watched = c.now
+	c.emit(Watch{Peer: p.name})
+}
+
+// dead gives a peer up until it is heard again.
+func (c *Core) dead(p *peer) {
+	p.heard, p.watched, p.lostAt, p.synced = time.Time{}, time.Time{}, time.Time{}, false
+	p.forget = c.now.Add(c.cfg.ForgetDead)
+	c.emit(Silent{Peer: p.name})
+	c.emit(Unwatch{Peer: p.name})
+	c.tell(p)
+	for _, q := range slices.Clone(c.claims) {
+		if q.present() == p.name {
+			c.next(q)
+		}
+	}
+}
+
+// lost keeps what the peer said for as long as it would take to find it dead: most subscriptions are
+// back at once.
+func (c *Core) lost(p *peer) {
+	if p.synced && p.lostAt.IsZero() {
+		p.lostAt = c.now
+	}
+}
+
+// subscribed takes a peer that subscribes anew for a new process, which knows nothing of our
+// subscription: we make a new one, too. If ours is new, the two were made for the same reason, and it is
+// only refreshed: else each would answer the other for ever.
+func (c *Core) subscribed(p *peer) {
+	fresh := p.heard.IsZero()
+	c.heard(p)
+	switch {
+	case fresh:
+	case c.now.Sub(p.watched) >= c.cfg.ProbeEvery:
+		c.watch(p)
+	default:
+		c.emit(Refresh{Peer: p.name})
+	}
+}
+
+// told mirrors a document. Order is by (epoch, generation).
+func (c *Core) told(p *peer, in Told) {
+	c.heard(p)
+	now, before := in.State, p.state
+	if now.Epoch < before.Epoch || now.Epoch == before.Epoch && now.Generation < before.Generation {
+		// The agent keeps the order within a subscription, so this is another life of the peer, whose
+		// clock went back. Until it has raised its epoch, its word looks old and its calls are unknown.
+		// Should the message be lost, the next subscription brings this back.
+		p.synced = false
+		if p.told {
+			c.tell(p)
+		}
+		c.emit(RaisePeer{Peer: p.name, Epoch: before.Epoch})
+		return
+	}
+	newer := now.Epoch > before.Epoch || now.Generation > before.Generation
+	p.state, p.synced, p.closed, p.lostAt, p.forget = now, true, in.Closed, time.Time{}, time.Time{}
+	for _, s := range now.Slots {
+		if g, ok := c.grants[s.Orbit]; ok && g.peer == p.name {
+			delete(c.grants, s.Orbit) // the claim has become a call
+		}
+	}
+	if newer || p.alive() != p.told {
+		c.tell(p)
+	}
+}
+
+// alive reports whether what the peer said last is what holds.
+func (p *peer) alive() bool { return !p.heard.IsZero() && p.synced && !p.closed }
+
+func (c *Core) tell(p *peer) {
+	p.told = p.alive()
+	c.emit(Tell{Peer: parkd.Peer{
+		Name: p.name, Alive: p.told,
+		Epoch: p.state.Epoch, Generation: p.state.Generation, State: slices.Clone(p.state.Slots),
+	}})
+}

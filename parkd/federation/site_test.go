@@ -1,0 +1,442 @@
+package federation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"parklamp/parkd"
+)
+
+// site is several appliances, each a Core and a parkd.Machine, on a simulated network that behaves as
+// TCP does: messages of one link keep their order, are held while the link is cut, and are lost when
+// an end dies. Time is simulated.
+type site struct {
+	now    time.Time
+	rng    *rand.Rand
+	delay  func() time.Duration
+	nodes  []*node
+	events []scheduled
+	serial int
+	cut    map[[2]string]bool
+	held   map[[2]string][]func()
+	last   map[[2]string]time.Time // latest arrival of a link
+
+	fetched  map[string]int // call id -> winners
+	outcomes map[string]outcome
+	parked   map[parkd.LegID]bool // callers that are in some orbit or with somebody
+	fail     func(format string, args ...any)
+}
+
+type scheduled struct {
+	at  time.Time
+	seq int
+	do  func()
+}
+
+type outcome struct {
+	ok     bool
+	reason parkd.Reason
+	orbit  string
+	took   time.Duration
+}
+
+type node struct {
+	s        *site
+	name     string
+	life     int // grows with each start; 0: down
+	core     *Core
+	machine  *parkd.Machine
+	tickAt   time.Time
+	timers   map[string]time.Time
+	watching map[string]int                   // peer -> our dialog with it
+	watchers map[string]int                   // peer -> its dialog with us
+	asked    map[string]time.Time             // token -> when
+	remote   map[string]func(parkd.Reason)    // tells a peer that its fetch is refused, by token
+	answers  map[string]func(parkd.SlotState) // tells a peer that it is joined
+}
+
+var siteStart = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+
+func newSite(seed uint64, names ...string) *site {
+	s := &site{
+		now: siteStart, rng: rand.New(rand.NewPCG(seed, 1)),
+		cut: map[[2]string]bool{}, held: map[[2]string][]func(){}, last: map[[2]string]time.Time{},
+		fetched: map[string]int{}, outcomes: map[string]outcome{}, parked: map[parkd.LegID]bool{},
+	}
+	s.delay = func() time.Duration { return time.Duration(1+s.rng.IntN(4)) * time.Millisecond }
+	for _, n := range names {
+		s.nodes = append(s.nodes, &node{s: s, name: n})
+	}
+	for _, n := range s.nodes {
+		n.start(uint64(1000))
+	}
+	return s
+}
+
+func (s *site) config(name string) Config {
+	cfg := Default()
+	cfg.Name = name
+	for i, n := range s.nodes {
+		if n.name != name {
+			cfg.Peers = append(cfg.Peers, Peer{Name: n.name, Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 5060)})
+		}
+	}
+	return cfg
+}
+
+func (s *site) node(name string) *node {
+	return s.nodes[slices.IndexFunc(s.nodes, func(n *node) bool { return n.name == name })]
+}
+
+func (s *site) after(d time.Duration, do func()) {
+	s.serial++
+	s.events = append(s.events, scheduled{s.now.Add(d), s.serial, do})
+}
+
+// send carries a message; do runs at the far end if it lives the same life then.
+func (s *site) send(from, to *node, do func()) {
+	link, life := [2]string{from.name, to.name}, to.life
+	arrive := func() {
+		if to.life == life && life != 0 {
+			do()
+		}
+	}
+	if s.cut[link] {
+		s.held[link] = append(s.held[link], arrive)
+		return
+	}
+	at := s.now.Add(s.delay())
+	if at.Before(s.last[link]) {
+		at = s.last[link]
+	}
+	s.last[link] = at
+	s.after(at.Sub(s.now), arrive)
+}
+
+func (s *site) setCut(a, b string, cut bool) {
+	for _, link := range [][2]string{{a, b}, {b, a}} {
+		s.cut[link] = cut
+		if !cut {
+			for _, do := range s.held[link] {
+				s.after(time.Millisecond, do)
+			}
+			s.held[link] = nil
+		}
+	}
+}
+
+// run lets the site work for d.
+func (s *site) run(d time.Duration) {
+	end := s.now.Add(d)
+	for {
+		at, do := end, func() {}
+		best := -1
+		for i, e := range s.events {
+			if !e.at.After(at) && (best < 0 || e.at.Before(at) || e.seq < s.events[best].seq) {
+				at, do, best = e.at, e.do, i
+			}
+		}
+		var due *node
+		var timer string
+		for _, n := range s.nodes {
+			if n.life == 0 {
+				continue
+			}
+			if !n.tickAt.IsZero() && n.tickAt.Before(at) {
+				at, due, timer = n.tickAt, n, ""
+			}
+			for id, t := range n.timers {
+				if t.Before(at) || t.Equal(at) && due == n && timer != "" && id < timer {
+					at, due, timer = t, n, id
+				}
+			}
+		}
+		if at.After(s.now) {
+			s.now = at
+		}
+		switch {
+		case due != nil && timer != "":
+			delete(due.timers, timer)
+			due.park(parkd.Timer{ID: timer})
+		case due != nil:
+			due.tickAt = time.Time{}
+			due.fed(Tick{})
+		case best >= 0:
+			s.events = slices.Delete(s.events, best, best+1)
+			do()
+		default:
+			return
+		}
+	}
+}
+
+func (n *node) start(epoch uint64) {
+	s := n.s
+	s.serial++
+	n.life = s.serial
+	cfg := s.config(n.name)
+	n.core = NewCore(cfg)
+	pc := parkd.Default()
+	pc.Escalation = []parkd.Step{{To: "reception", Ring: 10 * time.Second}}
+	n.machine = parkd.New(pc, n.name, epoch)
+	n.timers, n.tickAt = map[string]time.Time{}, time.Time{}
+	n.watching, n.watchers = map[string]int{}, map[string]int{}
+	n.asked = map[string]time.Time{}
+	n.remote, n.answers = map[string]func(parkd.Reason){}, map[string]func(parkd.SlotState){}
+	n.fed(Local{State: n.machine.Hosted()})
+	n.fed(Start{})
+}
+
+// kill is kill -9: the callers that it hosted are cut off, connections break.
+func (n *node) kill() {
+	for _, c := range n.machine.Hosted().Slots {
+		delete(n.s.parked, c.Leg)
+	}
+	n.life = 0
+	for link := range n.s.held {
+		if link[0] == n.name || link[1] == n.name {
+			n.s.held[link] = nil
+		}
+	}
+}
+
+func (n *node) fed(in Input) (r Reply) {
+	for _, e := range n.core.Step(n.s.now, in) {
+		n.effect(e, &r)
+	}
+	return r
+}
+
+func (n *node) effect(e Effect, r *Reply) {
+	s := n.s
+	switch e := e.(type) {
+	case Reply:
+		*r = e
+	case Tell:
+		n.park(e.Peer)
+	case RaiseSelf:
+		n.park(parkd.RaiseEpoch(e))
+	case Wake:
+		n.tickAt = e.At
+	case Decided:
+		n.park(parkd.ClaimResult{Token: e.Token, Orbit: e.Orbit, Granted: e.Granted, Reason: e.Reason})
+	case Probe:
+		to := s.node(e.Peer)
+		s.send(n, to, func() { s.send(to, n, func() { n.fed(Heard{Peer: to.name}) }) })
+	case Watch:
+		s.serial++
+		n.watching[e.Peer] = s.serial
+		n.subscribe(s.node(e.Peer), s.serial)
+	case Unwatch:
+		delete(n.watching, e.Peer)
+	case Refresh:
+		to, id := s.node(e.Peer), n.watching[e.Peer]
+		s.send(n, to, func() {
+			if to.watchers[n.name] == id && id != 0 {
+				to.notify(n, id)
+				return
+			}
+			s.send(to, n, func() { // 481: the agent makes a new dialog
+				if n.watching[to.name] == id && id != 0 {
+					s.serial++
+					n.watching[to.name] = s.serial
+					n.subscribe(to, s.serial)
+				}
+			})
+		})
+	case Ask:
+		to := s.node(e.Peer)
+		s.send(n, to, func() {
+			to.fed(Heard{Peer: n.name})
+			re := to.fed(Asked{Peer: n.name, Token: e.Token, Orbit: e.Orbit})
+			s.send(to, n, func() {
+				n.fed(Answered{Peer: to.name, Token: e.Token, Orbit: e.Orbit, Silent: re.Settling, Granted: re.Granted, Reason: re.Reason})
+			})
+		})
+	case GiveBack:
+		if e.Peer != "" {
+			to := s.node(e.Peer)
+			s.send(n, to, func() { to.fed(Returned{Peer: n.name, Token: e.Token, Orbit: e.Orbit}) })
+		}
+	case RaisePeer:
+		to := s.node(e.Peer)
+		s.send(n, to, func() { to.fed(Raised{Epoch: e.Epoch}) })
+	}
+}
+
+func (n *node) subscribe(to *node, id int) {
+	n.s.send(n, to, func() {
+		to.watchers[n.name] = id
+		to.fed(Subscribed{Peer: n.name})
+		to.notify(n, id)
+	})
+}
+
+// notify sends the document as it is now, as a NOTIFY in that dialog.
+func (n *node) notify(to *node, id int) {
+	state := n.machine.Hosted()
+	n.s.send(n, to, func() {
+		if to.watching[n.name] == id {
+			to.fed(Told{Peer: n.name, State: state})
+		}
+	})
+}
+
+func (n *node) ask(in parkd.Input, token string) {
+	n.asked[token] = n.s.now
+	n.park(in)
+}
+
+func (n *node) finish(token string, o outcome) {
+	if at, ok := n.asked[token]; ok {
+		if _, twice := n.s.outcomes[token]; twice {
+			n.s.fail("token %s has two outcomes", token)
+		}
+		o.took = n.s.now.Sub(at)
+		n.s.outcomes[token] = o
+	}
+}
+
+// park gives an input to the machine and carries its effects out. Phones and media work at once.
+func (n *node) park(in parkd.Input) {
+	s := n.s
+	for _, e := range n.machine.Step(s.now, in) {
+		switch e := e.(type) {
+		case parkd.Claim:
+			n.fed(Claim{Token: e.Token, Orbit: e.Orbit})
+		case parkd.ReleaseClaim:
+			n.fed(Release{Token: e.Token, Orbit: e.Orbit})
+		case parkd.Announce:
+			n.fed(Local{State: e})
+			for _, to := range s.nodes {
+				if id, ok := n.watchers[to.name]; ok {
+					n.notify(to, id)
+				}
+			}
+		case parkd.Committed:
+			s.parked[e.Leg] = true
+			n.finish(e.Token, outcome{ok: true, orbit: e.Orbit})
+		case parkd.Refused:
+			if back := n.remote[e.Token]; back != nil {
+				delete(n.remote, e.Token)
+				back(e.Reason)
+			}
+			n.finish(e.Token, outcome{reason: e.Reason})
+		case parkd.HandToPhone:
+			n.joined(e.Token, e.Slot)
+		case parkd.Join:
+			n.joined(e.Token, e.Slot)
+		case parkd.FetchRemote:
+			n.fetchRemote(e)
+		case parkd.HangUp:
+			leg := e.Leg
+			s.after(0, func() { n.park(parkd.LegEnded{Leg: leg}) })
+		case parkd.SetTimer:
+			n.timers[e.ID] = e.At
+		case parkd.StopTimer:
+			delete(n.timers, e.ID)
+		}
+	}
+}
+
+// joined: media is relayed; later, so that other inputs come between.
+func (n *node) joined(token string, slot parkd.SlotState) {
+	life := n.life
+	n.s.after(n.s.delay(), func() {
+		if n.life != life || !n.s.parked[slot.Leg] {
+			return
+		}
+		if answer := n.answers[token]; answer != nil {
+			delete(n.answers, token)
+			answer(slot) // 200 to a peer: the caller is its own when the ACK has come
+			return
+		}
+		n.hand(token, slot)
+		n.finish(token, outcome{ok: true, orbit: slot.Orbit})
+	})
+}
+
+// hand completes a fetch at the host, unless it has given up meanwhile.
+func (n *node) hand(token string, slot parkd.SlotState) {
+	for _, c := range n.machine.Hosted().Slots {
+		if c.CallID == slot.CallID && c.State == parkd.Fetching && n.s.parked[slot.Leg] {
+			n.s.fetched[slot.CallID]++
+			delete(n.s.parked, slot.Leg)
+			delete(n.remote, token)
+			n.park(parkd.JoinResult{Token: token, OK: true})
+		}
+	}
+}
+
+// fetchRemote is INVITE with Replaces to the host, its answer and the ACK. A fetcher that has given up
+// answers 200 with ACK and BYE, which the host takes for a failed join.
+func (n *node) fetchRemote(e parkd.FetchRemote) {
+	s, host := n.s, n.s.node(e.Slot.Host)
+	s.send(n, host, func() {
+		token := s.id("remote")
+		host.remote[token] = func(why parkd.Reason) {
+			s.send(host, n, func() { n.park(parkd.JoinResult{Token: e.Token, Reason: why}) })
+		}
+		host.answers[token] = func(slot parkd.SlotState) {
+			s.send(host, n, func() {
+				if _, over := s.outcomes[e.Token]; over {
+					s.send(n, host, func() { host.park(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone}) })
+					return
+				}
+				res := parkd.JoinResult{Token: e.Token, OK: true}
+				if e.Fetcher != "" {
+					res.Leg = parkd.LegID(token)
+				}
+				n.park(res)
+				n.finish(e.Token, outcome{ok: true, orbit: slot.Orbit})
+				s.send(n, host, func() { host.hand(token, slot) })
+			})
+		}
+		host.park(parkd.Fetch{Token: token, Leg: parkd.LegID(token), CallID: e.Slot.CallID})
+	})
+}
+
+func (s *site) id(kind string) string {
+	s.serial++
+	return fmt.Sprintf("%s%d", kind, s.serial)
+}
+
+// disagreement says where two live appliances, or an appliance and the truth, differ.
+func (s *site) disagreement() string {
+	truth := map[string][]string{}
+	for _, n := range s.nodes {
+		if n.life != 0 {
+			for _, c := range n.machine.Hosted().Slots {
+				truth[c.Orbit] = append(truth[c.Orbit], c.CallID+" "+c.State.String())
+			}
+		}
+	}
+	for _, n := range s.nodes {
+		if n.life == 0 {
+			continue
+		}
+		for _, v := range n.machine.Orbits() {
+			var seen []string
+			for _, c := range v.Calls {
+				if !c.Unknown {
+					seen = append(seen, c.CallID+" "+c.State.String())
+				}
+			}
+			want := slices.Sorted(slices.Values(truth[v.Orbit]))
+			if !slices.Equal(slices.Sorted(slices.Values(seen)), want) {
+				return fmt.Sprintf("%s sees %v in %s, the truth is %v", n.name, seen, v.Orbit, want)
+			}
+			unknown := len(v.Calls) > len(seen)
+			if dead := slices.ContainsFunc(s.nodes, func(o *node) bool { return o.life == 0 }); unknown && !dead {
+				return fmt.Sprintf("%s: %s holds unknown calls, and everybody lives", n.name, v.Orbit)
+			}
+			if len(want) > 0 && (v.State == parkd.ViewFree || v.State == parkd.ViewUnknown) {
+				return fmt.Sprintf("%s: %s is %v and holds %v", n.name, v.Orbit, v.State, want)
+			}
+		}
+	}
+	return ""
+}
