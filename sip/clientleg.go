@@ -123,12 +123,16 @@ func (leg *clientLeg) breakOff(err error) {
 
 // linger keeps a finished transaction for as long as the response may come
 // again: 32 s for INVITE (Timer D, sipgo's), T4 for others (Timer K, RFC 3261
-// §17.1.2.2; sipgo waits 32 s there too).
+// §17.1.2.2; sipgo waits 32 s there too). With more than MaxTransactions it
+// goes at once: a repeated response is then dropped as a stray, which is as good.
 func (leg *clientLeg) linger() {
-	if leg.req.IsInvite() {
+	leg.e.mu.Lock()
+	crowded := len(leg.e.clientLegs) > leg.e.cfg.MaxTransactions
+	leg.e.mu.Unlock()
+	if leg.req.IsInvite() && !crowded {
 		return
 	}
-	if leg.flow.kind() != kindUDP {
+	if leg.flow.kind() != kindUDP || crowded {
 		leg.inner.Terminate()
 		return
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // freePort finds a port that is free for UDP and TCP on 127.0.0.1 to .3.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	for range 50 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
