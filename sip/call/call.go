@@ -304,6 +304,7 @@ func (c *Call) ended(ev Ended) {
 		t.stop()
 	}
 	c.dropReferences()
+	c.dropOutbox()
 	c.ua.noteEnded(c)
 	c.log.Debug("call ended", "cause", ev.Cause.String(), "code", ev.Code, "reason", ev.Reason)
 	c.emit(ev)

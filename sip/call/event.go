@@ -55,6 +55,8 @@ type Ended struct {
 	Cause  Cause
 	Code   int    // SIP code where the cause has one, else 0
 	Reason string // for people: reason phrase, or text of the Reason header
+
+	Headers func(name string) string // of the response that refused our call (Contact of a 302, Retry-After), else nil
 }
 
 func (Ringing) event()          {}

@@ -22,6 +22,8 @@ type message interface {
 // maxName bounds a display name in bytes. A name is shown and spoken, never interpreted.
 const maxName = 128
 
+var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 // clean removes what would end or fold a header line. sipgo writes values as they are.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -39,7 +41,7 @@ func quote(name string) string {
 		name = strings.ToValidUTF8(name[:maxName], "")
 	}
 	// RFC 3261 §25.1 quoted-pair.
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name)
+	return quotedPairs.Replace(name)
 }
 
 // unquote is the inverse for a name that sipgo took from between quotes.

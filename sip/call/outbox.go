@@ -37,8 +37,12 @@ func (c *Call) ask(method gosip.RequestMethod, dress func(*gosip.Request), done 
 	c.flush()
 }
 
-// flush sends what may be sent now.
+// flush sends what may be sent now. Before the ACK nothing is: the far end may not have seen our 200 yet,
+// and would not know the dialog.
 func (c *Call) flush() {
+	if c.state == phaseAnswering {
+		return
+	}
 	for len(c.outbox) > 0 {
 		at, wait := 0, c.hold(patience)
 		if wait > 0 {
@@ -89,6 +93,17 @@ func (c *Call) dispatch(o outgoing) {
 		c.busy--
 		o.done(code, res)
 		c.flush()
+	})
+}
+
+// dropOutbox forgets what makes no sense any more when the call ends: all but reports and the BYE.
+func (c *Call) dropOutbox() {
+	c.outbox = slices.DeleteFunc(c.outbox, func(o outgoing) bool {
+		if o.method == gosip.NOTIFY || o.method == gosip.BYE {
+			return false
+		}
+		c.busy--
+		return true
 	})
 }
 

@@ -21,7 +21,7 @@ const (
 	referAnswer = 20 * time.Second
 	// maxOwnRefers bounds our own REFERs that are under way in one call.
 	maxOwnRefers = 4
-	// maxNotices bounds the NOTIFYs that wait for the one under way; above it the oldest is left out.
+	// maxNotices bounds the unanswered NOTIFYs of a transfer; above it provisional reports are left out.
 	maxNotices = 8
 )
 
@@ -55,7 +55,7 @@ func (c *Call) ReferTo(other *Call) {
 }
 
 func (c *Call) refer(target gosip.Uri, replaced *DialogID) {
-	if c.state != phaseActive || c.owed >= maxOwnRefers {
+	if c.state != phaseActive && c.state != phaseAnswering || c.owed >= maxOwnRefers {
 		if c.state != phaseEnded {
 			c.emit(TransferProgress{Code: 491, Reason: "call is not ready for a transfer", Final: true})
 		}
@@ -82,7 +82,7 @@ func (c *Call) refer(target gosip.Uri, replaced *DialogID) {
 				r.seq = n
 				c.notified[n] = r
 			}
-		case c.state == phaseActive && code != 408 && c.fatal(code, res):
+		case c.state != phaseEnded && code != 408 && c.fatal(code, res):
 		default:
 			reason := statusText(code)
 			if res != nil {

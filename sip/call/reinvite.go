@@ -39,7 +39,7 @@ func (c *Call) SetIdentity(p Party) {
 			return
 		}
 		c.identity = &p
-		if c.state == phaseActive && c.d.Allows("UPDATE") {
+		if (c.state == phaseActive || c.state == phaseAnswering) && c.d.Allows("UPDATE") {
 			c.sendUPDATE()
 		}
 	})

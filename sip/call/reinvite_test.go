@@ -275,3 +275,38 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 	})
 }
+
+// Requests that an owner sends in one breath arrive in order and all take effect.
+func TestRequestsInOneBreath(t *testing.T) {
+	for seed := uint64(1); seed <= 10; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			n := siptest.New(seed)
+			a, b := newSide(t, n, "10.0.0.1"), newSide(t, n, "10.0.0.2")
+			ca := a.call(b, "701")
+			cb := b.incoming()
+			w := tap(n, a.addr)
+			cb.Answer(b.local())
+			cb.SetIdentity(Party{Name: "Cara", URI: "sip:4711@example.com"})
+			cb.Update(b.with(sdp.SendOnly))
+			cb.Refer(a.uri("9"), nil)
+			time.Sleep(3 * time.Second) // the re-INVITE gives the REFER, which nobody decides, two seconds
+			synctest.Wait()
+			if len(a.refs) != 1 {
+				t.Fatalf("seed %d: a saw %q, b saw %q\n%s", seed, a.seen[ca], b.seen[cb], strings.Join(w.lines, "\n"))
+			}
+			a.refs[0].Accept()
+			a.refs[0].Done(200, "")
+			ca.Hangup("")
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if seen := strings.Join(a.seen[ca], "; "); !strings.Contains(seen, "identity 4711 Cara") || !strings.Contains(seen, "media receive held 10.0.0.2:4000") {
+				t.Errorf("seed %d: a saw %s", seed, seen)
+			}
+			b.expect(cb, "answered "+toA, "acked", "media send 10.0.0.1:4000",
+				"transfer 100 final=false", "transfer 200 final=true", "ended remote 0")
+			if k := w.count("SIP/2.0 5"); k != 0 {
+				t.Errorf("%d refusals", k)
+			}
+		})
+	}
+}

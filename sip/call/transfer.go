@@ -19,20 +19,13 @@ type Transfer struct {
 	ReferredBy Party     // who asks; no URI if it does not say
 
 	// owned by the call's goroutine
-	seq     uint32 // CSeq of the REFER, the id of the subscription
-	req     *gosip.Request
-	tx      *sip.ServerTx // nil once answered
-	active  bool          // NOTIFYs are expected
-	sending bool          // one is under way
-	notices []notice
-	timer   *timer
-}
-
-// notice is a NOTIFY that waits for the one before it.
-type notice struct {
-	code   int
-	reason string
-	final  bool
+	seq        uint32 // CSeq of the REFER, the id of the subscription
+	req        *gosip.Request
+	tx         *sip.ServerTx // nil once answered
+	active     bool          // NOTIFYs are expected
+	unanswered int           // NOTIFYs sent or waiting
+	over       bool          // the last has been answered
+	timer      *timer
 }
 
 // onREFER takes a request to transfer. RFC 3515 §2.4.2.
@@ -78,7 +71,7 @@ func (c *Call) onREFER(req *gosip.Request, tx *sip.ServerTx) {
 func (c *Call) sweepTransfers() {
 	keep := c.transfers[:0]
 	for _, t := range c.transfers {
-		if t.tx != nil || t.active || t.sending {
+		if t.tx != nil || t.active || t.unanswered > 0 {
 			keep = append(keep, t)
 		}
 	}
@@ -98,9 +91,9 @@ func (t *Transfer) accept() {
 	t.active = true
 	t.c.busy++
 	t.timer.stop()
-	t.timer = t.c.after(t.c.ua.cfg.TransferTimeout, func() { t.report(notice{408, "Request Timeout", true}) })
+	t.timer = t.c.after(t.c.ua.cfg.TransferTimeout, func() { t.report(408, "", true) })
 	// RFC 3515 §2.4.4: a NOTIFY follows at once.
-	t.report(notice{100, statusText(100), false})
+	t.report(100, "", false)
 }
 
 // Reject refuses the transfer. It does nothing after Accept.
@@ -121,63 +114,46 @@ func (t *Transfer) reject(code int) {
 // Progress reports a provisional response of the call that the transfer has led to. Reason "" means the
 // phrase of the code.
 func (t *Transfer) Progress(code int, reason string) {
-	t.c.must(func() { t.report(notice{code, reason, false}) })
+	t.c.must(func() { t.report(code, reason, false) })
 }
 
 // Done reports the final response and ends the subscription.
 func (t *Transfer) Done(code int, reason string) {
-	t.c.must(func() { t.report(notice{code, reason, true}) })
+	t.c.must(func() { t.report(code, reason, true) })
 }
 
-// report sends a NOTIFY when those before it are answered: only so they cannot overtake one another.
-func (t *Transfer) report(n notice) {
-	if !t.active {
+// report sends a NOTIFY. The outbox keeps them in order, and before a BYE that follows.
+func (t *Transfer) report(code int, reason string, final bool) {
+	if !t.active || !final && t.unanswered >= maxNotices {
 		return
 	}
-	if n.reason == "" {
-		n.reason = statusText(n.code)
+	if reason == "" {
+		reason = statusText(code)
 	}
-	t.notices = append(t.notices, n)
-	if len(t.notices) > maxNotices {
-		t.notices = t.notices[1:]
-	}
-	if n.final {
+	t.unanswered++
+	// RFC 3515 §2.4.7.
+	state := "terminated;reason=noresource"
+	if final {
 		t.active = false
 		t.timer.stop()
+	} else {
+		state = "active;expires=" + inSeconds(t.c.ua.cfg.TransferTimeout)
 	}
-	t.flush()
-}
-
-func (t *Transfer) flush() {
-	if t.sending {
-		return
-	}
-	if len(t.notices) == 0 {
-		if !t.active {
-			t.c.busy--
-		}
-		return
-	}
-	n := t.notices[0]
-	t.notices = t.notices[1:]
-	t.sending = true
 	t.c.ask(gosip.NOTIFY, func(req *gosip.Request) {
 		// RFC 3515 §2.4.6: the id tells several REFERs of one dialog apart.
 		req.AppendHeader(header("Event", fmt.Sprintf("refer;id=%d", t.seq)))
-		state := "active;expires=" + inSeconds(t.c.ua.cfg.TransferTimeout)
-		if n.final {
-			// RFC 3515 §2.4.7.
-			state = "terminated;reason=noresource"
-		}
 		req.AppendHeader(header("Subscription-State", state))
-		setBody(req, "message/sipfrag;version=2.0", []byte(fmt.Sprintf("SIP/2.0 %d %s\r\n", n.code, clean(n.reason))))
+		setBody(req, "message/sipfrag;version=2.0", []byte(fmt.Sprintf("SIP/2.0 %d %s\r\n", code, clean(reason))))
 	}, func(code int, _ *gosip.Response) {
-		t.sending = false
+		t.unanswered--
 		if code == 481 || code == 408 {
 			// RFC 6665 §4.2.2: nobody listens any more.
-			t.active, t.notices = false, nil
+			t.active = false
 			t.timer.stop()
 		}
-		t.flush()
+		if !t.active && t.unanswered == 0 && !t.over {
+			t.over = true
+			t.c.busy--
+		}
 	})
 }

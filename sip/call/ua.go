@@ -263,14 +263,29 @@ func (u *UA) inDialog(method func(c *Call, req *gosip.Request, tx *sip.ServerTx)
 			respond(req, tx, 400, statusText(400))
 			return
 		}
+		if toTag(req) == "" && req.Method == gosip.REFER {
+			// RFC 3515 allows it; nobody here places calls for strangers.
+			respond(req, tx, 403, statusText(403))
+			return
+		}
 		c := u.lookup(req)
+		if c != nil && c.phaseNow() == phaseCalling && !c.knowsTag(fromTag(req)) && req.Method != gosip.BYE {
+			// RFC 5407 §3.1.3: the request has overtaken the response that makes its dialog.
+			respond(req, tx, 500, statusText(500), header("Retry-After", "1"))
+			return
+		}
 		if c == nil || !c.knowsTag(fromTag(req)) {
 			// RFC 3261 §12.2.2.
 			respond(req, tx, 481, statusText(481))
 			return
 		}
-		if !c.post(func() { method(c, req, tx) }) {
+		if c.post(func() { method(c, req, tx) }) {
+			return
+		}
+		if c.Ended() {
 			respond(req, tx, 481, statusText(481))
+		} else {
+			respond(req, tx, 503, statusText(503), header("Retry-After", retryAfter))
 		}
 	}
 }

@@ -213,7 +213,7 @@ func (c *Call) onResponse(inv *invite, res *gosip.Response) {
 			return
 		}
 		c.ringTimer.stop()
-		c.ended(Ended{Cause: Rejected, Code: code, Reason: clean(res.Reason)})
+		c.ended(Ended{Cause: Rejected, Code: code, Reason: clean(res.Reason), Headers: reader(res)})
 	}
 }
 
@@ -307,6 +307,7 @@ func (c *Call) onSuccess(inv *invite, res *gosip.Response) {
 	c.mu.Unlock()
 	c.d = d
 	c.state = phaseActive
+	c.publish() // the far end's next request can follow the ACK at once
 	m, err := c.ackFor(inv, d, res, late, c.d.Local)
 	if !late {
 		m, err = c.answerIn(inv, res)

@@ -275,7 +275,7 @@ func (c *Call) onACK(req *gosip.Request) {
 	if first && c.state == phaseActive {
 		c.emit(Acked{})
 	}
-	c.next()
+	c.flush()
 }
 
 // delayedBYE sends the BYE of a Hangup that had to wait for the ACK.
