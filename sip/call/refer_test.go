@@ -138,6 +138,30 @@ func TestTransferOutlivesCall(t *testing.T) {
 	})
 }
 
+// Some phones hang up right after their REFER. It can still be accepted, and is reported on.
+func TestTransferorHangsUpAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := siptest.New(1)
+		a := newSide(t, n, "10.0.0.1")
+		b := newSide(t, n, "10.0.0.2")
+		ca, cb := established(t, a, b)
+		ca.Refer(b.uri("701"), nil)
+		ca.Hangup("")
+		time.Sleep(5 * time.Second)
+		b.expect(cb, "referred 701", "ended remote 0")
+		w := tap(n, b.addr)
+		b.refs[0].Accept()
+		b.refs[0].Done(200, "")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if w.count("SIP/2.0 202") != 1 || w.count("NOTIFY") == 0 {
+			t.Errorf("sent %q", w.lines)
+		}
+		a.idle()
+		b.idle()
+	})
+}
+
 // RFC 5589 §7: a has b and c on the line and brings them together.
 func TestAttendedTransfer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -63,6 +63,7 @@ func (c *Call) onREFER(req *gosip.Request, tx *sip.ServerTx) {
 		seq: cseq(req), req: req, tx: tx,
 	}
 	c.transfers = append(c.transfers, t)
+	c.busy++ // until it is refused or its last report is answered
 	t.timer = c.after(referAnswer, func() { t.reject(480) })
 	c.emit(Referred{Transfer: t})
 }
@@ -89,7 +90,6 @@ func (t *Transfer) accept() {
 	respond(t.req, t.tx, 202, statusText(202))
 	t.tx, t.req = nil, nil
 	t.active = true
-	t.c.busy++
 	t.timer.stop()
 	t.timer = t.c.after(t.c.ua.cfg.TransferTimeout, func() { t.report(408, "", true) })
 	// RFC 3515 §2.4.4: a NOTIFY follows at once.
@@ -109,6 +109,7 @@ func (t *Transfer) reject(code int) {
 	respond(t.req, t.tx, code, statusText(code))
 	t.tx, t.req = nil, nil
 	t.timer.stop()
+	t.c.busy--
 }
 
 // Progress reports a provisional response of the call that the transfer has led to. Reason "" means the
