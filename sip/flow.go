@@ -47,6 +47,7 @@ func (f *udpFlow) write(b []byte) error {
 		return fmt.Errorf("send to %s: %w", f.to, err)
 	}
 	f.l.e.count.out.Add(1)
+	f.l.e.trace("sent", f, b)
 	return nil
 }
 

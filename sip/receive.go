@@ -23,6 +23,7 @@ func (e *Endpoint) receive(f flow, data []byte) {
 		e.count.drop(dropGarbage)
 		return
 	}
+	e.trace("received", f, data)
 	switch m := m.(type) {
 	case *gosip.Response:
 		if bad != (fault{}) || m.CSeq() == nil || m.Via() == nil || m.StatusCode < 100 || m.StatusCode > 699 {

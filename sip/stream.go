@@ -102,6 +102,7 @@ func (c *streamConn) write(b []byte) error {
 	select {
 	case c.out <- b:
 		c.e.count.out.Add(1)
+		c.e.trace("sent", c, b)
 		return nil
 	default:
 		c.fail(errSlowPeer)
