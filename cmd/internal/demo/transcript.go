@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,10 +115,15 @@ func orNone(s string) string {
 }
 
 // sipLine finds the SIP messages in a log of an appliance.
-var sipLine = regexp.MustCompile(`time=(\S+) level=DEBUG msg="sip (sent|received)" .*line="((?:[^"\\]|\\.)*)" peer=(\S+)`)
+var sipLine = regexp.MustCompile(`time=(\S+) level=DEBUG msg="sip (sent|received)" line="((?:[^"\\]|\\.)*)" peer=(\S+) transport=(\S+)`)
 
 // messages prints the SIP messages that the appliances have logged, but for the traffic that keeps them in touch.
 func (t *transcript) messages(phones []*site.Appliance) error {
+	type message struct {
+		at   time.Time
+		text string
+	}
+	var sent []message
 	for _, a := range phones {
 		f, err := os.Open(a.Log)
 		if err != nil {
@@ -130,13 +136,19 @@ func (t *transcript) messages(phones []*site.Appliance) error {
 				continue
 			}
 			when, err := time.Parse(time.RFC3339Nano, m[1])
-			if err == nil {
-				t.at(when, fmt.Sprintf("%-8s %s %s %s %s", a.Name, m[2], m[3], word(m[2] == "sent", "to", "from"), m[4]))
+			if err == nil && m[2] == "sent" { // each message once, where it was sent
+				sent = append(sent, message{when, fmt.Sprintf("%-8s -> %s/%s  %s", a.Name, m[4], m[5], m[3])})
 			}
 		}
 		_ = f.Close()
 		if err := lines.Err(); err != nil {
 			return err
+		}
+	}
+	slices.SortStableFunc(sent, func(a, b message) int { return a.at.Compare(b.at) })
+	for _, m := range sent {
+		if m.at.After(t.begin) {
+			t.at(m.at, m.text)
 		}
 	}
 	return nil

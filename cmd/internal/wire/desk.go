@@ -315,9 +315,11 @@ func (d *desk) park(e phone.Park) {
 	d.lot.park(l, &request{desk: e.Call}, e.Orbit, d.self(), parkd.DeskPhone)
 }
 
+// cancelFetch gives up a fetch. One that is under way at another appliance goes on: the caller may be on the way here, and
+// the phone parks him again.
 func (d *desk) cancelFetch(id phone.CallID) {
 	for token, r := range d.lot.requests {
-		if r.desk == id && !r.park {
+		if r.desk == id && !r.park && r.out == nil {
 			d.lot.step(parkd.Abort{Token: token})
 			return
 		}

@@ -29,6 +29,7 @@ type leg struct {
 	parked    bool          // parkd plays music to it
 	pair      *leg          // the leg whose audio it hears
 	bridge    *media.Bridge // the relay with pair
+	heldPair  *leg          // the other leg of a pair that is broken while one far end has it on hold
 	onHold    bool          // we hold it: the far end was told sendonly
 	emergency bool
 
@@ -38,6 +39,7 @@ type leg struct {
 	token     string         // the open request of parkd that this leg belongs to, or ""
 	parking   string         // the token of an open Park of this leg, or ""
 	transfer  *call.Transfer // a REFER of this leg that is being carried out, or nil
+	stranded  string         // the orbit of a caller who was fetched for somebody that is gone meanwhile
 	tellOrbit bool           // hears the orbit before the music: it parked itself
 }
 
@@ -48,6 +50,14 @@ func legName(c *call.Call) parkd.LegID { return parkd.LegID(c.ID()) }
 func (l *leg) local(direction sdp.Direction) sdp.Local {
 	at := l.media.LocalAddr()
 	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: direction}
+}
+
+// direction is what our side of the session does.
+func (l *leg) direction() sdp.Direction {
+	if l.onHold {
+		return sdp.SendOnly // RFC 3264 §8.4: the far end goes on hearing us, that is the music
+	}
+	return sdp.SendRecv
 }
 
 // agree puts the result of an offer and answer into the media session.

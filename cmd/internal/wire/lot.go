@@ -11,6 +11,9 @@ import (
 	"parklamp/sip/sdp"
 )
 
+// keepAgain is the pause between two tries to park a caller whom nobody else has.
+const keepAgain = time.Second
+
 // request is an open question to parkd: who asked, and how the answer is told.
 type request struct {
 	desk  phone.CallID // the desk phone's name of the call; "" if the desk phone did not ask
@@ -18,6 +21,7 @@ type request struct {
 	park  bool         // a Park; otherwise a Fetch, an Undo or a recall
 	leave *leg         // after the park has committed, this leg is hung up: its far end sent the REFER
 	out   *leg         // FetchRemote, Recall: the leg to the host or to the recalled phone
+	keep  bool         // nobody asked: the caller of leg is to be kept
 	orbit string       // as asked for
 }
 
@@ -175,13 +179,15 @@ func (p *lot) refused(e parkd.Refused) {
 	case r.desk != "" && r.park:
 		p.desk.step(phone.ParkRefused{Call: r.desk, Orbit: e.Orbit, Reason: phoneReason(e.Reason)})
 	case r.desk != "":
-		p.desk.fetchEnded(r.desk, string(r.desk) == e.Token, e.Orbit, e.Reason)
+		p.desk.fetchEnded(r.desk, isRecall(r.desk, e.Token), e.Orbit, e.Reason)
 	case r.leave != nil:
 		if r.leave.transfer != nil {
 			code, text := sipReason(e.Reason)
 			r.leave.transfer.Done(code, text)
 			r.leave.transfer = nil
 		}
+	case r.keep:
+		p.keepElsewhere(r.leg)
 	case r.leg != nil && !r.leg.ended:
 		code, text := sipReason(e.Reason)
 		if r.leg.answered {
@@ -189,9 +195,6 @@ func (p *lot) refused(e parkd.Refused) {
 		} else {
 			r.leg.call.Reject(code, text)
 		}
-	}
-	if r.out != nil && !r.out.ended {
-		r.out.call.Hangup("")
 	}
 }
 
@@ -215,6 +218,9 @@ func sipReason(r parkd.Reason) (code int, phrase string) {
 	}
 	return 480, "The orbit's host cannot be reached"
 }
+
+// isRecall says whether a request of the desk phone is a recall: then its token is the phone's name of the call.
+func isRecall(id phone.CallID, token string) bool { return string(id) == token }
 
 func phoneReason(r parkd.Reason) phone.Reason {
 	switch r {
@@ -251,7 +257,9 @@ func (p *lot) handToPhone(e parkd.HandToPhone) {
 	}
 	p.desk.take(l, r.desk)
 	p.step(parkd.JoinResult{Token: e.Token, OK: true})
-	p.desk.arrived(r.desk, e.Slot)
+	if !isRecall(r.desk, e.Token) { // the phone has answered a recall already
+		p.desk.arrived(r.desk, e.Slot)
+	}
 }
 
 // join relays the parked caller to a leg that fetches or that answered a recall.
@@ -365,21 +373,41 @@ func (p *lot) remoteFetched(l *leg) {
 	}
 }
 
-// cancelFetch ends a fetch whose fetcher is gone.
+// cancelFetch ends a fetch whose fetcher is gone. The INVITE to the host is not cancelled: its 200 may be on the way, and
+// a BYE after it would drop the caller. If it comes, the caller is parked again, here.
 func (p *lot) cancelFetch(token string) {
 	r := p.requests[token]
 	if r == nil {
 		return
 	}
 	delete(p.requests, token)
-	if r.out != nil && !r.out.ended {
-		r.out.token = ""
-		r.out.call.Hangup("")
-	}
 	if r.leg != nil {
 		r.leg.token = ""
 		p.unpair(r.leg)
 	}
+	if out := r.out; out != nil && !out.ended {
+		out.token, out.stranded = "", r.orbit
+		if out.answered {
+			p.keep(out)
+		}
+	}
+}
+
+// keep parks a caller who was fetched for somebody that is gone: in the orbit that he came from, else in any.
+func (p *lot) keep(l *leg) {
+	if l.ended {
+		return
+	}
+	p.unpair(l)
+	l.playMusic(p.moh)
+	p.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
+	p.park(l, &request{leg: l, keep: true}, l.stranded, parkd.Party{}, "")
+}
+
+// keepElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.
+func (p *lot) keepElsewhere(l *leg) {
+	l.stranded = ""
+	p.loop.after("keep "+string(l.id), keepAgain, func() { p.keep(l) })
 }
 
 // recall rings the parker or an escalation step; the parked caller goes on hearing music.

@@ -7,6 +7,7 @@ import (
 	"parklamp/parkd"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
+	"parklamp/sip/reg"
 )
 
 // service says what a dialled number asks of the lot.
@@ -75,13 +76,19 @@ func (a *Appliance) route(c *call.Call) {
 
 // ringDesk offers a call to the desk phone.
 func (a *Appliance) ringDesk(l *leg, info call.Info) {
-	if a.desk == nil {
-		l.call.Reject(404, "") // a gateway has no phone
+	if a.desk == nil || !a.isMine(info.RequestUser) {
+		l.call.Reject(404, "") // a gateway has no phone; a number that is nobody's rings nowhere
 		return
 	}
 	id := phone.CallID(l.id)
 	a.desk.take(l, id)
 	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer})
+}
+
+// isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
+func (a *Appliance) isMine(user string) bool {
+	return user == "" || user == a.cfg.Appliance.Number || user == a.cfg.Appliance.Name ||
+		slices.ContainsFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+user+"@") })
 }
 
 // replace obeys an INVITE with Replaces: the new leg takes the place of old.
@@ -212,6 +219,8 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		}
 	case call.Acked:
 		p.joined(l)
+	case call.MediaChanged:
+		p.heldByFar(l, ev.Media.RemoteHold)
 	case call.Referred:
 		p.referred(l, ev.Transfer)
 	case call.Ended:
@@ -223,6 +232,24 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 	}
 }
 
+// heldByFar plays music to the other leg of a pair while this one's far end has it on hold. A far end may send music of its
+// own, or nothing at all; like a PBX we do not rely on it.
+func (p *lot) heldByFar(l *leg, held bool) {
+	switch {
+	case held && l.pair != nil:
+		other := l.pair
+		p.unpair(l)
+		l.heldPair, other.heldPair = other, l
+		other.playMusic(p.moh)
+	case !held && l.heldPair != nil:
+		other := l.heldPair
+		l.heldPair, other.heldPair = nil, nil
+		if err := p.relay(l, other); err != nil {
+			p.log.Warn("a call cannot be taken off hold", "call", l.id, "err", err)
+		}
+	}
+}
+
 // outAnswered goes on when a leg that we called is answered: the host of a fetch, a recalled phone, or the target of
 // a transfer.
 func (p *lot) outAnswered(l *leg) {
@@ -230,8 +257,10 @@ func (p *lot) outAnswered(l *leg) {
 	switch {
 	case l.referrer != nil:
 		p.transferred(l)
+	case l.stranded != "":
+		p.keep(l)
 	case r == nil:
-		l.call.Hangup("") // given up while the answer was under way
+		l.call.Hangup("") // a recall that was given up while the answer was under way
 	case r.leg == l: // a recall
 		token := l.token
 		l.caller = fetcherParty(l)

@@ -42,6 +42,10 @@ const sendRecv = sdp.SendRecv
 // stopGrace is how long the calls have to say good-bye when the appliance stops.
 const stopGrace = 3 * time.Second
 
+// silenceLimit is how long a far end may send no RTP before it is asked whether it is there. Phones that suppress silence
+// send comfort noise or keep-alives more often.
+const silenceLimit = time.Minute
+
 // Appliance is one desk phone or gateway.
 type Appliance struct {
 	// immutable
@@ -126,10 +130,20 @@ func (a *Appliance) openMedia(l *leg, at netip.Addr) error {
 		return fmt.Errorf("media of call %s: %w", l.id, err)
 	}
 	l.media = s
-	s.OnDTMF(func(digit byte) {
-		a.log.Debug("digit heard", "call", l.id)
-	})
+	a.watchSilence(l)
 	return nil
+}
+
+// watchSilence asks a far end that sends no RTP whether it is still there: the re-INVITE ends a call whose far end is gone
+// (RFC 3261 §12.2.1.2: 481 and 408). A parked caller whose network died must not hold an orbit until the session timer.
+func (a *Appliance) watchSilence(l *leg) {
+	l.media.OnTimeout(silenceLimit, func() {
+		a.loop.post(func() {
+			if !l.ended && l.answered {
+				l.call.Update(l.local(l.direction()))
+			}
+		})
+	})
 }
 
 // answer accepts an incoming call with our media.
@@ -167,6 +181,7 @@ func (a *Appliance) invite(to gosip.Uri, with func(*call.Invite)) (*leg, error) 
 		return nil, errors.Join(fmt.Errorf("call %s: %w", to.User, err), s.Close())
 	}
 	l.id, l.call = legName(c), c
+	a.watchSilence(l)
 	l.caller = parkd.Party{URI: "sip:" + to.User + "@" + to.Host, Number: to.User}
 	a.legs[l.id] = l
 	return l, nil
@@ -178,11 +193,7 @@ func (a *Appliance) hold(l *leg, on bool) {
 		return
 	}
 	l.onHold = on
-	d := sdp.SendRecv
-	if on {
-		d = sdp.SendOnly // RFC 3264 §8.4: the far end goes on hearing us, that is the music
-	}
-	l.call.Update(l.local(d))
+	l.call.Update(l.local(l.direction()))
 }
 
 // relay lets two legs hear each other.
