@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -59,6 +60,9 @@ func run(name, version string, phone bool, args []string) int {
 		return 0
 	}
 	debug.SetMemoryLimit(memoryLimit)
+	// The pacer's thread needs a processor of its own the moment it wakes, whatever the others do: without one more than
+	// there are cores it waits for a busy goroutine to yield.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(cfg.Appliance.LogLevel)}))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
