@@ -7,6 +7,7 @@ import (
 
 	"parklamp/board"
 	"parklamp/keypad"
+	"parklamp/leds"
 	"parklamp/media/prompt"
 	"parklamp/parkd"
 	"parklamp/sip/call"
@@ -41,7 +42,32 @@ func (d *desk) step(in phone.Input) {
 		for _, e := range d.machine.Step(d.now(), in) {
 			d.do(e)
 		}
+		d.showLamps()
 	})
+}
+
+// showLamps lights the function keys.
+func (d *desk) showLamps() {
+	v := d.machine.View()
+	hold := leds.Free
+	for _, c := range v.Calls {
+		switch c.State {
+		case phone.CallHeld:
+			hold = max(hold, leds.Held)
+		case phone.CallRinging:
+			hold = leds.Ringing // more urgent than a call on hold
+		}
+	}
+	active := func(on bool) leds.State {
+		if on {
+			return leds.Active
+		}
+		return leds.Free
+	}
+	d.lamps.Set("hold", hold)
+	d.lamps.Set("mute", active(v.Muted))
+	d.lamps.Set("dnd", active(v.DoNotDisturb))
+	d.lamps.Set("park", active(v.State == phone.Parked || v.State == phone.Listing)) // Park does something of its own now
 }
 
 // key translates an event of the keypad.
