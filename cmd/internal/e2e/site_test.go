@@ -52,13 +52,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// nets counts the networks given out, so that no two tests meet on an address.
+// nets counts the networks given out, so that no two tests meet on an address. The process's id keeps those apart that
+// run at the same time.
 var nets atomic.Int32
 
 // network is a piece of loopback of a test's own.
 type network struct{ prefix string }
 
-func newNetwork() network { return network{fmt.Sprintf("127.20.%d.", nets.Add(1))} }
+func newNetwork() network { return network{fmt.Sprintf("127.%d.%d.", 20+os.Getpid()%200, nets.Add(1))} }
 
 func (n network) addr(last int) netip.Addr { return netip.MustParseAddr(n.prefix + fmt.Sprint(last)) }
 
