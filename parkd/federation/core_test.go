@@ -13,7 +13,7 @@ import (
 )
 
 // arbiter is a core that has heard from its peers b and c, at a time when it has settled.
-func arbiter(t *testing.T) (*Core, time.Time) {
+func arbiter(t testing.TB) (*Core, time.Time) {
 	t.Helper()
 	cfg := Default()
 	cfg.Name = "a"
@@ -273,4 +273,31 @@ func FuzzDocument(f *testing.F) {
 			t.Fatalf("%+v became %+v, %v", told, again, err)
 		}
 	})
+}
+
+// BenchmarkClaim is one claim at its arbiter, given back.
+func BenchmarkClaim(b *testing.B) {
+	c, now := arbiter(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !reply(c.Step(now, Asked{"b", "t", "701"})).Granted {
+			b.Fatal("refused")
+		}
+		c.Step(now, Returned{"b", "t", "701"})
+	}
+}
+
+// BenchmarkDocument is what one change costs for each peer: ten calls written, and read at the far end.
+func BenchmarkDocument(b *testing.B) {
+	a := parkd.Announce{Epoch: 1, Generation: 1}
+	for i := range 10 {
+		a.Slots = append(a.Slots, parkd.SlotState{Orbit: fmt.Sprint(701 + i), CallID: fmt.Sprint("dock-1.x.", i), State: parkd.Parked, Since: siteStart,
+			Caller: parkd.Party{Name: "Ann", URI: "sip:+4711@example.com"}, Dialog: parkd.DialogRef{CallID: "c", LocalTag: "l", RemoteTag: "r"}})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parse("dock-1", marshal("dock-1", a, false)); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
