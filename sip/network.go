@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Network opens the endpoint's sockets. The zero configuration uses the
@@ -58,19 +61,25 @@ func (n systemNetwork) Dial(ctx context.Context, from netip.Addr, to netip.AddrP
 // milliseconds, and Linux gives 208 KiB unasked.
 const readBuffer = 1 << 20
 
-// mark sets the DiffServ code point. A kernel that refuses (some containers do)
-// costs priority, not service, so the result is not looked at.
+// userTimeout is how long the kernel waits for the acknowledgement of what was sent on a stream before it gives the
+// connection up: a peer that lost power sends no reset, and is to be seen within seconds of its return.
+const userTimeout = 3 * time.Second
+
+// mark sets the DiffServ code point and the timeout of streams. A kernel that refuses (some containers do) costs
+// priority, not service, so the results are not looked at.
 func (n systemNetwork) mark(network, _ string, c syscall.RawConn) error {
-	if n.dscp == 0 {
-		return nil
-	}
 	tos := n.dscp << 2 // RFC 2474 §3: the six high bits of the octet
 	return c.Control(func(fd uintptr) {
-		if network == "udp6" || network == "tcp6" {
-			_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_TCLASS, tos)
-			return
+		if network == "tcp4" || network == "tcp6" {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout/time.Millisecond))
 		}
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TOS, tos)
+		switch {
+		case n.dscp == 0:
+		case network == "udp6" || network == "tcp6":
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, tos)
+		default:
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, tos)
+		}
 	})
 }
 
