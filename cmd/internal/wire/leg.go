@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"parklamp/media"
 	"parklamp/media/codec"
@@ -27,9 +28,8 @@ type leg struct {
 	ended     bool          // nothing more is to be sent
 	desk      phone.CallID  // its name at the desk phone, or ""
 	parked    bool          // parkd plays music to it
-	pair      *leg          // the leg whose audio it hears
-	bridge    *media.Bridge // the relay with pair
-	heldPair  *leg          // the other leg of a pair that is broken while one far end has it on hold
+	pair      *leg          // the leg that it is joined with
+	bridge    *media.Bridge // the relay with pair; nil while one far end has the other on hold
 	onHold    bool          // we hold it: the far end was told sendonly
 	emergency bool
 

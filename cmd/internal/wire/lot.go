@@ -14,6 +14,9 @@ import (
 // keepAgain is the pause between two tries to park a caller whom nobody else has.
 const keepAgain = time.Second
 
+// crossing is how soon after the 200 a BYE of the fetcher counts as a CANCEL that came too late.
+const crossing = time.Second
+
 // request is an open question to parkd: who asked, and how the answer is told.
 type request struct {
 	desk  phone.CallID // the desk phone's name of the call; "" if the desk phone did not ask
@@ -295,10 +298,13 @@ func (p *lot) joined(fetcher *leg) {
 	if token == "" {
 		return
 	}
-	fetcher.token = ""
+	fetcher.token, fetcher.joined = "", p.now()
 	result := parkd.JoinResult{Token: token, OK: true}
-	if r := p.requests[token]; r != nil && r.out != nil && r.out != fetcher {
-		result.Leg = r.out.id
+	if r := p.requests[token]; r != nil {
+		fetcher.fetched = r.orbit
+		if r.out != nil && r.out != fetcher {
+			result.Leg = r.out.id
+		}
 	}
 	delete(p.requests, token)
 	if fetcher.pair != nil {
@@ -402,6 +408,16 @@ func (p *lot) keep(l *leg) {
 	l.playMusic(p.moh)
 	p.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
 	p.park(l, &request{leg: l, keep: true}, l.stranded, parkd.Party{}, "")
+}
+
+// keepFromCrossing parks the caller again whose fetcher ended the call as it was answered and has sent no RTP: his CANCEL
+// crossed our 200, and his phone ended with BYE what it had never wanted (RFC 3261 §15, §9.1).
+func (p *lot) keepFromCrossing(fetcher *leg) {
+	if other := fetcher.pair; other != nil && !fetcher.joined.IsZero() && p.now().Sub(fetcher.joined) < crossing &&
+		fetcher.media.Stats().Received == 0 {
+		other.stranded = fetcher.fetched
+		p.keep(other)
+	}
 }
 
 // keepElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.

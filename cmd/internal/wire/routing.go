@@ -224,6 +224,9 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 	case call.Referred:
 		p.referred(l, ev.Transfer)
 	case call.Ended:
+		if ev.Cause == call.Remote {
+			p.keepFromCrossing(l)
+		}
 		if !l.incoming && !l.answered {
 			p.outFailed(l, ev)
 		} else if l.token != "" && l.incoming {
@@ -235,18 +238,14 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 // heldByFar plays music to the other leg of a pair while this one's far end has it on hold. A far end may send music of its
 // own, or nothing at all; like a PBX we do not rely on it.
 func (p *lot) heldByFar(l *leg, held bool) {
-	switch {
-	case held && l.pair != nil:
-		other := l.pair
-		p.unpair(l)
-		l.heldPair, other.heldPair = other, l
-		other.playMusic(p.moh)
-	case !held && l.heldPair != nil:
-		other := l.heldPair
-		l.heldPair, other.heldPair = nil, nil
-		if err := p.relay(l, other); err != nil {
-			p.log.Warn("a call cannot be taken off hold", "call", l.id, "err", err)
-		}
+	if l.pair == nil || held == (l.bridge == nil) {
+		return
+	}
+	if held {
+		p.pause(l)
+		l.pair.playMusic(p.moh)
+	} else if err := p.connect(l); err != nil {
+		p.log.Warn("a call cannot be taken off hold", "call", l.id, "err", err)
 	}
 }
 

@@ -196,26 +196,43 @@ func (a *Appliance) hold(l *leg, on bool) {
 	l.call.Update(l.local(l.direction()))
 }
 
-// relay lets two legs hear each other.
+// relay makes a pair of two legs and lets them hear each other.
 func (a *Appliance) relay(x, y *leg) error {
 	a.unpair(x)
 	a.unpair(y)
-	b, err := media.Relay(x.media, y.media)
-	if err != nil {
-		return fmt.Errorf("relay %s and %s: %w", x.id, y.id, err)
+	x.pair, y.pair = y, x
+	if err := a.connect(x); err != nil {
+		x.pair, y.pair = nil, nil
+		return err
 	}
-	x.pair, y.pair, x.bridge, y.bridge = y, x, b, b
 	return nil
 }
 
-// unpair ends the relay of a leg; both go on with what they played before.
+// connect relays the media of a pair.
+func (a *Appliance) connect(l *leg) error {
+	b, err := media.Relay(l.media, l.pair.media)
+	if err != nil {
+		return fmt.Errorf("relay %s and %s: %w", l.id, l.pair.id, err)
+	}
+	l.bridge, l.pair.bridge = b, b
+	return nil
+}
+
+// pause ends the relay of a pair; both legs go on with what they played before.
+func (a *Appliance) pause(l *leg) {
+	if l.bridge != nil {
+		l.bridge.Close()
+		l.bridge, l.pair.bridge = nil, nil
+	}
+}
+
+// unpair parts the two legs of a pair.
 func (a *Appliance) unpair(l *leg) {
 	if l.pair == nil {
 		return
 	}
-	l.bridge.Close()
-	other := l.pair
-	l.pair, l.bridge, other.pair, other.bridge = nil, nil, nil, nil
+	a.pause(l)
+	l.pair.pair, l.pair = nil, nil
 }
 
 // parkedItself says whether a parked leg came by a call to the park code without a transfer, so that an attended
