@@ -39,6 +39,8 @@ type leg struct {
 	token     string         // the open request of parkd that this leg belongs to, or ""
 	parking   string         // the token of an open Park of this leg, or ""
 	transfer  *call.Transfer // a REFER of this leg that is being carried out, or nil
+	joined    time.Time      // when its fetch was confirmed
+	fetched   string         // the orbit it fetched from
 	stranded  string         // the orbit of a caller who was fetched for somebody that is gone meanwhile
 	tellOrbit bool           // hears the orbit before the music: it parked itself
 }
