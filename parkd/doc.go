@@ -20,6 +20,10 @@
 //	                                                                     v   (priority + 1)
 //	ends: fetched <------------------------------------------------------+
 //	      abandoned (the caller hung up, in any state)   released (recall refused, lot says so)
+//	      lost (the caller's line is gone, or the peer that hosted the call stayed away)
+//
+// After a crash, Restore puts back what was stored: who was parked waits on, a recall rings again, who was
+// being fetched waits again.
 //
 // A Park with Consult holds the orbit in state reserved until Swap puts the caller into it; Swap on a
 // parked call replaces the leg and keeps the orbit. After a fetch by a leg, the two legs are a pair:

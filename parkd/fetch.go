@@ -127,7 +127,7 @@ func (m *Machine) inFetching(c *call, in Input) {
 		if in.Leg == c.Leg {
 			m.emit(CancelFetch{Token: r.token})
 			m.refuse(r.token, r.leg, c.Orbit, ReasonGone)
-			m.end(c, EndAbandoned, "")
+			m.end(c, in.end(), "")
 			return
 		}
 		m.emit(CancelFetch{Token: r.token})
@@ -200,6 +200,14 @@ func (m *Machine) inRemote(r *request, in Input) {
 	}
 }
 
+// end is how a call whose caller's leg ended has left its orbit.
+func (in LegEnded) end() End {
+	if in.Lost {
+		return EndLost
+	}
+	return EndAbandoned
+}
+
 // end takes a call out of its orbit; every way out comes through here.
 func (m *Machine) end(c *call, how End, by LegID) {
 	m.stopTimer(c)
@@ -246,7 +254,7 @@ func (m *Machine) swap(c *call, in Swap) {
 	m.legs[in.NewLeg] = c
 	c.Leg, c.Caller, c.Dialog = in.NewLeg, in.Caller, in.Dialog
 	if c.State == Reserved {
-		c.Since, c.recallAt = m.now, m.now.Add(m.cfg.Timeout)
+		c.Since, c.RecallAt = m.now, m.now.Add(m.cfg.Timeout)
 		m.enterWaiting(c)
 	} else {
 		m.changed(c)

@@ -58,7 +58,10 @@ type JoinResult struct {
 }
 
 // LegEnded says that a leg is gone, whoever ended it.
-type LegEnded struct{ Leg LegID }
+type LegEnded struct {
+	Leg  LegID
+	Lost bool // nobody hung up: the far end is not there any more, or does not know the call
+}
 
 // Swap puts NewLeg in the place of Leg in its orbit, or in its pair after a fetch (attended transfer, Replaces).
 // The machine hangs up Leg.
@@ -110,6 +113,15 @@ type Timer struct{ ID string }
 // this one, as after a boot without a clock.
 type RaiseEpoch struct{ Epoch uint64 }
 
+// Restore gives back what an earlier life of this appliance hosted, as last announced, with the Leg that each call
+// has in this life; it comes before any Park. Calls keep their id, orbit, time, priority and step. A wait that is
+// over ends in a recall; a fetch that was under way is forgotten, the caller waits. If a peer has put somebody into
+// the same orbit meanwhile, both queue there. A leg that cannot be taken is hung up.
+type Restore struct {
+	Slots []SlotState // oldest first
+}
+
+func (Restore) input()        {}
 func (Park) input()           {}
 func (ParkerGone) input()     {}
 func (ClaimResult) input()    {}

@@ -33,16 +33,15 @@ type Machine struct {
 // call is a leg on its way into an orbit or in it.
 type call struct {
 	SlotState
-	want     string    // orbit asked for, "" lowest free
-	consult  bool      // ends up reserved, not parked
-	orphan   bool      // the parker is gone: must not be refused
-	tried    []string  // orbits lost so far
-	park     *request  // open until committed or refused
-	fetch    *request  // in Fetching
-	recall   string    // token of the recall that rings or was answered
-	from     State     // in Fetching: the state to go back to
-	recallAt time.Time // when waiting ends
-	timerAt  time.Time // when this call's timer is due; zero: none
+	want    string    // orbit asked for, "" lowest free
+	consult bool      // ends up reserved, not parked
+	orphan  bool      // the parker is gone: must not be refused
+	tried   []string  // orbits lost so far
+	park    *request  // open until committed or refused
+	fetch   *request  // in Fetching
+	recall  string    // token of the recall that rings or was answered
+	from    State     // in Fetching: the state to go back to
+	timerAt time.Time // when this call's timer is due; zero: none
 }
 
 // request is one open token.
@@ -122,15 +121,13 @@ func (m *Machine) dispatch(in Input) {
 		m.peerTold(in)
 	case Timer:
 		m.timer(in)
+	case Restore:
+		m.restore(in)
 	case RaiseEpoch:
-		const step = 1 << 20
-		if in.Epoch < m.epoch || in.Epoch > ^uint64(0)-2*step {
+		if !m.raiseEpoch(in.Epoch) {
 			m.ignore(nil, in)
 			return
 		}
-		// Not just one more: another life may have been raised from there, told by a peer that the one
-		// who asks now has not heard. What the clock said at start tells the lives apart.
-		m.epoch = in.Epoch + 1 + m.epoch%step
 		for _, c := range m.hosted {
 			c.Epoch = m.epoch
 		}
@@ -138,6 +135,18 @@ func (m *Machine) dispatch(in Input) {
 	default:
 		m.ignore(nil, in)
 	}
+}
+
+// raiseEpoch makes the epoch greater than one of an earlier life, and reports whether that was needed and possible.
+func (m *Machine) raiseEpoch(above uint64) bool {
+	const step = 1 << 20
+	if above < m.epoch || above > ^uint64(0)-2*step {
+		return false
+	}
+	// Not just one more: another life may have been raised from there, told by a peer that the one
+	// who asks now has not heard. What the clock said at start tells the lives apart.
+	m.epoch = above + 1 + m.epoch%step
+	return true
 }
 
 // stepCall gives an input to the call that it is about.

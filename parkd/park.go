@@ -207,7 +207,7 @@ func (m *Machine) commit(c *call) {
 	}
 	c.CallID = m.host + "." + stamp(m.epoch) + "." + m.nextSerial()
 	c.Since = m.now
-	c.recallAt = m.now.Add(m.cfg.Timeout)
+	c.RecallAt = m.now.Add(m.cfg.Timeout)
 	if c.consult {
 		m.enterReserved(c)
 	} else {
@@ -267,4 +267,4 @@ func (c *call) take(in CallerChanged) {
 }
 
 // endingAt is the start of the last tenth of the wait.
-func (m *Machine) endingAt(c *call) time.Time { return c.recallAt.Add(-m.cfg.Timeout / 10) }
+func (m *Machine) endingAt(c *call) time.Time { return c.RecallAt.Add(-m.cfg.Timeout / 10) }

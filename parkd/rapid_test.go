@@ -174,7 +174,7 @@ func (w *world) act() {
 	pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
 	orbit := rapid.SampledFrom([]string{"", "", "701", "702", "703", "799"})
 	switch rapid.SampledFrom([]string{"park", "park", "claim", "claim", "claim", "fetch", "fetch", "join", "join", "end", "wait",
-		"abort", "gone", "undo", "swap", "recall", "recall", "peer", "remote", "junk"}).Draw(t, "action") {
+		"abort", "gone", "undo", "swap", "recall", "recall", "peer", "remote", "junk", "restart"}).Draw(t, "action") {
 	case "park":
 		leg := w.newLeg()
 		if len(legs) > 0 && rapid.Bool().Draw(t, "again") {
@@ -249,7 +249,12 @@ func (w *world) act() {
 			w.open[tok] = leg
 			was := w.expend[old]
 			w.expend[old] = true
+			_, paired := w.r.m.pairs[old]
 			w.step(Swap{Token: tok, Leg: old, NewLeg: leg})
+			if _, ok := w.r.m.pairs[leg]; ok && paired { // took its place beside a fetcher: nobody waits for an answer
+				w.expend[leg] = true
+				delete(w.open, tok)
+			}
 			if w.alive[old] {
 				w.expend[old] = was
 			}
@@ -278,11 +283,35 @@ func (w *world) act() {
 			p.State = append(p.State, SlotState{Orbit: o, CallID: fmt.Sprintf("%s.%d", name, i), State: Parked, Since: w.r.now})
 		}
 		w.step(p)
+	case "restart":
+		w.restart()
 	case "junk":
 		in := rapid.SampledFrom([]Input{Timer{ID: "call:x"}, Timer{ID: "fetch:"}, Timer{ID: "peer:office"}, LegEnded{Leg: "x"},
 			ClaimResult{Token: "x", Orbit: "701", Granted: true}, JoinResult{Token: "x"}, Abort{}, RecallFailed{}, nil,
 			Peer{Name: "dock-1"}, RaiseEpoch{}, RaiseEpoch{Epoch: 1000}, CallerChanged{Leg: "x"}}).Draw(t, "junk")
 		w.step(in)
+	}
+}
+
+// restart is a crash: what was announced last is all that the next life knows, and legs that are not in it are gone.
+func (w *world) restart() {
+	later := uint64(1)
+	if len(w.last.Slots) > 0 { // then the stored calls tell that the clock went back
+		later = uint64(rapid.IntRange(0, 1).Draw(w.t, "later"))
+	}
+	w.r.m = New(w.r.m.cfg, "dock-1", w.last.Epoch+later)
+	clear(w.r.timers)
+	clear(w.open)
+	clear(w.alive)
+	w.claims, w.joins, w.remotes, w.recalls = nil, nil, nil, nil
+	for _, s := range w.last.Slots {
+		w.alive[s.Leg] = true
+	}
+	stored := w.last
+	w.last = Announce{Epoch: stored.Epoch}
+	w.step(Restore{Slots: stored.Slots})
+	if len(w.last.Slots) != len(stored.Slots) {
+		w.t.Fatalf("%d calls were stored, %d are back", len(stored.Slots), len(w.last.Slots))
 	}
 }
 

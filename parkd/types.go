@@ -78,8 +78,9 @@ type SlotState struct {
 	Epoch      uint64 // with Generation: when the host last changed this slot
 	Generation uint64
 	Dialog     DialogRef
-	Leg        LegID // known on the host only
-	Unknown    bool  // set by View and List: the host cannot be reached
+	Leg        LegID     // known on the host only
+	RecallAt   time.Time // when the wait ends, whatever the present state; known on the host only
+	Unknown    bool      // set by View and List: the host cannot be reached
 }
 
 // End says how a call left its orbit.
@@ -90,7 +91,7 @@ const (
 	EndFetched   End = iota + 1 // somebody has the caller, by fetch, undo or recall
 	EndAbandoned                // the caller hung up
 	EndReleased                 // let go by policy, or a reservation that was not used
-	EndLost                     // its host is dead and did not come back in time
+	EndLost                     // its host is dead and did not come back in time, or the caller's line is
 )
 
 var endNames = [...]string{EndFetched: "fetched", EndAbandoned: "abandoned", EndReleased: "released", EndLost: "lost"}

@@ -7,11 +7,11 @@ import "strings"
 func (m *Machine) enterWaiting(c *call) {
 	switch ending := m.endingAt(c); {
 	case m.now.Before(ending):
-		c.State, c.Deadline = Parked, c.recallAt
+		c.State, c.Deadline = Parked, c.RecallAt
 		m.setTimer(c, ending)
-	case m.now.Before(c.recallAt):
-		c.State, c.Deadline = Ending, c.recallAt
-		m.setTimer(c, c.recallAt)
+	case m.now.Before(c.RecallAt):
+		c.State, c.Deadline = Ending, c.RecallAt
+		m.setTimer(c, c.RecallAt)
 	default:
 		m.enterRecalling(c, 0)
 		return
@@ -23,7 +23,7 @@ func (m *Machine) enterWaiting(c *call) {
 func (m *Machine) inParked(c *call, in Input) {
 	switch in := in.(type) {
 	case LegEnded:
-		m.end(c, EndAbandoned, "")
+		m.end(c, in.end(), "")
 	case Timer:
 		m.enterWaiting(c)
 	case Swap:
@@ -84,7 +84,7 @@ func (m *Machine) enterRecalling(c *call, step int) {
 func (m *Machine) parkAgain(c *call, priority int) {
 	c.Priority += priority
 	c.Step, c.recall = 0, ""
-	c.recallAt = m.now.Add(m.cfg.Timeout)
+	c.RecallAt = m.now.Add(m.cfg.Timeout)
 	m.enterWaiting(c)
 }
 
@@ -109,7 +109,7 @@ func (m *Machine) inRecalling(c *call, in Input) {
 		m.enterRecalling(c, c.Step+1)
 	case LegEnded:
 		m.stopRecall(c)
-		m.end(c, EndAbandoned, "")
+		m.end(c, in.end(), "")
 	case Swap:
 		m.swap(c, in)
 	case CallerChanged:
