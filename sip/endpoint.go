@@ -83,6 +83,7 @@ type Endpoint struct {
 	stopped      bool
 	onHealth     func(listen string, err error)
 	handlers     map[string]Handler
+	guard        func(req *gosip.Request, tx *ServerTx) bool // nil: everybody is let in
 	supported    []string
 	accepts      []string
 	events       []string
@@ -156,6 +157,15 @@ func (e *Endpoint) Handle(method string, h Handler) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.handlers[strings.ToUpper(method)] = h
+}
+
+// Guard registers what sees every request outside a dialog before its handler does, in the same turn; it returns false
+// when it has answered, as Authenticator.Check does. Requests inside a dialog, ACK, CANCEL and OPTIONS pass: who has the
+// tags was let in. Before Run.
+func (e *Endpoint) Guard(g func(req *gosip.Request, tx *ServerTx) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.guard = g
 }
 
 // OnHealth registers what hears about listeners: a nil error means that the

@@ -83,6 +83,10 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 		e.merged[tx.mergeKey] = key
 	}
 	h := e.handlers[string(req.Method)]
+	guard := e.guard
+	if req.To().Params.Has("tag") {
+		guard = nil
+	}
 	e.mu.Unlock()
 	if evicted != nil {
 		evicted.end()
@@ -92,7 +96,11 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	tx.mu.Lock()
 	tx.limit = time.AfterFunc(answerLimit, tx.expire)
 	tx.mu.Unlock()
-	if !e.order.do(tx.callID, func() { h(req, tx) }) {
+	if !e.order.do(tx.callID, func() {
+		if guard == nil || guard(req, tx) {
+			h(req, tx)
+		}
+	}) {
 		e.count.drop(dropOverload)
 		tx.end()
 	}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"parklamp/board"
+	"parklamp/cmd/internal/access"
 	"parklamp/keypad"
 	"parklamp/media"
 	"parklamp/media/audio"
@@ -38,6 +39,7 @@ import (
 type Config struct {
 	Appliance    Appliance         `toml:"appliance" doc:"Who this appliance is."`
 	SIP          sip.Config        `toml:"sip" doc:"The SIP endpoint: where it listens and how much it accepts."`
+	Access       access.Config     `toml:"access" doc:"Who may call, park, fetch and watch."`
 	Registration reg.Config        `toml:"registration" doc:"Accounts at registrars; none is needed."`
 	Dial         Dial              `toml:"dial" doc:"What dialled numbers mean besides orbits and codes."`
 	Calls        call.Config       `toml:"calls" doc:"Calls in general."`
@@ -98,6 +100,7 @@ func Default() Config {
 	return Config{
 		Appliance:    Appliance{Name: "parklamp", Number: "100", LogLevel: "info"},
 		SIP:          sip.Default(),
+		Access:       access.Default(),
 		Registration: reg.Default(),
 		Dial:         Dial{Directory: map[string]string{}},
 		Calls:        call.Default(),

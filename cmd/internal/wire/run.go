@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"parklamp/board"
 	"parklamp/board/sim"
+	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
 	"parklamp/keypad"
@@ -37,6 +39,11 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		return nil, fmt.Errorf("sip: %w", err)
 	}
 	a.endpoint.OnHealth(a.onListener)
+	guard, err := access.Guard(cfg.Access, peerAddresses(cfg.Federation))
+	if err != nil {
+		return nil, err
+	}
+	a.endpoint.Guard(guard)
 	a.ua = call.New(a.endpoint, cfg.Calls, log)
 	a.ua.OnIncoming(a.incoming)
 	a.agent = event.New(a.endpoint, cfg.Events, log)
@@ -59,6 +66,14 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
 	return a, nil
+}
+
+func peerAddresses(cfg federation.Config) []netip.Addr {
+	var all []netip.Addr
+	for _, p := range cfg.Peers {
+		all = append(all, p.Address.Addr().Unmap())
+	}
+	return all
 }
 
 // addPhone adds the hardware and what uses it.

@@ -1,0 +1,89 @@
+// Package access decides who may call, park, fetch and watch: with a password file, everybody but the peers and the
+// addresses that are trusted has to prove a user and a password by digest (RFC 3261 §22, RFC 8760). Without one, as on
+// an isolated network of phones, nobody is asked. It starts no goroutine and never logs a password.
+package access
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
+)
+
+// maxUsers bounds the password file.
+const maxUsers = 10000
+
+// Config is the access section.
+type Config struct {
+	PasswordFile string       `toml:"password_file" doc:"file with a line user:password for each user who may call, park, fetch or watch; empty asks nobody"`
+	Realm        string       `toml:"realm" doc:"realm of the challenge; phones show it"`
+	Trusted      []netip.Addr `toml:"trusted" doc:"addresses that are not asked, such as the registrar's; peers never are"`
+}
+
+// Default asks nobody.
+func Default() Config { return Config{Realm: "parklamp", Trusted: []netip.Addr{}} }
+
+// Validate reports a realm that cannot stand in a header.
+func (c Config) Validate() error {
+	if c.Realm == "" || len(c.Realm) > 64 || strings.ContainsAny(c.Realm, "\"\\\r\n") {
+		return fmt.Errorf("realm = %q: 1 to 64 characters without quotes, backslashes and line breaks", c.Realm)
+	}
+	return nil
+}
+
+// Guard returns what sip.Endpoint.Guard takes, nil when nobody is asked. peers are addresses that are trusted as well.
+func Guard(c Config, peers []netip.Addr) (func(req *gosip.Request, tx *sip.ServerTx) bool, error) {
+	if c.PasswordFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("access.password_file: %w", err)
+	}
+	passwords, err := parse(c.PasswordFile, text)
+	if err != nil {
+		return nil, err
+	}
+	trusted := append(slices.Clone(c.Trusted), peers...)
+	door := sip.NewAuthenticator(c.Realm, func(user string) (string, bool) {
+		p, ok := passwords[user]
+		return p, ok
+	})
+	return func(req *gosip.Request, tx *sip.ServerTx) bool {
+		return slices.Contains(trusted, tx.Source().Addr().Unmap()) || door.Check(req, tx)
+	}, nil
+}
+
+// parse reads user:password lines; empty lines and lines that begin with # are passed over. Errors name the line and
+// nothing of what it holds.
+func parse(file string, text []byte) (map[string]string, error) {
+	passwords := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSuffix(lines.Text(), "\r")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		user, password, ok := strings.Cut(line, ":")
+		switch {
+		case !ok || user == "" || password == "":
+			return nil, fmt.Errorf("%s:%d: want user:password", file, n)
+		case passwords[user] != "":
+			return nil, fmt.Errorf("%s:%d: that user stands in the file already", file, n)
+		case len(passwords) == maxUsers:
+			return nil, fmt.Errorf("%s:%d: more than %d users", file, n, maxUsers)
+		}
+		passwords[user] = password
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return passwords, nil
+}
