@@ -25,9 +25,10 @@ const (
 // stored, for nonceLife, is how often each nonce was used.
 type Authenticator struct {
 	// immutable
-	realm  string
-	lookup func(user string) (password string, ok bool)
-	secret [32]byte
+	realm      string
+	algorithms []string
+	lookup     func(user string) (password string, ok bool)
+	secret     [32]byte
 
 	mu      sync.Mutex // guards everything below
 	uses    map[string]int
@@ -40,16 +41,23 @@ type usedNonce struct {
 	made  time.Time
 }
 
-// NewAuthenticator returns an authenticator for a realm. lookup gives the
+// Algorithms of a challenge, preferred first (RFC 8760 §2.3).
+var Algorithms = []string{"SHA-256", "MD5"}
+
+// NewAuthenticator returns an authenticator for a realm. It challenges for each of
+// algorithms (all of Algorithms if there is none): some old phones read the first challenge only, and know MD5. lookup gives the
 // password of a user; it is called on the goroutine of Check.
-func NewAuthenticator(realm string, lookup func(user string) (password string, ok bool)) *Authenticator {
-	a := &Authenticator{realm: realm, lookup: lookup, uses: make(map[string]int)}
+func NewAuthenticator(realm string, lookup func(user string) (password string, ok bool), algorithms ...string) *Authenticator {
+	if len(algorithms) == 0 {
+		algorithms = Algorithms
+	}
+	a := &Authenticator{realm: realm, algorithms: algorithms, lookup: lookup, uses: make(map[string]int)}
 	_, _ = rand.Read(a.secret[:]) // never fails, see its documentation
 	return a
 }
 
 // Check reports whether a request proves a user that lookup knows. If not, it
-// has answered with a 401 that challenges for SHA-256 and for MD5. ACK and
+// has answered with a 401 that challenges for its algorithms. ACK and
 // CANCEL cannot be challenged (RFC 3261 §22.1): do not pass them.
 func (a *Authenticator) Check(req *gosip.Request, tx *ServerTx) bool {
 	_, ok := a.User(req, tx)
@@ -71,7 +79,7 @@ func (a *Authenticator) User(req *gosip.Request, tx *ServerTx) (user string, ok 
 		stale = stale || old
 	}
 	res := NewResponse(req, 401, "Unauthorized")
-	for _, algorithm := range [...]string{"SHA-256", "MD5"} { // RFC 8760 §2.3: preferred first
+	for _, algorithm := range a.algorithms { // RFC 8760 §2.3: preferred first
 		c := digest.Challenge{
 			Realm: a.realm, Nonce: a.newNonce(time.Now()), Stale: stale,
 			Algorithm: algorithm, QOP: []string{"auth"},

@@ -24,16 +24,27 @@ const maxUsers = 10000
 type Config struct {
 	PasswordFile string       `toml:"password_file" doc:"file with a line user:password for each user who may call, park, fetch or watch; empty asks nobody"`
 	Realm        string       `toml:"realm" doc:"realm of the challenge; phones show it"`
+	Algorithms   []string     `toml:"algorithms" doc:"digest algorithms that are offered, preferred first: SHA-256, MD5; some old phones want MD5 alone"`
 	Trusted      []netip.Addr `toml:"trusted" doc:"addresses that are not asked, such as the registrar's; peers never are"`
 }
 
 // Default asks nobody.
-func Default() Config { return Config{Realm: "parklamp", Trusted: []netip.Addr{}} }
+func Default() Config {
+	return Config{Realm: "parklamp", Algorithms: sip.Algorithms, Trusted: []netip.Addr{}}
+}
 
-// Validate reports a realm that cannot stand in a header.
+// Validate reports a realm that cannot stand in a header and an algorithm that is not known.
 func (c Config) Validate() error {
 	if c.Realm == "" || len(c.Realm) > 64 || strings.ContainsAny(c.Realm, "\"\\\r\n") {
 		return fmt.Errorf("realm = %q: 1 to 64 characters without quotes, backslashes and line breaks", c.Realm)
+	}
+	if len(c.Algorithms) == 0 {
+		return fmt.Errorf("algorithms is empty: at least one of %s", strings.Join(sip.Algorithms, ", "))
+	}
+	for i, a := range c.Algorithms {
+		if !slices.Contains(sip.Algorithms, a) {
+			return fmt.Errorf("algorithms[%d] = %q: one of %s", i, a, strings.Join(sip.Algorithms, ", "))
+		}
 	}
 	return nil
 }
@@ -55,7 +66,7 @@ func Guard(c Config, peers []netip.Addr) (func(req *gosip.Request, tx *sip.Serve
 	door := sip.NewAuthenticator(c.Realm, func(user string) (string, bool) {
 		p, ok := passwords[user]
 		return p, ok
-	})
+	}, c.Algorithms...)
 	return func(req *gosip.Request, tx *sip.ServerTx) bool {
 		return slices.Contains(trusted, tx.Source().Addr().Unmap()) || door.Check(req, tx)
 	}, nil

@@ -19,18 +19,19 @@ type SIPp struct{ *process }
 
 // SIPpOptions say which scenario of this package runs, and with what.
 type SIPpOptions struct {
-	Scenario string            // name without .xml
-	Dir      string            // where its files go
-	Name     string            // name of its log; the scenario's when empty
-	Local    netip.AddrPort    // SIP address
-	Media    netip.AddrPort    // RTP address that its SDP names
-	Remote   netip.AddrPort    // where requests go; not valid for a server scenario
-	User     string            // user part of the request URI
-	Keys     map[string]string // [name] in the scenario
-	Calls    int               // how many calls; 1 when 0
-	Rate     int               // calls a second; all at once when 0
-	TCP      bool              // SIP over TCP
-	Values   [][]string        // rows for [field0]…, one a call, in turn
+	Scenario               string            // name without .xml
+	Dir                    string            // where its files go
+	Name                   string            // name of its log; the scenario's when empty
+	Local                  netip.AddrPort    // SIP address
+	Media                  netip.AddrPort    // RTP address that its SDP names
+	Remote                 netip.AddrPort    // where requests go; not valid for a server scenario
+	User                   string            // user part of the request URI
+	Keys                   map[string]string // [name] in the scenario
+	Calls                  int               // how many calls; 1 when 0
+	Rate                   int               // calls a second; all at once when 0
+	TCP                    bool              // SIP over TCP
+	AuthUser, AuthPassword string            // for [authentication]; must not be secrets, they are seen in the process list
+	Values                 [][]string        // rows for [field0]…, one a call, in turn
 }
 
 // StartSIPp starts a scenario. A client scenario ends by itself after its calls; a server ends with Stop.
@@ -63,6 +64,9 @@ func StartSIPp(o SIPpOptions) (*SIPp, error) {
 	}
 	if o.User != "" {
 		args = append(args, "-s", o.User)
+	}
+	if o.AuthUser != "" {
+		args = append(args, "-au", o.AuthUser, "-ap", o.AuthPassword)
 	}
 	for k, v := range o.Keys {
 		args = append(args, "-key", k, v)
