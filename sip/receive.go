@@ -35,7 +35,7 @@ func (e *Endpoint) receive(f flow, data []byte) {
 		e.receiveResponse(f, m)
 	case *gosip.Request:
 		if len(data) > e.cfg.MaxMessageBytes {
-			bad = fault{513, "Message Too Large"} // RFC 3261 §21.5.14
+			bad = fault{513, "Message Too Large"} // RFC 3261 §21.5.7
 		}
 		e.receiveRequest(f, m, bad)
 	}

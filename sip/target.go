@@ -66,7 +66,7 @@ func (e *Endpoint) transportsFor(u gosip.Uri, s Send) ([]string, error) {
 		if want != "" && want != kindTCP && want != kindTLS {
 			return nil, fmt.Errorf("%w: sips by %s", ErrUnresolvable, want)
 		}
-		want = kindTLS // RFC 3261 §19.1.2
+		want = kindTLS // RFC 3261 §26.2.2
 	}
 	var have []string
 	for _, k := range [...]string{kindUDP, kindTCP, kindTLS} {

@@ -30,7 +30,7 @@ func Parse(b []byte) (Event, bool) {
 	}, true
 }
 
-// Put writes the payload; b has room for EventSize bytes. RFC 4733 §2.3.2: R is sent as zero.
+// Put writes the payload; b has room for EventSize bytes. RFC 4733 §2.3.3: R is sent as zero.
 func (e Event) Put(b []byte) {
 	b[0], b[1] = e.Code, e.Volume&0x3f
 	if e.End {

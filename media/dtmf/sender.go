@@ -45,7 +45,7 @@ func Keys(digits string, each, gap time.Duration) ([]Key, error) {
 // Step is what a tick of 20 ms sends.
 type Step struct {
 	Event Event
-	First bool // a new event: marker bit and a new timestamp (RFC 4733 §2.5.1.1)
+	First bool // a new event: marker bit and a new timestamp (RFC 4733 §2.2.1, §2.2.2)
 	Send  bool // Event is to be sent; else audio flows in this tick
 	Tone  bool // for a far end without events: the tone sounds in this tick
 }

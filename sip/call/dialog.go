@@ -21,7 +21,8 @@ const (
 	// maxRoutes bounds the route set that a peer can make us store and send.
 	maxRoutes = 16
 	// restoreCSeqGap is added to our CSeq when a dialog comes back from storage, which can be older
-	// than the last request sent. RFC 3261 §12.2.1.1 allows gaps, and nothing else.
+	// than the last request sent. Departs from RFC 3261 §12.2.1.1 (one more each time): a number used
+	// twice is refused, and §12.2.2 has receivers accept gaps.
 	restoreCSeqGap = 1000
 )
 

@@ -219,7 +219,7 @@ func TestParseReferTo(t *testing.T) {
 		{in: "sip:701@10.0.0.2", user: "701"},
 		{in: `"Lot" <sip:*68@10.0.0.2;transport=tcp>`, user: "*68"},
 		{in: "<sip:701@10.0.0.2;method=INVITE>", user: "701"},
-		// RFC 3515 §2.1 and RFC 3891 §9.
+		// RFC 3515 §2.1.
 		{in: "<sip:dave@denver.example.org?Replaces=12345%40192.168.118.3%3Bto-tag%3D12345%3Bfrom-tag%3D5FFE-3994>",
 			user: "dave", replaces: "12345@192.168.118.3;to-tag=12345;from-tag=5FFE-3994"},
 		{in: "<sip:carol@cleveland.example.org;method=SUBSCRIBE>", bad: true},

@@ -94,7 +94,7 @@ func (u *UA) OnIncoming(h func(c *Call) Handler) { u.incoming = h }
 func (u *UA) RegisterNotify() {
 	u.ep.Handle("NOTIFY", func(req *gosip.Request, tx *sip.ServerTx) {
 		if !u.HandleNotify(req, tx) {
-			// RFC 6665 §7.2.
+			// RFC 6665 §8.3.2.
 			respond(req, tx, 489, "Bad Event")
 		}
 	})

@@ -49,7 +49,7 @@ func (u *UA) newIncoming(req *gosip.Request, tx *sip.ServerTx, replaced *Call) (
 // arrive is the first thing that happens in an incoming call's goroutine.
 func (c *Call) arrive() {
 	c.tx.OnCancel(func(cancel *gosip.Request) { c.must(func() { c.onCANCEL(cancel) }) })
-	// RFC 3261 §8.2.6.1: people take longer than 200 ms.
+	// RFC 3261 §17.2.1: people take longer than 200 ms.
 	c.respond(100, statusText(100), nil)
 	c.ringTimer = c.after(c.ua.cfg.RingTimeout, func() {
 		if c.state == phaseIncoming {

@@ -27,7 +27,7 @@ func (a *Agent) spread(t topic, now time.Time) {
 }
 
 func (a *Agent) changed(list []*watcher, now time.Time) {
-	// Departs from RFC 3856 §6.10 (one NOTIFY in 5 s): a lamp that is seconds late
+	// Departs from RFC 3856 §6.10 (one NOTIFY in 5 s) and RFC 4235 §3.10 (one a second): a lamp that is seconds late
 	// sends somebody to a call that is gone. The first change goes out at once,
 	// further ones after Config.Coalesce, as one.
 	for i := len(list) - 1; i >= 0; i-- { // from the end: one that ends is removed
@@ -126,7 +126,7 @@ func (a *Agent) sendNotify(w *watcher, state string, body []byte, now time.Time)
 		contentType := gosip.ContentTypeHeader(w.pkg.ContentType)
 		req.AppendHeader(&contentType)
 		req.SetBody(body)
-		// RFC 4235 §3.10: each new document has the next version.
+		// RFC 4235 §4.1: each new document has the next version.
 		w.asked.Version++
 	}
 	w.dirty, w.inFlight, w.last = false, true, now

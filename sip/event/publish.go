@@ -69,11 +69,11 @@ func (a *Agent) Publish(ctx context.Context, p PublishRequest) (PublishResult, e
 		}
 		switch least, there, ok := headerSeconds(res, "Min-Expires"); {
 		case res.StatusCode == 412 && p.ETag != "" && len(p.Body) > 0 && expires > 0 && !retried412:
-			// RFC 3903 §4.5: the state is published anew.
+			// RFC 3903 §5: the state is published anew.
 			p.ETag, retried412 = "", true
 			continue
 		case res.StatusCode == 423 && there && ok && least > expires && least <= maxExpires && !retried423:
-			expires, retried423 = least, true // RFC 3903 §4.6
+			expires, retried423 = least, true // RFC 3903 §5
 			continue
 		}
 		r := PublishResult{Code: res.StatusCode, Reason: res.Reason, ETag: value(res, "SIP-ETag")}

@@ -30,7 +30,7 @@ func (a *Agent) onNotify(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 		return
 	}
 	// RFC 6665 §4.4.1: the NOTIFY may be here before the 200. A second notifier that a
-	// proxy forked to would need a mirror of its own (§4.5.1 lets us refuse it).
+	// proxy forked to would need a mirror of its own (§5.4.9 lets us refuse it).
 	if s.remoteTag != "" && s.remoteTag != fromTag || fromTag == "" {
 		refuse(481, "Subscription Does Not Exist")
 		return

@@ -36,7 +36,7 @@ func (m *Machine) transferProgress(in TransferProgress) {
 	}
 }
 
-// transferDone ends our part: the far ends talk to each other (RFC 5589 §5.1 and §7).
+// transferDone ends our part: the far ends talk to each other (RFC 5589 §6.1 and §7).
 func (m *Machine) transferDone(c *call) {
 	b := m.find(c.partner)
 	inHand := m.active == c.id || b != nil && m.active == b.id

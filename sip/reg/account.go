@@ -287,7 +287,7 @@ func (a *account) exchange(ctx context.Context, contact gosip.Uri, expires time.
 	}
 	req.AppendHeader(gosip.NewHeader("Expires", secs))
 	s := a.send()
-	s.Route = a.proxy // RFC 3608 §5.1: the Service-Route is not for REGISTER
+	s.Route = a.proxy // RFC 3608 §6.1: the Service-Route is not for REGISTER
 	tx := a.r.ep.Request(req, s)
 	// RFC 3261 §10.2: CSeq grows by one with each REGISTER, also those of digest.
 	defer func() { a.seq = tx.Request().CSeq().SeqNo }()

@@ -15,8 +15,7 @@ import (
 	"parklamp/sip/sdp"
 )
 
-// dtmfEach and dtmfGap are the length of a digit that is sent and the pause after it (RFC 4733 §2.5.1.1 leaves both to
-// us; 100 and 50 ms are what phones use and every gateway hears).
+// dtmfEach and dtmfGap are the length of a digit that is sent and the pause after it (RFC 4733 leaves both to us; 100 and 50 ms are what phones use and every gateway hears).
 const (
 	dtmfEach   = 100 * time.Millisecond
 	dtmfGap    = 50 * time.Millisecond

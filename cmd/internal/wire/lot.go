@@ -328,6 +328,7 @@ func (p *lot) fetchRemote(e parkd.FetchRemote) {
 		// RFC 3891 §3: to-tag and from-tag are those of the host's side of the dialog.
 		o.Replaces = &call.DialogID{CallID: e.Slot.Dialog.CallID, LocalTag: e.Slot.Dialog.LocalTag, RemoteTag: e.Slot.Dialog.RemoteTag}
 		if r.leg != nil { // the host's display shows who fetches
+			o.Headers = append(o.Headers, forwards(r.leg))
 			o.PAssertedIdentity = asserted(r.leg.caller)
 		}
 	})
@@ -380,18 +381,18 @@ func (p *lot) remoteFetched(l *leg) {
 }
 
 // cancelFetch ends a fetch whose fetcher is gone. The INVITE to the host is not cancelled: its 200 may be on the way, and
-// a BYE after it would drop the caller. If it comes, the caller is parked again, here.
+// a BYE after it would drop the caller. If it comes, the caller is parked again, here. The request stays open: the machine
+// says Refused next, and whoever asked is told.
 func (p *lot) cancelFetch(token string) {
 	r := p.requests[token]
 	if r == nil {
 		return
 	}
-	delete(p.requests, token)
 	if r.leg != nil {
 		r.leg.token = ""
 		p.unpair(r.leg)
 	}
-	if out := r.out; out != nil && !out.ended {
+	if out := r.out; out != nil && out != r.leg && !out.ended {
 		out.token, out.stranded = "", r.orbit
 		if out.answered {
 			p.keep(out)

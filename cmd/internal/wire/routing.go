@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	gosip "github.com/emiago/sipgo/sip"
+
 	"parklamp/parkd"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
@@ -82,7 +84,8 @@ func (a *Appliance) ringDesk(l *leg, info call.Info) {
 	}
 	id := phone.CallID(l.id)
 	a.desk.take(l, id)
-	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer})
+	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer,
+		Emergency: strings.EqualFold(info.Header("Priority"), "psap-callback")}) // RFC 7090 §4
 }
 
 // isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
@@ -94,10 +97,14 @@ func (a *Appliance) isMine(user string) bool {
 // replace obeys an INVITE with Replaces: the new leg takes the place of old.
 func (a *Appliance) replace(l *leg, replaced *call.Call) {
 	old := a.legs[legName(replaced)]
+	info := l.call.Info()
+	// A peer that asks for an orbit means the caller who is parked there, and never to take his place: whoever comes
+	// after the caller has been fetched has lost the race.
+	fetch := a.isOurs(gosip.Uri{Host: info.Source.Addr().String()}) && slices.Contains(a.cfg.Lot.Orbits, info.RequestUser)
 	switch {
-	case old == nil:
+	case old == nil, fetch && !old.parked:
 		l.call.Reject(481, "")
-	case old.parked && a.parkedItself(old):
+	case old.parked && !fetch && a.parkedItself(old):
 		// An attended transfer to an orbit: the parker's leg holds the orbit, and the caller takes its place.
 		a.lot.swap(old, l)
 	case old.parked:
@@ -324,6 +331,7 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 	t.Accept()
 	out, err := p.invite(t.Target, func(o *call.Invite) {
 		followTransfer(o, t)
+		o.Headers = append(o.Headers, forwards(l))
 		o.PAssertedIdentity = asserted(other.caller)
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -11,7 +12,7 @@ import (
 	"parklamp/sip/call"
 )
 
-// followTransfer makes an INVITE that obeys a REFER: RFC 3515 §2.4.4, RFC 3892 §2.1 (Referred-By), RFC 5589 §7 (Replaces
+// followTransfer makes an INVITE that obeys a REFER: RFC 3515 §2.4.3, RFC 3892 §2.2 (Referred-By), RFC 5589 §7 (Replaces
 // out of the Refer-To).
 func followTransfer(o *call.Invite, t *call.Transfer) {
 	o.Replaces = t.Replaces
@@ -19,6 +20,16 @@ func followTransfer(o *call.Invite, t *call.Transfer) {
 	if t.ReferredBy.URI == "" {
 		o.ReferredBy = "" // the far end did not say who asks
 	}
+}
+
+// forwards is the Max-Forwards of a call that we make on behalf of another: one less than that one's, so that two B2BUAs
+// that send a caller to each other come to an end (RFC 7332 §4).
+func forwards(l *leg) gosip.Header {
+	left := 70
+	if n, err := strconv.Atoi(l.call.Info().Header("Max-Forwards")); err == nil && n > 0 && n <= left {
+		left = n - 1
+	}
+	return gosip.NewHeader("Max-Forwards", strconv.Itoa(left))
 }
 
 // report passes a provisional answer on to whoever asked for the transfer that this leg carries out.

@@ -42,7 +42,7 @@ func (o Orbit) Document(version uint32, now time.Time) Document {
 			Local: Participant{
 				Identity: Identity{Name: o.Number, URI: o.Entity},
 				Target:   c.Target,
-				// RFC 4235 §4.1.6.2, RFC 3840 §10: on hold, nothing is rendered.
+				// RFC 4235 §4.1.6.2, §5.2: on hold, nothing is rendered.
 				Params: []Param{{Name: "+sip.rendering", Value: "no"}},
 			},
 			Remote: Participant{Identity: c.Caller, Target: c.Caller.URI},
