@@ -25,11 +25,11 @@ func followTransfer(o *call.Invite, t *call.Transfer) {
 // forwards is the Max-Forwards of a call that we make on behalf of another: one less than that one's, so that two B2BUAs
 // that send a caller to each other come to an end (RFC 7332 §4).
 func forwards(l *leg) gosip.Header {
-	left := 70
-	if n, err := strconv.Atoi(l.call.Info().Header("Max-Forwards")); err == nil && n > 0 && n <= left {
-		left = n - 1
+	left := gosip.MaxForwardsHeader(70)
+	if n, err := strconv.Atoi(l.call.Info().Header("Max-Forwards")); err == nil && n > 0 && n <= 70 {
+		left = gosip.MaxForwardsHeader(n - 1)
 	}
-	return gosip.NewHeader("Max-Forwards", strconv.Itoa(left))
+	return &left
 }
 
 // report passes a provisional answer on to whoever asked for the transfer that this leg carries out.
