@@ -51,6 +51,15 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
+// MarshalText writes the word, so that what is stored outlives a change of the numbers.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote, for the states that are announced.
+func (s *State) UnmarshalText(b []byte) (err error) {
+	*s, err = ParseState(string(b))
+	return err
+}
+
 // ParseState is the inverse of State.String for the states that are announced.
 func ParseState(s string) (State, error) {
 	for st := Reserved; st <= Fetching; st++ {

@@ -1,0 +1,506 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"parklamp/parkd"
+)
+
+var t0 = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+
+// entry is a parked call as large as a real one, more or less.
+func entry(key string, version int) Entry {
+	return Entry{Key: key, Slot: &parkd.SlotState{Orbit: "701", CallID: key, Host: "dock-1", State: parkd.Parked, Since: t0,
+		Caller: parkd.Party{Name: "Ann \"A\" Öz", Number: "5550011"}, RecallAt: t0.Add(time.Minute), Leg: "c1"},
+		Dialog: json.RawMessage(fmt.Sprintf(`{"local_cseq":%d,"sdp":%q}`, version, strings.Repeat("a=rtpmap:0 PCMU/8000 ", 10))),
+		Media:  json.RawMessage(`{"ssrc":7}`)}
+}
+
+func newJournal(t *testing.T) *Journal {
+	t.Helper()
+	j := New(filepath.Join(t.TempDir(), "state", "journal"), "dock-1")
+	t.Cleanup(j.Close)
+	return j
+}
+
+func store(t *testing.T, j *Journal, entries ...Entry) {
+	t.Helper()
+	if err := j.Store(entries); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func load(t *testing.T, j *Journal) []Entry {
+	t.Helper()
+	c, err := New(j.path, j.owner).Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Entries
+}
+
+func same(a, b []Entry) bool { return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) }
+
+func TestStoreAndLoad(t *testing.T) {
+	j := newJournal(t)
+	if got := load(t, j); len(got) != 0 {
+		t.Fatalf("no file gives %v", got)
+	}
+	for _, want := range [][]Entry{
+		{entry("a", 1)},
+		{entry("a", 1), entry("b", 1)},
+		{entry("a", 2), entry("b", 1)},
+		{entry("b", 1)},
+		{entry("b", 1), entry("a", 3)}, // came back
+		{},
+		{entry("a", 4)},
+	} {
+		store(t, j, want...)
+		if got := load(t, j); !same(got, want) {
+			t.Fatalf("got %v\nwant %v", got, want)
+		}
+	}
+	info, err := os.Stat(j.path)
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != minBytes {
+		t.Errorf("file %v, %v", info, err)
+	}
+}
+
+// An entry that did not change costs nothing; the pulse tells the next life when this one ended.
+func TestStoreWritesWhatIsNew(t *testing.T) {
+	j := newJournal(t)
+	now := t0
+	j.now = func() time.Time { return now }
+	store(t, j, entry("a", 1), entry("b", 1))
+	at := j.end
+	store(t, j, entry("a", 1), entry("b", 1))
+	if j.end != at {
+		t.Errorf("%d bytes for nothing", j.end-at)
+	}
+	store(t, j, entry("a", 1), entry("b", 2))
+	one := int64(len(encode(t, entry("b", 2))))
+	if grown := j.end - at; grown > one+100 {
+		t.Errorf("%d bytes for one changed entry of %d", grown, one)
+	}
+	at, now = j.end, now.Add(2*pulse)
+	store(t, j, entry("a", 1), entry("b", 2))
+	if grown := j.end - at; grown == 0 || grown > 100 {
+		t.Errorf("a pulse has %d bytes", grown)
+	}
+	if c, err := j.Load(); err != nil || !c.At.Equal(now) {
+		t.Errorf("loaded at %v, %v, want %v", c.At, err, now)
+	}
+	now = now.Add(-24 * time.Hour) // the clock was set
+	at = j.end
+	store(t, j, entry("a", 1), entry("b", 2))
+	if j.end == at {
+		t.Error("no pulse after the clock was set back")
+	}
+	store(t, j)
+	at, now = j.end, now.Add(2*pulse)
+	store(t, j)
+	if j.end != at {
+		t.Error("a pulse without calls")
+	}
+}
+
+func encode(t *testing.T, e Entry) []byte {
+	t.Helper()
+	b, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSizeIsBounded(t *testing.T) {
+	j := newJournal(t)
+	files := 0
+	j.create = func(path string) (file, error) { files++; return createFile(path) }
+	var all []Entry
+	for i := range 20 {
+		all = append(all, entry(fmt.Sprint(i), 0))
+	}
+	for i := range 1000 {
+		all[i%20] = entry(fmt.Sprint(i%20), i)
+		store(t, j, all...)
+	}
+	if info, err := os.Stat(j.path); err != nil || info.Size() > maxBytes {
+		t.Errorf("file %v, %v", info, err)
+	}
+	if files < 2 || files > 10 {
+		t.Errorf("%d new files for 1000 commits", files)
+	}
+	if got := load(t, j); !same(got, all) {
+		t.Errorf("%d entries are back, want %d", len(got), len(all))
+	}
+	if left, _ := filepath.Glob(j.path + "*"); len(left) != 1 {
+		t.Errorf("files left: %v", left)
+	}
+}
+
+func TestEntriesPastALimitAreLeftOut(t *testing.T) {
+	j := newJournal(t)
+	large := entry("large", 1)
+	large.Dialog = json.RawMessage(`"` + strings.Repeat("x", maxEntry) + `"`)
+	broken := entry("broken", 1)
+	broken.Dialog = json.RawMessage(`{`)
+	err := j.Store([]Entry{entry("a", 1), large, broken, entry("b", 1)})
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "entry large of ") || !strings.Contains(err.Error(), "entry broken") {
+		t.Errorf("error %v", err)
+	}
+	if got := load(t, j); !same(got, []Entry{entry("a", 1), entry("b", 1)}) {
+		t.Errorf("got %v", got)
+	}
+	if err := j.Store([]Entry{entry("a", 1), large}); !errors.Is(err, ErrFull) {
+		t.Errorf("the second time: %v", err)
+	}
+	half := entry("", 1)
+	half.Dialog = json.RawMessage(`"` + strings.Repeat("x", maxEntry/2) + `"`)
+	var many []Entry
+	for i := range 100 {
+		half.Key = fmt.Sprint(i)
+		many = append(many, half)
+	}
+	if err := j.Store(many); !errors.Is(err, ErrFull) {
+		t.Errorf("3 MB: %v", err)
+	}
+	if n := len(load(t, j)); n < 60 || n > 65 {
+		t.Errorf("%d of 100 entries of 32 KB are stored", n)
+	}
+}
+
+// disk is a file system that loses power after some bytes.
+type disk struct {
+	left int // bytes until then
+}
+
+var errPower = errors.New("no power")
+
+type cutFile struct {
+	file
+	disk *disk
+}
+
+func (f cutFile) WriteAt(b []byte, at int64) (int, error) {
+	if len(b) > f.disk.left {
+		n, _ := f.file.WriteAt(b[:f.disk.left], at)
+		f.disk.left = 0
+		return n, errPower
+	}
+	f.disk.left -= len(b)
+	return f.file.WriteAt(b, at)
+}
+
+func (f cutFile) Datasync() error {
+	if f.disk.left == 0 {
+		return errPower
+	}
+	return f.file.Datasync()
+}
+
+// TestPowerLossAtEveryByte cuts the power while the second, third and fourth content are written, at every byte of
+// each: what is there afterwards is the content before or the one after, whole.
+func TestPowerLossAtEveryByte(t *testing.T) {
+	contents := [][]Entry{
+		{entry("a", 1)},
+		{entry("a", 1), entry("b", 1)},
+		{entry("b", 2)},
+		{entry("b", 2), entry("c", 1), entry("d", 1)},
+	}
+	j := newJournal(t)
+	var ends []int64
+	for _, c := range contents {
+		store(t, j, c...)
+		ends = append(ends, j.end)
+	}
+	whole, err := os.ReadFile(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole = whole[:ends[len(ends)-1]+100] // enough of the zeros
+	for step := 1; step < len(contents); step++ {
+		for cut := ends[step-1]; cut <= ends[step]; cut++ {
+			after := make([]byte, len(whole)) // the rest is zeros still
+			copy(after, whole[:cut])
+			c, err := parse(after, "dock-1")
+			want := contents[step-1]
+			if cut == ends[step] {
+				want = contents[step]
+			}
+			if err != nil || !same(c.Entries, want) {
+				t.Fatalf("cut at byte %d of commit %d: %v, %v", cut-ends[step-1], step, c.Entries, err)
+			}
+		}
+		// The sectors of one write reach the disk in any order.
+		random := rand.New(rand.NewPCG(1, uint64(step)))
+		for range 200 {
+			after := make([]byte, len(whole))
+			copy(after, whole[:ends[step-1]])
+			lost := false
+			for at := ends[step-1]; at < ends[step]; {
+				next := min((at/512+1)*512, ends[step])
+				if random.IntN(2) == 0 {
+					copy(after[at:next], whole[at:next])
+				} else {
+					lost = true
+				}
+				at = next
+			}
+			if !lost {
+				continue
+			}
+			if c, err := parse(after, "dock-1"); err != nil || !same(c.Entries, contents[step-1]) {
+				t.Fatalf("commit %d with sectors lost: %v, %v", step, c.Entries, err)
+			}
+		}
+	}
+}
+
+// The same while a new file takes the place of the old one.
+func TestPowerLossWhileTheFileIsReplaced(t *testing.T) {
+	before, after := []Entry{entry("a", 1)}, []Entry{entry("a", 2), entry("b", 1)}
+	dir := t.TempDir()
+	step := 61 // bytes; what follows the entries is zeros
+	for cut := 0; cut <= minBytes+8000; cut += step {
+		if cut > 3000 {
+			step = 12001
+		}
+		j := New(filepath.Join(dir, fmt.Sprint(cut)), "dock-1")
+		store(t, j, before...)
+		j.size = j.end // no room
+		d := &disk{left: cut}
+		j.create = func(path string) (file, error) {
+			f, err := createFile(path)
+			return cutFile{f, d}, err
+		}
+		err := j.Store(after)
+		want := before
+		if err == nil {
+			want = after
+		}
+		if cut < minBytes && !errors.Is(err, errPower) {
+			t.Fatalf("power lost at byte %d: %v", cut, err)
+		}
+		if got := load(t, j); !same(got, want) {
+			t.Fatalf("power lost at byte %d (%v): %v", cut, err, got)
+		}
+		j.Close()
+		if err := os.Remove(j.path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDamage(t *testing.T) {
+	j := newJournal(t)
+	store(t, j, entry("a", 1))
+	first := j.end
+	store(t, j, entry("a", 1), entry("b", 1))
+	second := j.end
+	store(t, j, entry("a", 1), entry("b", 1), entry("c", 1))
+	whole, err := os.ReadFile(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name  string
+		spoil func(b []byte) []byte
+		err   error
+		text  string
+		keys  string
+	}{
+		{"as it was", func(b []byte) []byte { return b }, nil, "", "a b c"},
+		{"empty", func([]byte) []byte { return nil }, ErrDamaged, "does not begin as a journal", ""},
+		{"text", func([]byte) []byte { return []byte("this is no journal at all") }, ErrDamaged, "does not begin as a journal", ""},
+		{"header only", func(b []byte) []byte { return b[:headerBytes] }, ErrDamaged, "first frame", ""},
+		{"cut in the header", func(b []byte) []byte { return b[:headerBytes-1] }, ErrDamaged, "does not begin", ""},
+		{"version of later", func(b []byte) []byte { b[len(magic)] = 2; return b }, ErrVersion, "of version 2, this program reads 1", ""},
+		{"wrong crc in the middle", func(b []byte) []byte { b[first+20] ^= 1; return b }, ErrDamaged, "1 of its frames cannot be read", "a c"},
+		{"wrong crc at the end", func(b []byte) []byte { b[second+20] ^= 1; return b }, nil, "", "a b"},
+		{"crc itself", func(b []byte) []byte { b[second+5] ^= 1; return b }, nil, "", "a b"},
+		{"length out of the file", func(b []byte) []byte { b[second+3] = 0x7f; return b }, nil, "", "a b"},
+		{"first frame", func(b []byte) []byte { b[headerBytes+10] ^= 1; return b }, ErrDamaged, "1 of its frames", "a b c"},
+		{"cut short", func(b []byte) []byte { return b[:second+9] }, nil, "", "a b"},
+		{"too long", func([]byte) []byte { return make([]byte, maxBytes+1) }, ErrDamaged, "is longer than", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			k := New(filepath.Join(t.TempDir(), "journal"), "dock-1")
+			if err := os.WriteFile(k.path, tc.spoil(append([]byte(nil), whole...)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := k.Load()
+			if !errors.Is(err, tc.err) || err != nil && !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("error %v, want %v %q", err, tc.err, tc.text)
+			}
+			var keys []string
+			for _, e := range c.Entries {
+				keys = append(keys, e.Key)
+			}
+			if got := strings.Join(keys, " "); got != tc.keys {
+				t.Errorf("entries %q, want %q", got, tc.keys)
+			}
+			if kept, err := k.SetAside(); err != nil || kept != k.path+".bad" {
+				t.Errorf("set aside as %q: %v", kept, err)
+			}
+			store(t, k, entry("n", 1))
+			if got := load(t, k); !same(got, []Entry{entry("n", 1)}) {
+				t.Errorf("afterwards %v", got)
+			}
+			k.Close()
+		})
+	}
+}
+
+func TestAnotherAppliancesJournalIsRefused(t *testing.T) {
+	j := newJournal(t)
+	store(t, j, entry("a", 1))
+	_, err := New(j.path, "dock-2").Load()
+	if !errors.Is(err, ErrOwner) || !strings.Contains(err.Error(), `"dock-1"'s, this is "dock-2"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// faulty is a disk whose writes or syncs fail for a while.
+type faulty struct {
+	file
+	fail *error
+}
+
+func (f faulty) WriteAt(b []byte, at int64) (int, error) {
+	if *f.fail != nil {
+		n, _ := f.file.WriteAt(b[:len(b)/2], at)
+		return n, *f.fail
+	}
+	return f.file.WriteAt(b, at)
+}
+
+// A disk that is full for a while: every Store says so, and the first that succeeds has everything.
+func TestDiskFull(t *testing.T) {
+	for _, name := range []string{"while a frame is written", "while a new file is written"} {
+		t.Run(name, func(t *testing.T) {
+			j := newJournal(t)
+			var fail error
+			j.create = func(path string) (file, error) {
+				f, err := createFile(path)
+				return faulty{f, &fail}, err
+			}
+			store(t, j, entry("a", 1))
+			if strings.Contains(name, "new file") {
+				j.size = j.end
+			}
+			fail = syscall.ENOSPC
+			for range 3 {
+				if err := j.Store([]Entry{entry("a", 1), entry("b", 1)}); !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("full disk: %v", err)
+				}
+				if got := load(t, j); !same(got, []Entry{entry("a", 1)}) {
+					t.Fatalf("full disk: %v", got)
+				}
+			}
+			if left, _ := filepath.Glob(j.path + ".new"); len(left) > 0 {
+				t.Errorf("left on a full disk: %v", left)
+			}
+			fail = nil
+			store(t, j, entry("a", 1), entry("b", 1))
+			if got := load(t, j); !same(got, []Entry{entry("a", 1), entry("b", 1)}) {
+				t.Errorf("afterwards %v", got)
+			}
+		})
+	}
+}
+
+func TestNoPlaceToWrite(t *testing.T) {
+	inTheWay := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := New(filepath.Join(inTheWay, "journal"), "dock-1")
+	if err := j.Store([]Entry{entry("a", 1)}); !errors.Is(err, syscall.ENOTDIR) || !strings.Contains(err.Error(), inTheWay) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := j.Load(); err == nil {
+		t.Error("loaded from below a file")
+	}
+	if _, err := j.SetAside(); err == nil {
+		t.Error("set aside nothing")
+	}
+}
+
+func TestConfig(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]Config{
+		`path = "journal": an absolute path of at most 4000 bytes, or empty`: {Path: "journal", MaxAge: time.Minute},
+		"max_age = 0s: 1s to 24h": {},
+	} {
+		if err := c.Validate(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	b, err := appendFrame(header(), commit{Owner: "dock-1", At: t0})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	b, err = appendFrame(b, commit{At: t0, Put: []Entry{entry("a", 1), entry("b", 1)}, Gone: []string{"c"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add(append(b, 0, 0, 0, 0, 0, 0))
+	f.Add(header())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parse(b, "dock-1")
+		if err != nil {
+			return
+		}
+		// What was read can be stored and read again.
+		var again []byte
+		again, err = appendFrame(header(), commit{Owner: "dock-1", At: c.At, Put: c.Entries})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := parse(again, "dock-1")
+		if err != nil || len(d.Entries) != len(c.Entries) {
+			t.Fatalf("%d entries, then %d: %v", len(c.Entries), len(d.Entries), err)
+		}
+	})
+}
+
+// BenchmarkStore is one commit with its fdatasync, on the disk of the temporary folder.
+func BenchmarkStore(b *testing.B) {
+	for _, calls := range []int{1, 10, 100} {
+		b.Run(fmt.Sprintf("%d calls", calls), func(b *testing.B) {
+			j := New(filepath.Join(b.TempDir(), "journal"), "dock-1")
+			defer j.Close()
+			var all []Entry
+			for i := range calls {
+				e := entry(fmt.Sprint(i), 0)
+				e.Dialog = json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 1800)))
+				all = append(all, e)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				all[i%calls].Media = json.RawMessage(fmt.Sprint(i))
+				if err := j.Store(all); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
