@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +22,8 @@ import (
 type Baresip struct {
 	*process
 	control net.Conn
+	addr    netip.AddrPort // immutable
+	dir     string         // immutable
 
 	mu     sync.Mutex
 	events []BaresipEvent // guarded by mu; the last maxEvents
@@ -38,42 +42,49 @@ type BaresipEvent struct {
 // BaresipOptions configure one baresip.
 type BaresipOptions struct {
 	Dir       string
-	Address   netip.Addr // its SIP (5060) and control (4444) address
 	User      string
 	Password  string // of the registrar; "" for none
 	Registrar string // host:port of registrar and proxy; "" for none
 	Speech    string // WAV, 8 kHz mono, that it says in every call
-	Heard     string // WAV that it writes what it hears to
 }
 
 const baresipConfig = `poll_method epoll
-sip_listen %[1]s:5060
+sip_listen %[1]s
 call_local_timeout 120
 call_max_calls 4
-audio_player aufile,%[3]s
 audio_source aufile,%[2]s
-audio_alert aufile,%[4]s
 ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
 auplay_channels 1
 rtp_ports 30000-30100
-net_interface %[1]s
+net_interface 127.0.0.1
 module_path /usr/lib/baresip/modules
 module g711.so
 module aufile.so
+module sndfile.so
+snd_path %[3]s
 module_tmp account.so
 module_app ctrl_tcp.so
 module_app menu.so
-ctrl_tcp_listen %[1]s:4444
+ctrl_tcp_listen %[4]s
 `
 
-// StartBaresip starts baresip and connects to its control port.
+// StartBaresip starts baresip on free ports of 127.0.0.1 and connects to its control port. It can have no other
+// address: it does not bind its RTP sockets, and what leaves such a socket for a loopback address comes from 127.0.0.1,
+// so that with another one its media would come from where nobody expects it.
 func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
-	alert := filepath.Join(o.Dir, "alert.wav")
-	config := fmt.Sprintf(baresipConfig, o.Address, o.Speech, o.Heard, alert)
+	at, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	control, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	config := fmt.Sprintf(baresipConfig, at, o.Speech, o.Dir, control)
 	// The account is added over the control port, so that no event of its registration is missed.
-	account := fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual", o.User, o.Address)
+	account := fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual", o.User, at)
 	if o.Registrar != "" {
 		account = fmt.Sprintf("<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s\";regint=60;audio_codecs=PCMU,PCMA",
 			o.User, o.Registrar, o.User, o.Password, o.Registrar)
@@ -87,8 +98,8 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Baresip{process: p, news: make(chan struct{}, 1)}
-	if b.control, err = dialControl(ctx, netip.AddrPortFrom(o.Address, 4444), p); err != nil {
+	b := &Baresip{process: p, addr: at, dir: o.Dir, news: make(chan struct{}, 1)}
+	if b.control, err = dialControl(ctx, control, p); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("baresip: %w\n%s", err, p.tail())
 	}
@@ -98,6 +109,38 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// freePort finds a port of 127.0.0.1 that is free in UDP and TCP, and has a free one above it: baresip takes that for TLS.
+func freePort() (netip.AddrPort, error) {
+	var last error
+	for range 20 {
+		at, err := tryPort()
+		if err == nil {
+			return at, nil
+		}
+		last = err
+	}
+	return netip.AddrPort{}, fmt.Errorf("no free port in 20 tries: %w", last)
+}
+
+func tryPort() (netip.AddrPort, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer l.Close()
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	u, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer u.Close()
+	above, err := net.Listen("tcp", netip.AddrPortFrom(at.Addr(), at.Port()+1).String())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return at, above.Close()
 }
 
 // dialControl waits until the control port listens.
@@ -188,6 +231,29 @@ func (b *Baresip) take(eventType string) (BaresipEvent, bool) {
 		}
 	}
 	return BaresipEvent{}, false
+}
+
+// Addr is where it takes SIP, over UDP and TCP.
+func (b *Baresip) Addr() netip.AddrPort { return b.addr }
+
+// Heard is what its newest call has heard so far: 8 kHz samples, only of packets that came. It begins anew with a call,
+// and ends where the call is put on hold or changed by anybody: baresip 1.0 does not go on with it then.
+func (b *Baresip) Heard() []int16 {
+	// Its sndfile module names recordings by the second; their headers are not complete before the call ends.
+	names, err := filepath.Glob(filepath.Join(b.dir, "dump-*-dec.wav"))
+	if err != nil || len(names) == 0 {
+		return nil // no call yet
+	}
+	data, err := os.ReadFile(slices.Max(names))
+	const header = 44
+	if err != nil || len(data) < header {
+		return nil
+	}
+	pcm := make([]int16, (len(data)-header)/2)
+	for i := range pcm {
+		pcm[i] = int16(binary.LittleEndian.Uint16(data[header+2*i:]))
+	}
+	return pcm
 }
 
 // Stop ends baresip.

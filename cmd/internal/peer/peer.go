@@ -87,6 +87,15 @@ func (p *process) wait(ctx context.Context) error {
 	return nil
 }
 
+// Output is everything that the program has printed so far.
+func (p *process) Output() []byte {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return nil // its folder is gone
+	}
+	return text
+}
+
 // tail is the last 4 KB of the child's output.
 func (p *process) tail() []byte {
 	f, err := os.Open(p.log)

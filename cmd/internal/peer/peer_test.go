@@ -15,7 +15,7 @@ func TestKamailioRegistersBaresip(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.Stop()
-	b, err := StartBaresip(ctx, BaresipOptions{Dir: t.TempDir(), Address: netip.MustParseAddr("127.10.0.2"), User: "bar",
+	b, err := StartBaresip(ctx, BaresipOptions{Dir: t.TempDir(), User: "bar",
 		Password: "wrench-42", Registrar: "127.10.0.1:5060"})
 	if err != nil {
 		t.Fatal(err)
