@@ -1,0 +1,276 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"parklamp/cmd/internal/site"
+)
+
+const (
+	// setUpRate is how many calls a second are set up where their number is measured and not their rate.
+	setUpRate = 100
+	// theirRate is the rate at which the incumbent parks and fetches before it breaks.
+	theirRate = 75
+)
+
+// crowd is one appliance with many parked calls.
+type crowd struct {
+	*stage
+	appliance *site.Appliance
+	at        netip.AddrPort
+	idle      footprint
+	uas       []*ua
+	callers   *hall
+	legs      []*leg
+	says      []*mouth // of callers that speak
+}
+
+// newCrowd starts an appliance with n orbits.
+func newCrowd(s *stage, n int) (*crowd, error) {
+	a, err := s.gateway(settings{orbits: numbers(n), calls: 2*n + 50})
+	if err != nil {
+		return nil, err
+	}
+	c := &crowd{stage: s, appliance: a, at: s.sip(1), legs: make([]*leg, n)}
+	if err := pause(s.ctx, time.Second); err != nil {
+		return nil, err
+	}
+	if c.idle, err = footprintOf(a.PID()); err != nil {
+		return nil, err
+	}
+	if c.uas, err = s.uas(10, 4); err != nil {
+		return nil, err
+	}
+	c.callers, err = s.hall(30)
+	return c, err
+}
+
+// park parks one caller in each orbit. If they speak, each does so in a slot of its own.
+func (c *crowd) park(speaking bool) error {
+	c.says = make([]*mouth, len(c.legs))
+	return c.together(len(c.legs), 20, setUpRate, func(i int) (err error) {
+		u := c.uas[i%len(c.uas)]
+		o := callOptions{me: fmt.Sprint("c", i), callee: fmt.Sprint(7000 + i), referredBy: u.contact("desk"), audio: c.callers.sock.addr}
+		if speaking {
+			o.onMedia = func(to netip.AddrPort) {
+				c.says[i] = newMouth(c.callers.sock, to)
+				c.speaker.join(c.says[i], i)
+			}
+		}
+		if c.legs[i], err = u.invite(c.ctx, c.at, o); err != nil {
+			return err
+		}
+		return c.legs[i].want(200)
+	})
+}
+
+// hush silences the callers.
+func (c *crowd) hush() {
+	for _, m := range c.says {
+		if m != nil {
+			c.speaker.stop(m)
+		}
+	}
+}
+
+// loadFigures is what the appliance used over some windows of time.
+type loadFigures struct {
+	cpu  []float64 // % of a core, by window
+	held footprint // in the end
+	itself
+}
+
+// itself is what this program used meanwhile, % of a core.
+type itself []float64
+
+// measure looks at the appliance for some windows.
+func (c *crowd) measure(windows int, window time.Duration) (f loadFigures, err error) {
+	for range windows {
+		before, err := usageOf(c.appliance.PID())
+		if err != nil {
+			return f, err
+		}
+		own := ownUsage()
+		if err := pause(c.ctx, window); err != nil {
+			return f, err
+		}
+		after, err := usageOf(c.appliance.PID())
+		if err != nil {
+			return f, err
+		}
+		f.cpu = append(f.cpu, after.percent(before))
+		f.itself = append(f.itself, ownUsage().percent(own))
+	}
+	f.held, err = footprintOf(c.appliance.PID())
+	return f, err
+}
+
+// windows are how long a crowd is measured, three times.
+func (s *stage) window() time.Duration { return time.Duration(s.choose(4, 2)) * time.Second }
+
+// parkedMusic measures many parked callers who hear music.
+func parkedMusic(s *stage) error {
+	sizes := []int{50, 200, 500}
+	if s.quick {
+		sizes = sizes[:2]
+	}
+	for _, n := range sizes {
+		if err := s.inside(s.ctx, s.name, func(s *stage) error { return parkedCrowd(s, n, false) }); err != nil {
+			return fmt.Errorf("%d calls: %w", n, err)
+		}
+	}
+	if s.quick {
+		return nil
+	}
+	return s.inside(s.ctx, s.name, func(s *stage) error { return parkedCrowd(s, 200, true) })
+}
+
+func parkedCrowd(s *stage, n int, speaking bool) error {
+	c, err := newCrowd(s, n)
+	if err != nil {
+		return err
+	}
+	defer c.hush()
+	if err := c.park(speaking); err != nil {
+		return err
+	}
+	if err := pause(s.ctx, time.Second); err != nil { // warm-up
+		return err
+	}
+	const windows = 3
+	c.callers.begin(n * 50 * (windows + 1) * int(s.window()/time.Second))
+	f, err := c.measure(windows, s.window())
+	if err != nil {
+		return err
+	}
+	h := c.callers.end()
+	if h.calls != n || len(h.gaps) == 0 {
+		return fmt.Errorf("%d of %d parked callers hear something", h.calls, n)
+	}
+	r := &s.report
+	if speaking {
+		r.add(fmt.Sprintf("%d parked whose callers also send RTP: CPU", n), "% core", fmt.Sprint(windows), spread("%.1f", f.cpu), theirParkedSendingCPU)
+		return nil
+	}
+	what := fmt.Sprintf("%d parked with music: ", n)
+	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+fmt.Sprintf(" (this program meanwhile %.0f)", percentile(slices.Sorted(slices.Values(f.itself)), 50)), theirParkedCPU[n])
+	r.add(what+"memory (RSS, kB a call)", "MB", "1", fmt.Sprintf("%.0f (%.0f); idle %.0f", f.held.rss, perCall(f.held, c.idle, n), c.idle.rss), theirParkedRSS[n])
+	r.add(what+"threads", "", "1", fmt.Sprint(f.held.threads), theirThreads[n])
+	r.add(what+"packet interval p99 / p99.9", "ms", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%s / %s, max %s", ms(percentile(h.gaps, 99)),
+		ms(percentile(h.gaps, 99.9)), ms(h.gaps[len(h.gaps)-1])), theirIntervals[n])
+	r.add(what+"off by more than 5 ms", "packets", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%d of %d", h.off, len(h.gaps)), theirOff[n])
+	return nil
+}
+
+// perCall is the memory of one call in kB.
+func perCall(with, idle footprint, n int) float64 { return (with.rss - idle.rss) * 1024 / float64(n) }
+
+// relayed measures fetched calls, whose audio goes through the appliance.
+func relayed(s *stage) error {
+	if err := direct(s); err != nil {
+		return err
+	}
+	for _, n := range []int{50, s.choose(200, 100)} {
+		if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n) }); err != nil {
+			return fmt.Errorf("%d calls: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// direct measures the way without an appliance: a mouth and an ear of this program.
+func direct(s *stage) error {
+	return s.inside(s.ctx, s.name, func(s *stage) error {
+		from, err := s.hall(30)
+		if err != nil {
+			return err
+		}
+		to, err := s.hall(31)
+		if err != nil {
+			return err
+		}
+		for i := range 100 {
+			m := newMouth(from.sock, to.sock.addr)
+			s.speaker.join(m, i)
+			defer s.speaker.stop(m)
+		}
+		to.begin(100 * 50 * 3)
+		if err := pause(s.ctx, 2*time.Second); err != nil {
+			return err
+		}
+		h := to.end()
+		s.report.add("Without an appliance: one-way time of the measuring side, p50/p99/p99.9", "µs", fmt.Sprint(len(h.delays)), tails(h.delays), "")
+		return nil
+	})
+}
+
+func tails(sorted []time.Duration) string {
+	if len(sorted) == 0 {
+		return "nothing measured"
+	}
+	return micros(percentile(sorted, 50)) + "/" + micros(percentile(sorted, 99)) + "/" + micros(percentile(sorted, 99.9))
+}
+
+func relayedCrowd(s *stage, n int) error {
+	c, err := newCrowd(s, n)
+	if err != nil {
+		return err
+	}
+	defer c.hush()
+	if err := c.park(true); err != nil {
+		return err
+	}
+	fetchers, err := s.hall(31)
+	if err != nil {
+		return err
+	}
+	says := make([]*mouth, n)
+	defer func() {
+		for _, m := range says {
+			if m != nil {
+				s.speaker.stop(m)
+			}
+		}
+	}()
+	err = s.together(n, 20, setUpRate, func(i int) error {
+		l, err := c.uas[i%len(c.uas)].invite(s.ctx, c.at, callOptions{me: fmt.Sprint("f", i), callee: fmt.Sprint(7000 + i), audio: fetchers.sock.addr,
+			onMedia: func(to netip.AddrPort) {
+				says[i] = newMouth(fetchers.sock, to)
+				s.speaker.join(says[i], i+slots/2)
+			}})
+		if err != nil {
+			return err
+		}
+		return l.want(200)
+	})
+	if err != nil {
+		return err
+	}
+	if err := pause(s.ctx, time.Second); err != nil { // warm-up
+		return err
+	}
+	const windows = 3
+	expected := n * 50 * (windows + 1) * int(s.window()/time.Second)
+	c.callers.begin(expected)
+	fetchers.begin(expected)
+	f, err := c.measure(windows, s.window())
+	if err != nil {
+		return err
+	}
+	a, b := c.callers.end(), fetchers.end()
+	delays := slices.Sorted(slices.Values(slices.Concat(a.delays, b.delays)))
+	if a.calls != n || b.calls != n || len(delays) == 0 {
+		return fmt.Errorf("%d callers and %d fetchers of %d hear something", a.calls, b.calls, n)
+	}
+	wanted := float64(2*n*50*windows) * s.window().Seconds()
+	r := &s.report
+	what := fmt.Sprintf("%d relayed calls: ", n)
+	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+fmt.Sprintf(" (this program meanwhile %.0f)", percentile(slices.Sorted(slices.Values(f.itself)), 50)), theirRelayCPU[n])
+	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), theirRelay[n])
+	r.add(what+"packets that came of those that are due", "%", fmt.Sprint(len(delays)), fmt.Sprintf("%.2f", 100*float64(len(delays))/wanted), "")
+	r.add(what+"memory a call (two legs)", "kB", "1", fmt.Sprintf("%.0f", perCall(f.held, c.idle, n)), theirRelayRSS)
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// slots is how many groups of mouths speak one after the other in a frame's time, 1 ms apart, as independent phones do.
+const slots = int(frame / time.Millisecond)
+
+// mouth sends 20 ms of mu-law every 20 ms. Each packet names its mouth and the moment in which it was sent, so that
+// whoever hears it knows how long it took.
+type mouth struct {
+	id   uint32
+	sock *socket
+	to   netip.AddrPort
+	seq  uint16
+	buf  [rtpHeader + samples]byte
+	slot int
+}
+
+// mouths numbers the mouths of a run.
+var mouths atomic.Uint32
+
+func newMouth(sock *socket, to netip.AddrPort) *mouth {
+	m := &mouth{id: mouths.Add(1), sock: sock, to: to}
+	m.buf[0] = 0x80
+	binary.BigEndian.PutUint32(m.buf[8:], 0x5eed0000+m.id)
+	copy(m.buf[rtpHeader:], tone())
+	binary.BigEndian.PutUint32(m.buf[rtpHeader:], probeMagic)
+	binary.BigEndian.PutUint32(m.buf[rtpHeader+4:], m.id)
+	return m
+}
+
+func (m *mouth) say() {
+	m.seq++
+	binary.BigEndian.PutUint16(m.buf[2:], m.seq)
+	binary.BigEndian.PutUint32(m.buf[4:], uint32(m.seq)*samples)
+	binary.BigEndian.PutUint64(m.buf[rtpHeader+8:], uint64(now()))
+	m.sock.send(m.to, m.buf[:])
+}
+
+// speaker lets mouths speak on time. One goroutine (run) sends.
+type speaker struct {
+	mu     sync.Mutex
+	mouths [slots][]*mouth // guarded by mu
+	turn   int             // the slot that spoke last; guarded by mu
+}
+
+// start lets a mouth say its first frame now, and the next ones every 20 ms.
+func (s *speaker) start(m *mouth) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.say()
+	m.slot = s.turn
+	s.mouths[m.slot] = append(s.mouths[m.slot], m)
+}
+
+// join lets a mouth speak in a slot of its own, from the next turn of it on.
+func (s *speaker) join(m *mouth, slot int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.slot = slot % slots
+	s.mouths[m.slot] = append(s.mouths[m.slot], m)
+}
+
+// stop silences a mouth.
+func (s *speaker) stop(m *mouth) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mouths[m.slot] = slices.DeleteFunc(s.mouths[m.slot], func(o *mouth) bool { return o == m })
+}
+
+// run speaks until ctx ends. It computes what is due from the clock; after a stall of more than a frame it leaves out
+// what is old.
+func (s *speaker) run(ctx context.Context) {
+	start := time.Now()
+	for k := int64(1); ctx.Err() == nil; k++ {
+		time.Sleep(time.Until(start.Add(time.Duration(k) * time.Millisecond)))
+		if due := int64(time.Since(start) / time.Millisecond); due-k > int64(slots) {
+			k = due
+		}
+		s.mu.Lock()
+		s.turn = int(k) % slots
+		for _, m := range s.mouths[s.turn] {
+			m.say()
+		}
+		s.mu.Unlock()
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
