@@ -90,22 +90,25 @@ func (s *softphone) dials(uri string) {
 // hears waits until the recording holds something new that is like ref.
 func (s *softphone) hears(ref []int16) {
 	s.p.Helper()
-	var begin time.Time
-	var skip int
-	s.p.matches("baresip", ref, func(from time.Time) []int16 {
+	s.p.listen(s.ear(ref))
+}
+
+func (s *softphone) ear(ref []int16) ear {
+	skip, begin := len(s.Heard()), time.Time{}
+	return recordingOf("baresip "+s.uri, func(from time.Time) []int16 {
 		pcm := s.Heard()
-		if from != begin { // the next attempt
-			begin, skip = from, len(pcm)
+		if !begin.IsZero() && from != begin { // the next attempt
+			skip = len(pcm)
 		}
+		begin = from
 		return pcm[min(skip, len(pcm)):]
-	})
+	}, ref)
 }
 
 // talksWith checks the audio between a softphone and a desk phone, both ways.
 func (s *softphone) talksWith(a *site.Appliance) {
 	s.p.Helper()
-	s.p.handset(a, s.says)
-	s.hears(speech.Worker())
+	s.p.listen(handsetOf(a, s.says), s.ear(speech.Worker()))
 }
 
 // uri names a user at an appliance.

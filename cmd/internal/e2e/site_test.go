@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -273,60 +274,91 @@ func (o *outside) ended() {
 // minimum is how much audio is compared.
 const minimum = 2 * time.Second
 
+// ear listens for one sound. Its error says that the sound did not come before ctx ended.
+type ear func(ctx context.Context) error
+
+// listen waits until each ear has heard its sound, all at the same time.
+func (p *place) listen(ears ...ear) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.Context(), limit)
+	defer cancel()
+	errs := make(chan error, len(ears))
+	for _, e := range ears {
+		go func() { errs <- e(ctx) }()
+	}
+	var err error
+	for range ears {
+		err = errors.Join(err, <-errs)
+	}
+	if err != nil {
+		p.Fatal(err)
+	}
+}
+
 // hears waits until a talker has heard something that is like ref.
 func (p *place) hears(who string, t *peer.Talker, ref []int16) {
 	p.Helper()
-	p.matches(who, ref, func(from time.Time) []int16 { return t.Audio(from) })
-}
-
-// matches listens until what came fits ref, and fails after limit.
-func (p *place) matches(who string, ref []int16, heard func(from time.Time) []int16) {
-	p.Helper()
-	from, best := time.Now(), 0.0
-	for time.Since(from) < limit {
-		select {
-		case <-time.After(minimum / 4): // sound takes its time
-		case <-p.Context().Done():
-		}
-		pcm := heard(from)
-		if len(pcm) < int(minimum/time.Second)*8000 {
-			continue
-		}
-		score, _ := mediatest.Match(ref, pcm)
-		if best = max(best, score); best >= mediatest.Same {
-			return
-		}
-		from = time.Now()
-	}
-	p.Fatalf("%s does not hear what is said: best likeness %.2f, want %.2f", who, best, mediatest.Same)
+	p.listen(recordingOf(who, t.Audio, ref))
 }
 
 // handset waits until a phone's handset hears something that is like ref.
 func (p *place) handset(a *site.Appliance, ref []int16) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), limit)
-	defer cancel()
-	best := 0.0
-	var pcm []int16
-	err := a.Listen(ctx, func(frame []int16) bool {
-		pcm = append(pcm, frame...)
-		if len(pcm) < int(minimum/time.Second)*8000 {
-			return true
+	p.listen(handsetOf(a, ref))
+}
+
+// recordingOf is the ear of somebody whose audio can be had from a moment on.
+func recordingOf(who string, audio func(from time.Time) []int16, ref []int16) ear {
+	return func(ctx context.Context) error {
+		from, best := time.Now(), 0.0
+		for {
+			select {
+			case <-time.After(minimum / 4): // sound takes its time
+			case <-ctx.Done():
+				return deaf(who, best)
+			}
+			pcm := audio(from)
+			if len(pcm) < int(minimum/time.Second)*8000 {
+				continue
+			}
+			score, _ := mediatest.Match(ref, pcm)
+			if best = max(best, score); best >= mediatest.Same {
+				return nil
+			}
+			from = time.Now()
 		}
-		score, _ := mediatest.Match(ref, pcm)
-		best, pcm = max(best, score), pcm[:0]
-		return best < mediatest.Same
-	})
-	if err != nil || best < mediatest.Same {
-		p.Fatalf("the handset of %s does not hear what is said: best likeness %.2f, want %.2f (%v)", a.Name, best, mediatest.Same, err)
 	}
+}
+
+// handsetOf is the ear at a desk phone.
+func handsetOf(a *site.Appliance, ref []int16) ear {
+	return func(ctx context.Context) error {
+		best := 0.0
+		var pcm []int16
+		err := a.Listen(ctx, func(frame []int16) bool {
+			pcm = append(pcm, frame...)
+			if len(pcm) < int(minimum/time.Second)*8000 {
+				return true
+			}
+			score, _ := mediatest.Match(ref, pcm)
+			best, pcm = max(best, score), pcm[:0]
+			return best < mediatest.Same
+		})
+		if err == nil && best < mediatest.Same {
+			err = deaf("the handset of "+a.Name, best)
+		}
+		return err
+	}
+}
+
+func deaf(who string, best float64) error {
+	return fmt.Errorf("%s does not hear what is said: best likeness %.2f, want %.2f", who, best, mediatest.Same)
 }
 
 // conversation checks both directions by content.
 func (p *place) conversation(a *site.Appliance, o *outside) {
 	p.Helper()
-	p.handset(a, speech.Caller())
-	p.hears("the caller", o.Talker, speech.Worker())
+	p.listen(handsetOf(a, speech.Caller()), recordingOf("the caller", o.Audio, speech.Worker()))
 }
 
 func (p *place) music(o *outside) {
