@@ -44,18 +44,17 @@ test-deps: ## install the Debian packages that the tests use, or say how
 	if [ "$$(id -u)" = 0 ]; then sudo=""; elif sudo -n true 2>/dev/null; then sudo="sudo"; else \
 		echo "The tests need Debian packages that are not installed:$$missing"; \
 		echo "Install them with: sudo apt-get install --no-install-recommends$$missing"; exit 1; fi; \
-	echo "installing$$missing"; \
+	echo "installing$$missing"; mkdir -p $(OUT); \
 	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >$(OUT)/apt.log 2>&1 \
-		|| { mkdir -p $(OUT); tail -20 $(OUT)/apt.log; echo "apt-get could not install:$$missing"; exit 1; }
+		|| { tail -20 $(OUT)/apt.log; echo "apt-get could not install:$$missing"; exit 1; }
 
 .PHONY: check
-check: check-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
+check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./cmd/internal/repocheck ./cmd/internal/config
-	@scripts=$$(git ls-files '*.sh' .ci/run); \
-	if command -v shellcheck >/dev/null; then shellcheck $$scripts; else echo "shellcheck is not installed: make test-deps"; exit 1; fi
+	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 .PHONY: bench
 bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
@@ -72,6 +71,10 @@ fuzz: ## every fuzz test for FUZZTIME each
 .PHONY: generate
 generate: ## write the generated files anew: configuration reference, music, prompts
 	$(GO) generate ./...
+
+.PHONY: picture
+picture: test-deps ## take the README's picture of the panel anew
+	PARKLAMP_PICTURE=$(CURDIR)/parkd/panel/panel.jpg $(GO) test -count=1 -run TestPanelInTheBrowser ./cmd/internal/e2e
 
 .PHONY: clean
 clean: ## remove what was built
