@@ -183,6 +183,7 @@ func (m *Machine) inRemote(r *request, in Input) {
 		}
 		m.emit(StopTimer{ID: r.timerID()})
 		m.close(r.token)
+		m.takenFrom(r.remote)
 		if r.leg != "" && in.Leg != "" {
 			m.pairs[r.leg], m.pairs[in.Leg] = in.Leg, r.leg
 		}

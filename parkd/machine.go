@@ -58,6 +58,7 @@ type peer struct {
 	epoch      uint64
 	generation uint64
 	slots      []SlotState
+	taken      []string // call ids fetched from it that it may still list as being fetched
 	forgetAt   time.Time
 }
 

@@ -44,7 +44,12 @@ func (m *Machine) peerTold(in Peer) {
 func (m *Machine) replace(p *peer, in Peer) {
 	m.touch(p.slots)
 	var slots []SlotState
+	var taken []string
 	for _, s := range in.State {
+		if s.State == Fetching && slices.Contains(p.taken, s.CallID) {
+			taken = append(taken, s.CallID)
+			continue
+		}
 		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Reserved || s.State > Fetching {
 			continue
 		}
@@ -59,8 +64,22 @@ func (m *Machine) replace(p *peer, in Peer) {
 			}
 		}
 	}
-	p.epoch, p.generation, p.slots = in.Epoch, in.Generation, slots
+	p.epoch, p.generation, p.slots, p.taken = in.Epoch, in.Generation, slots, taken
 	m.touch(p.slots)
+}
+
+// takenFrom strikes a call off the list of the peer that has just given it to this appliance, before the peer's next
+// document does: the orbit is free, should the call be parked there again at once. Until then the peer lists it as being
+// fetched; listed in any other state it has gone back into its orbit.
+func (m *Machine) takenFrom(s SlotState) {
+	for _, p := range m.peers {
+		same := func(o SlotState) bool { return o.CallID == s.CallID }
+		if p.name == s.Host && slices.ContainsFunc(p.slots, same) {
+			p.slots = slices.DeleteFunc(p.slots, same)
+			p.taken = append(p.taken, s.CallID)
+			m.touched = append(m.touched, s.Orbit)
+		}
+	}
 }
 
 // peerForgotten gives up the calls of a peer that stayed away. Should it come back with them, they are
@@ -74,7 +93,7 @@ func (m *Machine) peerForgotten(p *peer, in Timer) {
 	for _, s := range p.slots {
 		m.emit(Report{Row: Row{Slot: s, Ended: m.now, End: EndLost}})
 	}
-	p.epoch, p.generation, p.slots = 0, 0, nil
+	p.epoch, p.generation, p.slots, p.taken = 0, 0, nil, nil
 }
 
 func (m *Machine) touch(slots []SlotState) {
