@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"parklamp/cmd/internal/site"
-	"parklamp/media/moh"
+	"parklamp/parkd/panel"
 )
 
 // signal stops or continues the process of an appliance, as a machine that swaps or a switch that hangs would.
@@ -38,5 +38,39 @@ func TestFetcherAcknowledgesTooLate(t *testing.T) {
 	fetcher := p.call(p.dock1(), "701", 12, "late-ack")
 	fetcher.ended()
 	p.everywhere("701", "parked-here", "parked-elsewhere")
-	p.hears("the caller", caller.Talker, moh.BuiltIn().Samples())
+	p.music(caller)
+}
+
+// The appliance that fetched loses its power in the middle of the conversation: the caller, whose line ends at the host,
+// waits again where he was.
+func TestFetcherLosesPower(t *testing.T) {
+	p := newPlace(t, "")
+	caller := parkedAt701(p)
+	p.hook(p.dock1(), false)
+	p.fetch(p.dock2(), "701")
+	p.everywhere("701", "free")
+	p.conversation(p.dock2(), caller)
+	if err := p.dock2().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	waits := func(a *site.Appliance) {
+		t.Helper()
+		p.await(a, "the caller in 701", func(st panel.Status) bool { return st.Orbits[0].Host == "dock-1" })
+	}
+	waits(p.dock1())
+	waits(p.office())
+	p.music(caller)
+	p.await(p.dock1(), "one call", func(st panel.Status) bool { return len(st.Calls) == 1 })
+
+	// The same with an appliance that is back before anybody misses it.
+	p.fetch(p.office(), "701")
+	p.conversation(p.office(), caller)
+	if err := p.office().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.office().Start(); err != nil {
+		t.Fatal(err)
+	}
+	waits(p.dock1())
+	p.music(caller)
 }

@@ -34,6 +34,7 @@ type lot struct {
 	machine  *parkd.Machine
 	requests map[string]*request // by token; each open until its one answer
 	tokens   uint64
+	lives    map[string]uint64 // the epoch of each peer that was heard
 }
 
 func (p *lot) token(kind string) string {

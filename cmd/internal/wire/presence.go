@@ -145,6 +145,9 @@ func (a *Appliance) onPeer(in parkd.Peer) {
 				a.log.Warn("peer is not there: what is parked at it is unknown", "peer", in.Name)
 			}
 		}
+		if again := a.lot.newLife(in); again || !in.Alive {
+			a.lot.peerVanished(in.Name)
+		}
 		a.lot.step(in)
 	})
 }

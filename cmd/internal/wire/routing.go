@@ -190,6 +190,9 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 		a.agree(l, ev.Media)
 	case call.UpdateFailed:
 		a.log.Warn("a change of the media was refused", "call", l.id, "code", ev.Code)
+		if l.media != nil && !l.ended {
+			a.watchSilence(l) // it may have been the question whether the far end is there: ask again
+		}
 	case call.IdentityChanged:
 		l.caller = party(ev.Party)
 		a.lot.step(parkd.CallerChanged{Leg: l.id, Caller: l.caller})
@@ -231,8 +234,11 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 	case call.Referred:
 		p.referred(l, ev.Transfer)
 	case call.Ended:
-		if ev.Cause == call.Remote {
+		switch {
+		case ev.Cause == call.Remote:
 			p.keepFromCrossing(l)
+		case vanished(ev.Cause):
+			p.keepFromVanished(l)
 		}
 		if !l.incoming && !l.answered {
 			p.outFailed(l, ev)

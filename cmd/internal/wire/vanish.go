@@ -1,0 +1,59 @@
+package wire
+
+import (
+	"time"
+
+	"parklamp/parkd"
+	"parklamp/sip/call"
+)
+
+// vanishGrace is how long a peer that is not there any more may be silent before whoever was fetched by it is parked
+// again. Its RTP comes from the same process: where it goes on, only the way of the SIP messages is broken.
+const vanishGrace = time.Second
+
+// peerVanished looks after the callers that a peer has fetched from here, when it is not there any more or has started
+// anew: they must not hear silence, nor be dropped when their fetcher is found dead.
+func (p *lot) peerVanished(name string) {
+	p.loop.after("vanished "+name, vanishGrace, func() {
+		uri, ok := p.federation.PeerURI(name, name)
+		if !ok {
+			return
+		}
+		for _, l := range p.legs {
+			if l.media == nil || l.pair == nil || l.joined.IsZero() || bracketed(l.call.Info().Source.Addr()) != uri.Host {
+				continue
+			}
+			if silent := l.media.Stats().LastReceived; silent >= 0 && silent < vanishGrace/2 {
+				continue
+			}
+			p.keepFromVanished(l)
+			l.call.Hangup("appliance does not answer")
+		}
+	})
+}
+
+// newLife notes the epoch of a peer, and reports whether it is another than before.
+func (p *lot) newLife(in parkd.Peer) bool {
+	old := p.lives[in.Name]
+	if in.Epoch == 0 || in.Epoch == old {
+		return false
+	}
+	if p.lives == nil {
+		p.lives = map[string]uint64{}
+	}
+	p.lives[in.Name] = in.Epoch
+	return old != 0
+}
+
+// keepFromVanished parks the caller again whose fetcher is not there any more.
+func (p *lot) keepFromVanished(fetcher *leg) {
+	if other := fetcher.pair; other != nil && !fetcher.joined.IsZero() {
+		other.stranded = fetcher.fetched
+		p.keep(other)
+	}
+}
+
+// vanished says whether a call ended without anybody having ended it.
+func vanished(c call.Cause) bool {
+	return c == call.Timeout || c == call.Unreachable || c == call.Gone
+}
