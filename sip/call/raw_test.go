@@ -191,8 +191,7 @@ func TestINVITEOutOfTurn(t *testing.T) {
 		// 491, wait, again; 500 with Retry-After, wait, again; 488 is final and changes nothing.
 		r.p.reply(mine, "491 Request Pending", "", "", "")
 		r.p.take("ACK")
-		r.p.none("INVITE")
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // RFC 3261 §14.1: we do not own the Call-ID, and wait 0 to 2 s; 0 is one of them
 		mine = r.p.take("INVITE")
 		r.p.reply(mine, "488 Not Acceptable Here", "", "", "")
 		r.p.take("ACK")
