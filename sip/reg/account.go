@@ -28,8 +28,11 @@ const (
 	backoffSlow = time.Minute
 	// goodbye bounds the removal of a registration at the end.
 	goodbye = 2 * time.Second
-	// missedPings is how many unanswered keep-alives make a registrar dead.
+	// missedPings is how many unanswered keep-alives, one right after the other, make a registrar dead.
 	missedPings = 2
+	// pingLimit is how long a keep-alive may stay unanswered. Timer F would give a UDP registrar 32 s, twice: too long
+	// to tell nobody that no call comes. RFC 5626 §4.4.1 allows 10 s; the first retransmissions fit in this too.
+	pingLimit = 4 * time.Second
 )
 
 // account is one registration. Its goroutine is run.
@@ -142,10 +145,14 @@ func (a *account) set(s Status) {
 func (a *account) run(ctx context.Context) {
 	next := time.NewTimer(0)
 	defer next.Stop()
-	ping := time.NewTimer(time.Hour)
+	ping := time.NewTimer(time.Hour) // the next keep-alive, or the end of the patience with the one under way
 	ping.Stop()
 	defer ping.Stop()
 	var probed <-chan *gosip.Response // of the keep-alive under way
+	probe := func() {
+		probed = a.ping().Responses()
+		ping.Reset(pingLimit)
+	}
 	again := func() {
 		next.Reset(a.register(ctx))
 		probed = nil
@@ -167,33 +174,44 @@ func (a *account) run(ctx context.Context) {
 			again()
 		case <-ping.C:
 			now, then := a.contact(), a.current().Contact
-			if now.String() != then.String() {
+			switch {
+			case probed != nil && a.miss():
+				again()
+			case probed == nil && now.String() != then.String():
 				again() // the address that the registrar has is not ours any more
-				continue
+			default:
+				probe()
 			}
-			probed = a.ping().Responses()
 		case res, ok := <-probed:
 			switch {
 			case ok && res.IsProvisional():
-				continue
-			case ok:
-				a.missed = 0
-				if a.moved(res) {
-					again() // a NAT between gives us another address now
-					continue
-				}
+			case !ok && a.miss():
+				again()
+			case !ok:
+				probe()
+			case a.moved(res):
+				again() // a NAT between gives us another address now
 			default:
-				a.missed++
-				if a.missed >= missedPings {
-					a.missed = 0
-					again()
-					continue
-				}
+				a.missed = 0
+				probed = nil
+				ping.Reset(a.cfg.KeepAlive)
 			}
-			probed = nil
-			ping.Reset(a.cfg.KeepAlive)
 		}
 	}
+}
+
+// miss counts an unanswered keep-alive, and reports whether the registrar is dead by that. Then it is told at once: a
+// REGISTER over UDP would find out after another half minute.
+func (a *account) miss() bool {
+	a.missed++
+	if a.missed < missedPings {
+		return false
+	}
+	a.missed = 0
+	f := explainError(sip.ErrTimeout, a.registrar.Host)
+	old := a.current() // the registration may still be there
+	a.set(Status{State: Failed, Reason: f.reason, Hint: f.hint, Retry: time.Now(), Contact: old.Contact, ServiceRoute: old.ServiceRoute})
+	return true
 }
 
 // contact is where the registrar reaches us: our listener nearest to it.

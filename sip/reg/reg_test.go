@@ -312,13 +312,37 @@ func TestKeepAlive(t *testing.T) {
 		}
 		host := netip.MustParseAddr("10.0.0.5")
 		n.Cut(addrA, host)
+		cut := time.Now()
 		s := <-p.states
 		if s.State != reg.Failed || !strings.Contains(s.Reason, "does not answer") {
 			t.Fatalf("got %+v", s)
 		}
+		if took := time.Since(cut); took > a.KeepAlive+8*time.Second {
+			t.Errorf("told after %v, want the next keep-alive and two times 4 s", took)
+		}
 		n.Heal(addrA, host)
 		if s := <-p.states; s.State != reg.Registered {
 			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// One lost keep-alive is no reason to worry anybody.
+func TestOneLostKeepAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := siptest.New(1)
+		r := newRegistrar(t, n)
+		a := account(t)
+		a.KeepAlive = 10 * time.Second
+		p := start(t, n, a)
+		<-p.states
+		host := netip.MustParseAddr("10.0.0.5")
+		n.Cut(addrA, host)
+		time.Sleep(a.KeepAlive + 3*time.Second)
+		n.Heal(addrA, host)
+		time.Sleep(3 * time.Minute)
+		if got, _ := r.requests(); len(got) != 1 || len(p.states) != 0 {
+			t.Errorf("%d REGISTERs and %d changes of state, want 1 and none", len(got), len(p.states))
 		}
 	})
 }
