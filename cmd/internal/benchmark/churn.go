@@ -43,10 +43,11 @@ func churn(s *stage) error {
 	if err := look("at once"); err != nil {
 		return err
 	}
-	if err := pause(s.ctx, 10*time.Second); err != nil {
+	while := s.choose(10, 2)
+	if err := pause(s.ctx, time.Duration(while)*time.Second); err != nil {
 		return err
 	}
-	if err := look("10 s later"); err != nil {
+	if err := look(fmt.Sprintf("%d s later", while)); err != nil {
 		return err
 	}
 	s.late = append(s.late, func() error {

@@ -80,11 +80,8 @@ func (c *crowd) hush() {
 type loadFigures struct {
 	cpu  []float64 // % of a core, by window
 	held footprint // in the end
-	itself
+	itself []float64 // what this program used meanwhile, % of a core
 }
-
-// itself is what this program used meanwhile, % of a core.
-type itself []float64
 
 // measure looks at the appliance for some windows.
 func (c *crowd) measure(windows int, window time.Duration) (f loadFigures, err error) {
@@ -109,7 +106,7 @@ func (c *crowd) measure(windows int, window time.Duration) (f loadFigures, err e
 }
 
 // windows are how long a crowd is measured, three times.
-func (s *stage) window() time.Duration { return time.Duration(s.choose(4, 2)) * time.Second }
+func (s *stage) window() time.Duration { return time.Duration(s.choose(4, 1)) * time.Second }
 
 // parkedMusic measures many parked callers who hear music.
 func parkedMusic(s *stage) error {
@@ -156,7 +153,7 @@ func parkedCrowd(s *stage, n int, speaking bool) error {
 		return nil
 	}
 	what := fmt.Sprintf("%d parked with music: ", n)
-	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+fmt.Sprintf(" (this program meanwhile %.0f)", percentile(slices.Sorted(slices.Values(f.itself)), 50)), theirParkedCPU[n])
+	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), theirParkedCPU[n])
 	r.add(what+"memory (RSS, kB a call)", "MB", "1", fmt.Sprintf("%.0f (%.0f); idle %.0f", f.held.rss, perCall(f.held, c.idle, n), c.idle.rss), theirParkedRSS[n])
 	r.add(what+"threads", "", "1", fmt.Sprint(f.held.threads), theirThreads[n])
 	r.add(what+"packet interval p99 / p99.9", "ms", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%s / %s, max %s", ms(percentile(h.gaps, 99)),
@@ -174,8 +171,10 @@ func relayed(s *stage) error {
 		return err
 	}
 	for _, n := range []int{50, s.choose(200, 100)} {
-		if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n) }); err != nil {
-			return fmt.Errorf("%d calls: %w", n, err)
+		for _, same := range []bool{false, true} {
+			if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n, same) }); err != nil {
+				return fmt.Errorf("%d calls: %w", n, err)
+			}
 		}
 	}
 	return nil
@@ -214,12 +213,20 @@ func tails(sorted []time.Duration) string {
 	return micros(percentile(sorted, 50)) + "/" + micros(percentile(sorted, 99)) + "/" + micros(percentile(sorted, 99.9))
 }
 
-func relayedCrowd(s *stage, n int) error {
+// relayedCrowd measures n relayed calls, in the class in which the system runs the appliance or in the incumbent's: what
+// passes packets on as they come waits for a core like any other thread, unless it is in a real-time class.
+func relayedCrowd(s *stage, n int, theirs bool) error {
 	c, err := newCrowd(s, n)
 	if err != nil {
 		return err
 	}
 	defer c.hush()
+	if theirs {
+		if err := makeRealtime(c.appliance.PID()); err != nil {
+			s.report.note("Relay in the incumbent's class is not measured: %v.", err)
+			return nil
+		}
+	}
 	if err := c.park(true); err != nil {
 		return err
 	}
@@ -256,21 +263,35 @@ func relayedCrowd(s *stage, n int) error {
 	expected := n * 50 * (windows + 1) * int(s.window()/time.Second)
 	c.callers.begin(expected)
 	fetchers.begin(expected)
+	said := s.speaker.said.Load()
 	f, err := c.measure(windows, s.window())
 	if err != nil {
 		return err
 	}
+	said = s.speaker.said.Load() - said
 	a, b := c.callers.end(), fetchers.end()
 	delays := slices.Sorted(slices.Values(slices.Concat(a.delays, b.delays)))
 	if a.calls != n || b.calls != n || len(delays) == 0 {
 		return fmt.Errorf("%d callers and %d fetchers of %d hear something", a.calls, b.calls, n)
 	}
-	wanted := float64(2*n*50*windows) * s.window().Seconds()
 	r := &s.report
-	what := fmt.Sprintf("%d relayed calls: ", n)
-	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+fmt.Sprintf(" (this program meanwhile %.0f)", percentile(slices.Sorted(slices.Values(f.itself)), 50)), theirRelayCPU[n])
-	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), theirRelay[n])
-	r.add(what+"packets that came of those that are due", "%", fmt.Sprint(len(delays)), fmt.Sprintf("%.2f", 100*float64(len(delays))/wanted), "")
-	r.add(what+"memory a call (two legs)", "kB", "1", fmt.Sprintf("%.0f", perCall(f.held, c.idle, n)), theirRelayRSS)
+	what, cpu, times := fmt.Sprintf("%d relayed calls: ", n), theirRelayCPU[n], theirRelay[n]
+	if theirs {
+		what = fmt.Sprintf("%d relayed calls, whole process in SCHED_RR 10: ", n)
+	} else if times != "" {
+		times = theirRelayNormal[n]
+	}
+	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), cpu)
+	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), times)
+	// The last packet is counted as said before it has come, and the counters are not read in the same moment.
+	r.add(what+"packets that came of those that were sent", "%", fmt.Sprint(said), fmt.Sprintf("%.2f", 100*float64(len(delays))/float64(said)), "")
+	if !theirs {
+		r.add(what+"memory a call (two legs)", "kB", "1", fmt.Sprintf("%.0f", perCall(f.held, c.idle, n)), theirRelayRSS)
+	}
 	return nil
+}
+
+// meanwhile says what this program used of the machine.
+func meanwhile(f loadFigures) string {
+	return fmt.Sprintf(" (this program meanwhile %.0f)", percentile(slices.Sorted(slices.Values(f.itself)), 50))
 }

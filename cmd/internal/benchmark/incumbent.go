@@ -40,9 +40,10 @@ const (
 // Relay, by number of calls.
 var (
 	theirRelayCPU = map[int]string{50: "Asterisk 24, with DTMF features 40; rtpengine 20", 200: "Asterisk 80, with DTMF features 128; rtpengine 71"}
-	theirRelay    = map[int]string{50: "Asterisk 40/127/371, rtpengine 42/107/189 (normal class: p50 145-200)",
-		200: "Asterisk 33/120/416, rtpengine 34/79/109 (normal class: p50 up to 900)"}
-	theirRelayRSS = "Asterisk 320, rtpengine 67-130"
+	theirRelay    = map[int]string{50: "Asterisk 40/127/371, rtpengine 42/107/189", 200: "Asterisk 33/120/416, rtpengine 34/79/109"}
+	// The tails of the normal class were not noted, only that they are long.
+	theirRelayNormal = map[int]string{50: "both p50 145-200 in the normal class", 200: "both p50 up to 900 in the normal class"}
+	theirRelayRSS    = "Asterisk 320, rtpengine 67-130"
 )
 
 // theirPublish is the way by which a lamp elsewhere learns of a park through the incumbent's presence server.

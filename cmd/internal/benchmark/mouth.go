@@ -47,6 +47,8 @@ func (m *mouth) say() {
 
 // speaker lets mouths speak on time. One goroutine (run) sends.
 type speaker struct {
+	said atomic.Uint64 // packets
+
 	mu     sync.Mutex
 	mouths [slots][]*mouth // guarded by mu
 	turn   int             // the slot that spoke last; guarded by mu
@@ -57,6 +59,7 @@ func (s *speaker) start(m *mouth) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.say()
+	s.said.Add(1)
 	m.slot = s.turn
 	s.mouths[m.slot] = append(s.mouths[m.slot], m)
 }
@@ -90,6 +93,7 @@ func (s *speaker) run(ctx context.Context) {
 		for _, m := range s.mouths[s.turn] {
 			m.say()
 		}
+		s.said.Add(uint64(len(s.mouths[s.turn])))
 		s.mu.Unlock()
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,14 +104,35 @@ func parseStatus(text string) (f footprint, err error) {
 	return f, nil
 }
 
-// realtime says whether a process has a thread in a real-time class: the media pacer, where the system permits it.
-func realtime(pid int) bool {
+// theirClass is how Debian starts the incumbent: the whole process in SCHED_RR, priority 10.
+var theirClass = unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 10}
+
+// makeRealtime puts every thread of a process into the class of the incumbent; threads that they start inherit it.
+func makeRealtime(pid int) error {
+	for range 2 { // a thread may have been started meanwhile by one that was not in it yet
+		for _, tid := range threads(pid) {
+			if err := unix.SchedSetAttr(tid, &theirClass, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("real-time class: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func threads(pid int) []int {
+	var all []int
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	for _, t := range tasks {
-		tid, err := strconv.Atoi(filepath.Base(t))
-		if err != nil {
-			continue
+		if tid, err := strconv.Atoi(filepath.Base(t)); err == nil {
+			all = append(all, tid)
 		}
+	}
+	return all
+}
+
+// realtime says whether a process has a thread in a real-time class: the media pacer, where the system permits it.
+func realtime(pid int) bool {
+	for _, tid := range threads(pid) {
 		attr, err := unix.SchedGetAttr(tid, 0)
 		if err == nil && (attr.Policy == unix.SCHED_FIFO || attr.Policy == unix.SCHED_RR) {
 			return true
