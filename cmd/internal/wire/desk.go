@@ -340,6 +340,13 @@ func (d *desk) park(e phone.Park) {
 	d.lot.park(l, &request{desk: e.Call}, e.Orbit, d.self(), parkd.DeskPhone)
 }
 
+// parkAgain tries a park anew, if the call is still here.
+func (d *desk) parkAgain(r *request) {
+	if l := d.calls[r.desk]; l != nil {
+		d.lot.park(l, r, r.orbit, d.self(), parkd.DeskPhone)
+	}
+}
+
 // cancelFetch gives up a fetch. One that is under way at another appliance goes on: the caller may be on the way here, and
 // the phone parks him again.
 func (d *desk) cancelFetch(id phone.CallID) {

@@ -14,6 +14,13 @@ import (
 // keepAgain is the pause between two tries to park a caller whom nobody else has.
 const keepAgain = time.Second
 
+// staleFor is how long an appliance may take to learn that a call has left its orbit, and staleAgain the pause between two
+// tries until then.
+const (
+	staleFor   = time.Second
+	staleAgain = 50 * time.Millisecond
+)
+
 // crossing is how soon after the 200 a BYE of the fetcher counts as a CANCEL that came too late.
 const crossing = time.Second
 
@@ -180,6 +187,8 @@ func (p *lot) refused(e parkd.Refused) {
 	}
 	p.log.Info("refused", "orbit", e.Orbit, "reason", e.Reason.String(), "park", r.park)
 	switch {
+	case r.desk != "" && r.park && p.stale(e):
+		p.loop.after("stale "+e.Token, staleAgain, func() { p.desk.parkAgain(r) })
 	case r.desk != "" && r.park:
 		p.desk.step(phone.ParkRefused{Call: r.desk, Orbit: e.Orbit, Reason: phoneReason(e.Reason)})
 	case r.desk != "":
@@ -200,6 +209,14 @@ func (p *lot) refused(e parkd.Refused) {
 			r.leg.call.Reject(code, text)
 		}
 	}
+}
+
+// stale says whether a park was refused because somebody still sees the caller in the orbit from which he was fetched a
+// moment ago, which he is to go back to.
+func (p *lot) stale(e parkd.Refused) bool {
+	l := p.legs[e.Leg]
+	return l != nil && !l.ended && e.Orbit != "" && e.Orbit == l.fetched && p.now().Sub(l.joined) < staleFor &&
+		(e.Reason == parkd.ReasonTaken || e.Reason == parkd.ReasonLostRace)
 }
 
 // sipReason gives the status for a refused park or fetch, and a phrase that a display may show.
@@ -357,6 +374,7 @@ func (p *lot) remoteFetched(l *leg) {
 	l.token = ""
 	if r.desk != "" {
 		delete(p.requests, token)
+		l.joined, l.fetched = p.now(), r.orbit
 		p.desk.take(l, r.desk)
 		p.step(parkd.JoinResult{Token: token, OK: true, Leg: l.id})
 		p.desk.arrived(r.desk, parkd.SlotState{Orbit: r.orbit, Caller: l.caller})
