@@ -25,6 +25,7 @@ import (
 	"parklamp/media/tone"
 	"parklamp/parkd"
 	"parklamp/parkd/federation"
+	"parklamp/parkd/journal"
 	"parklamp/parkd/panel"
 	"parklamp/sip"
 	"parklamp/sip/call"
@@ -45,6 +46,7 @@ type Config struct {
 	Calls        call.Config       `toml:"calls" doc:"Calls in general."`
 	Events       event.Config      `toml:"events" doc:"Subscriptions: peers, and phones with lamps for our orbits."`
 	Lot          parkd.Config      `toml:"lot" doc:"The orbits and what happens to a parked call. It must be the same on every appliance of the site."`
+	Journal      journal.Config    `toml:"journal" doc:"How parked calls outlive a crash."`
 	Federation   federation.Config `toml:"federation" doc:"The other appliances of the site."`
 	Phone        phone.Config      `toml:"phone" doc:"The desk phone. A gateway ignores it but for the codes."`
 	Board        board.Config      `toml:"board" doc:"The hardware."`
@@ -106,6 +108,7 @@ func Default() Config {
 		Calls:        call.Default(),
 		Events:       event.Default(),
 		Lot:          parkd.Default(),
+		Journal:      journal.Default(),
 		Federation:   federation.Default(),
 		Phone:        phone.Default(),
 		Board:        board.Default(),

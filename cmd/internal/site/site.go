@@ -37,7 +37,7 @@ type Member struct {
 	Program string         // "phoned" if empty, or "parkd"
 	// LogLevel of the log file: "info" if empty.
 	LogLevel string
-	Extra    string // more TOML; its tables must not be among those that Start writes (appliance, sip, federation, panel)
+	Extra    string // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, federation)
 }
 
 // Options say where a site runs.
@@ -127,6 +127,7 @@ func (m Member) config(all []Member, socket string) string {
 		listen = m.Panel.String()
 	}
 	fmt.Fprintf(&b, "[panel]\nlisten = %q\nsocket = %q\n\n", listen, socket)
+	fmt.Fprintf(&b, "[journal]\npath = %q\n\n", filepath.Join(filepath.Dir(socket), "journal"))
 	fmt.Fprintf(&b, "[dial.directory]\n")
 	for _, peer := range all {
 		if peer.Name != m.Name {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
+
 	"parklamp/media"
 	"parklamp/media/codec"
 	"parklamp/media/moh"
@@ -17,10 +19,11 @@ import (
 // leg is one dialog with its media session. At any time it is the desk phone's (desk is set), parkd's (parked), one of
 // a pair whose media is relayed (pair is set), or still being set up (token names what for).
 type leg struct {
-	id     parkd.LegID
-	call   *call.Call
-	media  *media.Session // nil until the far end is to be heard or spoken to
-	caller parkd.Party    // the far end, as others are told
+	id        parkd.LegID
+	call      *call.Call
+	media     *media.Session // nil until the far end is to be heard or spoken to
+	caller    parkd.Party    // the far end, as others are told
+	signalled netip.Addr     // of a restored leg: where its INVITE came from in an earlier life
 
 	incoming  bool
 	answered  bool          // we sent or got the 200
@@ -47,6 +50,23 @@ type leg struct {
 
 // legName makes a name for parkd and the log. A call's own ID is unique in the process.
 func legName(c *call.Call) parkd.LegID { return parkd.LegID(c.ID()) }
+
+// source is where its INVITE came from; not valid for a call that we made.
+func (l *leg) source() netip.Addr {
+	if at := l.call.Info().Source.Addr(); at.IsValid() {
+		return at
+	}
+	return l.signalled
+}
+
+// peerURI is the far end's address of record.
+func (l *leg) peerURI() gosip.Uri {
+	var u gosip.Uri
+	if err := gosip.ParseUri(l.call.Dialog().RemoteURI, &u); err != nil {
+		return gosip.Uri{} // has no account
+	}
+	return u
+}
 
 // local is our side of a session with this leg: the codecs in our order of preference.
 func (l *leg) local(direction sdp.Direction) sdp.Local {

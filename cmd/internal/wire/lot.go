@@ -73,7 +73,7 @@ func (p *lot) do(e parkd.Effect) {
 	case parkd.ReleaseClaim:
 		p.federation.Release(e.Token, e.Orbit)
 	case parkd.Announce:
-		p.federation.SetLocal(e)
+		p.keeper.announce(e)
 	case parkd.Music:
 		p.music(e.Leg)
 	case parkd.Committed:

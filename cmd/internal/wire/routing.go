@@ -175,6 +175,7 @@ func (a *Appliance) onCall(c *call.Call, ev call.Event) {
 
 // event takes what happened to a leg, first for the leg itself, then for its owner.
 func (a *Appliance) event(l *leg, ev call.Event) {
+	a.keeper.dirty = true
 	switch ev := ev.(type) {
 	case call.EarlyMedia:
 		a.agree(l, ev.Media)

@@ -59,6 +59,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		return nil, fmt.Errorf("music: %w", err)
 	}
 	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), requests: map[string]*request{}}
+	a.keeper = newKeeper(a)
 	if withPhone {
 		if err := a.addPhone(); err != nil {
 			return nil, err
@@ -99,6 +100,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	// The endpoint outlives the rest by stopGrace, so that BYE, unsubscribe and unregister get out.
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	a.revive()
 	failed := make(chan error, 1)
 	go func() {
 		failed <- runAll(base, map[string]func(context.Context) error{"sip": a.endpoint.Run, "media": a.engine.Run})
@@ -140,7 +142,7 @@ func (a *Appliance) runCalls(ctx context.Context) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
 	go func() {
-		done <- runAll(base, map[string]func(context.Context) error{"dialogs": a.ua.Run, "loop": a.runLoop})
+		done <- runAll(base, map[string]func(context.Context) error{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
 	}()
 	select {
 	case <-ctx.Done():
@@ -154,17 +156,25 @@ func (a *Appliance) runCalls(ctx context.Context) error {
 	}
 	end()
 	cut()
-	return <-done
+	err := <-done
+	a.keeper.forget()
+	return err
 }
 
 func (a *Appliance) runLoop(ctx context.Context) error {
-	a.loop.post(a.begin)
-	a.loop.run(ctx, a.news.tell)
+	settled := func() {
+		a.news.tell()
+		a.keeper.settle()
+	}
+	a.begin()
+	settled()
+	a.loop.run(ctx, settled)
 	return nil
 }
 
 // begin tells everybody the state at start, so that lamps are right before anything happens.
 func (a *Appliance) begin() {
+	a.resume()
 	a.federation.SetLocal(a.lot.machine.Hosted())
 	a.lot.orbitsChanged(a.cfg.Lot.Orbits)
 }

@@ -4,7 +4,7 @@
 //
 // One goroutine, the loop, owns every leg and both machines. Keypad, calls, federation and panel post to it, so that
 // every event is taken whole before the next. Appliance.Run starts a goroutine for each part (endpoint, calls, events,
-// registrations, media engine, scanner, lamps, federation, panel) and returns when all have ended.
+// registrations, media engine, scanner, lamps, federation, panel, journal) and returns when all have ended.
 package wire
 
 import (
@@ -63,6 +63,7 @@ type Appliance struct {
 	engine     *media.Engine
 	moh        *moh.Music
 	federation *federation.Federation
+	keeper     *keeper
 	panel      *panel.Server
 	lamps      *leds.Driver    // nil in a gateway
 	scanner    *keypad.Scanner // nil in a gateway
@@ -79,6 +80,8 @@ type Appliance struct {
 	inTurns bool
 	ignored uint64 // inputs that had no meaning
 	peers   map[string]panel.Peer
+
+	restored restored // made before the loop runs, then the loop's
 }
 
 // inTurn runs f after everything that is being carried out now, so that no machine is stepped in the middle of its own
@@ -117,7 +120,7 @@ func (a *Appliance) removeLeg(l *leg, ev call.Ended) {
 		}
 	}
 	delete(a.legs, l.id)
-	a.lot.step(parkd.LegEnded{Leg: l.id})
+	a.lot.step(parkd.LegEnded{Leg: l.id, Lost: vanished(ev.Cause)})
 }
 
 // openMedia gives a leg its media session on the address that its SIP uses.
@@ -158,7 +161,7 @@ func (a *Appliance) answer(l *leg, d sdp.Direction) error {
 
 // agree puts a negotiated session into the leg's media.
 func (a *Appliance) agree(l *leg, m sdp.Media) {
-	if err := l.agree(m, l.call.Info().Source.Addr()); err != nil {
+	if err := l.agree(m, l.source()); err != nil {
 		a.log.Warn("the agreed media cannot be used", "call", l.id, "err", err)
 	}
 }

@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/site"
+	"parklamp/parkd/panel"
+)
+
+// parkedForGood parks a caller that answers re-INVITEs on orbit 701 of dock-1 and returns when it is on the disk: peers
+// are told after that.
+func parkedForGood(p *place, scenario string) *outside {
+	p.Helper()
+	o := p.call(p.dock1(), "201", 11, scenario)
+	p.answer(p.dock1())
+	p.press(p.dock1(), "park")
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	p.hook(p.dock1(), false)
+	p.music(o)
+	return o
+}
+
+// kill ends an appliance as a power cut would, and change happens to it before it starts again.
+func (p *place) kill(a *site.Appliance, change func()) {
+	p.Helper()
+	if err := a.Kill(); err != nil {
+		p.Fatal(err)
+	}
+	if change != nil {
+		change()
+	}
+	if err := a.Start(); err != nil {
+		p.Fatal(err)
+	}
+	if err := a.AwaitReady(p.Context()); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// since is when an appliance says that the call on orbit 701 was parked.
+func (p *place) since(a *site.Appliance) time.Time {
+	p.Helper()
+	return p.await(a, "somebody on 701", func(st panel.Status) bool { return len(st.Orbits[0].Calls) == 1 }).Orbits[0].Since
+}
+
+// oneStream checks that what a caller heard from a moment on is one RTP stream of one source that never goes back.
+func (p *place) oneStream(o *outside, from time.Time) {
+	p.Helper()
+	heard := o.Heard(from)
+	if len(heard) < 2 {
+		p.Fatalf("%d packets came", len(heard))
+	}
+	missing := 0
+	for i, h := range heard[1:] {
+		before := heard[i]
+		switch {
+		case h.SSRC != before.SSRC || h.From != before.From:
+			p.Fatalf("the stream changed from SSRC %08x of %v to %08x of %v", before.SSRC, before.From, h.SSRC, h.From)
+		case int16(h.Sequence-before.Sequence) <= 0 || int32(h.Timestamp-before.Timestamp) <= 0:
+			p.Fatalf("the stream went back: sequence %d to %d, timestamp %d to %d", before.Sequence, h.Sequence, before.Timestamp, h.Timestamp)
+		}
+		jump := h.Sequence - before.Sequence
+		if clock := h.Timestamp - before.Timestamp; jump > 1 && clock != uint32(jump)*160 {
+			p.Errorf("%d packets are missing, and the timestamp has gone on by %d", jump-1, clock)
+		}
+		missing += int(jump) - 1
+	}
+	// The clock of the stream has gone on while nobody sent: what is late is this process, now and then.
+	first, last := heard[0], heard[len(heard)-1]
+	took, clock := last.At.Sub(first.At), time.Duration(last.Timestamp-first.Timestamp)*time.Second/8000
+	if off := took - clock; off > time.Second/2 || off < -time.Second/2 {
+		p.Errorf("in %v the stream's clock has gone on by %v", took, clock)
+	}
+	p.Logf("%d packets in %v, %d of them missing", last.Sequence-first.Sequence+1, took.Round(time.Millisecond), missing)
+}
+
+// A caller is parked, the appliance is killed twice in a row, and the caller hears the music go on and is fetched.
+func TestParkedCallerOutlivesKill(t *testing.T) {
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller-reinvite")
+	since, start := p.since(p.dock2()), time.Now()
+	for range 2 {
+		p.kill(p.dock1(), nil)
+		p.await(p.dock1(), "the call again", func(st panel.Status) bool { return len(st.Calls) == 1 && st.Calls[0].State == "parked" })
+	}
+	p.music(o)
+	gap, err := o.LongestGap(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("longest gap in the music, with the start of the process: %v", gap)
+	p.oneStream(o, start)
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	for _, a := range p.Appliances {
+		if at := p.since(a); !at.Equal(since) {
+			t.Errorf("%s says parked since %v, before the kill %v", a.Name, at, since)
+		}
+		p.await(a, "the caller's number", func(st panel.Status) bool {
+			return st.Orbits[0].Caller.Number == "5550011" && st.Orbits[0].Parker.Number == "201" && st.Orbits[0].Host == "dock-1"
+		})
+	}
+	p.hook(p.dock2(), true)
+	p.press(p.dock2(), "orbit-701")
+	p.talking(p.dock2())
+	p.everywhere("701", "free")
+	p.conversation(p.dock2(), o)
+	p.oneStream(o, start)
+	p.hook(p.dock2(), false)
+	o.ended()
+	p.idle(p.Appliances...)
+}
+
+// While the appliance is away its lamp is unknown at the others, and comes back as it was.
+func TestLampsWhileTheHostIsAway(t *testing.T) {
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller-reinvite")
+	since := p.since(p.dock2())
+	p.kill(p.dock1(), func() {
+		for _, a := range []*site.Appliance{p.dock2(), p.office()} {
+			p.await(a, "lamp 701 unknown", func(st panel.Status) bool { return lamp(st, "orbit-701").Pattern == "unknown" })
+		}
+	})
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	if at := p.since(p.dock2()); !at.Equal(since) {
+		t.Errorf("parked since %v, before the kill %v", at, since)
+	}
+	p.music(o)
+	p.hook(p.dock1(), true)
+	p.press(p.dock1(), "orbit-701")
+	p.talking(p.dock1())
+	p.conversation(p.dock1(), o)
+	p.hook(p.dock1(), false)
+	o.ended()
+	p.idle(p.Appliances...)
+}
+
+// The caller has hung up while nobody listened: the far end knows nothing of the call any more.
+func TestCallerGoneWhileTheHostWasAway(t *testing.T) {
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller-forgets")
+	p.kill(p.dock1(), nil)
+	p.everywhere("701", "free")
+	o.ended()
+	p.idle(p.Appliances...)
+	log, err := os.ReadFile(p.dock1().Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(log, []byte(`msg="parked call ended" orbit=701`)) || !bytes.Contains(log, []byte("end=lost caller=5550011")) {
+		t.Error("the log does not report the caller as lost, with the number to ring back")
+	}
+}
+
+// Somebody was fetching in the moment of the kill: he is told good-bye, and the caller waits again. A call at the desk
+// phone is not resumed, and its far end does not sit in silence.
+func TestKillInTheMiddleOfAFetch(t *testing.T) {
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller-reinvite")
+	desk := p.call(p.dock1(), "201", 12, "caller")
+	p.answer(p.dock1())
+	fetcher := p.call(p.dock1(), "701", 13, "never-acks")
+	p.await(p.dock1(), "fetching", func(st panel.Status) bool { return st.Orbits[0].State == panel.StateFetching })
+	p.await(p.dock1(), "three calls", func(st panel.Status) bool { return len(st.Calls) == 3 })
+	p.stored(p.dock1(), `"state":"fetching"`, `:5550012@`, `:5550013@`)
+	p.kill(p.dock1(), nil)
+	fetcher.ended()
+	desk.ended()
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	p.music(o)
+	p.hook(p.dock2(), true)
+	p.press(p.dock2(), "orbit-701")
+	p.talking(p.dock2())
+	p.conversation(p.dock2(), o)
+	p.hook(p.dock2(), false)
+	o.ended()
+	p.await(p.dock2(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 })
+	p.everywhere("701", "free")
+}
+
+// stored waits until the journal has each of the texts.
+func (p *place) stored(a *site.Appliance, texts ...string) {
+	p.Helper()
+	for from := time.Now(); ; {
+		b, err := os.ReadFile(journalOf(a))
+		missing := ""
+		for _, text := range texts {
+			if !bytes.Contains(bytes.ToLower(b), []byte(text)) {
+				missing = text
+			}
+		}
+		if err == nil && missing == "" {
+			return
+		}
+		if time.Since(from) > limit {
+			p.Fatalf("the journal of %s has no %q (%v)", a.Name, missing, err)
+		}
+		<-time.After(10 * time.Millisecond) // a disk tells nobody
+	}
+}
+
+func journalOf(a *site.Appliance) string { return filepath.Join(filepath.Dir(a.Config), "journal") }
+
+// configure changes the file of an appliance.
+func (p *place) configure(a *site.Appliance, old, changed string) {
+	p.Helper()
+	b, err := os.ReadFile(a.Config)
+	if err == nil && !bytes.Contains(b, []byte(old)) {
+		p.Fatalf("%s has no %q", a.Config, old)
+	}
+	if err == nil {
+		err = os.WriteFile(a.Config, bytes.Replace(b, []byte(old), []byte(changed), 1), 0o644)
+	}
+	if err != nil {
+		p.Fatal(err)
+	}
+}
+
+// A journal that is too old, garbage, or nowhere to be written does not stop the appliance, and never the parking.
+func TestJournalThatCannotBeUsed(t *testing.T) {
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller")
+	p.kill(p.dock1(), func() {
+		p.configure(p.dock1(), "[journal]\n", "[journal]\nmax_age = \"1s\"\n")
+		<-time.After(1500 * time.Millisecond) // it is away for longer than that
+	})
+	o.ended() // told good-bye, and not resumed
+	p.everywhere("701", "free")
+
+	condition := func(code, text string) {
+		t.Helper()
+		p.await(p.dock1(), code, func(st panel.Status) bool {
+			for _, c := range st.Health {
+				if c.Code == code && strings.Contains(c.Text, text) && c.Hint != "" {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	parks := func(last int) {
+		t.Helper()
+		o := p.call(p.dock1(), "201", last, "caller")
+		p.answer(p.dock1())
+		p.press(p.dock1(), "park")
+		p.everywhere("701", "parked-here", "parked-elsewhere")
+		p.press(p.dock1(), "orbit-701")
+		p.talking(p.dock1())
+		p.hook(p.dock1(), false)
+		o.ended()
+		p.idle(p.Appliances...)
+	}
+	p.kill(p.dock1(), func() {
+		if err := os.WriteFile(journalOf(p.dock1()), []byte("garbage"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	condition("journal.read", "does not begin as a journal does")
+	if b, err := os.ReadFile(journalOf(p.dock1()) + ".bad"); err != nil || string(b) != "garbage" {
+		t.Errorf("the bad file is not kept: %q, %v", b, err)
+	}
+	parks(12)
+	p.kill(p.dock1(), func() { p.configure(p.dock1(), journalOf(p.dock1()), "/proc/parklamp/journal") })
+	condition("journal", "parked calls would not outlive a crash")
+	parks(13)
+}

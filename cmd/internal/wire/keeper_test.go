@@ -1,0 +1,156 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parklamp/cmd/internal/health"
+	"parklamp/parkd"
+	"parklamp/parkd/journal"
+)
+
+// keeping is a keeper whose disk is the test: nothing is written before the test says so.
+type keeping struct {
+	*keeper
+	told []string // call ids of each announcement that peers were told
+}
+
+func newKeeping(t *testing.T, path string) *keeping {
+	a := &Appliance{loop: newLoop(), log: slog.New(slog.DiscardHandler), now: time.Now, health: health.New(func() {})}
+	a.lot = &lot{Appliance: a, machine: parkd.New(parkd.Default(), "dock-1", 1), requests: map[string]*request{}}
+	k := &keeping{keeper: &keeper{Appliance: a, commits: make(chan commit, 1), stored: map[string]bool{},
+		last: map[string]journal.Entry{}}}
+	k.tell = func(e parkd.Announce) {
+		var ids []string
+		for _, s := range e.Slots {
+			ids = append(ids, s.CallID)
+		}
+		k.told = append(k.told, fmt.Sprintf("%d:%s", e.Generation, strings.Join(ids, ",")))
+	}
+	if path != "" {
+		k.journal = journal.New(path, "dock-1")
+		t.Cleanup(k.journal.Close)
+	}
+	go a.loop.run(t.Context(), func() {})
+	return k
+}
+
+// hosts announces these calls, on the loop as the orbit machine would.
+func (k *keeping) hosts(generation uint64, ids ...string) {
+	e := parkd.Announce{Generation: generation}
+	for _, id := range ids {
+		e.Slots = append(e.Slots, parkd.SlotState{CallID: id})
+	}
+	k.loop.ask(func() { k.announce(e) })
+}
+
+// onDisk says what the disk has now.
+func (k *keeping) onDisk(ids ...string) {
+	set := map[string]bool{}
+	for _, id := range ids {
+		set[id] = true
+	}
+	k.loop.ask(func() { k.written(set) })
+}
+
+func (k *keeping) expect(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	k.loop.ask(func() { got = k.told })
+	if !slices.Equal(got, want) {
+		t.Fatalf("peers were told %v, want %v", got, want)
+	}
+}
+
+// A call is on the disk before peers hear of it; what else there is to tell does not wait.
+func TestStoredThenTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		k.hosts(1, "a")
+		k.expect(t)
+		k.onDisk("a")
+		k.expect(t, "1:a")
+		k.hosts(2, "a") // ending, recalling, fetching
+		k.expect(t, "1:a", "2:a")
+
+		k.hosts(3, "a", "b")
+		k.hosts(4, "b") // a was fetched meanwhile: order is kept
+		k.expect(t, "1:a", "2:a")
+		k.onDisk("a") // written before b was parked
+		k.expect(t, "1:a", "2:a")
+		k.onDisk("a", "b")
+		k.expect(t, "1:a", "2:a", "4:b")
+		k.hosts(5)
+		k.expect(t, "1:a", "2:a", "4:b", "5:")
+		time.Sleep(time.Second)
+		k.expect(t, "1:a", "2:a", "4:b", "5:")
+	})
+}
+
+// A disk that stands still delays the lamps by heldFor and no more.
+func TestDiskThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		k.hosts(1, "a")
+		time.Sleep(heldFor / 2)
+		k.hosts(2, "a", "b")
+		time.Sleep(heldFor/2 - time.Millisecond)
+		k.expect(t)
+		time.Sleep(2 * time.Millisecond)
+		k.expect(t, "2:a,b")
+		k.onDisk("a", "b")
+		k.expect(t, "2:a,b")
+	})
+}
+
+func TestWithoutJournalNothingWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, "")
+		k.hosts(1, "a")
+		k.expect(t, "1:a")
+		k.loop.ask(k.settle)
+		if len(k.commits) > 0 {
+			t.Error("a commit without a journal")
+		}
+	})
+}
+
+// The newest state takes the place of one that waits for the disk, and the loop never waits.
+func TestNewestStateIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		for i := range 10 {
+			k.hosts(uint64(i), "a")
+			k.loop.ask(k.settle)
+		}
+		if len(k.commits) != 1 {
+			t.Fatalf("%d commits wait", len(k.commits))
+		}
+		k.loop.ask(k.settle)
+		<-k.commits
+		k.loop.ask(k.settle) // nothing has changed
+		if len(k.commits) != 0 {
+			t.Error("a commit of nothing")
+		}
+	})
+}
+
+// A disk that does not work is a health condition until it works.
+func TestBadDiskIsACondition(t *testing.T) {
+	k := newKeeping(t, "")
+	k.report(errors.New("no space left on device"))
+	if all := k.health.All(); len(all) != 1 || all[0].Code != journalCode || !strings.Contains(all[0].Text, "no space left") || all[0].Hint == "" {
+		t.Errorf("conditions %+v", all)
+	}
+	k.report(nil)
+	if all := k.health.All(); len(all) != 0 {
+		t.Errorf("conditions %+v", all)
+	}
+}

@@ -1,0 +1,160 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"parklamp/cmd/internal/health"
+	"parklamp/media"
+	"parklamp/parkd"
+	"parklamp/parkd/journal"
+	"parklamp/sip/call"
+	"parklamp/sip/sdp"
+)
+
+// restored is what an earlier life left, between the time before the endpoint listens and the first turn of the loop.
+type restored struct {
+	slots []parkd.SlotState // with their new legs
+	legs  []*leg
+	bye   []*call.Call // cannot be gone on with
+	err   error        // what is wrong with the journal
+}
+
+// revive reads the journal and makes legs of the calls that were parked, before the endpoint listens: a far end that
+// sends something the moment we are back must not hear 481. Their streams go on with the engine's first tick, from the
+// same ports, with the same SSRC, sequence and clock.
+//
+// What was at the desk phone or relayed to somebody is not resumed: its other end was this process, or has heard nothing
+// for a while. Those far ends must not sit in silence: they get BYE, as does a parked caller whose stream has no port any
+// more, or for whom the appliance was away too long.
+func (a *Appliance) revive() {
+	k := a.keeper
+	if k.journal == nil {
+		return
+	}
+	c, err := k.journal.Load()
+	a.restored.err = err
+	away := max(0, a.now().Sub(c.At))
+	for _, e := range c.Entries {
+		var d keptDialog
+		if err := json.Unmarshal(e.Dialog, &d); err != nil {
+			a.log.Warn("a stored call cannot be read", "call", e.Key, "err", err)
+			continue
+		}
+		if e.Slot != nil {
+			err := errors.New("the appliance was away for too long")
+			if away <= a.cfg.Journal.MaxAge {
+				err = a.reviveParked(e, d, c.At)
+			}
+			if err == nil {
+				continue
+			}
+			a.log.Warn("a parked call is lost: ring back", "orbit", e.Slot.Orbit, "call", e.Slot.CallID, "caller", e.Slot.Caller.Number,
+				"err", err)
+		}
+		lost, err := a.ua.Restore(d.Dialog, d.Dialog.Local, nil)
+		if err != nil {
+			a.log.Warn("a call of before cannot be ended", "call", e.Key, "err", err)
+			continue
+		}
+		a.restored.bye = append(a.restored.bye, lost)
+	}
+	slices.SortFunc(a.restored.slots, func(x, y parkd.SlotState) int { return x.Since.Compare(y.Since) })
+}
+
+// reviveParked makes a leg of a parked call, with music.
+func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) error {
+	var m keptMedia
+	if err := json.Unmarshal(e.Media, &m); err != nil {
+		return fmt.Errorf("media of call %s: %w", e.Key, err)
+	}
+	if a.now().Before(at) {
+		// The clock was set back, as after a power cut without a battery: where the stream would be is not known. A new
+		// one (RFC 3550 §8.2) is played at once, an old one that goes back is taken for late packets.
+		m.State.SSRC = rand.Uint32()
+	}
+	s, err := a.engine.Restore(m.State)
+	if err != nil {
+		// The port is taken, or the address is gone: the re-INVITE tells the new one.
+		a.log.Warn("a parked call gets a new port", "orbit", e.Slot.Orbit, "err", err)
+		if s, err = a.engine.Open(m.State.Local.Addr()); err != nil {
+			return err
+		}
+	}
+	l := &leg{media: s, caller: e.Slot.Caller, incoming: !d.Dialog.Caller, answered: true, confirmed: true, parked: true,
+		onHold: d.Dialog.Local.Direction == sdp.SendOnly, agreed: m.Agreed, signalled: d.Source}
+	l.playMusic(a.moh)
+	if err = s.Configure(resumed(m.State)); err == nil {
+		l.call, err = a.ua.Restore(d.Dialog, l.local(l.direction()), a.onCall)
+	}
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	l.id = legName(l.call)
+	a.legs[l.id] = l
+	a.watchSilence(l)
+	slot := *e.Slot
+	slot.Leg = l.id
+	a.restored.slots = append(a.restored.slots, slot)
+	a.restored.legs = append(a.restored.legs, l)
+	a.keeper.stored[slot.CallID] = true
+	return nil
+}
+
+// resumed is how a stream goes on: to where it went last, which behind a NAT is not what was signalled.
+func resumed(st media.State) media.Params {
+	p := st.Params
+	if st.Remote.IsValid() {
+		p.Remote = st.Remote
+	}
+	return p
+}
+
+// resume is the first turn of the loop. The orbit machine takes the calls back, and each far end is asked with
+// a re-INVITE whether it is still there: 481 and 408 end the call (RFC 3261 §12.2.1.2), which frees its orbit and reports
+// the caller as lost. The music goes on meanwhile.
+func (a *Appliance) resume() {
+	r := a.restored
+	a.restored = restored{}
+	a.takeJournal(r.err)
+	if len(r.slots) > 0 {
+		a.lot.step(parkd.Restore{Slots: r.slots})
+	}
+	for _, l := range r.legs {
+		l.call.SetAuth(a.identity(l.peerURI()).send.Auth)
+		l.call.Update(l.local(l.direction()))
+		a.log.Info("a parked call goes on", "call", l.id, "caller", l.caller.Number)
+	}
+	for _, c := range r.bye {
+		a.log.Info("a call of before is ended", "call", string(c.ID()))
+		c.Hangup("the appliance was restarted")
+	}
+	a.keeper.again()
+}
+
+// takeJournal decides what a journal that could not be read means for the next one.
+func (a *Appliance) takeJournal(err error) {
+	if err == nil {
+		return
+	}
+	a.log.Warn("the journal cannot be used as it is", "key", "journal.path", "err", err)
+	switch {
+	case errors.Is(err, journal.ErrOwner): // it is in use, or was meant to be used by somebody else
+		a.keeper.journal = nil
+		a.health.Raise(a.now(), journalCode, health.Error, "parked calls would not outlive a crash: "+err.Error(),
+			"give each appliance a journal.path of its own, or remove the file")
+	case errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrVersion):
+		hint := "calls that were parked may be lost; the file can be removed"
+		kept, err2 := a.keeper.journal.SetAside()
+		if err2 == nil {
+			hint += ": " + kept
+		}
+		a.health.Raise(a.now(), journalCode+".read", warning, errors.Join(err, err2).Error(), hint)
+	default:
+		a.health.Raise(a.now(), journalCode+".read", warning, err.Error(), "check key journal.path and who may read it")
+	}
+}
