@@ -17,6 +17,7 @@ type Park struct {
 	Dialog    DialogRef
 	Emergency bool // an emergency call is never parked
 	Consult   bool // Leg is the parker, who is about to transfer a caller here: reserve, then Swap
+	Gone      bool // the parker has hung up already, see ParkerGone
 }
 
 // ParkerGone says that the parker hung up before Park was answered. The caller is not dropped: if

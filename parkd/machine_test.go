@@ -184,7 +184,8 @@ func parseInput(name string, a arguments) (Input, error) {
 	switch name {
 	case "park":
 		return Park{Token: a["token"], Leg: leg, Orbit: a["orbit"], Caller: a.party("caller"), Parker: a.party("parker"),
-			ParkerRef: a.or("ref", DeskPhone), Emergency: a.flag("emergency"), Consult: a.flag("consult")}, nil
+			ParkerRef: a.or("ref", DeskPhone), Emergency: a.flag("emergency"), Consult: a.flag("consult"),
+			Gone: a.flag("gone")}, nil
 	case "parker-gone":
 		return ParkerGone{Token: a["token"]}, nil
 	case "granted":

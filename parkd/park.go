@@ -25,7 +25,7 @@ func (m *Machine) parkAsked(in Park) {
 		m.emit(Refused{Token: in.Token, Leg: in.Leg, Orbit: in.Orbit, Reason: why})
 		return
 	}
-	c := &call{want: in.Orbit, consult: in.Consult, SlotState: SlotState{
+	c := &call{want: in.Orbit, consult: in.Consult, orphan: in.Gone, SlotState: SlotState{
 		Lot: m.cfg.Lot, Host: m.host, Caller: in.Caller, Parker: in.Parker,
 		ParkerRef: in.ParkerRef, Dialog: in.Dialog, Leg: in.Leg,
 	}}
