@@ -36,16 +36,17 @@ type leg struct {
 	onHold    bool          // we hold it: the far end was told sendonly
 	emergency bool
 
-	page      bool           // a page of ours: it says where somebody is wanted
-	referrer  *leg           // the leg whose far end asked for this call by REFER
-	agreed    sdp.Media      // of the last offer and answer
-	token     string         // the open request of parkd that this leg belongs to, or ""
-	parking   string         // the token of an open Park of this leg, or ""
-	transfer  *call.Transfer // a REFER of this leg that is being carried out, or nil
-	joined    time.Time      // when its fetch was confirmed
-	fetched   string         // the orbit it fetched from
-	stranded  string         // the orbit of a caller who was fetched for somebody that is gone meanwhile
-	tellOrbit bool           // hears the orbit before the music: it parked itself
+	page      bool            // a page of ours: it says where somebody is wanted
+	referrer  *leg            // the leg whose far end asked for this call by REFER
+	agreed    sdp.Media       // of the last offer and answer
+	token     string          // the open request of parkd that this leg belongs to, or ""
+	parking   string          // the token of an open Park of this leg, or ""
+	transfer  *call.Transfer  // a REFER of this leg that is being carried out, or nil
+	joined    time.Time       // when its fetch was confirmed
+	fetched   string          // the orbit it fetched from
+	stranded  string          // the orbit of a caller who was fetched for somebody that is gone meanwhile
+	refused   refusedTransfer // the last transfer that the far end asked for in vain
+	tellOrbit bool            // hears the orbit before the music: it parked itself
 }
 
 // legName makes a name for parkd and the log. A call's own ID is unique in the process.

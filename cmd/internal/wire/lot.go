@@ -32,6 +32,7 @@ type request struct {
 	leave *leg         // after the park has committed, this leg is hung up: its far end sent the REFER
 	out   *leg         // FetchRemote, Recall: the leg to the host or to the recalled phone
 	keep  bool         // nobody asked: the caller of leg is to be kept
+	gone  bool         // the parker has hung up: no orbit to be had is no reason to refuse
 	orbit string       // as asked for
 }
 
@@ -198,6 +199,9 @@ func (p *lot) refused(e parkd.Refused) {
 			code, text := sipReason(e.Reason)
 			r.leave.transfer.Done(code, text)
 			r.leave.transfer = nil
+		}
+		if e.Reason != parkd.ReasonEmergency {
+			r.leave.refused = refusedTransfer{at: p.now(), orbit: r.orbit}
 		}
 	case r.keep:
 		p.keepElsewhere(r.leg)
@@ -494,7 +498,7 @@ func (p *lot) park(l *leg, r *request, orbit string, parker parkd.Party, ref str
 	token := p.open("park", r)
 	l.parking = token
 	p.step(parkd.Park{Token: token, Leg: l.id, Orbit: orbit, Caller: l.caller, Parker: parker, ParkerRef: ref, Dialog: l.ref(),
-		Emergency: l.emergency})
+		Emergency: l.emergency, Gone: r.gone})
 }
 
 // swap puts another leg in the place of one that is parked or relayed (attended transfer); the machine hangs up the old one.

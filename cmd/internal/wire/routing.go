@@ -238,6 +238,7 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		switch {
 		case ev.Cause == call.Remote:
 			p.keepFromCrossing(l)
+			p.keepFromRefusal(l)
 		case vanished(ev.Cause):
 			p.keepFromVanished(l)
 		}
@@ -285,6 +286,7 @@ func (p *lot) outAnswered(l *leg) {
 
 func (p *lot) outFailed(l *leg, ev call.Ended) {
 	if l.referrer != nil {
+		l.referrer.refused = refusedTransfer{at: p.now()}
 		l.finish(max(ev.Code, 480), ev.Reason)
 		return
 	}
@@ -328,6 +330,11 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 		t.Reject(603)
 		return
 	}
+	if l.incoming && l.answered {
+		// A request inside the dialog: our 200 has arrived, though a proxy let the ACK fall behind.
+		l.confirmed = true
+		p.joined(l)
+	}
 	what, orbit := p.serviceOf(t.Target.User, true)
 	if what == parkService && t.Replaces == nil && p.isOurs(t.Target) {
 		t.Accept()
@@ -344,7 +351,7 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 	if err != nil {
 		p.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
 		t.Done(503, "Service Unavailable")
-		l.transfer = nil
+		l.transfer, l.refused = nil, refusedTransfer{at: p.now()}
 		return
 	}
 	out.referrer = l

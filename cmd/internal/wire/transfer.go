@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 
@@ -49,6 +50,29 @@ func (l *leg) finish(code int, reason string) {
 		l.referrer.transfer = nil
 	}
 	l.referrer = nil
+}
+
+// hangUpAfterRefusal is how soon after a refused transfer a BYE is the phone's own doing: baresip 1.0 and others hang up
+// whatever became of a transfer, before anybody could have decided to drop the caller.
+const hangUpAfterRefusal = time.Second
+
+// refusedTransfer is a REFER that came to nothing.
+type refusedTransfer struct {
+	at    time.Time // zero: there was none
+	orbit string    // where the caller was to be parked, "" for any or for a transfer to somebody
+}
+
+// keepFromRefusal parks the caller whose phone hung up because its transfer was refused. Where the orbit is taken he is
+// queued: that is where people will look for him.
+func (p *lot) keepFromRefusal(l *leg) {
+	other := l.pair
+	if other == nil || l.refused.at.IsZero() || p.now().Sub(l.refused.at) >= hangUpAfterRefusal {
+		return
+	}
+	p.unpair(l)
+	other.playMusic(p.moh)
+	p.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
+	p.park(other, &request{leg: other, keep: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
 }
 
 // asserted is a party for P-Asserted-Identity, by which a fetcher or a recalled phone sees the parked caller; without a
