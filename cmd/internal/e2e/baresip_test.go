@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,29 @@ func (p *place) fetch(a *site.Appliance, orbit string) {
 	p.talking(a)
 }
 
+// parked brings a caller of SIPp from address .last to dock-1, where the worker parks him by the Park key; orbit is where
+// he has to be then.
+func (p *place) parked(last int, orbit string) *outside {
+	p.Helper()
+	o := p.call(p.dock1(), "201", last, "caller")
+	p.answer(p.dock1())
+	p.press(p.dock1(), "park")
+	p.everywhere(orbit, "parked-here", "parked-elsewhere")
+	p.hook(p.dock1(), false)
+	return o
+}
+
+// talksWithCaller checks the audio between a softphone and an outside caller, both ways.
+func (s *softphone) talksWithCaller(o *outside) {
+	s.p.Helper()
+	s.p.listen(recordingOf("the caller", o.Audio, s.says), s.ear(speech.Caller()))
+}
+
+// hearsMusic is the ear of a parked caller.
+func hearsMusic(o *outside) ear {
+	return recordingOf("the parked caller", o.Audio, moh.BuiltIn().Samples())
+}
+
 // sent is how many RTP packets an appliance has sent to the first of its calls.
 func (p *place) sent(a *site.Appliance) uint64 {
 	p.Helper()
@@ -200,6 +224,84 @@ func TestBaresipIsTheCaller(t *testing.T) {
 			}
 		}
 		b.do("hangup", "")
+		p.idle(p.Appliances...)
+	})
+}
+
+// TestBaresipIsAPhone lets baresip fetch by dialling and park by REFER. Attended transfer is not tried: baresip 1.0 has
+// neither the command nor Replaces.
+func TestBaresipIsAPhone(t *testing.T) {
+	whole := newPlace(t, "")
+	phone := whole.softphone("clerk", clerk())
+
+	t.Run("fetches at the host and parks on an orbit", func(t *testing.T) {
+		p := whole.in(t)
+		b := phone.in(p)
+		o := p.parked(11, "701")
+		b.dials(uri("701", p.dock1()))
+		p.everywhere("701", "free")
+		b.talksWithCaller(o)
+
+		b.do("transfer", uri("702", p.dock1()))
+		p.everywhere("702", "parked-here", "parked-elsewhere")
+		b.sees("CALL_CLOSED")
+		p.music(o)
+		for _, a := range p.Appliances {
+			st := p.await(a, "parker", func(st panel.Status) bool { return st.Orbits[1].Parker.Number == "clerk" })
+			if got := st.Orbits[1].Caller.Number; got != "5550011" {
+				t.Errorf("%s shows the caller %q, want 5550011", a.Name, got)
+			}
+		}
+		p.fetch(p.office(), "702")
+		p.everywhere("702", "free")
+		p.conversation(p.office(), o)
+		p.hook(p.office(), false)
+		o.ended()
+		p.idle(p.Appliances...)
+	})
+
+	t.Run("fetches at another appliance and parks by code", func(t *testing.T) {
+		p := whole.in(t)
+		b := phone.in(p)
+		o := p.parked(12, "701")
+		b.dials(uri("701", p.dock2()) + ";transport=tcp")
+		p.everywhere("701", "free")
+		b.talksWithCaller(o)
+
+		b.do("transfer", uri("*68", p.dock2()))
+		p.everywhere("701", "parked-elsewhere", "parked-here", "parked-elsewhere")
+		b.sees("CALL_CLOSED")
+		p.music(o)
+		p.fetch(p.dock1(), "701")
+		p.conversation(p.dock1(), o)
+		p.hook(p.dock1(), false)
+		o.ended()
+		p.idle(p.Appliances...)
+	})
+
+	// A worse phone could hardly be found: it hangs up when its transfer is refused. Nobody else has the caller then.
+	t.Run("parks where somebody is parked", func(t *testing.T) {
+		p := whole.in(t)
+		b := phone.in(p)
+		first := p.parked(13, "701")
+		second := p.parked(14, "702")
+		b.dials(uri("702", p.dock1()))
+		p.everywhere("702", "free")
+		b.do("transfer", uri("701", p.dock1()))
+		if e := b.sees("TRANSFER_FAILED"); !strings.Contains(e.Param, "486") {
+			t.Errorf("baresip was told %q, want 486", e.Param)
+		}
+		p.everywhere("701", "queued")
+		p.listen(hearsMusic(first), hearsMusic(second))
+		p.fetch(p.dock2(), "701")
+		p.everywhere("701", "parked-here", "parked-elsewhere")
+		p.conversation(p.dock2(), first)
+		p.hook(p.dock2(), false)
+		first.ended()
+		p.fetch(p.office(), "701")
+		p.conversation(p.office(), second)
+		p.hook(p.office(), false)
+		second.ended()
 		p.idle(p.Appliances...)
 	})
 }

@@ -234,9 +234,15 @@ type outside struct {
 // call lets SIPp call an appliance from address .last, with a Talker that says the caller's speech.
 func (p *place) call(a *site.Appliance, user string, last int, scenario string) *outside {
 	p.Helper()
+	return p.callTo(a.Addr, user, last, scenario)
+}
+
+// callTo does the same with any address.
+func (p *place) callTo(to netip.Addr, user string, last int, scenario string) *outside {
+	p.Helper()
 	talker := p.talker(last, speech.Caller())
 	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: scenario, Dir: p.T.TempDir(), Local: p.sip(last), Media: talker.Addr(),
-		Remote: netip.AddrPortFrom(a.Addr, 5060), User: user, Keys: map[string]string{"caller": fmt.Sprint(5550000 + last)}})
+		Remote: netip.AddrPortFrom(to, 5060), User: user, Keys: map[string]string{"caller": fmt.Sprint(5550000 + last)}})
 	if err != nil {
 		p.Fatal(err)
 	}

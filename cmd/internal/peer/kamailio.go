@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -76,6 +77,24 @@ func awaitOptions(ctx context.Context, c net.Conn, address netip.Addr) error {
 		return fmt.Errorf("OPTIONS was answered %q", answer[:n])
 	}
 	return nil
+}
+
+// Kill ends Kamailio as a power cut would: the parent and its children can say nothing to anybody.
+func (k *Kamailio) Kill() {
+	_ = syscall.Kill(-k.cmd.Process.Pid, syscall.SIGKILL) // an error means that it has ended already
+	<-k.done
+}
+
+// Saw returns the lines of its log that tell of a request that it passed on: method, From, where it came from, R-URI,
+// Alert-Info and P-Asserted-Identity.
+func (k *Kamailio) Saw(method string) []string {
+	var lines []string
+	for line := range strings.Lines(string(k.Output())) {
+		if _, request, ok := strings.Cut(line, "passed on: "); ok && strings.HasPrefix(request, method+" ") {
+			lines = append(lines, strings.TrimSpace(request))
+		}
+	}
+	return lines
 }
 
 // Stop ends Kamailio.
