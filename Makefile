@@ -34,7 +34,7 @@ cross: ## the programs for every board: linux/amd64, arm v6, arm v7, arm64
 
 .PHONY: test
 test: test-deps build ## install what the tests need, then run every test with the race detector and real peers
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 15m ./...
+	.ci/gotest ./...
 
 .PHONY: test-deps
 test-deps: ## install the Debian packages that the tests use, or say how
@@ -54,7 +54,7 @@ check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated f
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./cmd/internal/repocheck ./cmd/internal/config
-	shellcheck $$(git ls-files '*.sh' .ci/run)
+	shellcheck $$(git ls-files '*.sh' .ci)
 
 .PHONY: bench
 bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
