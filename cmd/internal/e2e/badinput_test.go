@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"parklamp/parkd/panel"
+)
+
+// phoned runs the program until it ends by itself, and returns its status and what it said.
+func phoned(t *testing.T, config string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "phoned"), "-config", config)
+	cmd.Stderr = &said
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("phoned goes on:\n%s", said.String())
+	}
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), said.String()
+}
+
+func TestBadConfigurationEndsWithTwo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dock.toml")
+	if err := os.WriteFile(file, []byte("[lot]\ntimeout = \"1ms\"\norbit = [\"701\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	status, said := phoned(t, file)
+	if status != 2 {
+		t.Errorf("status %d, want 2", status)
+	}
+	if want := file + `:3:1: lot.orbit: unknown key; did you mean "orbits"?`; !strings.Contains(said, want) {
+		t.Errorf("it said:\n%swant: %s", said, want)
+	}
+}
+
+// A busy port names the address, who holds it and the key to change.
+func TestBusyPort(t *testing.T) {
+	p := newPlace(t, "")
+	status, said := phoned(t, p.dock1().Config)
+	if status != 1 {
+		t.Errorf("status %d, want 1", status)
+	}
+	for _, want := range []string{p.sip(1).String(), "phoned", "sip.listen"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it said:\n%swithout %q", said, want)
+		}
+	}
+	// The one that holds the port goes on.
+	o := p.call(p.dock1(), "201", 11, "caller")
+	p.answer(p.dock1())
+	p.conversation(p.dock1(), o)
+	p.hook(p.dock1(), false)
+	o.ended()
+}
+
+// A peer that is not there is a health condition, and everything else goes on working.
+func TestAbsentPeer(t *testing.T) {
+	p := newPlace(t, "")
+	if err := p.office().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	st := p.await(p.dock1(), "health condition of office", func(st panel.Status) bool { return len(st.Health) == 1 })
+	if c := st.Health[0]; !strings.Contains(c.Text, "office") || c.Hint == "" {
+		t.Errorf("condition %+v, want one that names office and says what to do", c)
+	}
+	o := p.call(p.dock1(), "201", 11, "caller")
+	p.answer(p.dock1())
+	p.press(p.dock1(), "park")
+	for _, a := range p.Appliances[:2] {
+		p.await(a, "orbit 701", func(st panel.Status) bool { return taken(st)["701"] != "" })
+	}
+	p.hook(p.dock2(), true)
+	p.press(p.dock2(), "orbit-701")
+	p.talking(p.dock2())
+	p.conversation(p.dock2(), o)
+	p.hook(p.dock2(), false)
+	o.ended()
+	if err := p.office().Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(p.dock1(), "no health condition", func(st panel.Status) bool { return len(st.Health) == 0 })
+}
