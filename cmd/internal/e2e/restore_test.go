@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"parklamp/cmd/internal/site"
+	"parklamp/parkd/journal"
 	"parklamp/parkd/panel"
 )
 
@@ -180,6 +182,21 @@ func TestKillInTheMiddleOfAFetch(t *testing.T) {
 	o.ended()
 	p.await(p.dock2(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 })
 	p.everywhere("701", "free")
+}
+
+// Who is stopped says good-bye himself, and has nothing to go on with at the next start.
+func TestStoppedApplianceForgetsItsCalls(t *testing.T) {
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller")
+	if err := syscall.Kill(p.dock1().PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.dock1().Done()
+	o.ended()
+	c, err := journal.New(journalOf(p.dock1()), "dock-1").Load()
+	if err != nil || len(c.Entries) != 0 {
+		t.Errorf("%d calls are left in the journal, %v", len(c.Entries), err)
+	}
 }
 
 // stored waits until the journal has each of the texts.
