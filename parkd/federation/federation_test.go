@@ -11,9 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
+
 	"parklamp/parkd"
 	"parklamp/sip"
 	"parklamp/sip/event"
+	"parklamp/sip/event/pidf"
 	"parklamp/sip/siptest"
 )
 
@@ -486,6 +489,25 @@ func TestStrangersAreRefused(t *testing.T) {
 	}, func(c *Config) {
 		if c.Name != "rogue" {
 			c.Peers = c.Peers[:1]
+		}
+	})
+}
+
+// The source of a datagram can be forged, so that it proves no peer: the documents name the dialogs of parked callers.
+func TestADatagramProvesNoPeer(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		f, source := l.all[0].fed, netip.AddrPortFrom(l.all[1].addr, 5060)
+		req := gosip.NewRequest(gosip.SUBSCRIBE, gosip.Uri{Scheme: "sip", User: "dock-1", Host: "10.0.0.1"})
+		req.AppendHeader(&gosip.FromHeader{Address: gosip.Uri{Scheme: "sip", User: "dock-2", Host: "parklamp.invalid"}})
+		for transport, code := range map[string]int{"udp": 403, "tcp": 200, "tls": 200} {
+			if ok := f.authorize(req, &event.Request{Source: source, Transport: transport}); ok != (code == 200) {
+				t.Errorf("%s: subscription let in: %v", transport, ok)
+			}
+			got, _ := f.published(event.Publication{Kind: event.Initial, From: "sip:dock-2@parklamp.invalid", Source: source,
+				Transport: transport, ContentType: pidf.ContentType, Body: marshalClaim("dock-2", wordClaim, "t", "701")})
+			if got != code {
+				t.Errorf("%s: claim answered %d, want %d", transport, got, code)
+			}
 		}
 	})
 }

@@ -25,7 +25,7 @@ func (f *Federation) authorize(req *gosip.Request, r *event.Request) bool {
 		return false
 	}
 	name, ok := f.peerOf(from.Address.User, r.Source.Addr())
-	if !ok {
+	if !ok || !proves(r.Transport) {
 		f.log.Info("subscription of a stranger refused", "peer", r.Source, "err", "not in the list of peers")
 		return false
 	}
@@ -33,6 +33,10 @@ func (f *Federation) authorize(req *gosip.Request, r *event.Request) bool {
 	f.step(Subscribed{Peer: name})
 	return true
 }
+
+// proves says whether a transport shows that the far end is at the address that it names: the source of a datagram can be
+// forged, and the documents would go wherever its Contact says (RFC 3261 §26.1.1). Peers speak TCP.
+func proves(transport string) bool { return transport == "tcp" || transport == "tls" }
 
 // published answers a claim. It runs in the agent's goroutine.
 func (f *Federation) published(p event.Publication) (code int, etag string) {
@@ -44,7 +48,7 @@ func (f *Federation) published(p event.Publication) (code int, etag string) {
 		return 400, ""
 	}
 	name, ok := f.peerOf(from.User, p.Source.Addr())
-	if !ok {
+	if !ok || !proves(p.Transport) {
 		return 403, ""
 	}
 	if p.ContentType != pidf.ContentType {

@@ -35,6 +35,7 @@ type Request struct {
 	URI        gosip.Uri // that was subscribed to
 	Subscriber string    // URI of the watcher, as it claims
 	Source     netip.AddrPort
+	Transport  string // that it came by: "udp", "tcp" or "tls"
 	Version    uint32 // of the document: 0, then one more each time, in this subscription
 	Trusted    bool   // set by Authorize
 }
@@ -147,7 +148,7 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 	fromTag, _ := req.From().Params.Get("tag")
 	w := &watcher{pkg: pkg, event: event, asked: Request{
 		Resource: req.Recipient.User, URI: *req.Recipient.Clone(),
-		Subscriber: req.From().Address.String(), Source: tx.Source(),
+		Subscriber: req.From().Address.String(), Source: tx.Source(), Transport: tx.Transport(),
 	}}
 	w.topic = topic{pkg.Name, w.asked.Resource}
 	code, reason := 0, ""
