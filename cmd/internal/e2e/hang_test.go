@@ -74,3 +74,19 @@ func TestFetcherLosesPower(t *testing.T) {
 	waits(p.dock1())
 	p.music(caller)
 }
+
+// The same when somebody has been parked in that orbit meanwhile: both wait there.
+func TestFetcherLosesPowerAndTheOrbitIsTaken(t *testing.T) {
+	p := newPlace(t, "")
+	caller := parkedAt701(p)
+	p.hook(p.dock1(), false)
+	p.fetch(p.dock2(), "701")
+	p.everywhere("701", "free")
+	p.call(p.dock1(), "*68701", 13, "caller")
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	if err := p.dock2().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(p.dock1(), "two callers in 701", func(st panel.Status) bool { return len(st.Orbits[0].Calls) == 2 && len(st.Calls) == 2 })
+	p.music(caller)
+}

@@ -37,7 +37,9 @@ type desk struct {
 // step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
 func (d *desk) step(in phone.Input) {
 	d.inTurn(func() {
-		d.log.Debug("phone", "input", in.String())
+		if _, digit := in.(phone.Digit); !digit || d.machine.View().State != phone.Talking { // within a call it may be a password
+			d.log.Debug("phone", "input", in.String())
+		}
 		for _, e := range d.machine.Step(d.now(), in) {
 			d.do(e)
 		}
@@ -118,7 +120,9 @@ func (d *desk) orbitState(orbit string) phone.OrbitState {
 }
 
 func (d *desk) do(e phone.Effect) {
-	d.log.Debug("phone", "effect", e.String())
+	if _, digit := e.(phone.SendDTMF); !digit {
+		d.log.Debug("phone", "effect", e.String())
+	}
 	switch e := e.(type) {
 	case phone.Dial:
 		d.dial(e)

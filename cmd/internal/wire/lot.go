@@ -132,6 +132,7 @@ func (p *lot) music(id parkd.LegID) {
 		p.desk.release(l)
 	}
 	l.parked = true
+	l.joined, l.fetched = time.Time{}, "" // it fetches no more, it waits
 	if l.incoming && !l.answered {
 		if err := p.answer(l, sdp.SendRecv); err != nil {
 			p.log.Warn("a call that was parked cannot be answered", "call", l.id, "err", err)
@@ -423,7 +424,8 @@ func (p *lot) cancelFetch(token string) {
 	}
 }
 
-// keep parks a caller who was fetched for somebody that is gone: in the orbit that he came from, else in any.
+// keep parks a caller who was fetched for somebody that is gone: in the orbit that he came from, where he is queued if it is
+// taken meanwhile, and never refused for want of one: the end of the fetcher's leg would end his.
 func (p *lot) keep(l *leg) {
 	if l.ended {
 		return
@@ -431,7 +433,7 @@ func (p *lot) keep(l *leg) {
 	p.unpair(l)
 	l.playMusic(p.moh)
 	p.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
-	p.park(l, &request{leg: l, keep: true}, l.stranded, parkd.Party{}, "")
+	p.park(l, &request{leg: l, keep: true, gone: true}, l.stranded, parkd.Party{}, "")
 }
 
 // keepFromCrossing parks the caller again whose fetcher ended the call as it was answered and has sent no RTP: his CANCEL

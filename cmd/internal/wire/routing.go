@@ -7,6 +7,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/parkd"
+	"parklamp/parkd/federation"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
 	"parklamp/sip/reg"
@@ -84,8 +85,16 @@ func (a *Appliance) ringDesk(l *leg, info call.Info) {
 	}
 	id := phone.CallID(l.id)
 	a.desk.take(l, id)
-	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer,
+	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer && a.fromPeer(info),
 		Emergency: strings.EqualFold(info.Header("Priority"), "psap-callback")}) // RFC 7090 §4
+}
+
+// fromPeer says whether a call comes from an appliance of the site. Only these may page: RFC 5373 §7 wants a caller
+// authorised whose call opens a microphone.
+func (a *Appliance) fromPeer(info call.Info) bool {
+	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
+		return p.Address.Addr().Unmap() == info.Source.Addr().Unmap()
+	})
 }
 
 // isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
