@@ -72,11 +72,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	if err := json.Unmarshal(e.Media, &m); err != nil {
 		return fmt.Errorf("media of call %s: %w", e.Key, err)
 	}
-	if a.now().Before(at) {
-		// The clock was set back, as after a power cut without a battery: where the stream would be is not known. A new
-		// one (RFC 3550 §8.2) is played at once, an old one that goes back is taken for late packets.
-		m.State.SSRC = rand.Uint32()
-	}
+	m.State = goingOn(m.State, at, a.now())
 	s, err := a.engine.Restore(m.State)
 	if err != nil {
 		// The port is taken, or the address is gone: the re-INVITE tells the new one.
@@ -103,6 +99,16 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	a.restored.legs = append(a.restored.legs, l)
 	a.keeper.stored[slot.CallID] = true
 	return nil
+}
+
+// goingOn is the state from which a stream goes on that was stored at a time. When the clock was set back since, as after
+// a power cut without a battery, nobody knows where the stream would be: it is a new one then (RFC 3550 §8.2), which is
+// played at once, where one that goes back is taken for packets that are late.
+func goingOn(st media.State, stored, now time.Time) media.State {
+	if now.Before(stored) {
+		st.SSRC = rand.Uint32()
+	}
+	return st
 }
 
 // resumed is how a stream goes on: to where it went last, which behind a NAT is not what was signalled.

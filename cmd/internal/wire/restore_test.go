@@ -1,0 +1,42 @@
+package wire
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"parklamp/media"
+)
+
+func TestStreamGoesOnUnlessTheClockWasSetBack(t *testing.T) {
+	st := media.State{SSRC: 7, Seq: 1}
+	stored := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		name string
+		now  time.Time
+		same bool
+	}{
+		{"a second later", stored.Add(time.Second), true},
+		{"at once", stored, true},
+		{"set forward", stored.AddDate(1, 0, 0), true},
+		{"set back", stored.Add(-time.Second), false},
+		{"no clock", time.Unix(0, 0), false},
+	} {
+		if got := goingOn(st, stored, tc.now); (got.SSRC == st.SSRC) != tc.same || got.Seq != st.Seq {
+			t.Errorf("%s: %+v", tc.name, got)
+		}
+	}
+}
+
+// Behind a NAT the far end is where its packets came from, and not where it said.
+func TestStreamGoesOnToWhereItWent(t *testing.T) {
+	said, seen := netip.MustParseAddrPort("10.0.0.7:4000"), netip.MustParseAddrPort("192.0.2.7:40000")
+	st := media.State{Params: media.Params{Remote: said}, Remote: seen}
+	if p := resumed(st); p.Remote != seen {
+		t.Errorf("goes on to %v, want %v", p.Remote, seen)
+	}
+	st.Remote = netip.AddrPort{}
+	if p := resumed(st); p.Remote != said {
+		t.Errorf("goes on to %v, want %v", p.Remote, said)
+	}
+}
