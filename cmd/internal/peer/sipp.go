@@ -15,7 +15,10 @@ import (
 var scenarios embed.FS
 
 // SIPp is one run of a SIPp scenario.
-type SIPp struct{ *process }
+type SIPp struct {
+	*process
+	local netip.AddrPort
+}
 
 // SIPpOptions say which scenario of this package runs, and with what.
 type SIPpOptions struct {
@@ -48,14 +51,15 @@ func StartSIPp(o SIPpOptions) (*SIPp, error) {
 		return nil, err
 	}
 	calls := max(o.Calls, 1)
-	rate := o.Rate
+	rate, period := o.Rate, 1000 // milliseconds
 	if rate == 0 {
-		rate = calls
+		rate, period = calls, 10 // as near to at once as SIPp gets
 	}
 	args := []string{"sipp", "-sf", file, "-i", o.Local.Addr().String(), "-p", strconv.Itoa(int(o.Local.Port())),
-		"-m", strconv.Itoa(calls), "-l", strconv.Itoa(calls), "-r", strconv.Itoa(rate), "-nostdin", "-trace_err", "-trace_msg",
+		"-m", strconv.Itoa(calls), "-l", strconv.Itoa(calls), "-r", strconv.Itoa(rate),
+		"-rp", strconv.Itoa(period), "-nostdin", "-trace_err", "-trace_msg",
 		"-error_file", filepath.Join(o.Dir, o.Name+".err"), "-message_file", filepath.Join(o.Dir, o.Name+".msg"),
-		"-timeout_error", "-timeout", "60s", "-recv_timeout", "20000", "-default_behaviors", "all,-bye"}
+		"-timeout_error", "-timeout", "180s", "-recv_timeout", "20000", "-default_behaviors", "all,-bye"}
 	if o.Media.IsValid() {
 		args = append(args, "-mi", o.Media.Addr().String(), "-key", "media_at", strconv.Itoa(int(o.Media.Port())))
 	}
@@ -85,7 +89,7 @@ func StartSIPp(o SIPpOptions) (*SIPp, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SIPp{p}, nil
+	return &SIPp{p, o.Local}, nil
 }
 
 // writeValues writes an injection file, read row by row.
