@@ -36,8 +36,9 @@ type Member struct {
 	Panel   netip.AddrPort // panel page; not valid: off
 	Program string         // "phoned" if empty, or "parkd"
 	// LogLevel of the log file: "info" if empty.
-	LogLevel string
-	Extra    string // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, federation)
+	LogLevel  string
+	Directory map[string]string // numbers besides those of the members, and their SIP URIs
+	Extra     string            // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, dial, federation)
 }
 
 // Options say where a site runs.
@@ -133,6 +134,9 @@ func (m Member) config(all []Member, socket string) string {
 		if peer.Name != m.Name {
 			fmt.Fprintf(&b, "%s = \"sip:%s@%s\"\n", peer.Number, peer.Number, netip.AddrPortFrom(peer.Addr, 5060))
 		}
+	}
+	for number, uri := range m.Directory {
+		fmt.Fprintf(&b, "%q = %q\n", number, uri)
 	}
 	for _, peer := range all {
 		if peer.Name != m.Name {
