@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"parklamp/cmd/internal/peer"
+	"parklamp/media/mediatest"
+)
+
+// fetched is a parked caller and the third-party phone that has fetched him from dock-1 by dialling his orbit.
+func (p *place) fetched(referTo string) (caller, phone *guest) {
+	p.Helper()
+	caller = p.parkedGuest(p.dock1(), "701", visit{says: mediatest.Voice(21, 9*time.Second)})
+	caller.waitsOn("701", p.dock1())
+	phone = p.guest(p.dock1(), "701", visit{says: mediatest.Voice(22, 9*time.Second), referTo: referTo})
+	phone.gets(200)
+	p.free("701")
+	p.listen(phone.hearing(caller.says), caller.hearing(phone.says))
+	return caller, phone
+}
+
+// outcome waits for the last NOTIFY of a REFER and returns its status line.
+func (g *guest) outcome() string {
+	g.t.Helper()
+	m := g.expect("the last NOTIFY", func(m peer.Message) bool {
+		return !m.Sent && m.Method() == "NOTIFY" && m.Status() == 0 && strings.HasPrefix(m.Header("Subscription-State"), "terminated")
+	})
+	line, _, _ := strings.Cut(m.Body(), "\n")
+	return strings.TrimSpace(line)
+}
+
+func blindTransfer(p *place) {
+	for target, orbit := range map[string]string{"702": "702", "*68": "701", "*68703": "703"} {
+		caller, phone := p.fetched(fmt.Sprintf("sip:%s@%s", target, p.sip(1)))
+		phone.act("MESSAGE")
+		if got := phone.outcome(); !strings.HasPrefix(got, "SIP/2.0 200") {
+			p.Errorf("REFER to %s ended with %q, want 200", target, got)
+		}
+		caller.waitsOn(orbit, p.dock1())
+		phone.ended() // hung up on, after the park was committed
+		p.hearsMusic(caller)
+		if parker := orbitOf(p.status(p.dock2()), orbit).Parker; parker.Number != phone.number {
+			p.Errorf("the parker is %+v, want %s", parker, phone.number)
+		}
+		caller.hangUp()
+		p.free(orbit)
+	}
+}
+
+func blindTransferRefused(p *place) {
+	other := p.parkedGuest(p.dock2(), "702", visit{says: mediatest.Voice(23, 9*time.Second)})
+	other.waitsOn("702", p.dock2())
+	caller, phone := p.fetched("sip:702@" + p.sip(1).String())
+	since := time.Now()
+	phone.act("MESSAGE")
+	if got := phone.outcome(); !strings.HasPrefix(got, "SIP/2.0 486") {
+		p.Errorf("REFER to a taken orbit ended with %q, want 486", got)
+	}
+	p.listen(phone.hearing(caller.says), caller.hearing(phone.says))
+	other.waitsOn("702", p.dock2())
+	p.hearsMusic(other)
+	if n := crossed(caller.says, other.Heard(since)) + crossed(other.says, caller.Heard(since)) + crossed(phone.says, other.Heard(since)); n > 0 {
+		p.Errorf("%d packets crossed between the caller and the one parked on the taken orbit", n)
+	}
+	phone.hangUp()
+	caller.ended()
+	other.hangUp()
+}
+
+// attendedTransfer lets a third-party phone call *68, hear the orbit, and put its caller there: the caller's phone sends
+// INVITE with Replaces.
+func attendedTransfer(p *place) {
+	phone := p.guest(p.dock1(), "*68", visit{})
+	answer := phone.gets(200)
+	phone.waitsOn("701", p.dock1())
+	tag := func(header string) string {
+		_, tag, _ := strings.Cut(header, ";tag=")
+		return tag
+	}
+	caller := p.guest(p.dock1(), "*68", visit{header: fmt.Sprintf("Replaces: %s;to-tag=%s;from-tag=%s\r\nReferred-By: <%s>",
+		phone.CallID(1), tag(answer.Header("To")), tag(answer.Header("From")), phone.uri())})
+	caller.gets(200)
+	phone.ended()
+	caller.waitsOn("701", p.dock1())
+	p.hearsMusic(caller)
+	p.hook(p.dock2(), true)
+	p.press(p.dock2(), "orbit-701")
+	p.talking(p.dock2())
+	p.talk(p.dock2(), caller)
+	p.hook(p.dock2(), false)
+	caller.ended()
+}
