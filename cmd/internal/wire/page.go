@@ -1,12 +1,17 @@
 package wire
 
 import (
+	"time"
+
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/media/prompt"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
 )
+
+// pageWait is how long a page waits for a phone that is in use: it would ring there like a call.
+const pageWait = 2 * time.Second
 
 // page calls people to an orbit: every peer answers by itself and hears "call on 7 0 3" (RFC 5373 and, for phones that
 // do not know it, Call-Info with answer-after, which Snom, Yealink and Grandstream obey).
@@ -26,6 +31,11 @@ func (d *desk) page(orbit string) {
 		}
 		l.page = true
 		l.media.Play(&ending{source: words.Source(), ended: func() { l.call.Hangup("page") }})
+		d.loop.after("page "+string(l.id), pageWait, func() {
+			if !l.answered && !l.ended {
+				l.call.Hangup("page")
+			}
+		})
 	}
 	d.log.Info("paged", "orbit", orbit, "words", words.Text())
 	d.handset.beep(phone.ToneConfirm, confirmFor)

@@ -89,8 +89,8 @@ func (a *Appliance) ringDesk(l *leg, info call.Info) {
 		Emergency: strings.EqualFold(info.Header("Priority"), "psap-callback")}) // RFC 7090 §4
 }
 
-// fromPeer says whether a call comes from an appliance of the site. Only these may page: RFC 5373 §7 wants a caller
-// authorised whose call opens a microphone.
+// fromPeer says whether a call comes from an appliance of the site. Only these may page: who opens a microphone
+// must be somebody who may (RFC 5373, security considerations).
 func (a *Appliance) fromPeer(info call.Info) bool {
 	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
 		return p.Address.Addr().Unmap() == info.Source.Addr().Unmap()
