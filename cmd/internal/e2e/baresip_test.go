@@ -94,10 +94,13 @@ func (s *softphone) hears(ref []int16) {
 	s.p.listen(s.ear(ref))
 }
 
-func (s *softphone) ear(ref []int16) ear {
-	skip, begin := len(s.Heard()), time.Time{}
-	return recordingOf("baresip "+s.uri, func(from time.Time) []int16 {
-		pcm := s.Heard()
+func (s *softphone) ear(ref []int16) ear { return growingOf("baresip "+s.uri, s.Heard, ref) }
+
+// growingOf is the ear of somebody whose whole recording can be had.
+func growingOf(who string, whole func() []int16, ref []int16) ear {
+	skip, begin := len(whole()), time.Time{}
+	return recordingOf(who, func(from time.Time) []int16 {
+		pcm := whole()
 		if !begin.IsZero() && from != begin { // the next attempt
 			skip = len(pcm)
 		}

@@ -239,12 +239,17 @@ func (b *Baresip) Addr() netip.AddrPort { return b.addr }
 // Heard is what its newest call has heard so far: 8 kHz samples, only of packets that came. It begins anew with a call,
 // and ends where the call is put on hold or changed by anybody: baresip 1.0 does not go on with it then.
 func (b *Baresip) Heard() []int16 {
-	// Its sndfile module names recordings by the second; their headers are not complete before the call ends.
+	// Its sndfile module names recordings by the second.
 	names, err := filepath.Glob(filepath.Join(b.dir, "dump-*-dec.wav"))
 	if err != nil || len(names) == 0 {
 		return nil // no call yet
 	}
-	data, err := os.ReadFile(slices.Max(names))
+	return growing(slices.Max(names))
+}
+
+// growing reads the samples of a WAV file that is being written: mono, 16 bits, its header not complete yet.
+func growing(path string) []int16 {
+	data, err := os.ReadFile(path)
 	const header = 44
 	if err != nil || len(data) < header {
 		return nil

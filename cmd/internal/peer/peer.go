@@ -1,6 +1,6 @@
-// Package peer runs the SIP programs of other people for our tests and benchmarks: SIPp, baresip and Kamailio, on
-// loopback, each in a folder of its own. None of them shares code with Parklamp, so what they accept is SIP and not
-// our reading of it. The package also has Talker, the RTP end that a SIPp call's SDP points at.
+// Package peer runs the SIP programs of other people for our tests and benchmarks: SIPp, baresip, linphone and Kamailio,
+// on loopback, each in a folder of its own. None of them shares code with Parklamp, so what they accept is SIP and not our
+// reading of it. The package also has Talker, the RTP end that a SIPp call's SDP points at.
 //
 // Every program is a child process that is ended with its test; a program that is not installed is an error that says
 // how to install it, never a skipped test. Each Start function starts one goroutine that waits for the child.
@@ -34,6 +34,11 @@ type process struct {
 }
 
 func start(name, dir string, env []string, args ...string) (*process, error) {
+	return startWith(nil, name, dir, env, args...)
+}
+
+// startWith starts a child that reads commands from a file; nil is an empty one.
+func startWith(in *os.File, name, dir string, env []string, args ...string) (*process, error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		return nil, fmt.Errorf("%s is not installed (make test-deps installs it): %w", args[0], err)
@@ -48,6 +53,9 @@ func start(name, dir string, env []string, args ...string) (*process, error) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
+	if in != nil {
+		cmd.Stdin = in
+	}
 	// A test that dies takes its children with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
