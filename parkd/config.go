@@ -14,20 +14,19 @@ const (
 
 // Config is the policy of the lot, the same on every appliance of the federation.
 type Config struct {
-	Lot            string        `toml:"lot" doc:"name of the lot, shown with every call"`
-	Orbits         []string      `toml:"orbits" doc:"orbit numbers of the lot, in the order in which free ones are taken"`
-	Timeout        time.Duration `toml:"timeout" doc:"how long a call waits before the parker is recalled"`
-	RecallRing     time.Duration `toml:"recall_ring" doc:"how long a recall of the parker rings"`
-	RecallRefused  string        `toml:"recall_refused" doc:"what a refused recall does: next (go on), park (again, for the whole timeout) or release (end the call)"`
-	Escalation     []Step        `toml:"escalation" doc:"whom to ring when the recall fails, in order; after the last the call is parked again with higher priority"`
-	UndoWindow     time.Duration `toml:"undo_window" doc:"how long after parking the same key takes the call back"`
-	ReserveTimeout time.Duration `toml:"reserve_timeout" doc:"how long an attended transfer may hold an orbit before the caller arrives"`
-	ClaimTimeout   time.Duration `toml:"claim_timeout" doc:"how long a park waits for the federation's answer before it is refused"`
-	FetchTimeout   time.Duration `toml:"fetch_timeout" doc:"how long a fetch may take before the caller goes back to the orbit"`
-	AvoidFor       time.Duration `toml:"avoid_for" doc:"how long an orbit that was just lost to a peer is not tried again"`
-	ForgetDead     time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer keep their orbits (amber) before they are reported lost"`
-	MaxCalls       int           `toml:"max_calls" doc:"calls that this appliance parks or is about to, at most"`
-	MaxPeers       int           `toml:"max_peers" doc:"peers that are mirrored, at most"`
+	Lot           string        `toml:"lot" doc:"name of the lot, shown with every call"`
+	Orbits        []string      `toml:"orbits" doc:"orbit numbers of the lot, in the order in which free ones are taken"`
+	Timeout       time.Duration `toml:"timeout" doc:"how long a call waits before the parker is recalled"`
+	RecallRing    time.Duration `toml:"recall_ring" doc:"how long a recall of the parker rings"`
+	RecallRefused string        `toml:"recall_refused" doc:"what a refused recall does: next (go on), park (again, for the whole timeout) or release (end the call)"`
+	Escalation    []Step        `toml:"escalation" doc:"whom to ring when the recall fails, in order; after the last the call is parked again with higher priority"`
+	UndoWindow    time.Duration `toml:"undo_window" doc:"how long after parking the same key takes the call back"`
+	ClaimTimeout  time.Duration `toml:"claim_timeout" doc:"how long a park waits for the federation's answer before it is refused"`
+	FetchTimeout  time.Duration `toml:"fetch_timeout" doc:"how long a fetch may take before the caller goes back to the orbit"`
+	AvoidFor      time.Duration `toml:"avoid_for" doc:"how long an orbit that was just lost to a peer is not tried again"`
+	ForgetDead    time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer keep their orbits (amber) before they are reported lost"`
+	MaxCalls      int           `toml:"max_calls" doc:"calls that this appliance parks or is about to, at most"`
+	MaxPeers      int           `toml:"max_peers" doc:"peers that are mirrored, at most"`
 }
 
 // Step is one escalation.
@@ -39,19 +38,18 @@ type Step struct {
 // Default returns ten orbits, 701 to 710, and a recall after 90 s.
 func Default() Config {
 	return Config{
-		Lot:            "main",
-		Orbits:         []string{"701", "702", "703", "704", "705", "706", "707", "708", "709", "710"},
-		Timeout:        90 * time.Second,
-		RecallRing:     20 * time.Second,
-		RecallRefused:  RefusedNext,
-		UndoWindow:     5 * time.Second,
-		ReserveTimeout: 60 * time.Second,
-		ClaimTimeout:   5 * time.Second,
-		FetchTimeout:   10 * time.Second,
-		AvoidFor:       500 * time.Millisecond,
-		ForgetDead:     15 * time.Minute,
-		MaxCalls:       200,
-		MaxPeers:       100,
+		Lot:           "main",
+		Orbits:        []string{"701", "702", "703", "704", "705", "706", "707", "708", "709", "710"},
+		Timeout:       90 * time.Second,
+		RecallRing:    20 * time.Second,
+		RecallRefused: RefusedNext,
+		UndoWindow:    5 * time.Second,
+		ClaimTimeout:  5 * time.Second,
+		FetchTimeout:  10 * time.Second,
+		AvoidFor:      500 * time.Millisecond,
+		ForgetDead:    15 * time.Minute,
+		MaxCalls:      200,
+		MaxPeers:      100,
 	}
 }
 
@@ -81,7 +79,6 @@ func (c Config) Validate() error {
 		{"timeout", c.Timeout, time.Second, 24 * time.Hour},
 		{"recall_ring", c.RecallRing, time.Second, 10 * time.Minute},
 		{"undo_window", c.UndoWindow, 0, time.Minute},
-		{"reserve_timeout", c.ReserveTimeout, time.Second, 10 * time.Minute},
 		{"claim_timeout", c.ClaimTimeout, 100 * time.Millisecond, time.Minute},
 		{"fetch_timeout", c.FetchTimeout, time.Second, time.Minute},
 		{"avoid_for", c.AvoidFor, 0, 10 * time.Second},

@@ -25,9 +25,9 @@
 // After a crash, Restore puts back what was stored: who was parked waits on, a recall rings again, who was
 // being fetched waits again.
 //
-// A Park with Consult holds the orbit in state reserved until Swap puts the caller into it; Swap on a
-// parked call replaces the leg and keeps the orbit. After a fetch by a leg, the two legs are a pair:
-// when either ends, the other is hung up.
+// Swap on a parked call replaces the leg and keeps the orbit: an attended transfer puts the caller in the
+// place of the parker, who has dialled the park code and is parked himself. After a fetch by a leg, the two
+// legs are a pair: when either ends, the other is hung up.
 //
 // What the machine guarantees, and machine_test.go and rapid_test.go check: a token is answered once,
 // by Committed, HandToPhone or Join with its end, or Refused; a caller is never hung up because a

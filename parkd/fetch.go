@@ -60,7 +60,6 @@ func (m *Machine) choose(in Fetch) (SlotState, Reason) {
 			if why == ReasonEmpty {
 				why = ReasonUnknown
 			}
-		case s.State == Reserved:
 		case !fetchable(s) || m.fetchingRemote(s.CallID):
 			why = ReasonLostRace
 		default:
@@ -254,12 +253,7 @@ func (m *Machine) swap(c *call, in Swap) {
 	delete(m.legs, old)
 	m.legs[in.NewLeg] = c
 	c.Leg, c.Caller, c.Dialog = in.NewLeg, in.Caller, in.Dialog
-	if c.State == Reserved {
-		c.Since, c.RecallAt = m.now, m.now.Add(m.cfg.Timeout)
-		m.enterWaiting(c)
-	} else {
-		m.changed(c)
-	}
+	m.changed(c)
 	m.emit(Music{Leg: c.Leg})
 	m.emit(Committed{Token: in.Token, Leg: c.Leg, Orbit: c.Orbit, Slot: c.SlotState})
 	m.emit(HangUp{Leg: old, Reason: "replaced"})

@@ -16,7 +16,6 @@ type Park struct {
 	ParkerRef string // where a recall rings: DeskPhone or a URI; "" skips the parker
 	Dialog    DialogRef
 	Emergency bool // an emergency call is never parked
-	Consult   bool // Leg is the parker, who is about to transfer a caller here: reserve, then Swap
 	Gone      bool // the parker has hung up already, see ParkerGone
 }
 

@@ -34,7 +34,6 @@ type Machine struct {
 type call struct {
 	SlotState
 	want    string    // orbit asked for, "" lowest free
-	consult bool      // ends up reserved, not parked
 	orphan  bool      // the parker is gone: must not be refused
 	tried   []string  // orbits lost so far
 	park    *request  // open until committed or refused
@@ -155,8 +154,6 @@ func (m *Machine) stepCall(c *call, in Input) {
 	switch c.State {
 	case Waiting, Claiming:
 		m.inClaiming(c, in)
-	case Reserved:
-		m.inReserved(c, in)
 	case Parked, Ending:
 		m.inParked(c, in)
 	case Recalling:

@@ -184,7 +184,7 @@ func parseInput(name string, a arguments) (Input, error) {
 	switch name {
 	case "park":
 		return Park{Token: a["token"], Leg: leg, Orbit: a["orbit"], Caller: a.party("caller"), Parker: a.party("parker"),
-			ParkerRef: a.or("ref", DeskPhone), Emergency: a.flag("emergency"), Consult: a.flag("consult"),
+			ParkerRef: a.or("ref", DeskPhone), Emergency: a.flag("emergency"),
 			Gone: a.flag("gone")}, nil
 	case "parker-gone":
 		return ParkerGone{Token: a["token"]}, nil
@@ -321,7 +321,6 @@ func TestStateTimesInput(t *testing.T) {
 		{"waiting", "park token=x leg=x orbit=701|park token=y leg=y orbit=702|park token=z leg=z orbit=703|park token=p leg=a"},
 		{"claiming", "park token=p leg=a"},
 		{"claiming, orbit asked", "park token=p leg=a orbit=702"},
-		{"reserved", "park token=p leg=a consult|granted token=p orbit=701"},
 		{"parked", "park token=p leg=a|granted token=p orbit=701"},
 		{"ending", "park token=p leg=a|granted token=p orbit=701|wait 81s"},
 		{"recalling", "park token=p leg=a|granted token=p orbit=701|wait 90s"},
@@ -437,12 +436,12 @@ func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 }
 
 func TestNamesRoundTrip(t *testing.T) {
-	for s := Reserved; s <= Fetching; s++ {
+	for s := Parked; s <= Fetching; s++ {
 		if got, err := ParseState(s.String()); err != nil || got != s {
 			t.Errorf("state %v: %v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "claiming", "waiting", "state(9)"} {
+	for _, s := range []string{"", "claiming", "waiting", "reserved", "state(9)"} {
 		if _, err := ParseState(s); err == nil {
 			t.Errorf("ParseState(%q) succeeded", s)
 		}

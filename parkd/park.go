@@ -25,7 +25,7 @@ func (m *Machine) parkAsked(in Park) {
 		m.emit(Refused{Token: in.Token, Leg: in.Leg, Orbit: in.Orbit, Reason: why})
 		return
 	}
-	c := &call{want: in.Orbit, consult: in.Consult, orphan: in.Gone, SlotState: SlotState{
+	c := &call{want: in.Orbit, orphan: in.Gone, SlotState: SlotState{
 		Lot: m.cfg.Lot, Host: m.host, Caller: in.Caller, Parker: in.Parker,
 		ParkerRef: in.ParkerRef, Dialog: in.Dialog, Leg: in.Leg,
 	}}
@@ -208,12 +208,8 @@ func (m *Machine) commit(c *call) {
 	c.CallID = m.host + "." + stamp(m.epoch) + "." + m.nextSerial()
 	c.Since = m.now
 	c.RecallAt = m.now.Add(m.cfg.Timeout)
-	if c.consult {
-		m.enterReserved(c)
-	} else {
-		m.enterWaiting(c)
-		m.emit(Music{Leg: c.Leg})
-	}
+	m.enterWaiting(c)
+	m.emit(Music{Leg: c.Leg})
 	token := c.park.token
 	m.close(token)
 	c.park = nil

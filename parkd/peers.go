@@ -50,7 +50,7 @@ func (m *Machine) replace(p *peer, in Peer) {
 			taken = append(taken, s.CallID)
 			continue
 		}
-		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Reserved || s.State > Fetching {
+		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Parked || s.State > Fetching {
 			continue
 		}
 		s.Host, s.Leg, s.Unknown = p.name, "", false

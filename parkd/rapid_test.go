@@ -180,13 +180,9 @@ func (w *world) act() {
 		if len(legs) > 0 && rapid.Bool().Draw(t, "again") {
 			leg = legs[pick(len(legs))]
 		}
-		consult := rapid.IntRange(0, 9).Draw(t, "consult") == 0
-		if consult {
-			w.expend[leg] = true
-		}
 		tok := w.newToken()
 		w.open[tok] = leg
-		w.step(Park{Token: tok, Leg: leg, Orbit: orbit.Draw(t, "orbit"), Consult: consult,
+		w.step(Park{Token: tok, Leg: leg, Orbit: orbit.Draw(t, "orbit"),
 			ParkerRef: rapid.SampledFrom([]string{DeskPhone, "sip:x", ""}).Draw(t, "ref")})
 	case "claim":
 		if len(w.claims) > 0 {

@@ -11,7 +11,7 @@ func (m *Machine) restore(in Restore) {
 		switch {
 		case s.Leg == "" || m.engaged(s.Leg):
 			m.ignore(nil, Restore{Slots: []SlotState{s}})
-		case s.CallID == "" || known || s.State < Reserved || s.State > Fetching || len(m.legs) >= m.cfg.MaxCalls:
+		case s.CallID == "" || known || s.State < Parked || s.State > Fetching || len(m.legs) >= m.cfg.MaxCalls:
 			m.emit(HangUp{Leg: s.Leg, Reason: "the call cannot be kept"})
 		default:
 			c := &call{SlotState: m.revived(s)}
@@ -42,12 +42,6 @@ func (m *Machine) revived(s SlotState) SlotState {
 // enterRestored goes on where the call was.
 func (m *Machine) enterRestored(c *call) {
 	switch c.State {
-	case Reserved:
-		if latest := m.now.Add(m.cfg.ReserveTimeout); c.Deadline.IsZero() || c.Deadline.After(latest) {
-			c.Deadline = latest
-		}
-		m.setTimer(c, c.Deadline)
-		m.changed(c)
 	case Recalling:
 		m.emit(Music{Leg: c.Leg})
 		m.enterRecalling(c, c.Step)

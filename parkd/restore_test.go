@@ -32,12 +32,9 @@ func TestRestore(t *testing.T) {
 		{"fetching", func(s *SlotState) { s.State, s.Deadline = Fetching, t0.Add(time.Second) }, "music a; timer call:dock-1.z.1 at=51s"},
 		{"fetching, wait over", func(s *SlotState) { s.State, s.RecallAt = Fetching, t0 },
 			"music a; timer call:dock-1.z.1 at=20s; recall recall:1 leg=a to=phone step=0"},
-		{"reserved", func(s *SlotState) { s.State, s.Deadline = Reserved, t0.Add(9*time.Second) }, "timer call:dock-1.z.1 at=9s"},
 		{"clock was set back a year", func(s *SlotState) {
 			s.Since, s.RecallAt = s.Since.AddDate(1, 0, 0), s.RecallAt.AddDate(1, 0, 0)
 		}, "music a; timer call:dock-1.z.1 at=1m21s"},
-		{"clock was set back a year, reserved", func(s *SlotState) { s.State, s.Deadline = Reserved, t0.AddDate(1, 0, 0) },
-			"timer call:dock-1.z.1 at=1m0s"},
 		{"clock was put forward a year", func(s *SlotState) { s.RecallAt = s.RecallAt.AddDate(-1, 0, 0) },
 			"music a; timer call:dock-1.z.1 at=20s; recall recall:1 leg=a to=phone step=0"},
 		{"orbit is not of the lot any more", func(s *SlotState) { s.Orbit = "799" }, "music a; timer call:dock-1.z.1 at=51s"},

@@ -31,7 +31,6 @@ type State uint8
 const (
 	Waiting   State = iota + 1 // no orbit is free, but claims under way may leave one
 	Claiming                   // the arbiter is asked for an orbit
-	Reserved                   // a consultation holds the orbit for a caller who is about to come
 	Parked                     // music
 	Ending                     // music, in the last tenth of the wait before the recall
 	Recalling                  // music, and a recall or escalation step rings
@@ -39,7 +38,7 @@ const (
 )
 
 var stateNames = [...]string{
-	Waiting: "waiting", Claiming: "claiming", Reserved: "reserved", Parked: "parked",
+	Waiting: "waiting", Claiming: "claiming", Parked: "parked",
 	Ending: "ending", Recalling: "recalling", Fetching: "fetching",
 }
 
@@ -62,7 +61,7 @@ func (s *State) UnmarshalText(b []byte) (err error) {
 
 // ParseState is the inverse of State.String for the states that are announced.
 func ParseState(s string) (State, error) {
-	for st := Reserved; st <= Fetching; st++ {
+	for st := Parked; st <= Fetching; st++ {
 		if stateNames[st] == s {
 			return st, nil
 		}
@@ -99,7 +98,7 @@ type End uint8
 const (
 	EndFetched   End = iota + 1 // somebody has the caller, by fetch, undo or recall
 	EndAbandoned                // the caller hung up
-	EndReleased                 // let go by policy, or a reservation that was not used
+	EndReleased                 // let go by policy: the recall was refused
 	EndLost                     // its host is dead and did not come back in time, or the caller's line is
 )
 

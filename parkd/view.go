@@ -17,7 +17,7 @@ const (
 	ViewElsewhere           // a call hosted by a peer waits
 	ViewEnding              // last tenth of the wait
 	ViewRecalling           // the parker or an escalation step is being rung
-	ViewFetching            // being handed over, or reserved by an attended transfer
+	ViewFetching            // being handed over
 	ViewQueued              // more than one call, or one that was recalled in vain (priority)
 	ViewUnknown             // its host is dead; or free as far as known, but no peer can be reached
 )
@@ -76,7 +76,7 @@ func (m *Machine) View(orbit string) OrbitView {
 		v.State = ViewRecalling
 	case first.State == Ending:
 		v.State = ViewEnding
-	case first.State == Fetching || first.State == Reserved:
+	case first.State == Fetching:
 		v.State = ViewFetching
 	case first.Host == m.host:
 		v.State = ViewHere

@@ -36,28 +36,6 @@ func (m *Machine) inParked(c *call, in Input) {
 	}
 }
 
-// enterReserved holds an orbit for a consultation whose caller is to come by Swap.
-func (m *Machine) enterReserved(c *call) {
-	c.State = Reserved
-	c.Deadline = m.now.Add(m.cfg.ReserveTimeout)
-	m.setTimer(c, c.Deadline)
-	m.changed(c)
-}
-
-func (m *Machine) inReserved(c *call, in Input) {
-	switch in := in.(type) {
-	case LegEnded:
-		m.end(c, EndReleased, "")
-	case Timer:
-		m.end(c, EndReleased, "")
-		m.emit(HangUp{Leg: c.Leg, Reason: "no caller was transferred here"})
-	case Swap:
-		m.swap(c, in)
-	default:
-		m.ignore(c, in)
-	}
-}
-
 // enterRecalling rings the first step from step on that has somebody to ring. After the last one the
 // call is parked again, with higher priority.
 func (m *Machine) enterRecalling(c *call, step int) {
