@@ -111,6 +111,8 @@ func loudWindows(s []int16) []int {
 
 // correlate returns the normalised cross-correlation, -1 to 1, of two windows with every place in hay, whose
 // spectrum and running energy are given. Both fit into one transform: one as real part, one as imaginary.
+//
+//go:norace
 func correlate(a, b []int16, spectrum []complex128, energy []float64, buf, turn []complex128) (one, two []float32) {
 	clear(buf)
 	var ownA, ownB float64
@@ -140,6 +142,7 @@ func correlate(a, b []int16, spectrum []complex128, energy []float64, buf, turn 
 	return one, two
 }
 
+//go:norace
 func peak(curve []float32, at, slack int) (best float64, where int) {
 	for i := max(at-slack, 0); i <= min(at+slack, len(curve)-1); i++ {
 		if v := float64(curve[i]); v > best {
@@ -174,7 +177,10 @@ func turns(size int) []complex128 {
 	return turn
 }
 
-// fft transforms in place; the length is a power of two, turn comes from turns.
+// fft transforms in place; the length is a power of two, turn comes from turns. Like the two others that are not
+// instrumented it works on memory of its caller only; with the race detector it would take ten times as long.
+//
+//go:norace
 func fft(x, turn []complex128) {
 	n := len(x)
 	for i, j := 1, 0; i < n; i++ {
