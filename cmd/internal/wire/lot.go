@@ -21,8 +21,12 @@ const (
 	staleAgain = 50 * time.Millisecond
 )
 
-// crossing is how soon after the 200 a BYE of the fetcher counts as a CANCEL that came too late.
-const crossing = time.Second
+// crossing is how soon after the fetch was confirmed a BYE of the fetcher counts as a CANCEL that came too late: nobody
+// has said a word by then. A fetcher that has sent no RTP is given longer.
+const (
+	crossing       = 300 * time.Millisecond
+	silentCrossing = time.Second
+)
 
 // request is an open question to parkd: who asked, and how the answer is told.
 type request struct {
@@ -436,11 +440,15 @@ func (p *lot) keep(l *leg) {
 	p.park(l, &request{leg: l, keep: true, gone: true}, l.stranded, parkd.Party{}, "")
 }
 
-// keepFromCrossing parks the caller again whose fetcher ended the call as it was answered and has sent no RTP: his CANCEL
-// crossed our 200, and his phone ended with BYE what it had never wanted (RFC 3261 §15, §9.1).
+// keepFromCrossing parks the caller again whose fetcher ended the call as it was answered: his CANCEL crossed our 200, and
+// his phone ended with BYE what it had never wanted (RFC 3261 §15, §9.1).
 func (p *lot) keepFromCrossing(fetcher *leg) {
-	if other := fetcher.pair; other != nil && !fetcher.joined.IsZero() && p.now().Sub(fetcher.joined) < crossing &&
-		fetcher.media.Stats().Received == 0 {
+	other := fetcher.pair
+	if other == nil || fetcher.joined.IsZero() {
+		return
+	}
+	since := p.now().Sub(fetcher.joined)
+	if since < crossing || since < silentCrossing && fetcher.media.Stats().Received == 0 {
 		other.stranded = fetcher.fetched
 		p.keep(other)
 	}
