@@ -44,10 +44,23 @@ func (c *Core) next(q *claim) {
 			continue
 		}
 		q.tried = append(q.tried, name)
-		q.until = c.now.Add(c.cfg.ClaimWait)
+		q.asked, q.until = c.now, c.now.Add(c.cfg.ClaimWait)
 		c.emit(Ask{Peer: name, Token: q.token, Orbit: q.orbit})
 		return
 	}
+}
+
+// patient gives the present arbiter more time if it is only slow: anything came of it since the wait began, or this
+// appliance itself comes late and may have the answer unread. Two arbiters at a time might give one orbit away twice. One
+// that is not dead by DeadAfter, and has not answered by then, is passed over all the same.
+func (c *Core) patient(q *claim) bool {
+	i := slices.IndexFunc(c.peers, func(p *peer) bool { return p.name == q.present() })
+	late := c.now.Sub(q.until) >= c.cfg.ClaimWait/2
+	if i < 0 || c.now.Sub(q.asked) >= c.cfg.DeadAfter || !late && !c.peers[i].spoke.After(q.until.Add(-c.cfg.ClaimWait)) {
+		return false
+	}
+	q.until = c.now.Add(c.cfg.ClaimWait)
+	return true
 }
 
 func (c *Core) reachable(name string) bool {

@@ -12,7 +12,7 @@ type Config struct {
 	Peers      []Peer        `toml:"peers" doc:"the other appliances of the site"`
 	ProbeEvery time.Duration `toml:"probe_every" doc:"time between two signs of life asked of a peer"`
 	DeadAfter  time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
-	ClaimWait  time.Duration `toml:"claim_wait" doc:"an arbiter that does not answer a claim in this time is passed over"`
+	ClaimWait  time.Duration `toml:"claim_wait" doc:"an arbiter that is silent for this time after a claim is passed over"`
 	ClaimFor   time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
 	ForgetDead time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer refuse claims for their orbits; as in the lot"`
 	Refresh    time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`

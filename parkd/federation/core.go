@@ -186,6 +186,7 @@ type Core struct {
 type peer struct {
 	name    string
 	heard   time.Time // last sign of life; zero: never, or given up
+	spoke   time.Time // last time that anything came of it, claims included
 	probeAt time.Time
 	watched time.Time // when the subscription was made; zero: there is none
 	synced  bool      // its document has come since it was last lost
@@ -201,6 +202,7 @@ type peer struct {
 type claim struct {
 	token, orbit string
 	tried        []string // appliances asked, the last one being the present
+	asked        time.Time
 	until        time.Time
 }
 
@@ -255,12 +257,16 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 	case Release:
 		c.release(in)
 	case Asked:
+		c.withPeer(in.Peer, c.spoke)
 		c.emit(c.arbitrate(in.Peer, in.Token, in.Orbit))
 	case Returned:
 		if g, ok := c.grants[in.Orbit]; ok && g.peer == in.Peer && g.token == in.Token {
 			delete(c.grants, in.Orbit)
 		}
 	case Answered:
+		if !in.Silent {
+			c.withPeer(in.Peer, c.spoke)
+		}
 		c.answered(in)
 	case Raised:
 		if in.Epoch >= c.local.Epoch {

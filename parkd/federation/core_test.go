@@ -97,6 +97,48 @@ func TestLateGrantIsGivenBack(t *testing.T) {
 	}
 }
 
+// Only an arbiter that is silent is passed over when its time is up: one that is slow, or whose answer waits in the queue
+// of an appliance that is slow itself, would be a second one.
+func TestSlowArbiterIsWaitedFor(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		ticks  []time.Duration // since the claim was made
+		spoken time.Duration   // when something else of the arbiter's comes; 0: nothing
+		passed bool
+	}{
+		{"silent", []time.Duration{300 * time.Millisecond}, 0, true},
+		{"silent, the tick a little late", []time.Duration{400 * time.Millisecond}, 0, true},
+		{"not yet", []time.Duration{299 * time.Millisecond}, 0, false},
+		{"it asks for an orbit itself", []time.Duration{300 * time.Millisecond}, 200 * time.Millisecond, false},
+		{"it did, and is silent now", []time.Duration{300 * time.Millisecond, 600 * time.Millisecond}, 200 * time.Millisecond, true},
+		{"we come late", []time.Duration{450 * time.Millisecond}, 0, false},
+		{"we came late, and nothing was waiting", []time.Duration{450 * time.Millisecond, 750 * time.Millisecond}, 0, true},
+		{"too late", []time.Duration{2500 * time.Millisecond}, 2400 * time.Millisecond, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, now := arbiter(t)
+			now = now.Add(time.Second)
+			c.Step(now, Claim{Token: "t", Orbit: orbitOf(t, "b")})
+			if test.spoken > 0 {
+				c.Step(now.Add(test.spoken), Asked{Peer: "b", Token: "x", Orbit: orbitOf(t, "a")})
+			}
+			passed := false
+			for _, at := range test.ticks {
+				c.Step(now.Add(at), Heard{Peer: "c"})
+				for _, e := range c.Step(now.Add(at), Tick{}) {
+					ask, ok := e.(Ask)
+					passed = passed || ok && ask.Peer != "b"
+					_, ok = e.(Decided)
+					passed = passed || ok
+				}
+			}
+			if passed != test.passed {
+				t.Errorf("passed over: %v, want %v", passed, test.passed)
+			}
+		})
+	}
+}
+
 // orbitOf finds an orbit whose arbiter is name.
 func orbitOf(t *testing.T, name string) string {
 	t.Helper()

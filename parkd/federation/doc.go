@@ -9,8 +9,8 @@
 //
 // An orbit number is claimed with a PUBLISH (RFC 3903) to the orbit's arbiter: the live appliance that
 // ranks first in rendezvous hashing. It grants or refuses at once. One that is silent for
-// Config.ClaimWait is passed over; the appliance itself is the last to be asked, so that a claim is
-// always decided. Two sides of a partition may both grant: the orbit is then a queue, nothing is lost.
+// Config.ClaimWait is passed over (one of which other things come is waited for, up to DeadAfter); the
+// appliance itself is the last to be asked, so that a claim is always decided. Two sides of a partition may both grant: the orbit is then a queue, nothing is lost.
 //
 // Core decides all of that and is pure: inputs and the time in, effects out. Federation is the shell
 // around it, on an event.Agent. Run owns the goroutines: its own, which calls the callbacks one at a

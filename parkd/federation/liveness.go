@@ -46,7 +46,7 @@ func (c *Core) tick() {
 		}
 	}
 	for _, q := range slices.Clone(c.claims) {
-		if !c.now.Before(q.until) {
+		if !c.now.Before(q.until) && !c.patient(q) {
 			c.next(q)
 		}
 	}
@@ -56,10 +56,13 @@ func (c *Core) tick() {
 func (c *Core) heard(p *peer) {
 	dead := p.heard.IsZero()
 	p.heard, p.silent = c.now, time.Time{}
+	c.spoke(p)
 	if dead {
 		c.watch(p)
 	}
 }
+
+func (c *Core) spoke(p *peer) { p.spoke = c.now }
 
 func (c *Core) watch(p *peer) {
 	p.watched = c.now
