@@ -211,6 +211,9 @@ func (m *Machine) parkCommitted(in ParkCommitted) {
 // ringing.
 func (m *Machine) parkRefused(c *call, reason Reason) {
 	m.stopTimer(TimerID{TimerCall, c.id})
+	if reason == ReasonLost {
+		reason = ReasonTaken // somebody else was faster to park there: the orbit is lost, no call is
+	}
 	said := refusal(reason, c.orbit)
 	inHand := m.active == c.id
 	switch {
@@ -270,12 +273,16 @@ func (m *Machine) fetchRefused(in FetchRefused) {
 func refusal(r Reason, orbit string) sound {
 	s := sound{prompt: PromptUnknown, orbit: orbit, tone: ToneReorder}
 	switch r {
-	case ReasonTaken, ReasonLost:
+	case ReasonTaken:
 		s.prompt, s.tone = PromptTaken, ToneBusy
+	case ReasonLost:
+		s.prompt, s.tone = PromptLost, ToneBusy
 	case ReasonFull:
 		s.prompt = PromptFull
 	case ReasonEmpty:
 		s.prompt = PromptEmpty
+	case ReasonNoSuchOrbit:
+		s.prompt = PromptNoOrbit
 	case ReasonEmergency:
 		s.prompt = PromptNone
 	}

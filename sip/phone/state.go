@@ -120,11 +120,13 @@ type Prompt string
 // The prompts.
 const (
 	PromptNone     Prompt = ""
-	PromptParkedOn Prompt = "parked-on" // "parked on 7 0 1"
-	PromptTaken    Prompt = "taken"     // the orbit, or the call, was taken by somebody else
-	PromptFull     Prompt = "full"      // no orbit is free
-	PromptEmpty    Prompt = "empty"     // nobody is parked there
-	PromptUnknown  Prompt = "unknown"   // no such orbit, or its host cannot be reached
+	PromptParkedOn Prompt = "parked-on"     // "parked on 7 0 1"
+	PromptTaken    Prompt = "taken"         // the orbit has another call; the worker's is still here
+	PromptLost     Prompt = "lost"          // somebody else was faster to fetch the call
+	PromptFull     Prompt = "full"          // no orbit is free
+	PromptEmpty    Prompt = "empty"         // nobody is parked there
+	PromptNoOrbit  Prompt = "no-such-orbit" // the number is not an orbit
+	PromptUnknown  Prompt = "unknown"       // the orbit's host cannot be reached
 )
 
 // Reason says why a park or a fetch was refused.

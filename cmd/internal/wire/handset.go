@@ -151,6 +151,8 @@ func phraseOf(p phone.Prompt, orbit string) prompt.Phrase {
 		return prompt.ParkedOn(orbit)
 	case phone.PromptTaken:
 		return prompt.Taken(orbit)
+	case phone.PromptLost:
+		return prompt.Lost(orbit)
 	case phone.PromptFull:
 		return prompt.Full()
 	case phone.PromptEmpty:
@@ -158,6 +160,8 @@ func phraseOf(p phone.Prompt, orbit string) prompt.Phrase {
 			return prompt.NoneParked()
 		}
 		return prompt.Empty(orbit)
+	case phone.PromptNoOrbit:
+		return prompt.NoSuchOrbit(orbit)
 	case phone.PromptUnknown:
 		return prompt.Unreachable(orbit)
 	}
