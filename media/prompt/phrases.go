@@ -29,31 +29,8 @@ func NoSuchOrbit(orbit string) Phrase { return say("there is no orbit", orbit) }
 // Unreachable says that an orbit's host does not answer, so that nobody knows whether it is free.
 func Unreachable(orbit string) Phrase { return say("orbit", orbit, "cannot be reached") }
 
-// Recall says to the parker who answers that the caller is one that nobody fetched.
-func Recall(orbit string) Phrase { return say("your parked call on", orbit, "is back") }
-
-// Undone says that a park was taken back.
-func Undone() Phrase { return say("parking undone,", "your call is back") }
-
-// TransferFailed says that a call could not be passed on; it stays with who transferred it.
-func TransferFailed() Phrase { return say("the transfer failed,", "your call is still here") }
-
-// NotAvailable says that a number cannot be called.
-func NotAvailable() Phrase { return say("that number is not available") }
-
-// Emergency says why a call is not parked.
-func Emergency() Phrase { return say("an emergency call cannot be parked") }
-
 // Failed says that something else went wrong; a call, if there is one, stays.
 func Failed() Phrase { return say("that did not work,", "your call is still here") }
-
-// DoNotDisturb says how the switch stands now.
-func DoNotDisturb(on bool) Phrase {
-	if on {
-		return say("do not disturb is on")
-	}
-	return say("do not disturb is off")
-}
 
 // Waiting is a parked call in a list.
 type Waiting struct {

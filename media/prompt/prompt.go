@@ -10,8 +10,6 @@ package prompt
 
 import (
 	_ "embed"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,9 +18,6 @@ import (
 	"parklamp/media"
 	"parklamp/media/codec"
 )
-
-// ErrNoWord means that something was to be said for which there is no recording.
-var ErrNoWord = errors.New("prompt: no recording")
 
 //go:embed prompts.ulaw
 var sound []byte
@@ -69,19 +64,8 @@ type Phrase struct {
 	units []unit
 }
 
-// Say puts a phrase together from words of words.txt. A string of digits, * and # is spelled; a comma at the
-// end of a word makes a pause.
-func Say(parts ...string) (Phrase, error) {
-	p := say(parts...)
-	for _, u := range p.units {
-		if _, ok := words()[u.text]; !ok {
-			return Phrase{}, fmt.Errorf("%w: %q", ErrNoWord, u.text)
-		}
-	}
-	return p, nil
-}
-
-// say is Say for phrases whose words are known; an orbit's characters without a recording are not spoken.
+// say puts a phrase together from words of words.txt. A string of digits, * and # is spelled; a comma at the end of a
+// word makes a pause. What has no recording, as a strange character of an orbit, is written and not spoken.
 func say(parts ...string) Phrase {
 	var p Phrase
 	for _, part := range parts {
