@@ -148,20 +148,10 @@ var reasonNames = [...]string{
 	ReasonUndone: "undone", ReasonParked: "already-parked", ReasonLimit: "limit",
 }
 
-// String returns the word used in logs and claim answers.
+// String returns the word used in logs.
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {
 		return reasonNames[r]
 	}
 	return fmt.Sprintf("reason(%d)", uint8(r))
-}
-
-// ParseReason is the inverse of Reason.String; what is not known is ReasonUnknown.
-func ParseReason(s string) Reason {
-	for i, n := range reasonNames {
-		if n == s {
-			return Reason(i)
-		}
-	}
-	return ReasonUnknown
 }
