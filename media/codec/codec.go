@@ -48,18 +48,6 @@ func init() {
 	}
 }
 
-// ByName returns the codec with the given SDP encoding name ("PCMU", "PCMA"; case is ignored, RFC 8866
-// §6.6), or None.
-func ByName(name string) ID {
-	switch {
-	case equalFold(name, "PCMU"):
-		return PCMU
-	case equalFold(name, "PCMA"):
-		return PCMA
-	}
-	return None
-}
-
 // ByPayloadType returns the codec with the given static payload type (RFC 3551 §6), or None.
 func ByPayloadType(pt uint8) ID {
 	switch pt {
@@ -69,22 +57,6 @@ func ByPayloadType(pt uint8) ID {
 		return PCMA
 	}
 	return None
-}
-
-func equalFold(s, upper string) bool {
-	if len(s) != len(upper) {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		if c != upper[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // String returns the SDP encoding name.
