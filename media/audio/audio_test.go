@@ -277,7 +277,7 @@ func TestBufferDropsTheOldest(t *testing.T) {
 
 func TestClip(t *testing.T) {
 	var f media.Frame
-	c := Once(make([]int16, 200))
+	c := &Clip{samples: make([]int16, 200)}
 	frames := 0
 	for c.Next(&f) {
 		frames++

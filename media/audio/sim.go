@@ -172,9 +172,6 @@ type Clip struct {
 
 var _ media.Source = (*Clip)(nil)
 
-// Once returns samples at 8 kHz as a source that ends.
-func Once(samples []int16) *Clip { return &Clip{samples: samples} }
-
 // Loop returns samples at 8 kHz as a source that begins again at its end; without samples it is at its end.
 func Loop(samples []int16) *Clip { return &Clip{samples: samples, loop: true} }
 
