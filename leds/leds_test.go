@@ -14,12 +14,18 @@ import (
 	"parklamp/board/sim"
 )
 
+// inStep is what a lamp shows at t that has been in state s for long.
+func inStep(s State, t time.Time) board.Colour {
+	c, _ := PatternOf(s).at(t)
+	return c
+}
+
 // draw gives two seconds of a pattern in 25 ms characters.
 func draw(s State) string {
 	var out []byte
 	start := time.Unix(1_800_000_000, 0).Truncate(10 * time.Second)
 	for i := range 80 {
-		out = append(out, ".gra"[At(s, start.Add(time.Duration(i)*25*ms))])
+		out = append(out, ".gra"[inStep(s, start.Add(time.Duration(i)*25*ms))])
 	}
 	return string(out)
 }
@@ -75,7 +81,7 @@ func TestShowLightsAtOnce(t *testing.T) {
 				t.Fatalf("%v at phase %v shows %v first", s, phase*ms, c)
 			}
 			at := since.Add(p[0].For)
-			if c, _ := Show(s, since, at); c != At(s, at) {
+			if c, _ := Show(s, since, at); c != inStep(s, at) {
 				t.Fatalf("%v at phase %v is out of step after %v", s, phase*ms, p[0].For)
 			}
 			for t0 := since; t0.Before(since.Add(3 * time.Second)); {
@@ -139,7 +145,7 @@ func TestDriver(t *testing.T) {
 				if l, _ := b.Model().Lamp(lamp); l.Green == board.NoLine || l.Red == board.NoLine {
 					continue
 				}
-				if got, want := b.Lit(lamp), At(s, time.Now()); got != want {
+				if got, want := b.Lit(lamp), inStep(s, time.Now()); got != want {
 					t.Fatalf("%s is %v, want %v", lamp, got, want)
 				}
 			}

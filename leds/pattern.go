@@ -97,14 +97,9 @@ func (p Pattern) Period() time.Duration {
 	return d
 }
 
-// At returns what a lamp in state s shows at t, in step with all others: the pattern began at the Unix epoch.
-func At(s State, t time.Time) board.Colour {
-	c, _ := PatternOf(s).at(t)
-	return c
-}
-
 // Show returns what a lamp shows at t that has been in state s since, and how long it stays so; 0 is until the
-// state changes. It is At, except that a new state is lit for the length of its first step whatever the phase.
+// state changes. Lamps are in step with all others, their patterns having begun at the Unix epoch, except that a new
+// state is lit for the length of its first step whatever the phase.
 func Show(s State, since, t time.Time) (board.Colour, time.Duration) {
 	p := PatternOf(s)
 	c, stays := p.at(t)
