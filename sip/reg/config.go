@@ -34,11 +34,6 @@ const (
 // Default returns a configuration without accounts.
 func Default() Config { return Config{} }
 
-// DefaultAccount returns the values of an account that only names its AOR.
-func DefaultAccount() Account {
-	return Account{Expires: defaultExpires, KeepAlive: defaultKeepAlive}
-}
-
 // Validate reports the first value that cannot work, with its allowed range.
 func (c Config) Validate() error {
 	seen := make(map[string]bool, len(c.Accounts))

@@ -109,9 +109,7 @@ func passwordFile(t *testing.T, text string) string {
 }
 
 func account(t *testing.T) reg.Account {
-	a := reg.DefaultAccount()
-	a.AOR, a.PasswordFile = "sip:701@10.0.0.5", passwordFile(t, password+"\n")
-	return a
+	return reg.Account{AOR: "sip:701@10.0.0.5", PasswordFile: passwordFile(t, password+"\n")}
 }
 
 type phone struct {
@@ -404,8 +402,7 @@ func TestAccountsAreApart(t *testing.T) {
 var addrA = netip.MustParseAddr("10.0.0.1")
 
 func TestConfigErrorsNameKeyAndRange(t *testing.T) {
-	good := reg.DefaultAccount()
-	good.AOR = "sip:701@example.com"
+	good := reg.Account{AOR: "sip:701@example.com"}
 	for _, c := range []struct {
 		name   string
 		change func(*reg.Account)
