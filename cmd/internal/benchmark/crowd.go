@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -108,30 +109,47 @@ func (c *crowd) measure(windows int, window time.Duration) (f loadFigures, err e
 // windows are how long a crowd is measured, three times.
 func (s *stage) window() time.Duration { return time.Duration(s.choose(4, 1)) * time.Second }
 
+// crowdKind is how a crowd of parked callers differs from the usual one.
+type crowdKind uint8
+
+const (
+	usual    crowdKind = iota
+	speaking           // the callers send RTP as well
+	theirs             // the whole process is in the scheduling class of the incumbent
+)
+
 // parkedMusic measures many parked callers who hear music.
 func parkedMusic(s *stage) error {
-	sizes := []int{50, 200, 500}
-	if s.quick {
-		sizes = sizes[:2]
+	type crowd struct {
+		n    int
+		kind crowdKind
 	}
-	for _, n := range sizes {
-		if err := s.inside(s.ctx, s.name, func(s *stage) error { return parkedCrowd(s, n, false) }); err != nil {
-			return fmt.Errorf("%d calls: %w", n, err)
+	crowds := []crowd{{50, usual}, {200, usual}, {200, theirs}}
+	if !s.quick {
+		crowds = append(crowds, crowd{500, usual}, crowd{200, speaking})
+	}
+	var errs []error
+	for _, c := range crowds {
+		if err := s.inside(s.ctx, s.name, func(s *stage) error { return parkedCrowd(s, c.n, c.kind) }); err != nil {
+			errs = append(errs, fmt.Errorf("%d calls: %w", c.n, err))
 		}
 	}
-	if s.quick {
-		return nil
-	}
-	return s.inside(s.ctx, s.name, func(s *stage) error { return parkedCrowd(s, 200, true) })
+	return errors.Join(errs...)
 }
 
-func parkedCrowd(s *stage, n int, speaking bool) error {
+func parkedCrowd(s *stage, n int, kind crowdKind) error {
 	c, err := newCrowd(s, n)
 	if err != nil {
 		return err
 	}
 	defer c.hush()
-	if err := c.park(speaking); err != nil {
+	if kind == theirs {
+		if err := makeRealtime(c.appliance.PID()); err != nil {
+			s.report.note("Music in the incumbent's class is not measured: %v.", err)
+			return nil
+		}
+	}
+	if err := c.park(kind == speaking); err != nil {
 		return err
 	}
 	if err := pause(s.ctx, time.Second); err != nil { // warm-up
@@ -148,14 +166,18 @@ func parkedCrowd(s *stage, n int, speaking bool) error {
 		return fmt.Errorf("%d of %d parked callers hear something", h.calls, n)
 	}
 	r := &s.report
-	if speaking {
+	what := fmt.Sprintf("%d parked with music: ", n)
+	switch kind {
+	case speaking:
 		r.add(fmt.Sprintf("%d parked whose callers also send RTP: CPU", n), "% core", fmt.Sprint(windows), spread("%.1f", f.cpu), theirParkedSendingCPU)
 		return nil
+	case theirs:
+		what = fmt.Sprintf("%d parked with music, whole process in SCHED_RR 10: ", n)
+	default:
+		r.add(what+"memory (RSS, kB a call)", "MB", "1", fmt.Sprintf("%.0f (%.0f); idle %.0f", f.held.rss, perCall(f.held, c.idle, n), c.idle.rss), theirParkedRSS[n])
+		r.add(what+"threads", "", "1", fmt.Sprint(f.held.threads), theirThreads[n])
 	}
-	what := fmt.Sprintf("%d parked with music: ", n)
 	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), theirParkedCPU[n])
-	r.add(what+"memory (RSS, kB a call)", "MB", "1", fmt.Sprintf("%.0f (%.0f); idle %.0f", f.held.rss, perCall(f.held, c.idle, n), c.idle.rss), theirParkedRSS[n])
-	r.add(what+"threads", "", "1", fmt.Sprint(f.held.threads), theirThreads[n])
 	r.add(what+"packet interval p99 / p99.9", "ms", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%s / %s, max %s", ms(percentile(h.gaps, 99)),
 		ms(percentile(h.gaps, 99.9)), ms(h.gaps[len(h.gaps)-1])), theirIntervals[n])
 	r.add(what+"off by more than 5 ms", "packets", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%d of %d", h.off, len(h.gaps)), theirOff[n])
@@ -170,14 +192,15 @@ func relayed(s *stage) error {
 	if err := direct(s); err != nil {
 		return err
 	}
+	var errs []error
 	for _, n := range []int{50, s.choose(200, 100)} {
-		for _, same := range []bool{false, true} {
-			if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n, same) }); err != nil {
-				return fmt.Errorf("%d calls: %w", n, err)
+		for _, kind := range []crowdKind{usual, theirs} {
+			if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n, kind) }); err != nil {
+				errs = append(errs, fmt.Errorf("%d calls: %w", n, err))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // direct measures the way without an appliance: a mouth and an ear of this program.
@@ -215,13 +238,13 @@ func tails(sorted []time.Duration) string {
 
 // relayedCrowd measures n relayed calls, in the class in which the system runs the appliance or in the incumbent's: what
 // passes packets on as they come waits for a core like any other thread, unless it is in a real-time class.
-func relayedCrowd(s *stage, n int, theirs bool) error {
+func relayedCrowd(s *stage, n int, kind crowdKind) error {
 	c, err := newCrowd(s, n)
 	if err != nil {
 		return err
 	}
 	defer c.hush()
-	if theirs {
+	if kind == theirs {
 		if err := makeRealtime(c.appliance.PID()); err != nil {
 			s.report.note("Relay in the incumbent's class is not measured: %v.", err)
 			return nil
@@ -276,7 +299,7 @@ func relayedCrowd(s *stage, n int, theirs bool) error {
 	}
 	r := &s.report
 	what, cpu, times := fmt.Sprintf("%d relayed calls: ", n), theirRelayCPU[n], theirRelay[n]
-	if theirs {
+	if kind == theirs {
 		what = fmt.Sprintf("%d relayed calls, whole process in SCHED_RR 10: ", n)
 	} else if times != "" {
 		times = theirRelayNormal[n]
@@ -285,7 +308,7 @@ func relayedCrowd(s *stage, n int, theirs bool) error {
 	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), times)
 	// The last packet is counted as said before it has come, and the counters are not read in the same moment.
 	r.add(what+"packets that came of those that were sent", "%", fmt.Sprint(said), fmt.Sprintf("%.2f", 100*float64(len(delays))/float64(said)), "")
-	if !theirs {
+	if kind != theirs {
 		r.add(what+"memory a call (two legs)", "kB", "1", fmt.Sprintf("%.0f", perCall(f.held, c.idle, n)), theirRelayRSS)
 	}
 	return nil

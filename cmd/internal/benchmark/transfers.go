@@ -11,13 +11,13 @@ import (
 // transfers measures a third-party phone that has the caller through the appliance: it parks him by REFER and fetches
 // him by dialling the orbit, again and again, while others watch the orbit.
 func transfers(s *stage) error {
+	var errs []error
 	for _, watchers := range []int{1, 50, s.choose(500, 200)} {
-		err := s.inside(s.ctx, s.name, func(s *stage) error { return watched(s, watchers) })
-		if err != nil {
-			return fmt.Errorf("%d watchers: %w", watchers, err)
+		if err := s.inside(s.ctx, s.name, func(s *stage) error { return watched(s, watchers) }); err != nil {
+			errs = append(errs, fmt.Errorf("%d watchers: %w", watchers, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // pair is a caller in an orbit and the phone that fetches and parks him.
