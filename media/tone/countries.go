@@ -4,7 +4,7 @@ package tone
 const (
 	supervisory = -19.0 // E.180 §5: about -10 dBm0 for the tone as a whole
 	quiet       = -25.0 // call waiting is heard over speech
-	loud        = -14.0 // ringer and howler
+	loud        = -14.0 // the ringer
 )
 
 // table has a country's tones; kinds without an entry are in common.
@@ -13,15 +13,6 @@ type table [kinds]*signal
 func forever(parts ...part) *signal { return &signal{levelDBFS: supervisory, loop: parts} }
 
 func waiting(parts ...part) *signal { return &signal{levelDBFS: quiet, loop: parts} }
-
-// then plays intro n times and goes on with the loop.
-func then(n int, intro []part, loop ...part) *signal {
-	s := &signal{levelDBFS: supervisory, loop: loop}
-	for range n {
-		s.intro = append(s.intro, intro...)
-	}
-	return s
-}
 
 // warble is the sound of the ringer: two tones in quick turns, ms long in all.
 func warble(ms int, high, low float64) []part {
@@ -45,7 +36,6 @@ var common = table{
 	// Two rising notes and two falling ones: known apart without knowing what they mean.
 	Confirm: {levelDBFS: supervisory, intro: []part{on(100, 660), off(40), on(160, 880), off(100)}},
 	Error:   {levelDBFS: supervisory, intro: []part{on(140, 440), off(60), on(260, 330), off(100)}},
-	Howler:  {levelDBFS: loud, loop: []part{on(100, 1400, 2060, 2450, 2600), off(100)}},
 	Ring:    ringer(warble(1040, 1000, 800), []part{off(3000)}),
 	RingRecall: ringer(warble(240, 1400, 1050), []part{off(120)}, warble(240, 1400, 1050), []part{off(120)},
 		warble(480, 1400, 1050), []part{off(1400)}),
@@ -59,7 +49,6 @@ var common = table{
 var countries = map[string]*table{
 	"itu": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(500, 425), off(50)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(250, 425), off(250)),
@@ -67,7 +56,6 @@ var countries = map[string]*table{
 	},
 	"at": {
 		Dial:        forever(on(0, 420)),
-		Stutter:     forever(on(0, 380, 420)),
 		Ringback:    forever(on(1000, 420), off(5000)),
 		Busy:        forever(on(400, 420), off(400)),
 		Congestion:  forever(on(200, 420), off(200)),
@@ -75,7 +63,6 @@ var countries = map[string]*table{
 	},
 	"au": {
 		Dial:        forever(on(0, 413, 438)),
-		Stutter:     forever(on(100, 413, 438), off(40)),
 		Ringback:    forever(on(400, 400, 450), off(200), on(400, 400, 450), off(2000)),
 		Busy:        forever(on(375, 425), off(375)),
 		Congestion:  forever(on(375, 420), off(375)),
@@ -83,7 +70,6 @@ var countries = map[string]*table{
 	},
 	"be": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(1000, 425), off(250)),
 		Ringback:    forever(on(1000, 425), off(3000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(167, 425), off(167)),
@@ -91,7 +77,6 @@ var countries = map[string]*table{
 	},
 	"ch": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(1100, 340, 425), off(1100)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(200, 425), off(200)),
@@ -99,7 +84,6 @@ var countries = map[string]*table{
 	},
 	"de": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(0, 400, 425)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(480, 425), off(480)),
 		Congestion:  forever(on(240, 425), off(240)),
@@ -107,7 +91,6 @@ var countries = map[string]*table{
 	},
 	"es": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(1000, 425), off(100)),
 		Ringback:    forever(on(1500, 425), off(3000)),
 		Busy:        forever(on(200, 425), off(200)),
 		Congestion:  forever(on(200, 425), off(200), on(200, 425), off(200), on(200, 425), off(600)),
@@ -115,7 +98,6 @@ var countries = map[string]*table{
 	},
 	"fi": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(650, 425), off(25)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(300, 425), off(300)),
 		Congestion:  forever(on(200, 425), off(200)),
@@ -123,7 +105,6 @@ var countries = map[string]*table{
 	},
 	"fr": {
 		Dial:        forever(on(0, 440)),
-		Stutter:     forever(on(0, 330, 440)),
 		Ringback:    forever(on(1500, 440), off(3500)),
 		Busy:        forever(on(500, 440), off(500)),
 		Congestion:  forever(on(250, 440), off(250)),
@@ -131,7 +112,6 @@ var countries = map[string]*table{
 	},
 	"gb": {
 		Dial:        forever(on(0, 350, 440)),
-		Stutter:     forever(on(750, 350, 440), on(750, 440)),
 		Ringback:    forever(on(400, 400, 450), off(200), on(400, 400, 450), off(2000)),
 		Busy:        forever(on(375, 400), off(375)),
 		Congestion:  forever(on(400, 400), off(350), on(225, 400), off(525)),
@@ -139,7 +119,6 @@ var countries = map[string]*table{
 	},
 	"it": {
 		Dial:        forever(on(200, 425), off(200), on(600, 425), off(1000)),
-		Stutter:     forever(on(400, 470), on(400, 425)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(200, 425), off(200)),
@@ -147,7 +126,6 @@ var countries = map[string]*table{
 	},
 	"jp": {
 		Dial:        forever(on(0, 400)),
-		Stutter:     forever(on(250, 400), off(250)),
 		Ringback:    forever(on(1000, 384, 416), off(2000)),
 		Busy:        forever(on(500, 400), off(500)),
 		Congestion:  forever(on(250, 400), off(250)),
@@ -155,7 +133,6 @@ var countries = map[string]*table{
 	},
 	"nl": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(500, 425), off(50)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(250, 425), off(250)),
@@ -163,7 +140,6 @@ var countries = map[string]*table{
 	},
 	"no": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(400, 470), on(400, 425)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(200, 425), off(200)),
@@ -171,7 +147,6 @@ var countries = map[string]*table{
 	},
 	"nz": {
 		Dial:        forever(on(0, 400)),
-		Stutter:     forever(on(100, 400), off(100)),
 		Ringback:    forever(on(400, 400, 450), off(200), on(400, 400, 450), off(2000)),
 		Busy:        forever(on(500, 400), off(500)),
 		Congestion:  forever(on(250, 400), off(250)),
@@ -179,7 +154,6 @@ var countries = map[string]*table{
 	},
 	"pl": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(1000, 425), off(1000)),
 		Ringback:    forever(on(1000, 425), off(4000)),
 		Busy:        forever(on(500, 425), off(500)),
 		Congestion:  forever(on(250, 425), off(250)),
@@ -187,7 +161,6 @@ var countries = map[string]*table{
 	},
 	"se": {
 		Dial:        forever(on(0, 425)),
-		Stutter:     forever(on(320, 425), off(20)),
 		Ringback:    forever(on(1000, 425), off(5000)),
 		Busy:        forever(on(250, 425), off(250)),
 		Congestion:  forever(on(250, 425), off(750)),
@@ -195,7 +168,6 @@ var countries = map[string]*table{
 	},
 	"us": {
 		Dial:        forever(on(0, 350, 440)),
-		Stutter:     then(10, []part{on(100, 350, 440), off(100)}, on(0, 350, 440)),
 		Ringback:    forever(on(2000, 440, 480), off(4000)),
 		Busy:        forever(on(500, 480, 620), off(500)),
 		Congestion:  forever(on(250, 480, 620), off(250)),

@@ -24,7 +24,6 @@ type Kind uint8
 // The kinds of tone. The ringing kinds are for the ringer, all others for the ear.
 const (
 	Dial          Kind = iota // waiting for digits
-	Stutter                   // waiting for digits, and there is something to know (message, diversion)
 	Ringback                  // the far end rings
 	Busy                      // engaged; also: the orbit is taken
 	Congestion                // no way through; also: the lot is full
@@ -33,7 +32,6 @@ const (
 	Reminder                  // a call is still on hold; ends by itself
 	Confirm                   // done; ends by itself
 	Error                     // not possible; ends by itself
-	Howler                    // the handset has been off the hook for too long
 	Ring                      // a call
 	RingRecall                // a parked call comes back: three quick ones, unlike any other call
 	RingReminder              // a held call, after the handset went down: one short ring
@@ -41,24 +39,18 @@ const (
 )
 
 var kindNames = [kinds]string{
-	Dial: "dial", Stutter: "stutter", Ringback: "ringback", Busy: "busy", Congestion: "congestion",
+	Dial: "dial", Ringback: "ringback", Busy: "busy", Congestion: "congestion",
 	CallWaiting: "call-waiting", RecallWaiting: "recall-waiting", Reminder: "reminder",
-	Confirm: "confirm", Error: "error", Howler: "howler",
+	Confirm: "confirm", Error: "error",
 	Ring: "ring", RingRecall: "ring-recall", RingReminder: "ring-reminder",
 }
 
-// String gives the kind's name for logs, the panel and transcripts.
+// String gives the kind's name.
 func (k Kind) String() string {
 	if k >= kinds {
 		return fmt.Sprintf("tone %d", uint8(k))
 	}
 	return kindNames[k]
-}
-
-// ByName returns the kind with the name that String gives.
-func ByName(name string) (Kind, bool) {
-	i := slices.Index(kindNames[:], name)
-	return Kind(max(i, 0)), i >= 0
 }
 
 // Config chooses the country.
