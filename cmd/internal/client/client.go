@@ -1,5 +1,5 @@
-// Package client talks to the API of a running appliance (package parkd/panel), over its unix socket or over HTTP. It
-// is what parkctl, the demonstration and the tests use. It starts no goroutine; a stream is read by its caller.
+// Package client talks to the API of a running appliance (package parkd/panel), over its unix socket. It is
+// what parkctl, the demonstration and the tests use. It starts no goroutine; a stream is read by its caller.
 package client
 
 import (
@@ -37,30 +37,22 @@ func (r *Refusal) Error() string { return r.Text }
 
 // Client talks to one appliance. Its methods may be called from any goroutine.
 type Client struct {
-	http *http.Client
-	base string // URL before the path
-	name string // socket or address, for errors
+	http   *http.Client
+	socket string
 }
 
 // Socket returns a client of the appliance behind a unix socket.
 func Socket(path string) *Client {
-	return newClient("http://parklamp", path, "unix", path)
-}
-
-// HTTP returns a client of the appliance whose panel listens at host:port.
-func HTTP(address string) *Client { return newClient("http://"+address, address, "tcp", address) }
-
-func newClient(base, name, network, address string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
 	}
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, base: base, name: name}
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, socket: path}
 }
 
 // open sends a request; the body of its answer is to be closed. An answer that
 // is no success is an error.
 func (c *Client) open(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://parklamp/api/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -89,15 +81,15 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no appliance on %s: the socket does not exist; is phoned running? Give its socket with --socket or PARKLAMP_SOCKET", c.name)
+		return fmt.Errorf("no appliance on %s: the socket does not exist; is phoned running? Give its socket with --socket or PARKLAMP_SOCKET", c.socket)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", c.name)
+		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", c.socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no access to %s: be root or in the group of that file", c.name)
+		return fmt.Errorf("no access to %s: be root or in the group of that file", c.socket)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the appliance on %s did not answer in %v", c.name, askTimeout)
+		return fmt.Errorf("the appliance on %s did not answer in %v", c.socket, askTimeout)
 	}
-	return fmt.Errorf("ask %s: %w", c.name, err)
+	return fmt.Errorf("ask %s: %w", c.socket, err)
 }
 
 // Get returns the answer to GET /api/path.
@@ -139,7 +131,7 @@ func (c *Client) Status(ctx context.Context) (panel.Status, error) {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("status of %s: %w", c.name, err)
+		return s, fmt.Errorf("status of %s: %w", c.socket, err)
 	}
 	return s, nil
 }
@@ -165,7 +157,7 @@ func (c *Client) Events(ctx context.Context, f func(data []byte) error) error {
 		return ctx.Err()
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("events of %s: one of more than %d bytes", c.name, maxAnswer)
+		return fmt.Errorf("events of %s: one of more than %d bytes", c.socket, maxAnswer)
 	}
 	return nil
 }
@@ -194,7 +186,7 @@ func (c *Client) Watch(ctx context.Context, see func(panel.Status) bool) error {
 	err := c.Events(ctx, func(data []byte) error {
 		var s panel.Status
 		if err := json.Unmarshal(data, &s); err != nil {
-			return fmt.Errorf("status of %s: %w", c.name, err)
+			return fmt.Errorf("status of %s: %w", c.socket, err)
 		}
 		if !see(s) {
 			return errSeen
