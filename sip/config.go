@@ -10,7 +10,7 @@ import (
 
 // Config says where the endpoint listens and how much it lets in.
 type Config struct {
-	Listen    []string `toml:"listen" doc:"sockets to listen on, each transport:address:port, for example udp:192.0.2.1:5060, tcp:[2001:db8::1]:5060, tls:192.0.2.1:5061; no wildcard addresses"`
+	Listen    []string `toml:"listen" doc:"sockets to listen on, each transport:address:port, for example udp:192.0.2.1:5060, tcp:[2001:db8::1]:5060, tls:192.0.2.1:5061; no wildcard addresses. The one key that every file must set"`
 	UserAgent string   `toml:"user_agent" doc:"text of the User-Agent and Server headers; empty sends none"`
 
 	TLSCert string `toml:"tls_cert" doc:"PEM file with the certificate chain that TLS listeners show"`

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -124,6 +125,9 @@ func Default() Config {
 // Load reads and checks a file. The error lists everything that is wrong with it, a line each.
 func Load(path string) (Config, error) {
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, fmt.Errorf("%w; 'parkctl config describe > FILE' writes one with every key", err)
+	}
 	if err != nil {
 		return Config{}, err
 	}
@@ -141,6 +145,9 @@ func parse(path string, data []byte) (Config, error) {
 	c.complete()
 	if len(a.errs) == 0 {
 		a.validate(reflect.ValueOf(c))
+	}
+	if len(a.errs) == 0 && len(c.SIP.Listen) == 0 {
+		a.fail("sip.listen", `names no socket; write for example ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"] with an address of this machine`)
 	}
 	if len(a.errs) > 0 {
 		slices.SortStableFunc(a.errs, byPosition)
@@ -185,15 +192,23 @@ func (a *assigner) validate(c reflect.Value) {
 			path := section
 			if key := leadingKey.FindString(text); key != "" {
 				path = section + "." + key
+				if origin, ok := origins[path]; ok {
+					path = origin
+				}
 				text = strings.TrimLeft(text[len(key):], " :")
 				if value, ok := strings.CutPrefix(text, "= "); ok {
 					text = value
 				}
 			}
-			a.fail(path, "%s", text)
+			if !a.failed(path) {
+				a.fail(path, "%s", text)
+			}
 		}
 	}
 }
+
+// origins are the keys in a file behind the values that complete fills in.
+var origins = map[string]string{"federation.name": "appliance.name", "phone.orbits": "lot.orbits"}
 
 // leadingKey is the key that a section's error begins with, such as "peers[1].address".
 var leadingKey = regexp.MustCompile(`^[a-z][A-Za-z0-9_*#]*(\[[0-9]+\])?(\.[A-Za-z0-9_*#]+)*`)

@@ -25,7 +25,12 @@ func TestReferenceIsCommitted(t *testing.T) {
 
 // The reference is a configuration: read back, it gives the defaults.
 func TestReferenceCanBeRead(t *testing.T) {
-	c, err := Load("reference.toml")
+	text, err := os.ReadFile("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The one key without a default.
+	c, err := load(t, strings.Replace(string(text), "\nlisten = []\n", "\nlisten = [\"udp:127.0.0.1:5060\"]\n", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +88,11 @@ func TestFaults(t *testing.T) {
 		{"syntax", "[lot]\ntimeout = \n", "dock.toml:2:"},
 		{"key twice", "[appliance]\nname = \"a\"\nname = \"b\"\n", "dock.toml:"},
 		{"listen", "[sip]\nlisten = [\"udp:127.0.0.1:5060\", \"carrier-pigeon:1\"]\n", `dock.toml:2:1: sip.listen[1]: "carrier-pigeon:1"`},
+		{"no listener", "[sip]\nlisten = []\n", "dock.toml:2:1: sip.listen: names no socket; write for example"},
+		{"empty file", "", "dock.toml: sip.listen: names no socket"},
+		{"table for a list", "[federation.peers]\nname = \"a\"\n", "dock.toml:1:13: federation.peers: is a list of tables; begin each with [[federation.peers]]"},
+		{"missing key", "\n[[federation.peers]]\naddress = \"192.0.2.2:5060\"\n", `dock.toml:2:14: federation.peers[0].name: ""`},
+		{"orbits of the phone", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits: "*1": must be a number`},
 		{"directory", "[dial.directory]\n202 = \"dock-2\"\n", `dock.toml:2:1: dial.directory.202: "dock-2": want a SIP URI`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,6 +109,15 @@ func TestAllFaultsAtOnceInOrder(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], "appliance.b") || !strings.Contains(lines[2], "lot.timeout") {
 		t.Errorf("errors %q, want all three in the order of the file", lines)
+	}
+}
+
+// A value that another section takes over is complained about once.
+func TestFaultOnce(t *testing.T) {
+	for _, text := range []string{"[appliance]\nname = \"a b\"\n", "[lot]\norbits = [\"abc\"]\n"} {
+		if _, err := load(t, text); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: error %v, want one line", text, err)
+		}
 	}
 }
 

@@ -98,6 +98,20 @@ func (d *document) noteValue(p *unstable.Parser, path string, v *unstable.Node) 
 	}
 }
 
+// nearest is where a key stands, or the table that it is missing from.
+func (d *document) nearest(path string) position {
+	for {
+		if p, ok := d.positions[path]; ok {
+			return p
+		}
+		dot := strings.LastIndexByte(path, '.')
+		if dot < 0 {
+			return position{}
+		}
+		path = path[:dot]
+	}
+}
+
 func (d *document) mark(p *unstable.Parser, path string, n *unstable.Node) {
 	if _, ok := d.positions[path]; !ok {
 		start := p.Shape(n.Raw).Start
@@ -122,11 +136,16 @@ type assigner struct {
 
 func (a *assigner) fail(path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	where := a.file
-	if p, ok := a.doc.positions[path]; ok {
-		where = fmt.Sprintf("%s:%d:%d", a.file, p.line, p.column)
+	where, pos := a.file, a.doc.nearest(path)
+	if pos.line > 0 {
+		where = fmt.Sprintf("%s:%d:%d", a.file, pos.line, pos.column)
 	}
-	a.errs = append(a.errs, &keyError{where: where, path: path, text: text, pos: a.doc.positions[path]})
+	a.errs = append(a.errs, &keyError{where: where, path: path, text: text, pos: pos})
+}
+
+// failed says whether a key has been complained about.
+func (a *assigner) failed(path string) bool {
+	return slices.ContainsFunc(a.errs, func(err error) bool { return err.(*keyError).path == path })
 }
 
 // keyError is one fault in a file.
@@ -151,8 +170,12 @@ func (a *assigner) assign(path string, value any, to reflect.Value) {
 		a.assignStruct(path, value, to)
 	case reflect.Slice:
 		list, ok := value.([]any)
+		if _, table := value.(map[string]any); table {
+			a.fail(path, "is a list of tables; begin each with [[%s]]", path)
+			return
+		}
 		if !ok {
-			a.fail(path, "%s is not a list", show(value))
+			a.fail(path, "%s is not a list; write [ ] around it", show(value))
 			return
 		}
 		out := reflect.MakeSlice(to.Type(), len(list), len(list))
@@ -302,7 +325,7 @@ func (a *assigner) assignScalar(path string, value any, to reflect.Value) {
 			to.SetInt(n)
 			return
 		}
-		a.fail(path, "%s is not a whole number of %d bits", show(value), to.Type().Bits())
+		a.fail(path, "%s is not a whole number", show(value))
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		if n, ok := value.(int64); ok && n >= 0 && !to.OverflowUint(uint64(n)) {
 			to.SetUint(uint64(n))
