@@ -36,7 +36,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	var err error
 	if a.endpoint, err = sip.New(cfg.SIP, log); err != nil {
-		return nil, fmt.Errorf("sip: %w", err)
+		return nil, err
 	}
 	a.endpoint.OnHealth(a.onListener)
 	guard, err := access.Guard(cfg.Access, peerAddresses(cfg.Federation))

@@ -330,7 +330,10 @@ func runAll(ctx context.Context, parts map[string]func(context.Context) error) e
 	for name, run := range parts {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
-				errs <- fmt.Errorf("%s: %w", name, err)
+				if !strings.HasPrefix(err.Error(), name+": ") {
+					err = fmt.Errorf("%s: %w", name, err)
+				}
+				errs <- err
 				cancel()
 			}
 		})
