@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -173,8 +174,21 @@ func (c *caller) onCall(made *call.Call, ev call.Event) {
 		c.say("caller   call ended: %s %s", ev.Cause, ev.Reason)
 		_ = c.session.Close() // the port is given back either way
 		c.current, c.session = nil, nil
-		c.setState(fmt.Sprintf("on hook (%s)", ev.Cause))
+		c.setState("on hook: " + ending(ev))
 	}
+}
+
+// ending says how a call ended, for the page.
+func ending(ev call.Ended) string {
+	switch ev.Cause {
+	case call.Local, call.Cancelled:
+		return "she hung up"
+	case call.Remote:
+		return "the other side hung up"
+	case call.Rejected:
+		return strings.TrimSpace(fmt.Sprintf("not taken, %d %s", ev.Code, ev.Reason))
+	}
+	return strings.TrimSpace(ev.Cause.String() + " " + ev.Reason)
 }
 
 func (c *caller) configure(m sdp.Media) {

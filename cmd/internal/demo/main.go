@@ -110,7 +110,7 @@ func run(ctx context.Context, bin, script string) (err error) {
 func serve(ctx context.Context, s *site.Site, c *caller) error {
 	fmt.Printf("Outside caller: http://%s/  (rings the phones, and links to them)\n", callerPage)
 	for _, a := range s.Appliances {
-		fmt.Printf("%-15s http://%s/  (SIP %s:5060)\n", a.Name+":", a.Panel, a.Addr)
+		fmt.Printf("%-15s http://%s/  (SIP %s:5060; parkctl --socket %s)\n", a.Name+":", a.Panel, a.Addr, a.Socket)
 	}
 	fmt.Println("Ctrl-C stops everything.")
 	ended := make(chan error, 1)

@@ -56,6 +56,7 @@ type Appliance struct {
 	Member
 	*client.Client
 	Config string // path of its file
+	Socket string // path of parkctl's socket
 	Log    string // path of its log
 	bin    string
 
@@ -108,9 +109,9 @@ func newAppliance(o Options, m Member) (*Appliance, error) {
 	}
 	a := &Appliance{Member: m, Config: filepath.Join(dir, "parklamp.toml"), Log: filepath.Join(dir, program+".log"),
 		bin: filepath.Join(o.Bin, program)}
-	socket := filepath.Join(dir, "sock")
-	a.Client = client.Socket(socket)
-	return a, os.WriteFile(a.Config, []byte(m.config(o.Members, socket)), 0o644)
+	a.Socket = filepath.Join(dir, "sock")
+	a.Client = client.Socket(a.Socket)
+	return a, os.WriteFile(a.Config, []byte(m.config(o.Members, a.Socket)), 0o644)
 }
 
 // config writes the file of a member.
