@@ -25,6 +25,9 @@ import (
 // guests counts the people of all tests, so that each has an address of his own in his test's network.
 var guests atomic.Int32
 
+// speechLength is how long guests speak who do not say speech.Caller, before they begin again.
+const speechLength = 9 * time.Second
+
 // guest is one that calls or is called: SIPp's signalling, a Talker's audio.
 type guest struct {
 	*outside

@@ -82,7 +82,7 @@ func everyOrbitTaken(p *place) {
 	hosts := []*site.Appliance{p.office(), p.dock2(), p.dock1()}
 	var waiting []*guest
 	for i, orbit := range []string{"701", "702", "703"} {
-		g := p.parkedGuest(hosts[i], []string{"*68", "*68702", "703"}[i], visit{says: mediatest.Voice(uint64(i), 9*time.Second)})
+		g := p.parkedGuest(hosts[i], []string{"*68", "*68702", "703"}[i], visit{says: mediatest.Voice(uint64(i), speechLength)})
 		g.waitsOn(orbit, hosts[i])
 		waiting = append(waiting, g)
 	}
@@ -139,11 +139,11 @@ func everyOrbitTaken(p *place) {
 // fetchByInvite lets a third-party phone dial the orbit of an appliance that hosts the call, and of another one.
 func fetchByInvite(p *place) {
 	for i, code := range []string{"701", "*88701"} {
-		caller := p.parkedGuest(p.dock1(), "701", visit{says: mediatest.Voice(11, 9*time.Second)})
+		caller := p.parkedGuest(p.dock1(), "701", visit{says: mediatest.Voice(11, speechLength)})
 		caller.waitsOn("701", p.dock1())
 		p.hearsMusic(caller)
 		since := time.Now()
-		fetcher := p.guest([]*site.Appliance{p.dock1(), p.dock2()}[i], code, visit{says: mediatest.Voice(12, 9*time.Second)})
+		fetcher := p.guest([]*site.Appliance{p.dock1(), p.dock2()}[i], code, visit{says: mediatest.Voice(12, speechLength)})
 		answer := fetcher.gets(200)
 		if who := answer.Header("P-Asserted-Identity"); !strings.Contains(who, "sip:"+caller.number+"@") || !strings.Contains(who, "Outside "+caller.number) {
 			p.Errorf("the fetcher is told %q, want the caller %s", who, caller.number)

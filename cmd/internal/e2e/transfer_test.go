@@ -12,9 +12,9 @@ import (
 // fetched is a parked caller and the third-party phone that has fetched him from dock-1 by dialling his orbit.
 func (p *place) fetched(referTo string) (caller, phone *guest) {
 	p.Helper()
-	caller = p.parkedGuest(p.dock1(), "701", visit{says: mediatest.Voice(21, 9*time.Second)})
+	caller = p.parkedGuest(p.dock1(), "701", visit{says: mediatest.Voice(21, speechLength)})
 	caller.waitsOn("701", p.dock1())
-	phone = p.guest(p.dock1(), "701", visit{says: mediatest.Voice(22, 9*time.Second), referTo: referTo})
+	phone = p.guest(p.dock1(), "701", visit{says: mediatest.Voice(22, speechLength), referTo: referTo})
 	phone.gets(200)
 	p.free("701")
 	p.listen(phone.hearing(caller.says), caller.hearing(phone.says))
@@ -50,7 +50,7 @@ func blindTransfer(p *place) {
 }
 
 func blindTransferRefused(p *place) {
-	other := p.parkedGuest(p.dock2(), "702", visit{says: mediatest.Voice(23, 9*time.Second)})
+	other := p.parkedGuest(p.dock2(), "702", visit{says: mediatest.Voice(23, speechLength)})
 	other.waitsOn("702", p.dock2())
 	caller, phone := p.fetched("sip:702@" + p.sip(1).String())
 	since := time.Now()
