@@ -131,6 +131,19 @@ func (e *ear) first(after stamp, wanted func(packet) bool) (packet, bool) {
 	return packet{}, false
 }
 
+// longestGap returns the longest time between two packets in a row of which the later came after a moment.
+func (e *ear) longestGap(after stamp) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var gap time.Duration
+	for i := max(1, e.next-len(e.log)+1); i < e.next; i++ {
+		if p := e.log[i%len(e.log)]; p.at >= after {
+			gap = max(gap, p.at.since(e.log[(i-1)%len(e.log)].at))
+		}
+	}
+	return gap
+}
+
 // errNotHeard says that what was awaited did not come.
 var errNotHeard = errors.New("the audio that was awaited did not come")
 

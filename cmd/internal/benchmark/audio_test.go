@@ -72,6 +72,27 @@ func TestProbeComesBack(t *testing.T) {
 	}
 }
 
+func TestLongestGap(t *testing.T) {
+	e := &ear{}
+	for i := range stamp(600) { // more than the ring holds
+		at := i * stamp(frame)
+		if i >= 590 {
+			at += stamp(70 * time.Millisecond)
+		}
+		e.log[e.next%len(e.log)] = packet{at: at}
+		e.next++
+	}
+	if got, want := e.longestGap(580*stamp(frame)), 90*time.Millisecond; got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := e.longestGap(595 * stamp(frame)); got != frame {
+		t.Errorf("after the gap: %v", got)
+	}
+	if got := (&ear{}).longestGap(0); got != 0 {
+		t.Errorf("nothing heard: %v", got)
+	}
+}
+
 func TestToneIsHeardAndOthersAreNot(t *testing.T) {
 	decode := func(f []byte) []int16 {
 		pcm := make([]int16, len(f))

@@ -79,8 +79,8 @@ func (c *crowd) hush() {
 
 // loadFigures is what the appliance used over some windows of time.
 type loadFigures struct {
-	cpu  []float64 // % of a core, by window
-	held footprint // in the end
+	cpu    []float64 // % of a core, by window
+	held   footprint // in the end
 	itself []float64 // what this program used meanwhile, % of a core
 }
 
@@ -126,7 +126,7 @@ func parkedMusic(s *stage) error {
 	}
 	crowds := []crowd{{50, usual}, {200, usual}, {200, theirs}}
 	if !s.quick {
-		crowds = append(crowds, crowd{500, usual}, crowd{200, speaking})
+		crowds = append(crowds, crowd{500, usual}, crowd{500, theirs}, crowd{200, speaking})
 	}
 	var errs []error
 	for _, c := range crowds {

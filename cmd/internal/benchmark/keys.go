@@ -190,7 +190,7 @@ func (d *desk) park() (p pressTimes, err error) {
 	if err := d.tap(0, "park"); err != nil {
 		return p, err
 	}
-	m, err := d.ear.await(d.ctx, at, isMusic)
+	m, err := d.music(d.ear, at)
 	if err != nil {
 		return p, err
 	}

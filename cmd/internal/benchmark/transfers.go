@@ -156,6 +156,16 @@ func (s *stage) unevenly(least time.Duration) error {
 	return pause(s.ctx, least+rand.N(frame))
 }
 
+// music waits for the first packet of the music after a moment. The piece begins with each park, so that its first frame
+// is the first packet; anything else is noted, as the time would then be that of a later packet.
+func (s *stage) music(e *ear, after stamp) (packet, error) {
+	p, err := e.await(s.ctx, after, isMusic)
+	if err == nil && p.mark != 0 {
+		s.report.note("%s: the first music packet was not always the first frame of the piece: its times may be a frame too long.", s.name)
+	}
+	return p, err
+}
+
 // cycle fetches the caller and parks him again.
 func (p *pair) cycle(target string, silent bool) (fetched, sent, error) {
 	if err := p.unevenly(2 * frame); err != nil {
@@ -230,7 +240,7 @@ func (p *pair) park(f fetched, target string) (sent, error) {
 		return t, err
 	}
 	t.accept = accepted.since(at)
-	m, err := p.caller.await(p.ctx, at, isMusic)
+	m, err := p.music(p.caller, at)
 	if err != nil {
 		return t, fmt.Errorf("music at the caller: %w", err)
 	}
@@ -280,7 +290,7 @@ func parks(s *stage) error {
 			if err != nil {
 				return err
 			}
-			m, err := ear.await(s.ctx, l.sent, isMusic)
+			m, err := s.music(ear, l.sent)
 			if err != nil {
 				return err
 			}
