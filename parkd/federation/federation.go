@@ -170,15 +170,7 @@ func (f *Federation) PeerURI(name, user string) (gosip.Uri, bool) {
 	return uriAt(user, l.peer.Address), true
 }
 
-// IsPeer reports which peer sent a request, going by the user of its From and the address it came from.
-func (f *Federation) IsPeer(req *gosip.Request, source netip.Addr) (name string, ok bool) {
-	from := req.From()
-	if from == nil {
-		return "", false
-	}
-	return f.peerOf(from.Address.User, source)
-}
-
+// peerOf reports which peer sent a request, going by the user of its From and the address it came from.
 func (f *Federation) peerOf(user string, source netip.Addr) (name string, ok bool) {
 	l := f.links[user]
 	if l == nil || l.peer.Address.Addr().Unmap() != source.Unmap() {

@@ -500,7 +500,7 @@ func TestADatagramProvesNoPeer(t *testing.T) {
 		req := gosip.NewRequest(gosip.SUBSCRIBE, gosip.Uri{Scheme: "sip", User: "dock-1", Host: "10.0.0.1"})
 		req.AppendHeader(&gosip.FromHeader{Address: gosip.Uri{Scheme: "sip", User: "dock-2", Host: "parklamp.invalid"}})
 		for transport, code := range map[string]int{"udp": 403, "tcp": 200, "tls": 200} {
-			if ok := f.authorize(req, &event.Request{Source: source, Transport: transport}); ok != (code == 200) {
+			if ok := f.authorize(req, event.Request{Source: source, Transport: transport}); ok != (code == 200) {
 				t.Errorf("%s: subscription let in: %v", transport, ok)
 			}
 			got, _ := f.published(event.Publication{Kind: event.Initial, From: "sip:dock-2@parklamp.invalid", Source: source,

@@ -20,9 +20,8 @@ type Package struct {
 	// there is no such resource. It is called once for each NOTIFY.
 	Document func(r Request) (body []byte, ok bool)
 
-	// Authorize decides about a new subscription, nil allows all. It may set Trusted
-	// in r, and sees the SUBSCRIBE.
-	Authorize func(req *gosip.Request, r *Request) bool
+	// Authorize decides about a new subscription by the SUBSCRIBE, nil allows all.
+	Authorize func(req *gosip.Request, r Request) bool
 
 	// Time for which a subscription lasts: without Expires, at least, at most.
 	// Zero means 1 h, 60 s and 1 h; Min has to be below 1 h.
@@ -37,7 +36,6 @@ type Request struct {
 	Source     netip.AddrPort
 	Transport  string // that it came by: "udp", "tcp" or "tls"
 	Version    uint32 // of the document: 0, then one more each time, in this subscription
-	Trusted    bool   // set by Authorize
 }
 
 // watcher is the subscription of somebody else to a resource here. Owned by Run.
@@ -160,7 +158,7 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 		code, reason = 400, "Missing From Tag"
 	case !accepts(req, pkg.ContentType):
 		code, reason = 406, "Not Acceptable"
-	case pkg.Authorize != nil && !pkg.Authorize(req, &w.asked):
+	case pkg.Authorize != nil && !pkg.Authorize(req, w.asked):
 		code, reason = 403, "Forbidden"
 	}
 	if code == 0 {

@@ -165,7 +165,7 @@ func TestSubscribeRefused(t *testing.T) {
 				w.peer.silent(time.Minute)
 				expect(t, "watchers", w.agent.Stats().Watchers, 0)
 			}, func(_ *Config, p *Package) {
-				p.Authorize = func(req *gosip.Request, _ *Request) bool { return req.GetHeader("X-Forbid") == nil }
+				p.Authorize = func(req *gosip.Request, _ Request) bool { return req.GetHeader("X-Forbid") == nil }
 			})
 		})
 	}
