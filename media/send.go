@@ -30,8 +30,7 @@ const (
 type outgoing struct {
 	mu sync.Mutex
 	origin
-	last time.Duration // when the last packet was due
-	end  time.Duration // when its audio ends
+	end time.Duration // when the audio of its last packet ends
 	// ideal is when the audio at timestamp next is due, counted from the stream's first packet: what keeps the
 	// stream's clock true however often it changes hands.
 	ideal time.Duration
@@ -91,9 +90,8 @@ func frames(d time.Duration) uint32 {
 	return FrameSamples * uint32((d+halfFrame)/FrameDuration)
 }
 
-// advance notes a packet sent at a time: the timestamp after it, and when its audio ends.
-func (o *outgoing) advance(at time.Duration, next uint32, end time.Duration) {
-	o.last = at
+// advance notes a packet that was sent: the timestamp after it, and when its audio ends.
+func (o *outgoing) advance(next uint32, end time.Duration) {
 	if !o.sent {
 		o.ideal, o.next, o.end = end, next, end
 	}
@@ -169,7 +167,7 @@ func (s *Session) say(w *wiring, at time.Duration, payload []byte) {
 	s.write(w.params.PayloadType, !o.talk, o.seq, ts, payload)
 	o.seq++
 	o.talk, o.relayed = true, false
-	o.advance(at, ts+uint32(len(payload)), at+FrameDuration)
+	o.advance(ts+uint32(len(payload)), at+FrameDuration)
 }
 
 func (s *Session) pause() {
@@ -229,7 +227,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	s.write(w.params.DTMFPayloadType, step.First, o.seq, t.keyTS, payload[:])
 	o.seq++
 	o.talk, o.relayed = true, false
-	o.advance(at, t.keyTS+uint32(step.Event.Duration), at+FrameDuration)
+	o.advance(t.keyTS+uint32(step.Event.Duration), at+FrameDuration)
 	return true
 }
 
@@ -258,7 +256,7 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, payload []byte, p
 	if ahead >= 0 {
 		o.seq = seq + 1
 		o.talk = true
-		o.advance(at, ts+samples, end)
+		o.advance(ts+samples, end)
 	}
 	s.count.relayed.Add(1)
 }
