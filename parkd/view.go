@@ -36,15 +36,16 @@ func (v ViewState) String() string {
 }
 
 // OrbitView is one orbit of the federation, the union of what is hosted here and what the peers told.
-// Caller, Parker, Since and Host are those of the call that a fetch would take.
+// Caller, Parker, Since, Deadline and Host are those of the call that a fetch would take.
 type OrbitView struct {
-	Orbit  string
-	State  ViewState
-	Caller Party
-	Parker Party
-	Since  time.Time
-	Host   string
-	Calls  []SlotState // oldest first
+	Orbit    string
+	State    ViewState
+	Caller   Party
+	Parker   Party
+	Since    time.Time
+	Deadline time.Time // when its state gives way to the next step; zero: never, or no call
+	Host     string
+	Calls    []SlotState // oldest first
 }
 
 // View returns the orbit's present view; an orbit outside the lot is Unknown without calls.
@@ -66,7 +67,7 @@ func (m *Machine) View(orbit string) OrbitView {
 	} else if i := slices.IndexFunc(v.Calls, func(s SlotState) bool { return !s.Unknown }); i >= 0 {
 		first = v.Calls[i]
 	}
-	v.Caller, v.Parker, v.Since, v.Host = first.Caller, first.Parker, first.Since, first.Host
+	v.Caller, v.Parker, v.Since, v.Deadline, v.Host = first.Caller, first.Parker, first.Since, first.Deadline, first.Host
 	switch {
 	case first.Unknown:
 		v.State = ViewUnknown

@@ -83,7 +83,8 @@ type Lamp struct {
 	ID     string `json:"id"`
 	Label  string `json:"label"` // what is printed beside it
 	Colour Colour `json:"colour"`
-	// Pattern names the meaning, the same word as Orbit.State for orbit lamps.
+	// Pattern names the meaning: for orbit lamps the word of Orbit.State, but that a call which is being
+	// fetched still shows as parked.
 	Pattern string  `json:"pattern"`
 	Cadence Cadence `json:"cadence_ms"`
 }
@@ -155,7 +156,8 @@ const (
 )
 
 // Orbit is one numbered place. The fields from Caller to Deadline are those of
-// the oldest call, so that a reader who wants one line need not look further.
+// the call that a fetch would take, so that a reader who wants one line need not
+// look further.
 type Orbit struct {
 	Number   string       `json:"number"`
 	State    string       `json:"state"`
@@ -163,7 +165,7 @@ type Orbit struct {
 	Parker   Party        `json:"parker"`
 	Host     string       `json:"host"` // appliance that holds the call
 	Since    time.Time    `json:"since,omitzero"`
-	Deadline time.Time    `json:"deadline,omitzero"` // when the recall begins
+	Deadline time.Time    `json:"deadline,omitzero"` // when its present state gives way: to the recall, to the next one
 	Calls    []ParkedCall `json:"calls"`             // oldest first
 }
 
@@ -246,7 +248,7 @@ const (
 
 // Condition is a lasting fault.
 type Condition struct {
-	Code     string    `json:"code"` // stable, for programs: "registration-failed"
+	Code     string    `json:"code"` // stable, for programs: "peer.dock-2", "journal"
 	Severity string    `json:"severity"`
 	Since    time.Time `json:"since,omitzero"`
 	Text     string    `json:"text"` // what is wrong
@@ -257,7 +259,7 @@ type Condition struct {
 type Account struct {
 	AOR       string    `json:"aor"`
 	Registrar string    `json:"registrar"`
-	State     string    `json:"state"` // "registered", "failed", "registering"
+	State     string    `json:"state"` // of sip/reg: "trying", "registered", "failed", "unregistered"
 	Reason    string    `json:"reason"`
 	Since     time.Time `json:"since,omitzero"`
 	Expires   time.Time `json:"expires,omitzero"`

@@ -58,7 +58,7 @@ func (a *Appliance) Status() panel.Status {
 		Addresses: a.cfg.SIP.Listen}}
 	a.loop.ask(func() { a.fill(&s) })
 	for _, r := range a.registrar.Statuses() {
-		s.Accounts = append(s.Accounts, panel.Account{AOR: r.AOR, State: r.State.String(), Reason: r.Reason, Since: r.Since, Expires: r.Expires})
+		s.Accounts = append(s.Accounts, panel.Account{AOR: r.AOR, Registrar: a.registrarOf(r.AOR), State: r.State.String(), Reason: r.Reason, Since: r.Since, Expires: r.Expires})
 	}
 	for _, c := range a.health.All() {
 		severity := panel.SeverityWarning
@@ -68,6 +68,16 @@ func (a *Appliance) Status() panel.Status {
 		s.Health = append(s.Health, panel.Condition{Code: c.Code, Severity: severity, Since: c.Since, Text: c.Text, Hint: c.Hint})
 	}
 	return s
+}
+
+// registrarOf is the registrar that the configuration names for an account; "" is the domain of its AOR.
+func (a *Appliance) registrarOf(aor string) string {
+	for _, account := range a.cfg.Registration.Accounts {
+		if account.AOR == aor {
+			return account.Registrar
+		}
+	}
+	return ""
 }
 
 // fill adds what the loop owns.
@@ -94,13 +104,10 @@ func partyStatus(p parkd.Party) panel.Party {
 
 func orbitStatus(v parkd.OrbitView) panel.Orbit {
 	o := panel.Orbit{Number: v.Orbit, State: v.State.String(), Caller: partyStatus(v.Caller), Parker: partyStatus(v.Parker), Host: v.Host,
-		Since: v.Since}
+		Since: v.Since, Deadline: v.Deadline}
 	for _, c := range v.Calls {
 		o.Calls = append(o.Calls, panel.ParkedCall{ID: c.CallID, State: c.State.String(), Caller: partyStatus(c.Caller),
 			Parker: partyStatus(c.Parker), Host: c.Host, Since: c.Since, Deadline: c.Deadline, Priority: c.Priority})
-	}
-	if len(o.Calls) > 0 {
-		o.Deadline = o.Calls[0].Deadline
 	}
 	return o
 }
