@@ -29,7 +29,6 @@ var (
 type handset struct {
 	device  *audio.Sim
 	country string
-	path    phone.Path
 	call    *media.Session // joined with the open path, or nil
 	ringing phone.RingKind
 }
@@ -47,10 +46,7 @@ func newHandset(cfg audio.Config, country string) (*handset, error) {
 func (h *handset) run(ctx context.Context) error { return h.device.Run(ctx) }
 
 // open selects what the worker uses. The simulated device has one path: the handset and the loudspeaker are the same.
-func (h *handset) open(p phone.Path) {
-	h.path = p
-	h.device.Open(p != phone.PathNone)
-}
+func (h *handset) open(p phone.Path) { h.device.Open(p != phone.PathNone) }
 
 // join connects microphone and earpiece with a call in place of the one before; nil with none.
 func (h *handset) join(s *media.Session) {
