@@ -293,9 +293,14 @@ func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
 	return a.addrTowards(gosip.Uri{Host: bracketed(peer.Addr()), Port: int(peer.Port())}, "")
 }
 
-// self is this phone as the parker.
+// self is this phone as the parker, by the same URI for everybody.
 func (a *Appliance) self() parkd.Party {
-	return parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
+	p := parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
+	if len(a.cfg.SIP.Listen) > 0 {
+		_, at, _ := strings.Cut(a.cfg.SIP.Listen[0], ":")
+		p.URI = "sip:" + p.Number + "@" + at
+	}
+	return p
 }
 
 // resolve turns what was dialled into a URI: a SIP URI as it is, a number of the directory, or a number at the first
