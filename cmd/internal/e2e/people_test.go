@@ -43,6 +43,8 @@ type visit struct {
 	says     []int16 // speech.Caller when nil
 	header   string  // one more header
 	referTo  string  // where the poke MESSAGE refers to
+	event    string  // what a watcher subscribes to
+	tcp      bool    // SIP over TCP
 }
 
 // guest lets somebody call user at an appliance.
@@ -61,7 +63,8 @@ func (p *place) guest(a *site.Appliance, user string, v visit) *guest {
 	number := fmt.Sprint(5550000 + last)
 	talker := p.talker(last, v.says)
 	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: v.scenario, Dir: p.T.TempDir(), Local: p.sip(last), Media: talker.Addr(),
-		Remote: netip.AddrPortFrom(a.Addr, 5060), Keys: map[string]string{"header": v.header, "refer_to": v.referTo},
+		Remote: netip.AddrPortFrom(a.Addr, 5060), TCP: v.tcp,
+		Keys:   map[string]string{"header": v.header, "refer_to": v.referTo, "event": v.event},
 		Values: [][]string{{number, fmt.Sprint(talker.Addr().Port()), user}}})
 	if err != nil {
 		p.Fatal(err)
