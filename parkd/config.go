@@ -24,7 +24,7 @@ type Config struct {
 	ClaimTimeout  time.Duration `toml:"claim_timeout" doc:"how long a park waits for the federation's answer before it is refused"`
 	FetchTimeout  time.Duration `toml:"fetch_timeout" doc:"how long a fetch may take before the caller goes back to the orbit"`
 	AvoidFor      time.Duration `toml:"avoid_for" doc:"how long an orbit that was just lost to a peer is not tried again"`
-	ForgetDead    time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer keep their orbits (amber) before they are reported lost"`
+	ForgetDead    time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer keep their orbits (amber) and refuse claims for them, before they are reported lost"`
 	MaxCalls      int           `toml:"max_calls" doc:"calls that this appliance parks or is about to, at most"`
 	MaxPeers      int           `toml:"max_peers" doc:"peers that are mirrored, at most"`
 }

@@ -14,7 +14,7 @@ type Config struct {
 	DeadAfter  time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
 	ClaimWait  time.Duration `toml:"claim_wait" doc:"an arbiter that is silent for this time after a claim is passed over"`
 	ClaimFor   time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
-	ForgetDead time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer refuse claims for their orbits; as in the lot"`
+	ForgetDead time.Duration `toml:"-"` // how long the calls of a dead peer refuse claims for their orbits; the lot section sets it
 	Refresh    time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`
 }
 
@@ -70,7 +70,6 @@ func (c Config) Validate() error {
 		{"dead_after", c.DeadAfter, 2 * c.ProbeEvery, 5 * time.Minute},
 		{"claim_wait", c.ClaimWait, 50 * time.Millisecond, 2 * time.Second},
 		{"claim_for", c.ClaimFor, time.Second, 30 * time.Second},
-		{"forget_dead", c.ForgetDead, 10 * time.Second, 24 * time.Hour},
 		{"refresh", c.Refresh, time.Minute, time.Hour},
 	} {
 		if d.v < d.min || d.v > d.max {

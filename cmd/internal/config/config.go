@@ -160,6 +160,7 @@ func parse(path string, data []byte) (Config, error) {
 func (c *Config) complete() {
 	c.Phone.Orbits = c.Lot.Orbits
 	c.Federation.Name = c.Appliance.Name
+	c.Federation.ForgetDead = c.Lot.ForgetDead
 }
 
 // Check reads a file like Load and keeps nothing.
