@@ -282,6 +282,19 @@ func TestBaresipIsAPhone(t *testing.T) {
 		p.idle(p.Appliances...)
 	})
 
+	// A proxy lets them pass each other, and baresip behind it was told that the orbit is taken by its own fetch.
+	t.Run("asks to park before its ACK comes", func(t *testing.T) {
+		p := whole.in(t)
+		o := p.parked(15, "701")
+		p.call(p.dock1(), "701", 16, "refer-first").ended()
+		p.everywhere("705", "parked-here", "parked-elsewhere")
+		p.await(p.dock1(), "parker", func(st panel.Status) bool { return st.Orbits[4].Parker.Number == "5550016" })
+		p.fetch(p.dock1(), "705")
+		p.hook(p.dock1(), false)
+		o.ended()
+		p.idle(p.Appliances...)
+	})
+
 	// A worse phone could hardly be found: it hangs up when its transfer is refused. Nobody else has the caller then.
 	t.Run("parks where somebody is parked", func(t *testing.T) {
 		p := whole.in(t)
