@@ -7,10 +7,8 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/parkd"
-	"parklamp/parkd/federation"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
-	"parklamp/sip/reg"
 )
 
 // service says what a dialled number asks of the lot.
@@ -87,20 +85,6 @@ func (a *Appliance) ringDesk(l *leg, info call.Info) {
 	a.desk.take(l, id)
 	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer && a.fromPeer(info),
 		Emergency: strings.EqualFold(info.Header("Priority"), "psap-callback")}) // RFC 7090 §4
-}
-
-// fromPeer says whether a call comes from an appliance of the site. Only these may page: who opens a microphone
-// must be somebody who may (RFC 5373, security considerations).
-func (a *Appliance) fromPeer(info call.Info) bool {
-	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
-		return p.Address.Addr().Unmap() == info.Source.Addr().Unmap()
-	})
-}
-
-// isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
-func (a *Appliance) isMine(user string) bool {
-	return user == "" || user == a.cfg.Appliance.Number || user == a.cfg.Appliance.Name ||
-		slices.ContainsFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+user+"@") })
 }
 
 // replace obeys an INVITE with Replaces: the new leg takes the place of old.
@@ -223,169 +207,4 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 	if ended, ok := ev.(call.Ended); ok {
 		a.removeLeg(l, ended)
 	}
-}
-
-// onCall is what happens to a leg that is parked, fetches, is recalled, or is relayed.
-func (p *lot) onCall(l *leg, ev call.Event) {
-	switch ev := ev.(type) {
-	case call.Ringing:
-		l.report(ev.Code, "Ringing")
-		if l.token != "" && ev.Code >= 180 {
-			p.step(parkd.RecallProgress{Token: l.token})
-		}
-	case call.Answered:
-		if !l.incoming {
-			p.outAnswered(l)
-		}
-	case call.Acked:
-		p.joined(l)
-	case call.MediaChanged:
-		p.heldByFar(l, ev.Media.RemoteHold)
-	case call.Referred:
-		p.referred(l, ev.Transfer)
-	case call.Ended:
-		switch {
-		case ev.Cause == call.Remote:
-			p.keepFromCrossing(l)
-			p.keepFromRefusal(l)
-		case vanished(ev.Cause):
-			p.keepFromVanished(l)
-		}
-		if !l.incoming && !l.answered {
-			p.outFailed(l, ev)
-		} else if l.token != "" && l.incoming {
-			p.fetcherGone(l)
-		}
-	}
-}
-
-// heldByFar plays music to the other leg of a pair while this one's far end has it on hold. A far end may send music of its
-// own, or nothing at all; like a PBX we do not rely on it.
-func (p *lot) heldByFar(l *leg, held bool) {
-	if l.pair == nil || held == (l.bridge == nil) {
-		return
-	}
-	if held {
-		p.pause(l)
-		l.pair.playMusic(p.moh)
-	} else if err := p.connect(l); err != nil {
-		p.log.Warn("a call cannot be taken off hold", "call", l.id, "err", err)
-	}
-}
-
-// outAnswered goes on when a leg that we called is answered: the host of a fetch, a recalled phone, or the target of
-// a transfer.
-func (p *lot) outAnswered(l *leg) {
-	r := p.requests[l.token]
-	switch {
-	case l.referrer != nil:
-		p.transferred(l)
-	case l.stranded != "":
-		p.keep(l)
-	case r == nil:
-		l.call.Hangup("") // a recall that was given up while the answer was under way
-	case r.leg == l: // a recall
-		token := l.token
-		l.caller = fetcherParty(l)
-		p.step(parkd.RecallAnswered{Token: token, Leg: l.id})
-	default:
-		p.remoteFetched(l)
-	}
-}
-
-func (p *lot) outFailed(l *leg, ev call.Ended) {
-	if l.referrer != nil {
-		l.referrer.refused = refusedTransfer{at: p.now()}
-		l.finish(max(ev.Code, 480), ev.Reason)
-		return
-	}
-	token := l.token
-	l.token = ""
-	r := p.requests[token]
-	switch {
-	case r == nil:
-	case r.leg == l:
-		delete(p.requests, token)
-		p.step(parkd.RecallFailed{Token: token, Code: ev.Code})
-	default:
-		p.step(parkd.JoinResult{Token: token, Reason: fetchReason(ev)})
-	}
-}
-
-// fetchReason reads why a host refused a fetch.
-func fetchReason(ev call.Ended) parkd.Reason {
-	switch {
-	case ev.Code == 404 || ev.Code == 481 || ev.Code == 603 || ev.Code == 486 || ev.Code == 487:
-		return parkd.ReasonLostRace // RFC 3891 §3: 481 no such dialog, 603 it has ended
-	case ev.Cause == call.Unreachable || ev.Cause == call.Timeout:
-		return parkd.ReasonUnknown
-	}
-	return parkd.ReasonFailed
-}
-
-// fetcherGone puts the caller back: the fetcher hung up, or never confirmed, before the fetch was through.
-func (p *lot) fetcherGone(l *leg) {
-	token := l.token
-	l.token = ""
-	p.unpair(l)
-	p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone})
-}
-
-// referred obeys a REFER from a leg that is relayed here: the far end is a phone that parks or transfers the other leg.
-func (p *lot) referred(l *leg, t *call.Transfer) {
-	other := l.pair
-	if other == nil {
-		l.transfer = nil
-		t.Reject(603)
-		return
-	}
-	if l.incoming && l.answered {
-		// A request inside the dialog: our 200 has arrived, though a proxy let the ACK fall behind.
-		l.confirmed = true
-		p.joined(l)
-	}
-	what, orbit := p.serviceOf(t.Target.User, true)
-	if what == parkService && t.Replaces == nil && p.isOurs(t.Target) {
-		t.Accept()
-		parker := l.caller
-		p.park(other, &request{leave: l}, orbit, parker, parker.URI)
-		return
-	}
-	t.Accept()
-	out, err := p.invite(t.Target, func(o *call.Invite) {
-		followTransfer(o, t)
-		o.Headers = append(o.Headers, forwards(l))
-		o.PAssertedIdentity = asserted(other.caller)
-	})
-	if err != nil {
-		p.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
-		t.Done(503, "Service Unavailable")
-		l.transfer, l.refused = nil, refusedTransfer{at: p.now()}
-		return
-	}
-	out.referrer = l
-}
-
-// transferred joins the other leg with the target of a transfer, in place of the one who asked for it.
-func (p *lot) transferred(l *leg) {
-	from := l.referrer
-	other := from.pair
-	if other == nil || other.ended {
-		l.finish(487, "Gone")
-		l.call.Hangup("")
-		return
-	}
-	p.unpair(from)
-	l.caller = fetcherParty(l)
-	if err := p.relay(other, l); err != nil {
-		p.log.Warn("a transferred call cannot be relayed", "call", l.id, "err", err)
-		l.finish(500, "")
-		if err := p.relay(other, from); err != nil {
-			p.log.Warn("a relayed call is lost", "call", other.id, "err", err)
-		}
-		l.call.Hangup("")
-		return
-	}
-	l.finish(200, "OK")
-	p.swap(from, l)
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
+	"strings"
+	"sync"
 	"time"
 
 	"parklamp/board"
@@ -67,14 +68,6 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
 	return a, nil
-}
-
-func peerAddresses(cfg federation.Config) []netip.Addr {
-	var all []netip.Addr
-	for _, p := range cfg.Peers {
-		all = append(all, p.Address.Addr().Unmap())
-	}
-	return all
 }
 
 // addPhone adds the hardware and what uses it.
@@ -232,4 +225,26 @@ func (a *Appliance) showHealth() {
 		state = leds.Warning
 	}
 	a.lamps.Set("fault", state)
+}
+
+// runAll runs the parts and ends all when one fails or ctx ends. A part's error names it.
+func runAll(ctx context.Context, parts map[string]func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	errs := make(chan error, len(parts)) // one for each, never blocks
+	for name, run := range parts {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				if !strings.HasPrefix(err.Error(), name+": ") {
+					err = fmt.Errorf("%s: %w", name, err)
+				}
+				errs <- err
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return <-errs
 }

@@ -1,15 +1,11 @@
 package wire
 
 import (
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/parkd"
-	"parklamp/parkd/federation"
 	"parklamp/sip/call"
 )
 
@@ -52,29 +48,6 @@ func (l *leg) finish(code int, reason string) {
 	l.referrer = nil
 }
 
-// hangUpAfterRefusal is how soon after a refused transfer a BYE is the phone's own doing: baresip 1.0 and others hang up
-// whatever became of a transfer, before anybody could have decided to drop the caller.
-const hangUpAfterRefusal = time.Second
-
-// refusedTransfer is a REFER that came to nothing.
-type refusedTransfer struct {
-	at    time.Time // zero: there was none
-	orbit string    // where the caller was to be parked, "" for any or for a transfer to somebody
-}
-
-// keepFromRefusal parks the caller whose phone hung up because its transfer was refused. Where the orbit is taken he is
-// queued: that is where people will look for him.
-func (p *lot) keepFromRefusal(l *leg) {
-	other := l.pair
-	if other == nil || l.refused.at.IsZero() || p.now().Sub(l.refused.at) >= hangUpAfterRefusal {
-		return
-	}
-	p.unpair(l)
-	other.playMusic(p.moh)
-	p.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
-	p.park(other, &request{leg: other, keep: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
-}
-
 // asserted is a party for P-Asserted-Identity, by which a fetcher or a recalled phone sees the parked caller; without a
 // URI nothing is asserted.
 func asserted(p parkd.Party) call.Party {
@@ -95,10 +68,61 @@ func markRecall(o *call.Invite, s parkd.SlotState) {
 	o.AlertInfo = "<urn:alert:service:recall:hold>;info=parked"
 }
 
-// isOurs says whether a URI names this appliance or a peer: then the lot takes it.
-func (a *Appliance) isOurs(u gosip.Uri) bool {
-	if slices.ContainsFunc(a.cfg.SIP.Listen, func(l string) bool { return strings.Contains(l, ":"+u.Host+":") }) {
-		return true
+// referred obeys a REFER from a leg that is relayed here: the far end is a phone that parks or transfers the other leg.
+func (p *lot) referred(l *leg, t *call.Transfer) {
+	other := l.pair
+	if other == nil {
+		l.transfer = nil
+		t.Reject(603)
+		return
 	}
-	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool { return p.Address.Addr().String() == strings.Trim(u.Host, "[]") })
+	if l.incoming && l.answered {
+		// A request inside the dialog: our 200 has arrived, though a proxy let the ACK fall behind.
+		l.confirmed = true
+		p.joined(l)
+	}
+	what, orbit := p.serviceOf(t.Target.User, true)
+	if what == parkService && t.Replaces == nil && p.isOurs(t.Target) {
+		t.Accept()
+		parker := l.caller
+		p.park(other, &request{leave: l}, orbit, parker, parker.URI)
+		return
+	}
+	t.Accept()
+	out, err := p.invite(t.Target, func(o *call.Invite) {
+		followTransfer(o, t)
+		o.Headers = append(o.Headers, forwards(l))
+		o.PAssertedIdentity = asserted(other.caller)
+	})
+	if err != nil {
+		p.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
+		t.Done(503, "Service Unavailable")
+		l.transfer, l.refused = nil, refusedTransfer{at: p.now()}
+		return
+	}
+	out.referrer = l
+}
+
+// transferred joins the other leg with the target of a transfer, in place of the one who asked for it.
+func (p *lot) transferred(l *leg) {
+	from := l.referrer
+	other := from.pair
+	if other == nil || other.ended {
+		l.finish(487, "Gone")
+		l.call.Hangup("")
+		return
+	}
+	p.unpair(from)
+	l.caller = fetcherParty(l)
+	if err := p.relay(other, l); err != nil {
+		p.log.Warn("a transferred call cannot be relayed", "call", l.id, "err", err)
+		l.finish(500, "")
+		if err := p.relay(other, from); err != nil {
+			p.log.Warn("a relayed call is lost", "call", other.id, "err", err)
+		}
+		l.call.Hangup("")
+		return
+	}
+	l.finish(200, "OK")
+	p.swap(from, l)
 }

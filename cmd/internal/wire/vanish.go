@@ -45,14 +45,6 @@ func (p *lot) newLife(in parkd.Peer) bool {
 	return old != 0
 }
 
-// keepFromVanished parks the caller again whose fetcher is not there any more.
-func (p *lot) keepFromVanished(fetcher *leg) {
-	if other := fetcher.pair; other != nil && !fetcher.joined.IsZero() {
-		other.stranded = fetcher.fetched
-		p.keep(other)
-	}
-}
-
 // vanished says whether a call ended without anybody having ended it.
 func vanished(c call.Cause) bool {
 	return c == call.Timeout || c == call.Unreachable || c == call.Gone

@@ -8,14 +8,10 @@
 package wire
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -243,107 +239,4 @@ func (a *Appliance) unpair(l *leg) {
 func (a *Appliance) parkedItself(l *leg) bool {
 	slot, ok := a.lot.callOf(l.id)
 	return ok && slot.ParkerRef == ""
-}
-
-// from is what we call ourselves towards somebody, and the way there.
-type from struct {
-	addr netip.Addr // of ours
-	uri  gosip.Uri
-	send sip.Send // of the account; zero without one
-}
-
-// identity picks the account for a call, or our own address where there is none.
-func (a *Appliance) identity(to gosip.Uri) from {
-	transport, _ := to.UriParams.Get("transport")
-	for _, account := range a.cfg.Registration.Accounts {
-		var aor gosip.Uri
-		if gosip.ParseUri(account.AOR, &aor) != nil || !strings.EqualFold(aor.Host, to.Host) {
-			continue
-		}
-		if send, ok := a.registrar.Send(account.AOR); ok {
-			return from{addr: a.addrTowards(to, transport), uri: aor, send: send}
-		}
-	}
-	addr := a.addrTowards(to, transport)
-	return from{addr: addr, uri: gosip.Uri{Scheme: "sip", User: a.cfg.Appliance.Number, Host: bracketed(addr)}}
-}
-
-// addrTowards is the address of ours from which a URI is reached.
-func (a *Appliance) addrTowards(to gosip.Uri, transport string) netip.Addr {
-	addr, _ := netip.ParseAddr(strings.Trim(a.endpoint.ContactFor(hostPort(to), transport).Host, "[]"))
-	return addr
-}
-
-func bracketed(addr netip.Addr) string {
-	if addr.Is6() {
-		return "[" + addr.String() + "]"
-	}
-	return addr.String()
-}
-
-func hostPort(u gosip.Uri) string {
-	if u.Port == 0 {
-		return u.Host
-	}
-	return u.Host + ":" + strconv.Itoa(u.Port)
-}
-
-// localAddr is the listener's address towards a peer.
-func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
-	return a.addrTowards(gosip.Uri{Host: bracketed(peer.Addr()), Port: int(peer.Port())}, "")
-}
-
-// self is this phone as the parker, by the same URI for everybody.
-func (a *Appliance) self() parkd.Party {
-	p := parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
-	if len(a.cfg.SIP.Listen) > 0 {
-		_, at, _ := strings.Cut(a.cfg.SIP.Listen[0], ":")
-		p.URI = "sip:" + p.Number + "@" + at
-	}
-	return p
-}
-
-// resolve turns what was dialled into a URI: a SIP URI as it is, a number of the directory, or a number at the first
-// account's registrar.
-func (a *Appliance) resolve(number string) (gosip.Uri, error) {
-	text := number
-	if !strings.Contains(number, ":") {
-		entry, ok := a.cfg.Dial.Directory[number]
-		switch {
-		case ok:
-			text = entry
-		case len(a.cfg.Registration.Accounts) > 0:
-			_, domain, _ := strings.Cut(a.cfg.Registration.Accounts[0].AOR, "@")
-			text = "sip:" + number + "@" + domain
-		default:
-			return gosip.Uri{}, fmt.Errorf("%s is neither in the directory nor is there an account to call it through", number)
-		}
-	}
-	var u gosip.Uri
-	if err := gosip.ParseUri(text, &u); err != nil {
-		return gosip.Uri{}, fmt.Errorf("%q: %w", text, err)
-	}
-	return u, nil
-}
-
-// runAll runs the parts and ends all when one fails or ctx ends. A part's error names it.
-func runAll(ctx context.Context, parts map[string]func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var wg sync.WaitGroup
-	errs := make(chan error, len(parts)) // one for each, never blocks
-	for name, run := range parts {
-		wg.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
-				if !strings.HasPrefix(err.Error(), name+": ") {
-					err = fmt.Errorf("%s: %w", name, err)
-				}
-				errs <- err
-				cancel()
-			}
-		})
-	}
-	wg.Wait()
-	close(errs)
-	return <-errs
 }

@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/parkd"
+	"parklamp/parkd/federation"
+	"parklamp/sip"
+	"parklamp/sip/call"
+	"parklamp/sip/reg"
+)
+
+// from is what we call ourselves towards somebody, and the way there.
+type from struct {
+	addr netip.Addr // of ours
+	uri  gosip.Uri
+	send sip.Send // of the account; zero without one
+}
+
+// identity picks the account for a call, or our own address where there is none.
+func (a *Appliance) identity(to gosip.Uri) from {
+	transport, _ := to.UriParams.Get("transport")
+	for _, account := range a.cfg.Registration.Accounts {
+		var aor gosip.Uri
+		if gosip.ParseUri(account.AOR, &aor) != nil || !strings.EqualFold(aor.Host, to.Host) {
+			continue
+		}
+		if send, ok := a.registrar.Send(account.AOR); ok {
+			return from{addr: a.addrTowards(to, transport), uri: aor, send: send}
+		}
+	}
+	addr := a.addrTowards(to, transport)
+	return from{addr: addr, uri: gosip.Uri{Scheme: "sip", User: a.cfg.Appliance.Number, Host: bracketed(addr)}}
+}
+
+// addrTowards is the address of ours from which a URI is reached.
+func (a *Appliance) addrTowards(to gosip.Uri, transport string) netip.Addr {
+	addr, _ := netip.ParseAddr(strings.Trim(a.endpoint.ContactFor(hostPort(to), transport).Host, "[]"))
+	return addr
+}
+
+func bracketed(addr netip.Addr) string {
+	if addr.Is6() {
+		return "[" + addr.String() + "]"
+	}
+	return addr.String()
+}
+
+func hostPort(u gosip.Uri) string {
+	if u.Port == 0 {
+		return u.Host
+	}
+	return u.Host + ":" + strconv.Itoa(u.Port)
+}
+
+// localAddr is the listener's address towards a peer.
+func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
+	return a.addrTowards(gosip.Uri{Host: bracketed(peer.Addr()), Port: int(peer.Port())}, "")
+}
+
+// self is this phone as the parker, by the same URI for everybody.
+func (a *Appliance) self() parkd.Party {
+	p := parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
+	if len(a.cfg.SIP.Listen) > 0 {
+		_, at, _ := strings.Cut(a.cfg.SIP.Listen[0], ":")
+		p.URI = "sip:" + p.Number + "@" + at
+	}
+	return p
+}
+
+// resolve turns what was dialled into a URI: a SIP URI as it is, a number of the directory, or a number at the first
+// account's registrar.
+func (a *Appliance) resolve(number string) (gosip.Uri, error) {
+	text := number
+	if !strings.Contains(number, ":") {
+		entry, ok := a.cfg.Dial.Directory[number]
+		switch {
+		case ok:
+			text = entry
+		case len(a.cfg.Registration.Accounts) > 0:
+			_, domain, _ := strings.Cut(a.cfg.Registration.Accounts[0].AOR, "@")
+			text = "sip:" + number + "@" + domain
+		default:
+			return gosip.Uri{}, fmt.Errorf("%s is neither in the directory nor is there an account to call it through", number)
+		}
+	}
+	var u gosip.Uri
+	if err := gosip.ParseUri(text, &u); err != nil {
+		return gosip.Uri{}, fmt.Errorf("%q: %w", text, err)
+	}
+	return u, nil
+}
+
+// isOurs says whether a URI names this appliance or a peer: then the lot takes it.
+func (a *Appliance) isOurs(u gosip.Uri) bool {
+	if slices.ContainsFunc(a.cfg.SIP.Listen, func(l string) bool { return strings.Contains(l, ":"+u.Host+":") }) {
+		return true
+	}
+	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool { return p.Address.Addr().String() == strings.Trim(u.Host, "[]") })
+}
+
+// fromPeer says whether a call comes from an appliance of the site. Only these may page: who opens a microphone
+// must be somebody who may (RFC 5373, security considerations).
+func (a *Appliance) fromPeer(info call.Info) bool {
+	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
+		return p.Address.Addr().Unmap() == info.Source.Addr().Unmap()
+	})
+}
+
+// isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
+func (a *Appliance) isMine(user string) bool {
+	return user == "" || user == a.cfg.Appliance.Number || user == a.cfg.Appliance.Name ||
+		slices.ContainsFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+user+"@") })
+}
+
+func peerAddresses(cfg federation.Config) []netip.Addr {
+	var all []netip.Addr
+	for _, p := range cfg.Peers {
+		all = append(all, p.Address.Addr().Unmap())
+	}
+	return all
+}

@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"time"
+
+	"parklamp/parkd"
+)
+
+// keepAgain is the pause between two tries to park a caller whom nobody else has.
+const keepAgain = time.Second
+
+// crossing is how soon after the fetch was confirmed a BYE of the fetcher counts as a CANCEL that came too late: nobody
+// has said a word by then. A fetcher that has sent no RTP is given longer.
+const (
+	crossing       = 300 * time.Millisecond
+	silentCrossing = time.Second
+)
+
+// hangUpAfterRefusal is how soon after a refused transfer a BYE is the phone's own doing: baresip 1.0 and others hang up
+// whatever became of a transfer, before anybody could have decided to drop the caller.
+const hangUpAfterRefusal = time.Second
+
+// refusedTransfer is a REFER that came to nothing.
+type refusedTransfer struct {
+	at    time.Time // zero: there was none
+	orbit string    // where the caller was to be parked, "" for any or for a transfer to somebody
+}
+
+// keep parks a caller who was fetched for somebody that is gone: in the orbit that he came from, where he is queued if it is
+// taken meanwhile, and never refused for want of one: the end of the fetcher's leg would end his.
+func (p *lot) keep(l *leg) {
+	if l.ended {
+		return
+	}
+	p.unpair(l)
+	l.playMusic(p.moh)
+	p.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
+	p.park(l, &request{leg: l, keep: true, gone: true}, l.stranded, parkd.Party{}, "")
+}
+
+// keepFromCrossing parks the caller again whose fetcher ended the call as it was answered: his CANCEL crossed our 200, and
+// his phone ended with BYE what it had never wanted (RFC 3261 §15, §9.1).
+func (p *lot) keepFromCrossing(fetcher *leg) {
+	other := fetcher.pair
+	if other == nil || fetcher.joined.IsZero() {
+		return
+	}
+	since := p.now().Sub(fetcher.joined)
+	if since < crossing || since < silentCrossing && fetcher.media.Stats().Received == 0 {
+		other.stranded = fetcher.fetched
+		p.keep(other)
+	}
+}
+
+// keepElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.
+func (p *lot) keepElsewhere(l *leg) {
+	l.stranded = ""
+	p.loop.after("keep "+string(l.id), keepAgain, func() { p.keep(l) })
+}
+
+// keepFromRefusal parks the caller whose phone hung up because its transfer was refused. Where the orbit is taken he is
+// queued: that is where people will look for him.
+func (p *lot) keepFromRefusal(l *leg) {
+	other := l.pair
+	if other == nil || l.refused.at.IsZero() || p.now().Sub(l.refused.at) >= hangUpAfterRefusal {
+		return
+	}
+	p.unpair(l)
+	other.playMusic(p.moh)
+	p.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
+	p.park(other, &request{leg: other, keep: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
+}
+
+// keepFromVanished parks the caller again whose fetcher is not there any more.
+func (p *lot) keepFromVanished(fetcher *leg) {
+	if other := fetcher.pair; other != nil && !fetcher.joined.IsZero() {
+		other.stranded = fetcher.fetched
+		p.keep(other)
+	}
+}
