@@ -124,9 +124,9 @@ func parkedMusic(s *stage) error {
 		n    int
 		kind crowdKind
 	}
-	crowds := []crowd{{50, usual}, {200, usual}, {200, theirs}}
-	if !s.quick {
-		crowds = append(crowds, crowd{500, usual}, crowd{500, theirs}, crowd{200, speaking})
+	crowds := []crowd{{50, usual}, {200, usual}, {200, theirs}, {500, usual}, {500, theirs}, {200, speaking}}
+	if s.quick {
+		crowds = []crowd{{50, usual}, {200, theirs}}
 	}
 	var errs []error
 	for _, c := range crowds {
@@ -193,7 +193,7 @@ func relayed(s *stage) error {
 		return err
 	}
 	var errs []error
-	for _, n := range []int{50, s.choose(200, 100)} {
+	for _, n := range []int{50, 200}[:s.choose(2, 1)] {
 		for _, kind := range []crowdKind{usual, theirs} {
 			if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n, kind) }); err != nil {
 				errs = append(errs, fmt.Errorf("%d calls: %w", n, err))

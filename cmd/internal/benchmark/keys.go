@@ -13,8 +13,12 @@ import (
 	"parklamp/parkd/panel"
 )
 
-// The hand: how long a key is down, as people press.
-const pressed = 90 * time.Millisecond
+// The person: how long a key is down, and how long a call lasts that was fetched. One that ends at once counts as
+// not fetched, and its caller goes back to his orbit.
+const (
+	pressed = 90 * time.Millisecond
+	spoken  = 700 * time.Millisecond
+)
 
 // desk is what the keys stage plays with: three phones, somebody who calls the first of them, and a lamp of his own at
 // the second.
@@ -56,7 +60,7 @@ func keys(s *stage) error {
 			for _, f := range []*sample{&music, &lampOn, &notified, &dark, &caller[0], &caller[1], &audio[0], &audio[1]} {
 				f.run()
 			}
-			for i := range s.choose(20, 6) + 1 {
+			for i := range s.choose(20, 4) + 1 {
 				p, f, err := d.cycle(i % 2)
 				if err != nil {
 					return err
@@ -83,7 +87,7 @@ func keys(s *stage) error {
 		if err != nil {
 			return err
 		}
-		for range s.choose(10, 3) {
+		for range s.choose(10, 2) {
 			p, _, err := d.cycle(0)
 			if err != nil {
 				return err
@@ -149,6 +153,9 @@ func (d *desk) cycle(at int) (p pressTimes, f fetchTimes, err error) {
 	}
 	if f, err = d.fetch(at, says); err != nil {
 		return p, f, fmt.Errorf("orbit key at %s: %w", d.phones[at].Name, err)
+	}
+	if err := pause(d.ctx, spoken); err != nil {
+		return p, f, err
 	}
 	if err := d.phones[at].Hook(d.ctx, false); err != nil {
 		return p, f, err
