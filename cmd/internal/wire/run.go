@@ -105,21 +105,32 @@ func (a *Appliance) Run(ctx context.Context) error {
 	}
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen)
 	parts := map[string]func(context.Context) error{
-		"registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run,
-		"calls": a.runCalls, "events": a.agent.Run,
+		"registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
 	}
 	if a.desk != nil {
 		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run
 	}
-	rest := make(chan error, 1)
-	inner, stop := context.WithCancel(ctx)
+	rest, calls := make(chan error, 1), make(chan error, 1)
+	inner, stop := context.WithCancel(base)
 	defer stop()
+	callers, hangUp := context.WithCancel(ctx)
+	defer hangUp()
 	go func() { rest <- runAll(inner, parts) }()
+	go func() { calls <- a.runCalls(callers) }()
 	var err error
 	select {
-	case err = <-rest:
-	case err = <-failed:
+	case err = <-calls: // first the callers hear good-bye: the last that peers and watchers hear is who is left then
 		stop()
+		if late := <-rest; err == nil {
+			err = late
+		}
+	case err = <-rest:
+		hangUp()
+		<-calls
+	case err = <-failed:
+		hangUp()
+		stop()
+		<-calls
 		<-rest
 		return err
 	}
@@ -148,6 +159,7 @@ func (a *Appliance) runCalls(ctx context.Context) error {
 		a.log.Warn("calls are cut off: their far ends did not answer in time", "err", err)
 	}
 	end()
+	a.loop.ask(a.keeper.release) // after the ends of all calls
 	cut()
 	err := <-done
 	a.keeper.forget()
