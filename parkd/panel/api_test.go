@@ -137,6 +137,20 @@ func TestPressTimes(t *testing.T) {
 	})
 }
 
+// A quick click is shorter than the debouncing; the key is held down long enough to count.
+func TestQuickClick(t *testing.T) {
+	onBench(t, nil, func(b *bench) {
+		begin := time.Now()
+		b.ask("/api/press", `{"key":"5","action":"down"}`)
+		if code, text := b.ask("/api/press", `{"key":"5","action":"up"}`); code != 204 {
+			t.Errorf("up at once: %d %s, want 204", code, text)
+		}
+		if took := time.Since(begin); took < tapTime {
+			t.Errorf("the click took %v, want at least %v", took, tapTime)
+		}
+	})
+}
+
 func TestPressConflicts(t *testing.T) {
 	onBench(t, nil, func(b *bench) {
 		tap, long := `{"key":"5","action":"tap"}`, `{"key":"5","action":"long"}`

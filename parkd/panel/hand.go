@@ -40,9 +40,10 @@ type handRequest struct {
 
 // holding is a key that is down, or resting after it was.
 type holding struct {
-	next time.Time  // when it goes up, or when the rest is over
-	down bool       // false: resting
-	done chan error // who waits for the end of a tap; nil for a plain down
+	since time.Time  // when a plain down came
+	next  time.Time  // when it goes up, or when the rest is over
+	down  bool       // false: resting
+	done  chan error // who waits for the end of a tap; nil for a plain down
 }
 
 func newHand(b Backend, maxHold time.Duration) *hand {
@@ -113,6 +114,10 @@ func (h *hand) earliest() time.Time {
 func (h *hand) start(r handRequest, now time.Time) {
 	k := h.held[r.key]
 	if r.action == Up {
+		if k != nil && k.done == nil && now.Before(k.since.Add(tapTime)) {
+			k.next, k.done = k.since.Add(tapTime), r.done // too short for the debouncing: it becomes a tap
+			return
+		}
 		if k != nil && k.done != nil {
 			k.done <- nil // the tap was cut short, but it was a tap
 		}
@@ -142,7 +147,7 @@ func (h *hand) start(r handRequest, now time.Time) {
 	case Long:
 		h.held[r.key] = &holding{next: now.Add(longTime), down: true, done: r.done}
 	default:
-		h.held[r.key] = &holding{next: now.Add(h.maxHold), down: true}
+		h.held[r.key] = &holding{since: now, next: now.Add(h.maxHold), down: true}
 		r.done <- nil
 	}
 }
