@@ -17,7 +17,8 @@ help: ## list the targets
 
 .PHONY: run
 run: build ## three appliances and an outside caller on this machine; SCRIPT=park-fetch tells the story without a browser
-	@$(GO) run ./cmd/internal/demo -bin $(OUT)/bin $(if $(SCRIPT),-script $(SCRIPT))
+	@$(GO) build -o $(OUT)/bin/demo ./cmd/internal/demo
+	@exec $(OUT)/bin/demo -bin $(OUT)/bin $(if $(SCRIPT),-script $(SCRIPT))
 
 .PHONY: build
 build: ## phoned, parkd and parkctl for this machine into out/bin

@@ -103,7 +103,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	case err := <-failed:
 		return err
 	}
-	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen)
+	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
+		"socket", a.cfg.Panel.Socket)
 	parts := map[string]func(context.Context) error{
 		"registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
 	}
