@@ -308,6 +308,10 @@ func TestBaresipIsAPhone(t *testing.T) {
 			t.Errorf("baresip was told %q, want 486", e.Param)
 		}
 		p.everywhere("701", "queued")
+		st := p.await(p.dock1(), "two calls", func(st panel.Status) bool { return len(st.Orbits[0].Calls) == 2 })
+		if got := st.Orbits[0].Calls[1].Parker.Number; got != "clerk" { // who is rung when nobody fetches
+			t.Errorf("the second call was parked by %q, want clerk", got)
+		}
 		p.listen(hearsMusic(first), hearsMusic(second))
 		p.fetch(p.dock2(), "701")
 		p.everywhere("701", "parked-here", "parked-elsewhere")

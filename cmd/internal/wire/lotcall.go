@@ -26,8 +26,8 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 	case call.Ended:
 		switch {
 		case ev.Cause == call.Remote:
+			p.keepFromRefusal(l) // who asked for a transfer wanted the call
 			p.keepFromCrossing(l)
-			p.keepFromRefusal(l)
 		case vanished(ev.Cause):
 			p.keepFromVanished(l)
 		}

@@ -29,7 +29,7 @@ type refusedTransfer struct {
 // keep parks a caller who was fetched for somebody that is gone: in the orbit that he came from, where he is queued if it is
 // taken meanwhile, and never refused for want of one: the end of the fetcher's leg would end his.
 func (p *lot) keep(l *leg) {
-	if l.ended {
+	if l.ended || l.parking != "" { // a park of whoever is gone is under way: the machine knows that he is
 		return
 	}
 	p.unpair(l)
@@ -55,7 +55,11 @@ func (p *lot) keepFromCrossing(fetcher *leg) {
 // keepElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.
 func (p *lot) keepElsewhere(l *leg) {
 	l.stranded = ""
-	p.loop.after("keep "+string(l.id), keepAgain, func() { p.keep(l) })
+	p.loop.after("keep "+string(l.id), keepAgain, func() {
+		if !l.parked && l.pair == nil && l.desk == "" { // somebody has him meanwhile
+			p.keep(l)
+		}
+	})
 }
 
 // keepFromRefusal parks the caller whose phone hung up because its transfer was refused. Where the orbit is taken he is
