@@ -253,6 +253,9 @@ func (m *Machine) swap(c *call, in Swap) {
 	delete(m.legs, old)
 	m.legs[in.NewLeg] = c
 	c.Leg, c.Caller, c.Dialog = in.NewLeg, in.Caller, in.Dialog
+	if c.ParkerRef == "" {
+		c.ParkerRef = c.Parker.URI // who had parked himself has put somebody else there, and is recalled for him
+	}
 	m.changed(c)
 	m.emit(Music{Leg: c.Leg})
 	m.emit(Committed{Token: in.Token, Leg: c.Leg, Orbit: c.Orbit, Slot: c.SlotState})

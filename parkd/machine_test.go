@@ -177,7 +177,10 @@ func (a arguments) number(key string) int {
 	return n
 }
 
-func (a arguments) party(key string) Party { return Party{Name: a[key]} }
+func (a arguments) party(key string) Party {
+	name, uri, _ := strings.Cut(strings.TrimSuffix(a[key], ">"), "<") // Bob or Bob<sip:bob@site>
+	return Party{Name: name, URI: uri}
+}
 
 // reason is the Reason of that name.
 func reason(name string) Reason { return Reason(slices.Index(reasonNames[:], name)) }

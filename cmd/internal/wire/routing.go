@@ -97,8 +97,9 @@ func (a *Appliance) replace(l *leg, replaced *call.Call) {
 	switch {
 	case old == nil, fetch && !old.parked:
 		l.call.Reject(481, "")
-	case old.parked && !fetch && a.parkedItself(old):
-		// An attended transfer to an orbit: the parker's leg holds the orbit, and the caller takes its place.
+	case old.parked && !fetch:
+		// RFC 3891 §3: somebody takes the place of whoever is parked. After an attended transfer to the park code that is
+		// the caller in the place of the parker; else the caller's own side was transferred.
 		a.lot.swap(old, l)
 	case old.parked:
 		// A peer takes the parked caller with Replaces for exactly that call.

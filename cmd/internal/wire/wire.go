@@ -233,10 +233,3 @@ func (a *Appliance) unpair(l *leg) {
 	a.pause(l)
 	l.pair.pair, l.pair = nil, nil
 }
-
-// parkedItself says whether a parked leg came by a call to the park code without a transfer, so that an attended
-// transfer may put its caller there.
-func (a *Appliance) parkedItself(l *leg) bool {
-	slot, ok := a.lot.callOf(l.id)
-	return ok && slot.ParkerRef == ""
-}
