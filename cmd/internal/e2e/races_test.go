@@ -152,7 +152,7 @@ func codes(all []*racer) map[int]int {
 
 // TestRaces lets a hundred park at once into ten orbits, and a hundred others fetch them at once, at three appliances.
 func TestRaces(t *testing.T) {
-	p := newPlace(t, "")
+	p := placeOf(t, plain, "")
 	orbit := func(i int) string { return fmt.Sprint(701 + i%raceOrbits) }
 	parked, refused := p.rush(20, func(int) string { return "*68" }, "Referred-By: <sip:foreman@"+p.sip(9).String()+">")
 	if len(parked) != raceOrbits || codes(refused)[480] != racers-raceOrbits {
