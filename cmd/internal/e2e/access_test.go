@@ -13,6 +13,7 @@ import (
 
 // With a password file an outside caller has to prove who he is, and the peers go on without.
 func TestAccessByDigest(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "users")
 	if err := os.WriteFile(file, []byte("ann:wrench\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -47,6 +47,7 @@ func TestBadConfigurationEndsWithTwo(t *testing.T) {
 
 // A busy port names the address, who holds it and the key to change.
 func TestBusyPort(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	status, said := phoned(t, p.dock1().Config)
 	if status != 1 {
@@ -67,6 +68,7 @@ func TestBusyPort(t *testing.T) {
 
 // A peer that is not there is a health condition, and everything else goes on working.
 func TestAbsentPeer(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	if err := p.office().Kill(); err != nil {
 		t.Fatal(err)

@@ -170,6 +170,7 @@ func (p *place) sent(a *site.Appliance) uint64 {
 
 // TestBaresipIsTheCaller parks and fetches a call of baresip, over UDP and over TCP.
 func TestBaresipIsTheCaller(t *testing.T) {
+	t.Parallel()
 	whole := newPlace(t, "")
 	phone := whole.softphone("caller", speech.Caller())
 
@@ -234,6 +235,7 @@ func TestBaresipIsTheCaller(t *testing.T) {
 // TestBaresipIsAPhone lets baresip fetch by dialling and park by REFER. Attended transfer is not tried: baresip 1.0 has
 // neither the command nor Replaces.
 func TestBaresipIsAPhone(t *testing.T) {
+	t.Parallel()
 	whole := newPlace(t, "")
 	phone := whole.softphone("clerk", clerk())
 

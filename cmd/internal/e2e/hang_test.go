@@ -19,6 +19,7 @@ func (p *place) signal(a *site.Appliance, s syscall.Signal) {
 // A desk phone fetches from a host that hangs: it is told after the time for a fetch, and the host's late answer
 // brings the caller back into an orbit.
 func TestFetchFromAHostThatHangs(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "[lot]\nfetch_timeout = \"2s\"\n")
 	caller := parkedAt701(p)
 	p.hook(p.dock1(), false)
@@ -32,6 +33,7 @@ func TestFetchFromAHostThatHangs(t *testing.T) {
 
 // A fetcher whose ACK comes after the time for a fetch is hung up on, and not left in silence: the caller waits again.
 func TestFetcherAcknowledgesTooLate(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "[lot]\nfetch_timeout = \"2s\"\n")
 	caller := parkedAt701(p)
 	p.hook(p.dock1(), false)
@@ -44,6 +46,7 @@ func TestFetcherAcknowledgesTooLate(t *testing.T) {
 // The appliance that fetched loses its power in the middle of the conversation: the caller, whose line ends at the host,
 // waits again where he was.
 func TestFetcherLosesPower(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	caller := parkedAt701(p)
 	p.hook(p.dock1(), false)
@@ -77,6 +80,7 @@ func TestFetcherLosesPower(t *testing.T) {
 
 // The same when somebody has been parked in that orbit meanwhile: both wait there.
 func TestFetcherLosesPowerAndTheOrbitIsTaken(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	caller := parkedAt701(p)
 	p.hook(p.dock1(), false)

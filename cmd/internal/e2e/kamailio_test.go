@@ -131,6 +131,7 @@ func (p *place) dial(a *site.Appliance, digits string) {
 
 // TestRegistrar has dock-1 and a softphone registered at Kamailio, and dock-2 with a wrong password.
 func TestRegistrar(t *testing.T) {
+	t.Parallel()
 	whole := &place{T: t, network: newNetwork(), dir: t.TempDir()}
 	r := whole.registrar()
 	whole.start([]site.Member{
@@ -208,6 +209,7 @@ func TestRegistrar(t *testing.T) {
 // TestRecallThroughTheRegistrar parks by REFER of a registered softphone, and has it rung when nobody fetches. The
 // appliance is registered over TCP.
 func TestRecallThroughTheRegistrar(t *testing.T) {
+	t.Parallel()
 	p := &place{T: t, network: newNetwork(), dir: t.TempDir()}
 	r := p.registrar()
 	p.start([]site.Member{{Name: "dock-1", Number: "201", Addr: p.addr(1), LogLevel: "debug",

@@ -72,6 +72,7 @@ func (l *linphone) talksWithCaller(o *outside) {
 
 // TestLinphoneIsAPhone lets linphone fetch by dialling, hold, park by REFER and park with consultation.
 func TestLinphoneIsAPhone(t *testing.T) {
+	t.Parallel()
 	whole := newPlace(t, "")
 	phone := whole.linphone("desk")
 

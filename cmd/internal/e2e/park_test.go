@@ -18,6 +18,7 @@ func parkedAt701(p *place) *outside {
 }
 
 func TestParkHereFetchThere(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedAt701(p)
 	st := p.await(p.dock1(), "spoken orbit", func(st panel.Status) bool { return st.Phone.Prompt != "" })
@@ -49,6 +50,7 @@ func TestParkHereFetchThere(t *testing.T) {
 }
 
 func TestCallerHangsUpAfterFetch(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := p.call(p.dock1(), "201", 11, "caller-leaves")
 	p.answer(p.dock1())

@@ -119,6 +119,7 @@ func TestParkedCallerOutlivesKill(t *testing.T) {
 
 // While the appliance is away its lamp is unknown at the others, and comes back as it was.
 func TestLampsWhileTheHostIsAway(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedForGood(p, "caller-reinvite")
 	since := p.since(p.dock2())
@@ -143,6 +144,7 @@ func TestLampsWhileTheHostIsAway(t *testing.T) {
 
 // The caller has hung up while nobody listened: the far end knows nothing of the call any more.
 func TestCallerGoneWhileTheHostWasAway(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedForGood(p, "caller-forgets")
 	p.kill(p.dock1(), nil)
@@ -161,6 +163,7 @@ func TestCallerGoneWhileTheHostWasAway(t *testing.T) {
 // Somebody was fetching in the moment of the kill: he is told good-bye, and the caller waits again. A call at the desk
 // phone is not resumed, and its far end does not sit in silence.
 func TestKillInTheMiddleOfAFetch(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedForGood(p, "caller-reinvite")
 	desk := p.call(p.dock1(), "201", 12, "caller")
@@ -186,6 +189,7 @@ func TestKillInTheMiddleOfAFetch(t *testing.T) {
 
 // Who is stopped says good-bye himself, and has nothing to go on with at the next start.
 func TestStoppedApplianceForgetsItsCalls(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedForGood(p, "caller")
 	if err := syscall.Kill(p.dock1().PID(), syscall.SIGTERM); err != nil {
@@ -239,6 +243,7 @@ func (p *place) configure(a *site.Appliance, old, changed string) {
 
 // A journal that is too old, garbage, or nowhere to be written does not stop the appliance, and never the parking.
 func TestJournalThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedForGood(p, "caller")
 	p.kill(p.dock1(), func() {

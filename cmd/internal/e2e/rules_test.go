@@ -31,6 +31,12 @@ func TestRules(t *testing.T) {
 	p.with("the fetcher cancels", fetcherCancels)
 	p.with("the fetching worker hangs up", fetchingWorkerLeaves)
 	p.with("the fetcher never confirms", fetcherNeverConfirms)
+}
+
+// TestCalls has what else a phone does at the same site.
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, rules)
 	p.with("blind transfer to an orbit", blindTransfer)
 	p.with("blind transfer to a taken orbit", blindTransferRefused)
 	p.with("attended transfer to the park code", attendedTransfer)

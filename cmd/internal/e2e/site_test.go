@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -31,7 +32,18 @@ const limit = 20 * time.Second
 // assertion of its own when some 255 goroutines run, so that a crowd of calls goes to the plain ones.
 var bin, plain string
 
+// together is how many sites run at a time unless -parallel says it: the tests wait for sound most of their time.
+const together = "4"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if !set {
+		if err := flag.Set("test.parallel", together); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(run(m))
 }
 

@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"parklamp/cmd/internal/peer"
+	"parklamp/cmd/internal/site"
 	"parklamp/media/mediatest"
 )
 
-// fetched is a parked caller and the third-party phone that has fetched him from dock-1 by dialling his orbit.
-func (p *place) fetched(referTo string) (caller, phone *guest) {
+// fetched is a caller, parked at dock-1, and the third-party phone that has fetched him by dialling his orbit at an
+// appliance.
+func (p *place) fetched(at *site.Appliance, referTo string) (caller, phone *guest) {
 	p.Helper()
 	caller = p.parkedGuest(p.dock1(), "701", visit{says: mediatest.Voice(21, speechLength)})
 	caller.waitsOn("701", p.dock1())
-	phone = p.guest(p.dock1(), "701", visit{says: mediatest.Voice(22, speechLength), referTo: referTo})
+	phone = p.guest(at, "701", visit{says: mediatest.Voice(22, speechLength), referTo: referTo})
 	phone.gets(200)
 	p.free("701")
 	p.listen(phone.hearing(caller.says), caller.hearing(phone.says))
@@ -31,28 +33,38 @@ func (g *guest) outcome() string {
 	return strings.TrimSpace(line)
 }
 
+// blindTransfer parks by REFER at the host of the caller and at another appliance, which relays him; the target may be
+// an orbit of any appliance, since the orbits are the site's.
 func blindTransfer(p *place) {
-	for target, orbit := range map[string]string{"702": "702", "*68": "701", "*68703": "703"} {
-		caller, phone := p.fetched(fmt.Sprintf("sip:%s@%s", target, p.sip(1)))
+	for _, test := range []struct {
+		at            *site.Appliance
+		target, orbit string
+	}{
+		{p.dock1(), "sip:702@" + p.sip(1).String(), "702"},
+		{p.dock1(), "sip:*68@" + p.sip(1).String(), "701"},
+		{p.dock2(), "sip:*68703@" + p.sip(2).String(), "703"},
+		{p.dock2(), "sip:702@" + p.sip(3).String(), "702"},
+	} {
+		caller, phone := p.fetched(test.at, test.target)
 		phone.act("MESSAGE")
 		if got := phone.outcome(); !strings.HasPrefix(got, "SIP/2.0 200") {
-			p.Errorf("REFER to %s ended with %q, want 200", target, got)
+			p.Errorf("REFER to %s ended with %q, want 200", test.target, got)
 		}
-		caller.waitsOn(orbit, p.dock1())
+		caller.waitsOn(test.orbit, test.at)
 		phone.ended() // hung up on, after the park was committed
 		p.hearsMusic(caller)
-		if parker := orbitOf(p.status(p.dock2()), orbit).Parker; parker.Number != phone.number {
+		if parker := orbitOf(p.status(p.office()), test.orbit).Parker; parker.Number != phone.number {
 			p.Errorf("the parker is %+v, want %s", parker, phone.number)
 		}
 		caller.hangUp()
-		p.free(orbit)
+		p.free(test.orbit)
 	}
 }
 
 func blindTransferRefused(p *place) {
 	other := p.parkedGuest(p.dock2(), "702", visit{says: mediatest.Voice(23, speechLength)})
 	other.waitsOn("702", p.dock2())
-	caller, phone := p.fetched("sip:702@" + p.sip(1).String())
+	caller, phone := p.fetched(p.dock1(), "sip:702@"+p.sip(1).String())
 	since := time.Now()
 	phone.act("MESSAGE")
 	if got := phone.outcome(); !strings.HasPrefix(got, "SIP/2.0 486") {
