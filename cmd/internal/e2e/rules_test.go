@@ -23,6 +23,7 @@ func TestRules(t *testing.T) {
 	p.with("fetch of an empty orbit", fetchOfEmptyOrbit)
 	p.with("every orbit taken", everyOrbitTaken)
 	p.with("fetch by INVITE", fetchByInvite)
+	p.with("park by code and by transfer", parkByDialling)
 	p.with("undo", undo)
 	p.with("hold after a fetch", holdAfterFetch)
 	p.with("park what was fetched", parkWhatWasFetched)
@@ -166,6 +167,26 @@ func fetchByInvite(p *place) {
 			caller.hangUp()
 			fetcher.ended()
 		}
+	}
+}
+
+// parkByDialling parks a held call from the keypad.
+func parkByDialling(p *place) {
+	for _, try := range []struct{ key, digits, orbit, words string }{
+		{"hold", "*68#", "701", "seven zero one"},
+		{"hold", "*68703", "703", "seven zero three"},
+		{"transfer", "702", "702", "seven zero two"},
+	} {
+		g := p.visitor(p.dock1(), visit{})
+		p.press(p.dock1(), try.key)
+		p.phone(p.dock1(), "dial-tone")
+		since := p.status(p.dock1()).At
+		p.dial(p.dock1(), try.digits)
+		g.waitsOn(try.orbit, p.dock1())
+		p.told(p.dock1(), since, "call parked on "+try.words)
+		p.hook(p.dock1(), false)
+		g.hangUp()
+		p.free(try.orbit)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
+	"parklamp/media"
 	"parklamp/media/mediatest"
+	"parklamp/media/prompt"
 )
 
 // fetched is a caller, parked at dock-1, and the third-party phone that has fetched him by dialling his orbit at an
@@ -81,12 +83,25 @@ func blindTransferRefused(p *place) {
 	other.hangUp()
 }
 
+// spoken is the sound of a prompt.
+func spoken(words prompt.Phrase) []int16 {
+	var pcm []int16
+	var f media.Frame
+	for source := words.Source(); source.Next(&f); {
+		pcm = append(pcm, f[:]...)
+	}
+	return pcm
+}
+
 // attendedTransfer lets a third-party phone call *68, hear the orbit, and put its caller there: the caller's phone sends
 // INVITE with Replaces.
 func attendedTransfer(p *place) {
+	since := time.Now()
 	phone := p.guest(p.dock1(), "*68", visit{})
 	answer := phone.gets(200)
 	phone.waitsOn("701", p.dock1())
+	whole := func(time.Time) []int16 { return phone.Audio(since) }
+	p.listen(recordingOf("the one who transfers", whole, spoken(prompt.ParkedOn("701"))))
 	tag := func(header string) string {
 		_, tag, _ := strings.Cut(header, ";tag=")
 		return tag
