@@ -201,8 +201,10 @@ func undo(p *place) {
 	g.hangUp()
 }
 
+// holdAfterFetch has the caller hear one RTP stream all the time: talk, park, fetch, hold, resume.
 func holdAfterFetch(p *place) {
 	g := p.visitor(p.dock1(), visit{})
+	since := time.Now()
 	p.press(p.dock1(), "orbit-702")
 	g.waitsOn("702", p.dock1())
 	p.hook(p.dock1(), false)
@@ -218,6 +220,12 @@ func holdAfterFetch(p *place) {
 		p.talking(p.dock2())
 		p.talk(p.dock2(), g)
 	}
+	p.oneStream(g.outside, since)
+	gap, err := g.LongestGap(since)
+	if err != nil {
+		p.Error(err)
+	}
+	p.Logf("the longest time between two packets was %v", gap.Round(time.Millisecond))
 	g.hangUp()
 	p.phone(p.dock2(), "failure") // the busy tone of a call that is over
 }
