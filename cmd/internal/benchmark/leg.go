@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -31,6 +32,7 @@ type leg struct {
 	toTag  string         // guarded by mu
 	ack    []byte         // of the 2xx, to be repeated; guarded by mu
 	heard  map[string]int // highest CSeq taken of a method; guarded by mu
+	told   string         // what the newest NOTIFY said of a REFER of ours; guarded by mu
 }
 
 // callOptions say how a call is made.
@@ -125,6 +127,9 @@ func (l *leg) takeRequest(m message, from netip.AddrPort, at stamp) {
 	again := m.seq <= l.heard[method]
 	if !again {
 		l.heard[method] = m.seq
+		if method == "NOTIFY" {
+			l.told = strings.TrimSpace(string(m.body))
+		}
 	}
 	l.mu.Unlock()
 	var sdp []byte
@@ -170,6 +175,13 @@ func (l *leg) refer(ctx context.Context, target string) (sent, accepted stamp, e
 		return 0, 0, fmt.Errorf("REFER to %s: answered %d", target, a.code)
 	}
 	return sent, a.at, nil
+}
+
+// outcome is what was told of a REFER, for an error.
+func (l *leg) outcome() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
 }
 
 // bye hangs up and forgets the call.

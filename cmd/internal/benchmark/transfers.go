@@ -180,7 +180,7 @@ func (p *pair) cycle(target string, silent bool) (fetched, sent, error) {
 	}
 	t, err := p.park(f, "sip:"+target+"@"+p.at.String())
 	if err != nil {
-		return f, t, fmt.Errorf("park by REFER: %w", err)
+		return f, t, fmt.Errorf("park by REFER, of which was told %q: %w", f.leg.outcome(), err)
 	}
 	return f, t, nil
 }
