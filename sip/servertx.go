@@ -112,6 +112,7 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 func (e *Endpoint) evictLocked() *ServerTx {
 	for len(e.finished) > 0 {
 		old := e.finished[0]
+		e.finished[0] = nil // the array outlives the slice
 		e.finished = e.finished[1:]
 		if e.serverTxs[old.key] == old {
 			e.removeLocked(old)
@@ -126,6 +127,7 @@ func (e *Endpoint) forget(tx *ServerTx) {
 	e.removeLocked(tx)
 	// finished is as long as serverTxs at most: drop what is gone from its front.
 	for len(e.finished) > 0 && e.serverTxs[e.finished[0].key] != e.finished[0] {
+		e.finished[0] = nil // the array outlives the slice
 		e.finished = e.finished[1:]
 	}
 	e.mu.Unlock()

@@ -13,7 +13,7 @@ const (
 	maxDigits      = 48 // digits dialled in one go; E.164 numbers have 15, codes and prefixes come on top
 	maxEnding      = 16 // calls hung up whose end was not reported; the oldest is forgotten
 	maxPatterns    = 256
-	maxOrbitRanges = 256
+	maxOrbitRanges = 1000 // as many as a lot may have
 
 	maxList = 2 * time.Minute // spoken list whose end is not reported
 )

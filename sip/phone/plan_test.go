@@ -159,7 +159,7 @@ func TestConfig(t *testing.T) {
 		{"too many emergency", func(c *Config) { c.Emergency = make([]string, maxPatterns+1) }, []string{"emergency", "256"}},
 		{"orbits", func(c *Config) { c.Orbits = []string{"720-701"} }, []string{"orbits", `"720-701"`, "701-720"}},
 		{"orbit length", func(c *Config) { c.Orbits = []string{"1-20"} }, []string{"orbits", "same length"}},
-		{"too many orbits", func(c *Config) { c.Orbits = make([]string, maxOrbitRanges+1) }, []string{"orbits", "256"}},
+		{"too many orbits", func(c *Config) { c.Orbits = make([]string, maxOrbitRanges+1) }, []string{"orbits", "1000"}},
 		{"park code", func(c *Config) { c.ParkCode = "#68" }, []string{"park_code", `"#68"`}},
 		{"code is emergency", func(c *Config) { c.FetchCode = "911" }, []string{"fetch_code", "emergency"}},
 		{"same codes", func(c *Config) { c.FetchCode = c.ParkCode }, []string{"fetch_code", "park_code"}},

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ func (d *documents) document(r event.Request) ([]byte, bool) {
 
 // orbitsChanged shows the new state of orbits on lamps, to subscribers and on the panel.
 func (p *lot) orbitsChanged(orbits []string) {
+	var told []string // whose document says something new
 	all := map[string]dialoginfo.Orbit{}
 	for k, v := range *p.documents.orbits.Load() {
 		all[k] = v
@@ -49,13 +51,17 @@ func (p *lot) orbitsChanged(orbits []string) {
 		if p.lamps != nil {
 			p.lamps.Set(board.Lamp(board.OrbitPrefix+n), p.lampOf(v))
 		}
-		all[n] = p.dialogs(v)
+		o := p.dialogs(v)
+		if !reflect.DeepEqual(all[n], o) { // a fetch that begins changes nothing that a lamp shows
+			told = append(told, n)
+		}
+		all[n] = o
 	}
 	p.documents.orbits.Store(&all)
 	if p.lamps != nil {
 		p.lamps.Set("lot", p.lotLamp(p.machine.Orbits()))
 	}
-	for _, n := range orbits {
+	for _, n := range told {
 		p.agent.Changed("dialog", n)
 	}
 }
