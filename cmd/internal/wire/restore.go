@@ -93,6 +93,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	l.id = legName(l.call)
 	a.legs[l.id] = l
 	a.watchSilence(l)
+	a.hearDigits(l)
 	slot := *e.Slot
 	slot.Leg = l.id
 	a.restored.slots = append(a.restored.slots, slot)

@@ -193,6 +193,8 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 		a.lot.step(parkd.CallerChanged{Leg: l.id, Caller: l.caller})
 	case call.Referred:
 		l.transfer = ev.Transfer
+	case call.DTMF:
+		a.digit(l, ev.Digit, true)
 	case call.Ended:
 		l.ended = true
 		a.log.Info("call ended", "call", l.id, "cause", ev.Cause.String(), "code", ev.Code)

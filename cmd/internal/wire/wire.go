@@ -130,6 +130,7 @@ func (a *Appliance) openMedia(l *leg, at netip.Addr) error {
 	}
 	l.media = s
 	a.watchSilence(l)
+	a.hearDigits(l)
 	return nil
 }
 
@@ -181,6 +182,7 @@ func (a *Appliance) invite(to gosip.Uri, with func(*call.Invite)) (*leg, error) 
 	}
 	l.id, l.call = legName(c), c
 	a.watchSilence(l)
+	a.hearDigits(l)
 	l.caller = parkd.Party{URI: "sip:" + to.User + "@" + to.Host, Number: to.User}
 	a.legs[l.id] = l
 	return l, nil
