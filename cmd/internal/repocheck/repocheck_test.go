@@ -164,6 +164,38 @@ func TestReadmeLinks(t *testing.T) {
 	}
 }
 
+// testName matches a test that the README names.
+var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`")
+
+func TestReadmeNamesTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	exists := map[string]bool{}
+	for _, s := range sources(t) {
+		if !s.test {
+			continue
+		}
+		code, err := os.ReadFile(filepath.Join(root, s.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9_]+)\(`).FindAllSubmatch(code, -1) {
+			exists[string(m[1])] = true
+		}
+	}
+	named := testName.FindAllStringSubmatch(string(text), -1)
+	if len(named) == 0 {
+		t.Fatal("README.md names no test")
+	}
+	for _, m := range named {
+		if !exists[m[1]] {
+			t.Errorf("README.md names %s, which is no test", m[1])
+		}
+	}
+}
+
 // gap matches words that announce work left undone; such a gap is a line under Limits in the README.
 var gap = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`)
 
