@@ -121,6 +121,7 @@ func (p *lot) music(id parkd.LegID) {
 	if l == nil || l.ended {
 		return
 	}
+	l.playMusic(p.moh) // first, so that no frame of what it played before a relay slips out
 	p.unpair(l)
 	if p.desk != nil {
 		p.desk.release(l)
@@ -133,8 +134,8 @@ func (p *lot) music(id parkd.LegID) {
 			l.call.Reject(488, "")
 			return
 		}
+		l.playMusic(p.moh)
 	}
-	l.playMusic(p.moh)
 }
 
 // committed tells the parker that the park holds.
