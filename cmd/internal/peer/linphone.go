@@ -122,9 +122,6 @@ func (l *Linphone) Await(ctx context.Context, pattern *regexp.Regexp) ([]string,
 	}
 }
 
-// Addr is where it takes SIP, over UDP and TCP.
-func (l *Linphone) Addr() netip.AddrPort { return l.addr }
-
 func (l *Linphone) recording() string { return filepath.Join(l.dir, "heard.wav") }
 
 // Heard is what it has heard so far: 8 kHz samples.

@@ -108,9 +108,7 @@ func (a *Appliance) isOurs(u gosip.Uri) bool {
 // fromPeer says whether a call comes from an appliance of the site. Only these may page: who opens a microphone
 // must be somebody who may (RFC 5373, security considerations).
 func (a *Appliance) fromPeer(info call.Info) bool {
-	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
-		return p.Address.Addr().Unmap() == info.Source.Addr().Unmap()
-	})
+	return slices.Contains(peerAddresses(a.cfg.Federation), info.Source.Addr().Unmap())
 }
 
 // isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.

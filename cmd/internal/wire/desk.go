@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parklamp/board"
+	"parklamp/cmd/internal/health"
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media/prompt"
@@ -76,7 +77,7 @@ func (d *desk) key(e keypad.Event) {
 		d.step(phone.Hook{Up: e.Kind == keypad.Lifted})
 		return
 	case keypad.Stuck:
-		d.health.Raise(d.now(), "key."+string(e.Key), warning, fmt.Sprintf("key %s is stuck", e.Key),
+		d.health.Raise(d.now(), "key."+string(e.Key), health.Warning, fmt.Sprintf("key %s is stuck", e.Key),
 			"something lies on the key, or it is wired wrongly")
 		return
 	}

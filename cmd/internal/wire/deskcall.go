@@ -4,7 +4,6 @@ import (
 	"parklamp/parkd"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
-	"parklamp/sip/sdp"
 )
 
 // recallOf finds the open recall that rings here: the phone's name of the call is its token.
@@ -37,7 +36,7 @@ func (d *desk) answerCall(id phone.CallID) {
 	if l == nil {
 		return
 	}
-	if err := d.answer(l, sdp.SendRecv); err != nil {
+	if err := d.answer(l); err != nil {
 		d.log.Warn("a call cannot be answered", "call", l.id, "err", err)
 		l.call.Reject(488, "")
 	}

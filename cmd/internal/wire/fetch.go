@@ -3,7 +3,6 @@ package wire
 import (
 	"parklamp/parkd"
 	"parklamp/sip/call"
-	"parklamp/sip/sdp"
 )
 
 // handToPhone gives a parked leg to the desk phone: by fetch, undo or an answered recall.
@@ -36,7 +35,7 @@ func (p *lot) join(e parkd.Join) {
 	fetcher.token = e.Token
 	fetcher.call.SetIdentity(asserted(e.Slot.Caller)) // RFC 3325: the fetcher sees the caller
 	if !fetcher.answered {
-		if err := p.answer(fetcher, sdp.SendRecv); err != nil {
+		if err := p.answer(fetcher); err != nil {
 			p.log.Warn("a fetch cannot be answered", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
 			p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
 			return
@@ -131,7 +130,7 @@ func (p *lot) remoteFetched(l *leg) {
 	}
 	fetcher.token = token
 	fetcher.call.SetIdentity(asserted(l.caller))
-	err := p.answer(fetcher, sdp.SendRecv)
+	err := p.answer(fetcher)
 	if err == nil {
 		err = p.relay(l, fetcher)
 	}

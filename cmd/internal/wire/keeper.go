@@ -12,6 +12,7 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/cmd/internal/health"
 	"parklamp/media"
 	"parklamp/parkd"
 	"parklamp/parkd/journal"
@@ -232,7 +233,7 @@ func (k *keeper) report(err error) {
 		k.log.Warn("calls cannot be stored: a crash would lose them", "key", "journal.path", "err", err)
 	}
 	k.failing = true
-	k.health.Raise(k.now(), journalCode, warning, "parked calls would not outlive a crash: "+err.Error(),
+	k.health.Raise(k.now(), journalCode, health.Warning, "parked calls would not outlive a crash: "+err.Error(),
 		"check that the disk of key journal.path is there, writable and not full")
 }
 

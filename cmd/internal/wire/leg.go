@@ -69,10 +69,10 @@ func (l *leg) peerURI() gosip.Uri {
 	return u
 }
 
-// local is our side of a session with this leg: the codecs in our order of preference.
-func (l *leg) local(direction sdp.Direction) sdp.Local {
+// local is our side of a session with this leg as it is now: the codecs in our order of preference.
+func (l *leg) local() sdp.Local {
 	at := l.media.LocalAddr()
-	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: direction}
+	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: l.direction()}
 }
 
 // direction is what our side of the session does.

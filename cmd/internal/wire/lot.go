@@ -8,7 +8,6 @@ import (
 	"parklamp/parkd"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
-	"parklamp/sip/sdp"
 )
 
 // staleFor is how long an appliance may take to learn that a call has left its orbit, and staleAgain the pause between two
@@ -129,7 +128,7 @@ func (p *lot) music(id parkd.LegID) {
 	l.parked = true
 	l.joined, l.fetched = time.Time{}, "" // it fetches no more, it waits
 	if l.incoming && !l.answered {
-		if err := p.answer(l, sdp.SendRecv); err != nil {
+		if err := p.answer(l); err != nil {
 			p.log.Warn("a call that was parked cannot be answered", "call", l.id, "err", err)
 			l.call.Reject(488, "")
 			return

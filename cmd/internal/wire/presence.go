@@ -15,8 +15,6 @@ import (
 	"parklamp/sip/event/dialoginfo"
 )
 
-const warning = health.Warning
-
 // documents holds what Event: dialog subscribers are told of each orbit. The loop writes it, the agent's goroutine
 // reads it.
 type documents struct {
@@ -169,5 +167,5 @@ func (a *Appliance) onPeerHealth(peer string, err error) {
 	if _, more, ok := strings.Cut(hint, ": "); ok { // "federation: what happened: what to do"
 		text, hint = hint[:len(hint)-len(more)-2], more
 	}
-	a.health.Raise(a.now(), code, warning, "appliance "+peer+": "+text, hint)
+	a.health.Raise(a.now(), code, health.Warning, "appliance "+peer+": "+text, hint)
 }

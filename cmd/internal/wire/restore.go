@@ -85,7 +85,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 		onHold: d.Dialog.Local.Direction == sdp.SendOnly, agreed: m.Agreed, signalled: d.Source}
 	l.playMusic(a.moh)
 	if err = s.Configure(resumed(m.State)); err == nil {
-		l.call, err = a.ua.Restore(d.Dialog, l.local(l.direction()), a.onCall)
+		l.call, err = a.ua.Restore(d.Dialog, l.local(), a.onCall)
 	}
 	if err != nil {
 		return errors.Join(err, s.Close())
@@ -133,7 +133,7 @@ func (a *Appliance) resume() {
 	}
 	for _, l := range r.legs {
 		l.call.SetAuth(a.identity(l.peerURI()).send.Auth)
-		l.call.Update(l.local(l.direction()))
+		l.call.Update(l.local())
 		a.log.Info("a parked call goes on", "call", l.id, "caller", l.caller.Number)
 	}
 	for _, c := range r.bye {
@@ -160,8 +160,8 @@ func (a *Appliance) takeJournal(err error) {
 		if err2 == nil {
 			hint += ": " + kept
 		}
-		a.health.Raise(a.now(), journalCode+".read", warning, errors.Join(err, err2).Error(), hint)
+		a.health.Raise(a.now(), journalCode+".read", health.Warning, errors.Join(err, err2).Error(), hint)
 	default:
-		a.health.Raise(a.now(), journalCode+".read", warning, err.Error(), "check key journal.path and who may read it")
+		a.health.Raise(a.now(), journalCode+".read", health.Warning, err.Error(), "check key journal.path and who may read it")
 	}
 }

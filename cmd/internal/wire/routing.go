@@ -126,7 +126,7 @@ func (a *Appliance) replaceDesk(old, l *leg) {
 		l.call.Reject(481, "")
 		return
 	}
-	if err := a.answer(l, sendRecv); err != nil {
+	if err := a.answer(l); err != nil {
 		a.log.Warn("a call with Replaces cannot be answered", "call", l.id, "err", err)
 		l.call.Reject(488, "")
 		return
@@ -143,7 +143,7 @@ func (a *Appliance) replaceDesk(old, l *leg) {
 func (a *Appliance) replacePaired(old, l *leg) {
 	other := old.pair
 	a.unpair(old)
-	err := a.answer(l, sendRecv)
+	err := a.answer(l)
 	if err == nil {
 		err = a.relay(other, l)
 	}

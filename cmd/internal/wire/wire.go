@@ -33,8 +33,6 @@ import (
 	"parklamp/sip/sdp"
 )
 
-const sendRecv = sdp.SendRecv
-
 // stopGrace is how long the calls have to say good-bye when the appliance stops.
 const stopGrace = 3 * time.Second
 
@@ -140,19 +138,19 @@ func (a *Appliance) watchSilence(l *leg) {
 	l.media.OnTimeout(silenceLimit, func() {
 		a.loop.post(func() {
 			if !l.ended && l.answered {
-				l.call.Update(l.local(l.direction()))
+				l.call.Update(l.local())
 			}
 		})
 	})
 }
 
 // answer accepts an incoming call with our media.
-func (a *Appliance) answer(l *leg, d sdp.Direction) error {
+func (a *Appliance) answer(l *leg) error {
 	if err := a.openMedia(l, a.localAddr(l.call.Info().Source)); err != nil {
 		return err
 	}
 	l.answered = true
-	l.call.Answer(l.local(d))
+	l.call.Answer(l.local())
 	return nil
 }
 
@@ -172,7 +170,7 @@ func (a *Appliance) invite(to gosip.Uri, with func(*call.Invite)) (*leg, error) 
 	}
 	l := &leg{media: s}
 	o := call.Invite{To: to, From: from.uri, FromName: a.cfg.Appliance.Name, Auth: from.send.Auth, Route: from.send.Route,
-		Transport: from.send.Transport, Media: l.local(sendRecv)}
+		Transport: from.send.Transport, Media: l.local()}
 	if with != nil {
 		with(&o)
 	}
@@ -194,7 +192,7 @@ func (a *Appliance) hold(l *leg, on bool) {
 		return
 	}
 	l.onHold = on
-	l.call.Update(l.local(l.direction()))
+	l.call.Update(l.local())
 }
 
 // relay makes a pair of two legs and lets them hear each other.
