@@ -58,6 +58,8 @@ check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated f
 	shellcheck $$(git ls-files '*.sh' .ci)
 
 .PHONY: bench
+bench: SHELL := /bin/bash
+bench: .SHELLFLAGS := -o pipefail -c
 bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
 	$(GO) run ./cmd/internal/benchmark -bin $(OUT)/bin | tee $(OUT)/bench.txt
 	$(GO) test -run '^$$' -bench . -benchmem ./sip/... ./media/... ./parkd/... | tee -a $(OUT)/bench.txt
