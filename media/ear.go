@@ -48,7 +48,7 @@ type arrived struct {
 }
 
 func newEar(cfg Config) *ear {
-	return &ear{buffer: jitter.New(jitter.Config{Min: cfg.JitterMin, Max: cfg.JitterMax}), conceal: plc.New()}
+	return &ear{buffer: jitter.New(jitter.Config{Min: cfg.JitterMin, Max: cfg.JitterMax}), conceal: plc.New(SampleRate)}
 }
 
 // offer queues a packet and reports whether it fitted. The reader calls it.

@@ -8,15 +8,10 @@ package plc
 import "math"
 
 const (
-	rate      = 8000
-	minPitch  = 40  // samples: 200 Hz
-	maxPitch  = 120 // samples: 66 Hz
-	window    = 160 // samples compared when looking for the pitch
-	history   = 3*maxPitch + maxPitch/4
-	fadeStart = rate / 100     // samples at full level
-	fadeEnd   = 6 * rate / 100 // samples until only background is left
-	spliceLen = rate / 200     // cross-fade where packets were left out
-	maxBlend  = rate / 100     // longest cross-fade back to real audio
+	// The pitch of speech, 66 to 200 Hz, as periods in units of 1/rate seconds.
+	shortestPeriod = 200 // Hz
+	longestPeriod  = 66  // Hz, rounded to 120 samples at 8 kHz
+	fade           = 6   // hundredths of a second until only background is left, the first at full level
 
 	backgroundCap  = 200.0 // rms that is still taken for background, about -44 dBFS
 	backgroundRise = 1.02  // a frame: the estimate forgets an old quiet moment in seconds
@@ -24,8 +19,14 @@ const (
 
 // Concealer keeps what it needs of one stream. It belongs to one goroutine.
 type Concealer struct {
-	past       [history]int16 // newest last
-	loop       [3 * maxPitch]float32
+	// immutable, in samples
+	minPitch, maxPitch int
+	window             int // compared when looking for the pitch
+	hundredth          int // of a second
+	stride             int // of the coarse search
+
+	past       []int16 // newest last
+	loop       []float32
 	loopLen    int
 	pos        int
 	pitch      int
@@ -35,33 +36,60 @@ type Concealer struct {
 	random     uint32
 }
 
-// New returns a concealer of a stream that has been silent so far.
-func New() *Concealer { return &Concealer{random: 0x9e3779b9, background: 20} }
+// New returns a concealer of a stream of rate samples a second, 8000 to 48000, that has been silent so far.
+func New(rate int) *Concealer {
+	longest := rate / longestPeriod
+	longest -= longest % 4
+	return &Concealer{
+		minPitch: rate / shortestPeriod, maxPitch: longest, window: rate / 50, hundredth: rate / 100,
+		stride: max(2, rate/4000),
+		past:   make([]int16, 3*longest+longest/4), loop: make([]float32, 3*longest),
+		random: 0x9e3779b9, background: 20,
+	}
+}
+
+// Past returns what was played last, at least 20 ms and three of the longest periods, newest last. It is
+// valid until the next call of a method.
+func (c *Concealer) Past() []int16 { return c.past }
+
+// Background returns the rms of what is taken for the background noise of the call.
+func (c *Concealer) Background() float32 { return c.background }
 
 // Good takes the next received audio and changes its first samples where it follows concealment, or where
 // spliced says that it does not continue what was played before.
 func (c *Concealer) Good(pcm []int16, spliced bool) {
-	if c.lost > 0 || spliced {
-		n := spliceLen
-		if c.lost > 0 {
-			n = min(c.pitch/4+c.lost/5, maxBlend)
-		}
-		n = min(n, len(pcm))
-		var tail [maxBlend]int16
-		c.synthesize(tail[:n])
-		for i := range n {
-			w := (float32(i) + 0.5) / float32(n)
-			pcm[i] = clip(float32(pcm[i])*w + float32(tail[i])*(1-w))
-		}
-		c.lost = 0
+	c.Join(pcm, spliced)
+	c.Heard(pcm)
+}
+
+// Join is the first half of Good: it changes the first samples. What is then played of it goes to Heard.
+func (c *Concealer) Join(pcm []int16, spliced bool) {
+	if c.lost == 0 && !spliced {
+		return
 	}
+	n := c.hundredth / 2 // where packets were left out
+	if c.lost > 0 {
+		n = min(c.pitch/4+c.lost/5, c.hundredth)
+	}
+	n = min(n, len(pcm))
+	for i := range n {
+		w := (float32(i) + 0.5) / float32(n)
+		pcm[i] = clip(float32(pcm[i])*w + c.next()*(1-w))
+	}
+	c.lost = 0
+}
+
+// Heard is the second half of Good: it remembers what is played.
+func (c *Concealer) Heard(pcm []int16) {
 	c.measure(pcm)
 	c.remember(pcm)
 }
 
 // Conceal fills dst with what could follow the audio so far.
 func (c *Concealer) Conceal(dst []int16) {
-	c.synthesize(dst)
+	for i := range dst {
+		dst[i] = clip(c.next())
+	}
 	c.remember(dst)
 }
 
@@ -78,48 +106,46 @@ func (c *Concealer) measure(pcm []int16) {
 }
 
 func (c *Concealer) remember(pcm []int16) {
-	if len(pcm) >= history {
-		copy(c.past[:], pcm[len(pcm)-history:])
+	if n := len(pcm) - len(c.past); n >= 0 {
+		copy(c.past, pcm[n:])
 		return
 	}
-	copy(c.past[:], c.past[len(pcm):])
-	copy(c.past[history-len(pcm):], pcm)
+	copy(c.past, c.past[len(pcm):])
+	copy(c.past[len(c.past)-len(pcm):], pcm)
 }
 
-func (c *Concealer) synthesize(dst []int16) {
-	if c.lost == 0 {
+// next makes up one more sample.
+func (c *Concealer) next() float32 {
+	switch c.lost {
+	case 0:
 		c.pitch = c.findPitch()
 		c.fill()
+	case c.hundredth:
+		c.extend(2)
+	case 2 * c.hundredth:
+		c.extend(3)
 	}
-	for i := range dst {
-		switch c.lost {
-		case fadeStart:
-			c.extend(2)
-		case 2 * fadeStart:
-			c.extend(3)
-		}
-		gain := float32(0)
-		if c.lost < fadeStart {
-			gain = 1
-		} else if c.lost < fadeEnd {
-			gain = float32(fadeEnd-c.lost) / (fadeEnd - fadeStart)
-		}
-		v := c.loop[c.pos]
-		if c.pos++; c.pos == c.loopLen {
-			c.pos = 0
-		}
-		if q := c.pitch / 4; c.lost < q {
-			v += c.step * float32(q-c.lost) / float32(q)
-		}
-		dst[i] = clip(v*gain + c.noise()*(1-gain))
-		c.lost++
+	gain := float32(0)
+	if end := fade * c.hundredth; c.lost < c.hundredth {
+		gain = 1
+	} else if c.lost < end {
+		gain = float32(end-c.lost) / float32(end-c.hundredth)
 	}
+	v := c.loop[c.pos]
+	if c.pos++; c.pos == c.loopLen {
+		c.pos = 0
+	}
+	if q := c.pitch / 4; c.lost < q {
+		v += c.step * float32(q-c.lost) / float32(q)
+	}
+	c.lost++
+	return v*gain + c.noise()*(1-gain)
 }
 
 // fill makes the loop from the last period before the loss; its end runs into its start.
 func (c *Concealer) fill() {
 	n, q := c.pitch, c.pitch/4
-	start := history - n
+	start := len(c.past) - n
 	for i := range n {
 		c.loop[i] = float32(c.past[start+i])
 	}
@@ -128,7 +154,7 @@ func (c *Concealer) fill() {
 		c.loop[n-q+i] = c.loop[n-q+i]*(1-w) + float32(c.past[start-q+i])*w
 	}
 	c.loopLen, c.pos = n, 0
-	c.step = float32(c.past[history-1]) - float32(c.past[start-1])
+	c.step = float32(c.past[len(c.past)-1]) - float32(c.past[start-1])
 }
 
 // extend lengthens the loop by turns of the same period whose middle is mixed with itself a little later:
@@ -136,7 +162,7 @@ func (c *Concealer) fill() {
 func (c *Concealer) extend(periods int) {
 	n := c.pitch
 	for k := 1; k < periods; k++ {
-		shift := k * 3
+		shift := k * 3 * c.hundredth / 80
 		for i := range n {
 			j := i
 			if i > n/8 && i < n-n/8-shift {
@@ -152,7 +178,7 @@ func (c *Concealer) extend(periods int) {
 func (c *Concealer) findPitch() int {
 	at := func(lag, step int) float32 {
 		var cross, energy float32 = 0, 1
-		for i := history - window; i < history; i += step {
+		for i := len(c.past) - c.window; i < len(c.past); i += step {
 			a, b := float32(c.past[i]), float32(c.past[i-lag])
 			cross += a * b
 			energy += b * b
@@ -162,15 +188,15 @@ func (c *Concealer) findPitch() int {
 		}
 		return cross * cross / energy
 	}
-	best, score := maxPitch, float32(0)
-	for lag := minPitch; lag <= maxPitch; lag += 2 {
-		if s := at(lag, 2); s > score {
+	best, score := c.maxPitch, float32(0)
+	for lag := c.minPitch; lag <= c.maxPitch; lag += c.stride {
+		if s := at(lag, c.stride); s > score {
 			best, score = lag, s
 		}
 	}
 	coarse := best
 	score = 0
-	for lag := max(coarse-1, minPitch); lag <= min(coarse+1, maxPitch); lag++ {
+	for lag := max(coarse-c.stride+1, c.minPitch); lag <= min(coarse+c.stride-1, c.maxPitch); lag++ {
 		if s := at(lag, 1); s > score {
 			best, score = lag, s
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 )
 
+const rate = 8000
+
 func rmsOf(s []int16) float64 {
 	sum := 0.0
 	for _, v := range s {
@@ -26,7 +28,7 @@ func vowel(hz float64, n int) []int16 {
 // TestLostFrameOfAVowelIsHardlyMissed compares what is made up with what was lost: silence would score 0 dB.
 func TestLostFrameOfAVowelIsHardlyMissed(t *testing.T) {
 	for _, hz := range []float64{80, 101, 120, 143, 190} {
-		c := New()
+		c := New(rate)
 		s := vowel(hz, 1600)
 		c.Good(append([]int16(nil), s[:800]...), false)
 		made := make([]int16, 80)
@@ -42,7 +44,7 @@ func TestLostFrameOfAVowelIsHardlyMissed(t *testing.T) {
 }
 
 func TestConcealmentFadesIntoBackground(t *testing.T) {
-	c := New()
+	c := New(rate)
 	noise := make([]int16, 160)
 	for range 100 {
 		for i := range noise {
@@ -86,7 +88,7 @@ func TestNoClickAtAnySeam(t *testing.T) {
 		{"one frame", 1, 0}, {"three frames", 3, 0}, {"a second", 50, 33}, {"spliced", 0, 41},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := New()
+			c := New(rate)
 			s := vowel(110, 16000)
 			natural := steepest(s)
 			out := append([]int16(nil), s[:800]...)
@@ -111,7 +113,7 @@ func TestNoClickAtAnySeam(t *testing.T) {
 }
 
 func TestGoodAudioIsLeftAlone(t *testing.T) {
-	c := New()
+	c := New(rate)
 	s := vowel(130, 8000)
 	for i := range s {
 		s[i] = int16(int(s[i]) * (i % 3000) / 3000)
@@ -128,7 +130,7 @@ func TestGoodAudioIsLeftAlone(t *testing.T) {
 }
 
 func TestComfortNoiseLevel(t *testing.T) {
-	c := New()
+	c := New(rate)
 	f := make([]int16, 8000)
 	for _, level := range []uint8{40, 60, 127} {
 		c.Noise(f, level)
@@ -140,7 +142,7 @@ func TestComfortNoiseLevel(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	c := New()
+	c := New(rate)
 	f := vowel(100, 160)
 	if n := testing.AllocsPerRun(200, func() { c.Good(f, false); c.Conceal(f); c.Conceal(f); c.Noise(f, 50) }); n != 0 {
 		t.Errorf("%.1f allocations", n)
@@ -149,7 +151,7 @@ func TestNoAllocation(t *testing.T) {
 
 func BenchmarkConceal(b *testing.B) {
 	b.ReportAllocs()
-	c, f := New(), vowel(100, 160)
+	c, f := New(rate), vowel(100, 160)
 	for b.Loop() {
 		c.Good(f, false)
 		c.Conceal(f)
@@ -158,7 +160,7 @@ func BenchmarkConceal(b *testing.B) {
 
 func BenchmarkGood(b *testing.B) {
 	b.ReportAllocs()
-	c, f := New(), vowel(100, 160)
+	c, f := New(rate), vowel(100, 160)
 	for b.Loop() {
 		c.Good(f, false)
 	}
