@@ -1,0 +1,26 @@
+package media
+
+// The shape of wideband audio (G.722): 16-bit mono at 16 kHz in frames of the same 20 ms.
+const (
+	WideRate    = 16000 // samples per second
+	WideSamples = 320   // samples in one frame
+)
+
+// WideFrame is 20 ms of linear audio at 16 kHz.
+type WideFrame = [WideSamples]int16
+
+// WideSource is a Source that has more to give than 4 kHz of it. NextWide takes the place of Next in a tick of a
+// session whose codec is wideband, with the same meaning; Next is called in the others. A Source that is not wide is
+// brought to 16 kHz by the session.
+type WideSource interface {
+	Source
+	NextWide(f *WideFrame) bool
+}
+
+// WideSink is a Sink that can make use of more than 4 kHz. WriteWide takes the place of Write in a tick whose audio
+// came at 16 kHz; both may be called in turn while the far end's codec changes. A Sink that is not wide gets the
+// same audio at 8 kHz.
+type WideSink interface {
+	Sink
+	WriteWide(f *WideFrame, k Kind)
+}
