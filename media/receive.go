@@ -25,13 +25,17 @@ type incoming struct {
 	buf      [readSize]byte
 }
 
-// read takes packets until the socket is closed.
+// read takes packets until the session is closed.
 func (s *Session) read() {
 	for {
-		n, from, err := s.pair.RTP.ReadFromAddrPort(s.in.buf[:])
+		conn := s.pair.Load().RTP
+		n, from, err := conn.ReadFromAddrPort(s.in.buf[:])
 		now := s.engine.clock.Now()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
+				if s.pair.Load().RTP != conn {
+					continue // Move has put another in its place
+				}
 				return
 			}
 			// An ICMP error on the socket; never at a higher rate than packets would come.

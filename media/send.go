@@ -116,7 +116,7 @@ func (s *Session) write(pt uint8, marker bool, seq uint16, ts uint32, payload []
 		return
 	}
 	n += copy(o.buf[n:], payload)
-	if _, err := s.pair.RTP.WriteToAddrPort(o.buf[:n], to); err != nil {
+	if _, err := s.pair.Load().RTP.WriteToAddrPort(o.buf[:n], to); err != nil {
 		s.count.sendErrors.Add(1)
 		return
 	}

@@ -19,8 +19,8 @@ const maxKeys = 64
 type Session struct {
 	// immutable
 	engine *Engine
-	pair   *rtpio.Pair
-	keys   chan dtmf.Key // capacity maxKeys; SendDTMF refuses what does not fit
+	keys   chan dtmf.Key              // capacity maxKeys; SendDTMF refuses what does not fit
+	pair   atomic.Pointer[rtpio.Pair] // replaced under mu by Move; read once per packet
 
 	wiring atomic.Pointer[wiring] // replaced under mu; read once per packet and once per tick
 	remote atomic.Pointer[netip.AddrPort]
@@ -66,7 +66,8 @@ type pacing struct {
 }
 
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
-	s := &Session{engine: e, pair: pair, keys: make(chan dtmf.Key, maxKeys), out: outgoing{origin: from}}
+	s := &Session{engine: e, keys: make(chan dtmf.Key, maxKeys), out: outgoing{origin: from}}
+	s.pair.Store(pair)
 	s.talk.fired = -1
 	s.wiring.Store(&wiring{})
 	s.remote.Store(new(netip.AddrPort))
@@ -87,7 +88,7 @@ func (s *Session) change(f func(w *wiring)) error {
 }
 
 // LocalAddr returns the address to be offered in SDP.
-func (s *Session) LocalAddr() netip.AddrPort { return s.pair.RTP.LocalAddr() }
+func (s *Session) LocalAddr() netip.AddrPort { return s.pair.Load().RTP.LocalAddr() }
 
 // Configure sets what was agreed, again after each re-INVITE. SSRC, sequence and clock stay. Sending needs a
 // codec: without one the error is ErrCodec.
@@ -186,7 +187,7 @@ func (s *Session) Close() error {
 		w.bridge.Close()
 	}
 	s.engine.remove(s)
-	return s.pair.Close()
+	return s.pair.Load().Close()
 }
 
 // tick is called by the pacer. at is the tick's nominal time.

@@ -409,3 +409,39 @@ func TestRestoredSessionGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// The address of the machine changes: the stream goes on from the new one, and the far end is heard there.
+func TestSessionMovesToAnotherAddress(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.leg()
+		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		time.Sleep(time.Second)
+		old := s.LocalAddr()
+		if err := s.Move(otherHost); err != nil {
+			t.Fatal(err)
+		}
+		if s.LocalAddr().Addr() != otherHost || b.net.Bound(old) {
+			t.Errorf("at %s; the old port is still bound: %v", s.LocalAddr(), b.net.Bound(old))
+		}
+		time.Sleep(time.Second)
+		packets := p.Packets()
+		b.oneStream(packets)
+		if seams := mediatest.Inspect(packets); seams.MaxGap > 40*time.Millisecond {
+			t.Errorf("moved stream: %s", seams)
+		}
+		if last := packets[len(packets)-1]; last.From != s.LocalAddr() {
+			t.Errorf("the last packet came from %s, not %s", last.From, s.LocalAddr())
+		}
+		ear := mediatest.NewRecorder()
+		s.Listen(ear)
+		voice := mediatest.Voice(2, time.Second)
+		b.talk(p, s, codec.PCMU, voice)
+		time.Sleep(2 * time.Second)
+		b.hears("the near end", ear.Samples(), voice)
+		at := s.LocalAddr()
+		s.Close()
+		if err := s.Move(ourHost); !errors.Is(err, media.ErrClosed) || b.net.Bound(at) {
+			t.Errorf("moving a closed session: %v", err)
+		}
+	})
+}

@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Config says where the endpoint listens and how much it lets in.
 type Config struct {
-	Listen    []string `toml:"listen" doc:"sockets to listen on, each transport:address:port, for example udp:192.0.2.1:5060, tcp:[2001:db8::1]:5060, tls:192.0.2.1:5061; no wildcard addresses. The one key that every file must set"`
+	Listen    []string `toml:"listen" doc:"sockets to listen on, each transport:address:port, for example udp:192.0.2.1:5060, tcp:[2001:db8::1]:5060, tls:192.0.2.1:5061, or transport:interface:port, for example udp:eth0:5060 for the IPv4 address that eth0 has and udp:[eth0]:5060 for its IPv6 address: sockets and calls follow when that changes. No wildcard addresses. The one key that every file must set"`
 	UserAgent string   `toml:"user_agent" doc:"text of the User-Agent and Server headers; empty sends none"`
 
 	TLSCert string `toml:"tls_cert" doc:"PEM file with the certificate chain that TLS listeners show"`
@@ -49,7 +51,7 @@ func (c Config) Validate() error {
 		if err != nil {
 			return fmt.Errorf("listen[%d] = %q: %w", i, text, err)
 		}
-		if seen[s] && s.addr.Port() != 0 {
+		if seen[s] && (s.iface != "" || s.addr.Port() != 0) {
 			return fmt.Errorf("listen[%d] = %q: is listed twice", i, text)
 		}
 		seen[s] = true
@@ -94,11 +96,26 @@ const (
 
 // listenSpec is one parsed entry of Config.Listen.
 type listenSpec struct {
-	kind string
-	addr netip.AddrPort
+	kind  string
+	addr  netip.AddrPort // invalid with an interface
+	iface string         // name of the interface, or ""
+	v6    bool           // of the interface, its IPv6 address
+	port  uint16         // of the interface
 }
 
-func (s listenSpec) String() string { return s.kind + ":" + s.addr.String() }
+func (s listenSpec) String() string {
+	switch {
+	case s.iface == "":
+		return s.kind + ":" + s.addr.String()
+	case s.v6:
+		return fmt.Sprintf("%s:[%s]:%d", s.kind, s.iface, s.port)
+	}
+	return fmt.Sprintf("%s:%s:%d", s.kind, s.iface, s.port)
+}
+
+// interfaceName is what Linux takes as the name of a link: at most 15 octets. One that begins with a letter cannot be an
+// address.
+var interfaceName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._@-]{0,14}$`)
 
 func parseListen(text string) (listenSpec, error) {
 	kind, addr, ok := strings.Cut(text, ":")
@@ -107,12 +124,35 @@ func parseListen(text string) (listenSpec, error) {
 	}
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
-		return listenSpec{}, errors.New("wants an IP address and a port, such as 192.0.2.1:5060 or [2001:db8::1]:5060")
+		return parseInterface(kind, addr)
 	}
 	// A socket on a wildcard cannot say in Via and Contact where it is reached,
 	// and answers from an address that the kernel picks.
-	if ap.Addr().IsUnspecified() {
-		return listenSpec{}, errors.New("a wildcard address is not allowed: name each address")
+	switch {
+	case ap.Addr().IsUnspecified():
+		return listenSpec{}, errors.New("a wildcard address is not allowed: name each address, or the interface as in udp:eth0:5060")
+	case ap.Addr().IsMulticast() || ap.Addr() == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return listenSpec{}, errors.New("a multicast or broadcast address is not allowed: name an address of this machine")
 	}
 	return listenSpec{kind: kind, addr: netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}, nil
+}
+
+// parseInterface reads "eth0:5060" and "[eth0]:5060".
+func parseInterface(kind, text string) (listenSpec, error) {
+	s := listenSpec{kind: kind}
+	if colon := strings.LastIndexByte(text, ':'); colon > 0 {
+		s.iface = text[:colon]
+		if inner, ok := strings.CutPrefix(s.iface, "["); ok {
+			if s.iface, s.v6 = strings.CutSuffix(inner, "]"); !s.v6 {
+				s.iface = ""
+			}
+		}
+		port, err := strconv.ParseUint(text[colon+1:], 10, 16)
+		if err == nil && port > 0 && interfaceName.MatchString(s.iface) {
+			s.port = uint16(port)
+			return s, nil
+		}
+	}
+	return listenSpec{}, errors.New("wants an IP address and a port, such as 192.0.2.1:5060 or [2001:db8::1]:5060, " +
+		"or an interface and a port, such as eth0:5060 or, for IPv6, [eth0]:5060")
 }

@@ -18,7 +18,7 @@ func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 		want   []string
 	}{
 		{"no transport", func(c *sip.Config) { c.Listen = []string{"10.0.0.1:5060"} }, []string{"listen[0]", "10.0.0.1:5060", "udp:ADDRESS:PORT"}},
-		{"a name", func(c *sip.Config) { c.Listen = []string{"udp:phone:5060"} }, []string{"listen[0]", "192.0.2.1:5060"}},
+		{"a name", func(c *sip.Config) { c.Listen = []string{"udp:phone.example.org:5060"} }, []string{"listen[0]", "192.0.2.1:5060"}},
 		{"wildcard", func(c *sip.Config) { c.Listen = []string{"udp:10.0.0.1:5060", "udp:0.0.0.0:5060"} }, []string{"listen[1]", "wildcard"}},
 		{"twice", func(c *sip.Config) { c.Listen = []string{"udp:10.0.0.1:5060", "udp:10.0.0.1:5060"} }, []string{"listen[1]", "twice"}},
 		{"tls", func(c *sip.Config) { c.Listen = []string{"tls:10.0.0.1:5061"} }, []string{"listen[0]", "tls_cert"}},

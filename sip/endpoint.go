@@ -59,6 +59,11 @@ func WithTLS(server, client *tls.Config) Option {
 	return func(e *Endpoint) { e.tlsServer, e.tlsClient = server, client }
 }
 
+// WithInterfaces asks f instead of the operating system for the addresses of an interface.
+func WithInterfaces(f func(name string) ([]netip.Addr, error)) Option {
+	return func(e *Endpoint) { e.ifaces = f }
+}
+
 // Endpoint sends and receives SIP. Make one with New, register handlers, then
 // call Run; everything else may be called while Run runs, from any goroutine.
 type Endpoint struct {
@@ -67,6 +72,7 @@ type Endpoint struct {
 	log       *slog.Logger
 	net       Network
 	dns       Resolver
+	ifaces    func(name string) ([]netip.Addr, error)
 	tlsServer *tls.Config
 	tlsClient *tls.Config
 	listeners []*listener
@@ -108,7 +114,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		cfg: cfg, log: log,
-		net: SystemNetwork(cfg.DSCP), dns: net.DefaultResolver,
+		net: SystemNetwork(cfg.DSCP), dns: net.DefaultResolver, ifaces: interfaceAddrs,
 		ready:        make(chan struct{}),
 		handlers:     make(map[string]Handler),
 		serverTxs:    make(map[string]*ServerTx),
@@ -141,7 +147,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sip: listen[%d]: %w", i, err)
 		}
-		e.listeners = append(e.listeners, &listener{e: e, spec: s, key: fmt.Sprintf("listen[%d]", i)})
+		e.listeners = append(e.listeners, newListener(e, s, fmt.Sprintf("listen[%d]", i)))
 	}
 	if _, err := rand.Read(e.secret[:]); err != nil {
 		return nil, fmt.Errorf("sip: random source: %w", err)
@@ -194,7 +200,7 @@ func (e *Endpoint) addTo(list *[]string, v string) {
 	}
 }
 
-// Ready is closed when every listener is up.
+// Ready is closed when every listener is up, but for those whose interface has no address yet.
 func (e *Endpoint) Ready() <-chan struct{} { return e.ready }
 
 // Run opens the listeners and serves until ctx ends; then it cuts everything
@@ -205,7 +211,13 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for i, l := range e.listeners {
-		if err := l.open(ctx); err != nil {
+		err := l.open(ctx)
+		if errors.Is(err, errNoAddress) {
+			e.log.Warn("sip listener waits for an address", "listen", l.String(), "err", err)
+			e.health(l.String(), err)
+			continue
+		}
+		if err != nil {
 			for _, opened := range e.listeners[:i] {
 				opened.close()
 			}

@@ -33,7 +33,7 @@ type udpFlow struct {
 var _ flow = (*udpFlow)(nil)
 
 func (f *udpFlow) kind() string           { return kindUDP }
-func (f *udpFlow) local() netip.AddrPort  { return f.l.spec.addr }
+func (f *udpFlow) local() netip.AddrPort  { return f.l.addr() }
 func (f *udpFlow) remote() netip.AddrPort { return f.to }
 
 func (f *udpFlow) write(b []byte) error {
@@ -41,7 +41,7 @@ func (f *udpFlow) write(b []byte) error {
 	pc := f.l.pc
 	f.l.mu.Unlock()
 	if pc == nil {
-		return fmt.Errorf("send by %s: %w", f.l.spec, net.ErrClosed)
+		return fmt.Errorf("send by %s: %w", f.l, net.ErrClosed)
 	}
 	if _, err := pc.WriteTo(b, net.UDPAddrFromAddrPort(f.to)); err != nil {
 		return fmt.Errorf("send to %s: %w", f.to, err)
@@ -52,7 +52,7 @@ func (f *udpFlow) write(b []byte) error {
 }
 
 func (f *udpFlow) WriteMsg(m gosip.Message) error { return writeMessage(f, m) }
-func (f *udpFlow) LocalAddr() net.Addr            { return net.UDPAddrFromAddrPort(f.l.spec.addr) }
+func (f *udpFlow) LocalAddr() net.Addr            { return net.UDPAddrFromAddrPort(f.l.addr()) }
 func (f *udpFlow) Ref(int) int                    { return 1 }
 func (f *udpFlow) TryClose() (int, error)         { return 1, nil }
 func (f *udpFlow) Close() error                   { return nil }

@@ -15,9 +15,9 @@ import (
 // portHolder names the process that holds the socket s, or is empty when the
 // kernel does not tell (another user's process, no /proc). Linux only, as the
 // appliance is.
-func portHolder(s listenSpec) string {
+func portHolder(kind string, at netip.AddrPort) string {
 	table := "tcp"
-	if s.kind == kindUDP {
+	if kind == kindUDP {
 		table = "udp"
 	}
 	for _, file := range []string{table, table + "6"} {
@@ -25,7 +25,7 @@ func portHolder(s listenSpec) string {
 		if err != nil {
 			continue
 		}
-		if inode := socketInode(string(b), s.addr, table == "tcp"); inode != "" {
+		if inode := socketInode(string(b), at, table == "tcp"); inode != "" {
 			return inodeOwner(inode)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,8 +23,11 @@ const (
 // dies, supervise opens another on the same address.
 type listener struct {
 	e    *Endpoint
-	spec listenSpec // immutable after the first open, which fills in a port of 0
+	spec listenSpec // immutable
 	key  string     // configuration key, for errors
+
+	at   atomic.Pointer[netip.AddrPort] // where it listens now; invalid while its interface has no address
+	kick chan struct{}                  // capacity 1: try to open now; full means that it will be tried anyway
 
 	mu     sync.Mutex // guards everything below
 	pc     net.PacketConn
@@ -31,17 +35,42 @@ type listener struct {
 	closed bool
 }
 
+func newListener(e *Endpoint, spec listenSpec, key string) *listener {
+	l := &listener{e: e, spec: spec, key: key, kick: make(chan struct{}, 1)}
+	l.at.Store(&spec.addr)
+	return l
+}
+
+// addr is where the listener listens: what Via and Contact name.
+func (l *listener) addr() netip.AddrPort { return *l.at.Load() }
+
+// String is the listener as the configuration has it, with the port that the kernel gave for 0.
+func (l *listener) String() string {
+	if l.spec.iface != "" {
+		return l.spec.String()
+	}
+	return l.spec.kind + ":" + l.addr().String()
+}
+
+// open binds the socket, in the place of one on another address.
 func (l *listener) open(ctx context.Context) error {
+	at := l.addr()
+	if l.spec.iface != "" {
+		var err error
+		if at, err = l.e.addressOf(l.spec); err != nil {
+			return fmt.Errorf("sip: %s (sip.%s): %w", l, l.key, err)
+		}
+	}
 	var err error
 	var pc net.PacketConn
 	var ln net.Listener
 	if l.spec.kind == kindUDP {
-		pc, err = l.e.net.ListenPacket(ctx, l.spec.addr)
+		pc, err = l.e.net.ListenPacket(ctx, at)
 	} else {
-		ln, err = l.e.net.Listen(ctx, l.spec.addr)
+		ln, err = l.e.net.Listen(ctx, at)
 	}
 	if err != nil {
-		return l.explain(err)
+		return l.explain(at, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,34 +82,36 @@ func (l *listener) open(ctx context.Context) error {
 		}
 		return ErrStopped
 	}
+	l.shut() // of the address before
 	l.pc, l.ln = pc, ln
-	if l.spec.addr.Port() == 0 {
+	if at.Port() == 0 {
 		bound := netip.AddrPort{}
 		if pc != nil {
 			bound = addrPortOf(pc.LocalAddr())
 		} else {
 			bound = addrPortOf(ln.Addr())
 		}
-		l.spec.addr = netip.AddrPortFrom(l.spec.addr.Addr(), bound.Port())
+		at = netip.AddrPortFrom(at.Addr(), bound.Port())
 	}
+	l.at.Store(&at)
 	return nil
 }
 
 // explain turns a failed bind into a sentence that a technician can act on.
-func (l *listener) explain(err error) error {
+func (l *listener) explain(at netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		who := "another program"
-		if h := portHolder(l.spec); h != "" {
+		if h := portHolder(l.spec.kind, at); h != "" {
 			who = h
 		}
-		return fmt.Errorf("sip: %s is in use by %s; stop it or change sip.%s: %w", l.spec, who, l.key, err)
+		return fmt.Errorf("sip: %s is in use by %s; stop it or change sip.%s: %w", l, who, l.key, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("sip: %s is not an address of this machine; change sip.%s: %w", l.spec, l.key, err)
+		return fmt.Errorf("sip: %s is not an address of this machine; change sip.%s: %w", l, l.key, err)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("sip: %s needs a privilege that this process lacks; change sip.%s to a port above 1023: %w", l.spec, l.key, err)
+		return fmt.Errorf("sip: %s needs a privilege that this process lacks; change sip.%s to a port above 1023: %w", l, l.key, err)
 	}
-	return fmt.Errorf("sip: open %s (sip.%s): %w", l.spec, l.key, err)
+	return fmt.Errorf("sip: open %s (sip.%s): %w", l, l.key, err)
 }
 
 func (l *listener) close() {
@@ -104,24 +135,42 @@ func (l *listener) shut() {
 
 // supervise serves the socket, and a new one each time that it dies, until ctx ends.
 func (l *listener) supervise(ctx context.Context) {
-	l.e.health(l.spec.String(), nil)
 	for {
-		err := l.serve()
+		pc, ln := l.sockets()
+		err := net.ErrClosed
+		if pc != nil || ln != nil {
+			l.e.health(l.String(), nil)
+			err = l.serve(pc, ln)
+		}
 		if ctx.Err() != nil {
 			return
 		}
 		l.mu.Lock()
-		l.shut()
+		died := (pc != nil || ln != nil) && l.pc == pc && l.ln == ln
+		if died {
+			l.shut()
+		}
+		up := l.pc != nil || l.ln != nil
 		l.mu.Unlock()
-		l.e.count.restarts.Add(1)
-		l.e.log.Error("sip listener died, opening it again", "listen", l.spec.String(), "err", err)
-		l.e.health(l.spec.String(), fmt.Errorf("sip: listener %s: %w", l.spec, err))
+		if up {
+			continue // it was bound anew, on the new address of its interface
+		}
+		if died { // else its interface has no address
+			l.e.count.restarts.Add(1)
+			l.e.log.Error("sip listener died, opening it again", "listen", l.String(), "err", err)
+			l.e.health(l.String(), fmt.Errorf("sip: listener %s: %w", l, err))
+		}
 		if !l.reopen(ctx) {
 			return
 		}
-		l.e.log.Info("sip listener is up again", "listen", l.spec.String())
-		l.e.health(l.spec.String(), nil)
+		l.e.log.Info("sip listener is up again", "listen", l.String(), "at", l.addr())
 	}
+}
+
+func (l *listener) sockets() (net.PacketConn, net.Listener) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pc, l.ln
 }
 
 func (l *listener) reopen(ctx context.Context) bool {
@@ -131,7 +180,13 @@ func (l *listener) reopen(ctx context.Context) bool {
 		case <-ctx.Done():
 			t.Stop()
 			return false
+		case <-l.kick:
+			t.Stop()
+			wait = reopenFirst
 		case <-t.C:
+		}
+		if pc, ln := l.sockets(); pc != nil || ln != nil {
+			return true // follow was faster
 		}
 		err := l.open(ctx)
 		if err == nil {
@@ -140,22 +195,16 @@ func (l *listener) reopen(ctx context.Context) bool {
 		if errors.Is(err, ErrStopped) {
 			return false
 		}
-		l.e.health(l.spec.String(), err)
+		l.e.health(l.String(), err)
 	}
 }
 
 // serve reads until the socket dies and says why.
-func (l *listener) serve() error {
-	l.mu.Lock()
-	pc, ln := l.pc, l.ln
-	l.mu.Unlock()
-	switch {
-	case pc != nil:
+func (l *listener) serve(pc net.PacketConn, ln net.Listener) error {
+	if pc != nil {
 		return l.serveDatagrams(pc)
-	case ln != nil:
-		return l.serveStreams(ln)
 	}
-	return net.ErrClosed
+	return l.serveStreams(ln)
 }
 
 // addrPortReader is the read of a *net.UDPConn that does not allocate.
@@ -218,7 +267,10 @@ func (e *Endpoint) listenerFor(kind string, remote netip.Addr, local netip.AddrP
 		if l.spec.kind != kind {
 			continue
 		}
-		a := l.spec.addr.Addr()
+		a := l.addr().Addr()
+		if !a.IsValid() {
+			continue
+		}
 		if local.IsValid() && a != local.Addr().Unmap() {
 			continue
 		}
@@ -226,7 +278,7 @@ func (e *Endpoint) listenerFor(kind string, remote netip.Addr, local netip.AddrP
 			continue
 		}
 		bits := commonBits(a, remote)
-		if local.IsValid() && l.spec.addr.Port() == local.Port() {
+		if local.IsValid() && l.addr().Port() == local.Port() {
 			bits += 129 // more than any prefix
 		}
 		if bits > bestBits {

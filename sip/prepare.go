@@ -142,7 +142,7 @@ func setVia(wire *gosip.Request, f flow) {
 }
 
 func contactURI(l *listener) gosip.Uri {
-	u := gosip.Uri{Scheme: "sip", Host: l.spec.addr.Addr().String(), Port: int(l.spec.addr.Port())}
+	u := gosip.Uri{Scheme: "sip", Host: l.addr().Addr().String(), Port: int(l.addr().Port())}
 	if l.spec.kind != kindUDP {
 		u.UriParams = gosip.NewParams()
 		u.UriParams.Add("transport", l.spec.kind)

@@ -62,7 +62,7 @@ var _ flow = (*streamConn)(nil)
 func (e *Endpoint) adopt(l *listener, conn net.Conn, dialled bool) (*streamConn, error) {
 	c := &streamConn{
 		e: e, l: l, conn: conn, dialled: dialled,
-		key:  streamKey{l.spec.kind, l.spec.addr.Addr(), addrPortOf(conn.RemoteAddr())},
+		key:  streamKey{l.spec.kind, l.addr().Addr(), addrPortOf(conn.RemoteAddr())},
 		out:  make(chan []byte, streamQueue),
 		done: make(chan struct{}),
 	}
@@ -90,7 +90,7 @@ func (e *Endpoint) adopt(l *listener, conn net.Conn, dialled bool) (*streamConn,
 }
 
 func (c *streamConn) kind() string           { return c.l.spec.kind }
-func (c *streamConn) local() netip.AddrPort  { return c.l.spec.addr }
+func (c *streamConn) local() netip.AddrPort  { return c.l.addr() }
 func (c *streamConn) remote() netip.AddrPort { return c.key.remote }
 
 func (c *streamConn) write(b []byte) error {
@@ -213,7 +213,7 @@ func (c *streamConn) readLoop() {
 // stream returns the connection to remote, dialling it when there is none. It
 // blocks for at most DialTimeout; callers together dial once.
 func (e *Endpoint) stream(ctx context.Context, l *listener, remote netip.AddrPort, serverName string) (*streamConn, error) {
-	key := streamKey{l.spec.kind, l.spec.addr.Addr(), remote}
+	key := streamKey{l.spec.kind, l.addr().Addr(), remote}
 	e.mu.Lock()
 	if c := e.streams[key]; c != nil {
 		e.mu.Unlock()
@@ -256,7 +256,7 @@ func (e *Endpoint) dial(ctx context.Context, d *dial, key streamKey, l *listener
 func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPort, serverName string) (*streamConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.DialTimeout)
 	defer cancel()
-	conn, err := e.net.Dial(ctx, l.spec.addr.Addr(), remote)
+	conn, err := e.net.Dial(ctx, l.addr().Addr(), remote)
 	if err != nil {
 		return nil, err
 	}
@@ -284,5 +284,5 @@ func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPo
 func (e *Endpoint) existing(l *listener, remote netip.AddrPort) *streamConn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.streams[streamKey{l.spec.kind, l.spec.addr.Addr(), remote}]
+	return e.streams[streamKey{l.spec.kind, l.addr().Addr(), remote}]
 }

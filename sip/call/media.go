@@ -10,13 +10,13 @@ import (
 // stampNew begins the media of a dialog: one session id for its whole life.
 func (c *Call) stampNew(l sdp.Local) {
 	// RFC 3264 §5: ids and versions fit into 62 bits.
-	l.SessionID, l.Version = rand.Uint64N(1<<53), 1
+	l.SessionID, l.Version, l.Origin = rand.Uint64N(1<<53), 1, l.Addr
 	c.d.Local = l
 }
 
 // stamp carries over what belongs to the session and not to a description of it.
 func (c *Call) stamp(l sdp.Local) sdp.Local {
-	l.SessionID, l.Version = c.d.Local.SessionID, c.d.Local.Version
+	l.SessionID, l.Version, l.Origin = c.d.Local.SessionID, c.d.Local.Version, c.d.Local.Origin
 	l.Shape, l.DTMFPayloadType = c.d.Local.Shape, c.d.Local.DTMFPayloadType
 	return l
 }

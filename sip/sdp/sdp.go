@@ -116,8 +116,9 @@ func (c Codec) same(o Codec) bool {
 
 // Local is our side of a session.
 type Local struct {
-	Addr      netip.Addr `json:"addr"` // where we receive; IPv4 and IPv6
-	Port      uint16     `json:"port"` // RTP; RTCP is on Port+1
+	Addr      netip.Addr `json:"addr"`            // where we receive; IPv4 and IPv6
+	Origin    netip.Addr `json:"origin,omitzero"` // that of the first description of the session; invalid: Addr
+	Port      uint16     `json:"port"`            // RTP; RTCP is on Port+1
 	Codecs    []Codec    `json:"codecs"`
 	DTMF      bool       `json:"dtmf"` // offer and accept telephone-event
 	Direction Direction  `json:"direction"`

@@ -16,7 +16,12 @@ func newWriter(l Local) *writer {
 	w.text(" ")
 	w.number(l.Version)
 	w.text(" ")
-	w.address(l.Addr)
+	// RFC 3264 §8: the origin stays what it was, but for the version.
+	origin := l.Origin
+	if !origin.IsValid() {
+		origin = l.Addr
+	}
+	w.address(origin)
 	w.text("\r\ns=-\r\nc=")
 	w.address(l.Addr)
 	w.text("\r\nt=0 0\r\n")

@@ -114,6 +114,13 @@ func (n *Net) FailRead(addr netip.AddrPort, err error) {
 	}
 }
 
+// Bound reports whether a UDP socket is open at addr.
+func (n *Net) Bound(addr netip.AddrPort) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.udp[addr] != nil
+}
+
 // Host returns the network as the host at addr sees it.
 func (n *Net) Host(addr netip.Addr) *Host { return &Host{net: n, addr: addr} }
 

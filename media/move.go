@@ -1,0 +1,25 @@
+package media
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Move takes the session to a free port pair on another address of the machine, whose own address has gone: what is
+// played and heard goes on with the same SSRC, sequence and clock, and LocalAddr is the new address, to be offered in a
+// re-INVITE. With an error the session is where it was.
+func (s *Session) Move(local netip.Addr) error {
+	pair, err := s.engine.ports.Open(local)
+	if err != nil {
+		return fmt.Errorf("move session: %w", err)
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		_ = pair.Close() // nothing was sent from it
+		return ErrClosed
+	}
+	old := s.pair.Swap(pair)
+	s.mu.Unlock()
+	return old.Close()
+}
