@@ -1,0 +1,177 @@
+package srtp
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	pion "github.com/pion/srtp/v3"
+)
+
+// searched rollover counters are tried for a stream that was not followed from its beginning: 46 hours of 20 ms packets.
+const searched = 128
+
+// maxPacket bounds the packets of a stream that is searched for. What is longer was no audio of ours.
+const maxPacket = 1500
+
+// Opener undoes the protection of what a session receives.
+type Opener struct {
+	key   Key
+	short int // bytes below which nothing can be authentic
+	rtcp  struct {
+		context *pion.Context
+		header  rtcp.Header
+		streams streams
+		short   int
+	}
+
+	// for RTP
+	context *pion.Context
+	header  rtp.Header
+	streams streams
+	search  *search // not nil until the first authentic packet of a stream that may have a rollover counter
+}
+
+// streams remembers which SSRCs have proved themselves.
+type streams struct {
+	last  uint32 // one that has
+	count int
+}
+
+// search finds the rollover counter of a stream.
+type search struct {
+	context *pion.Context
+	forged  int // packets that fitted none: each has left its SSRC in context
+	room    [maxPacket]byte
+}
+
+// NewOpener makes an Opener with the far end's key. late says that its stream may have begun long ago, under another key
+// or in another life of this program, so that its rollover counter is not known: RFC 3711 §3.3.1 keeps it over a change
+// of the key, and not every implementation does.
+func NewOpener(k Key, late bool) (*Opener, error) {
+	o := &Opener{key: k}
+	shape := shapes[k.suite]
+	o.short = rtpHeader + shape.tag + len(k.mki)
+	o.rtcp.short = rtcpHeader + srtcpIndex + shape.tagRTCP + len(k.mki)
+	var err error
+	if o.context, err = k.context(); err != nil {
+		return nil, err
+	}
+	if o.rtcp.context, err = k.context(); err != nil {
+		return nil, err
+	}
+	if late {
+		o.search = &search{}
+		if o.search.context, err = k.context(); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// RTP undoes the protection of a packet in place and returns what was sent. On error the buffer may be overwritten.
+func (o *Opener) RTP(packet []byte) ([]byte, error) {
+	if len(packet) < o.short || packet[0]>>6 != 2 {
+		return nil, ErrMalformed
+	}
+	ssrc := binary.BigEndian.Uint32(packet[8:])
+	if o.search != nil {
+		return o.find(ssrc, packet)
+	}
+	known := o.streams.has(ssrc, o.context.ROC)
+	if !known && o.streams.count >= maxStreams {
+		return nil, ErrStreams
+	}
+	out, err := o.context.DecryptRTP(packet, packet, &o.header)
+	if err != nil {
+		return nil, o.reason(packet, err)
+	}
+	if !known {
+		o.streams.add(ssrc)
+	}
+	return out, nil
+}
+
+// find tries the rollover counters from 0 on, until one fits.
+func (o *Opener) find(ssrc uint32, packet []byte) ([]byte, error) {
+	s := o.search
+	if len(packet) > maxPacket {
+		return nil, ErrMalformed
+	}
+	for roc := range uint32(searched) {
+		s.context.SetROC(ssrc, roc)
+		// Not in place: what does not fit is overwritten.
+		out, err := s.context.DecryptRTP(s.room[:len(packet)], packet, &o.header)
+		switch {
+		case err == nil:
+			copy(packet, out)
+			o.context, o.search = s.context, nil
+			o.streams = streams{last: ssrc, count: 1}
+			return packet[:len(out)], nil
+		case !errors.Is(err, pion.ErrFailedToVerifyAuthTag):
+			return nil, o.reason(packet, err)
+		}
+	}
+	if s.forged++; s.forged >= maxStreams {
+		fresh, err := o.key.context()
+		if err != nil {
+			return nil, err
+		}
+		s.context, s.forged = fresh, 0
+	}
+	return nil, ErrAuthentication
+}
+
+// RTCP undoes the protection of a compound packet in place.
+func (o *Opener) RTCP(packet []byte) ([]byte, error) {
+	if len(packet) < o.rtcp.short || packet[0]>>6 != 2 {
+		return nil, ErrMalformed
+	}
+	ssrc := binary.BigEndian.Uint32(packet[4:])
+	known := o.rtcp.streams.has(ssrc, o.rtcp.context.Index)
+	if !known && o.rtcp.streams.count >= maxStreams {
+		return nil, ErrStreams
+	}
+	out, err := o.rtcp.context.DecryptRTCP(packet, packet, &o.rtcp.header)
+	switch {
+	case err == nil:
+	case errors.Is(err, pion.ErrFailedToVerifyAuthTag), errors.Is(err, pion.ErrMKINotFound):
+		return nil, ErrAuthentication
+	default:
+		return nil, ErrReplayed
+	}
+	if !known {
+		o.rtcp.streams.add(ssrc)
+	}
+	return out, nil
+}
+
+// reason says in the words of this package why an RTP packet was refused.
+func (o *Opener) reason(packet []byte, err error) error {
+	if errors.Is(err, pion.ErrFailedToVerifyAuthTag) || errors.Is(err, pion.ErrMKINotFound) {
+		return ErrAuthentication
+	}
+	// What pion says of a header and of a replayed packet has no name outside of it.
+	if n, err := o.header.Unmarshal(packet); err != nil || n+o.short-rtpHeader > len(packet) {
+		return ErrMalformed
+	}
+	return ErrReplayed
+}
+
+// has says whether a stream has proved itself; a context keeps each one that has, and known asks it.
+func (s *streams) has(ssrc uint32, known func(uint32) (uint32, bool)) bool {
+	if s.count > 0 && ssrc == s.last {
+		return true
+	}
+	_, ok := known(ssrc)
+	if ok {
+		s.last = ssrc
+	}
+	return ok
+}
+
+func (s *streams) add(ssrc uint32) {
+	s.last = ssrc
+	s.count++
+}
