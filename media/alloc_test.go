@@ -1,9 +1,9 @@
 package media
 
 import (
+	"context"
 	"encoding/binary"
 	"log/slog"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -16,21 +16,21 @@ import (
 type deadNetwork struct{}
 
 func (deadNetwork) Listen(addr netip.AddrPort, _ rtpio.Socket) (rtpio.Conn, error) {
-	return &deadConn{addr, make(chan struct{})}, nil
+	return &deadConn{addr}, nil
 }
 
-type deadConn struct {
-	local netip.AddrPort
-	done  chan struct{}
-}
+func (deadNetwork) NewPoller() rtpio.Poller { return deadPoller{} }
 
-func (c *deadConn) ReadFromAddrPort([]byte) (int, netip.AddrPort, error) {
-	<-c.done
-	return 0, netip.AddrPort{}, net.ErrClosed
-}
+type deadPoller struct{}
+
+func (deadPoller) Add(rtpio.Conn, rtpio.Receiver) error { return nil }
+func (deadPoller) Run(context.Context) error            { return nil }
+
+type deadConn struct{ local netip.AddrPort }
+
 func (c *deadConn) WriteToAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
 func (c *deadConn) LocalAddr() netip.AddrPort                               { return c.local }
-func (c *deadConn) Close() error                                            { close(c.done); return nil }
+func (c *deadConn) Close() error                                            { return nil }
 
 // stepClock stands still until it is moved.
 type stepClock struct{ now time.Duration }
@@ -61,7 +61,7 @@ type deafSink struct{}
 
 func (deafSink) Write(*Frame, Kind) {}
 
-// rig steps sessions by hand: no goroutine runs but the readers, which wait.
+// rig steps sessions by hand: no goroutine runs.
 type rig struct {
 	engine *Engine
 	clock  *stepClock

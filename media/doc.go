@@ -6,11 +6,15 @@
 // and timestamps go on without a seam, and no change leaves more than 60 ms without a packet.
 //
 // It never speaks SIP or SDP, never opens a file, and never sends to an address that was neither signalled
-// nor proved by the far end's own packets. It does no RTCP yet: the RTCP port is bound, and what arrives
-// there is dropped.
+// nor proved by the far end's own packets.
 //
-// Goroutines, all owned by Engine.Run: the pacer (locked to its thread), the one that runs callbacks, and
-// one reader for each session. On the path of a frame there is no allocation, no log, no wait for a lock
+// A packet goes this way. In: rtpio.Poller, rtpPort.Receive (RTCP on the RTP port is told apart and joins that of
+// rtcpPort.Receive in Session.receiveControl), Session.receive (guard.unprotect, parse, latch), Session.deliver (ear,
+// digits, Bridge.pass). Out: Session.speak (the pacer) or Bridge.pass, Bridge.recode and Session.forward (the relay), then
+// Session.emit (header, guard.protect, socket), which every RTP packet passes, as RTCP does Session.emitControl.
+//
+// Goroutines, all owned by Engine.Run: the pacer (locked to its thread), the reader of all sockets, and the one that
+// runs callbacks. On the path of a frame there is no allocation, no log, no wait for a lock
 // that anything slow holds, and no system call but the socket's.
 //
 // Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), RFC 4961 (symmetric

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/media/jitter"
 	"parklamp/media/rtpio"
 )
 
@@ -42,11 +43,13 @@ type Engine struct {
 	clock   Clock
 	network rtpio.Network
 	ports   *rtpio.Ports
+	poller  rtpio.Poller
 	calls   chan func() // capacity callbackQueue
 
 	sessions atomic.Pointer[[]*Session] // replaced under mu, read by the pacer
-	readers  sync.WaitGroup
 	skipped  atomic.Uint64
+
+	inbox scratch // owned by the reader
 
 	mu      sync.Mutex
 	stopped bool // guarded by mu
@@ -71,6 +74,7 @@ func NewEngine(cfg Config, log *slog.Logger, opts ...Option) *Engine {
 	if e.clock == nil {
 		e.clock = newKernelClock()
 	}
+	e.poller = e.network.NewPoller()
 	e.ports = rtpio.NewPorts(e.network, cfg.PortMin, cfg.PortMax, cfg.DSCP)
 	e.sessions.Store(new([]*Session))
 	return e
@@ -79,7 +83,13 @@ func NewEngine(cfg Config, log *slog.Logger, opts ...Option) *Engine {
 // Run paces until ctx ends, closes every session and returns when the last goroutine has ended.
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
+	var failed error
 	wg.Go(func() { e.pace(ctx) })
+	wg.Go(func() {
+		if failed = e.poller.Run(ctx); failed != nil {
+			e.log.Error("media receives nothing any more", "err", failed)
+		}
+	})
 	wg.Go(func() {
 		for {
 			select {
@@ -98,8 +108,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, s := range *e.sessions.Load() {
 		s.Close()
 	}
-	e.readers.Wait()
-	return nil
+	return failed
 }
 
 // Skipped returns the ticks that were left out because the machine stood still for more than 100 ms.
@@ -136,9 +145,12 @@ func (e *Engine) open(bind func() (*rtpio.Pair, error), from origin) (*Session, 
 		return nil, ErrStopped
 	}
 	s := newSession(e, pair, from)
+	if err := s.listen(pair); err != nil {
+		pair.Close()
+		return nil, fmt.Errorf("open session: %w", err)
+	}
 	next := append(slices.Clone(*e.sessions.Load()), s)
 	e.sessions.Store(&next)
-	e.readers.Go(s.read)
 	return s, nil
 }
 
@@ -204,8 +216,9 @@ func (e *Engine) tick(at time.Duration, room *scratch) {
 	}
 }
 
-// scratch is the pacer's working memory, shared by all sessions.
+// scratch is the working memory of a goroutine that sends, shared by all sessions.
 type scratch struct {
+	packet  [headerSize + jitter.MaxPayload + guardRoom]byte
 	frame   Frame
 	payload [FrameSamples]byte
 	piece   [maxPiece]int16

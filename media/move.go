@@ -1,6 +1,7 @@
 package media
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -12,6 +13,9 @@ func (s *Session) Move(local netip.Addr) error {
 	pair, err := s.engine.ports.Open(local)
 	if err != nil {
 		return fmt.Errorf("move session: %w", err)
+	}
+	if err := s.listen(pair); err != nil {
+		return errors.Join(fmt.Errorf("move session: %w", err), pair.Close())
 	}
 	s.mu.Lock()
 	if s.closed {

@@ -1,8 +1,6 @@
 package media
 
 import (
-	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -10,10 +8,8 @@ import (
 
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
+	"parklamp/media/rtpio"
 )
-
-// readSize is more than any packet that is accepted; longer ones are cut and then refused by their size.
-const readSize = 1500
 
 // incoming is what the reader knows of the stream that it receives.
 type incoming struct {
@@ -22,32 +18,67 @@ type incoming struct {
 	header   rtp.Header
 	events   dtmf.Receiver
 	numbers  numbers
-	buf      [readSize]byte
 }
 
-// read takes packets until the session is closed.
-func (s *Session) read() {
-	for {
-		conn := s.pair.Load().RTP
-		n, from, err := conn.ReadFromAddrPort(s.in.buf[:])
-		now := s.engine.clock.Now()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				if s.pair.Load().RTP != conn {
-					continue // Move has put another in its place
-				}
-				return
-			}
-			// An ICMP error on the socket; never at a higher rate than packets would come.
-			s.count.receiveErrors.Add(1)
-			s.engine.clock.SleepUntil(now + FrameDuration)
-			continue
-		}
-		s.receive(s.in.buf[:n], from, now)
+// rtpPort and rtcpPort are a session as the receiver of its two sockets.
+type (
+	rtpPort  Session
+	rtcpPort Session
+)
+
+var (
+	_ rtpio.Receiver = (*rtpPort)(nil)
+	_ rtpio.Receiver = (*rtcpPort)(nil)
+)
+
+// listen lets the reader hand over what comes to a pair.
+func (s *Session) listen(pair *rtpio.Pair) error {
+	if err := s.engine.poller.Add(pair.RTP, (*rtpPort)(s)); err != nil {
+		return err
 	}
+	return s.engine.poller.Add(pair.RTCP, (*rtcpPort)(s))
 }
 
-// receive handles one datagram.
+// Receive takes every datagram that arrives at the RTP port.
+func (p *rtpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
+	s := (*Session)(p)
+	now := s.engine.clock.Now() - age
+	// RFC 5761 §4: types 64 to 95, of which RTP makes no use, are RTCP's 192 to 223.
+	if len(b) >= 2 && b[1]&0x60 == 0x40 {
+		s.receiveControl(b, from, now, true)
+		return
+	}
+	s.receive(b, from, now)
+}
+
+// Receive takes every datagram that arrives at the RTCP port.
+func (p *rtcpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
+	s := (*Session)(p)
+	s.receiveControl(b, from, s.engine.clock.Now()-age, false)
+}
+
+// control takes the RTCP of a session, on the reader: decrypted, not looked into, from a source that is not checked.
+// muxed: it came to the RTP port. It must not block or keep b.
+type control func(b []byte, from netip.AddrPort, at time.Duration, muxed bool)
+
+// receiveControl handles one datagram with RTCP.
+func (s *Session) receiveControl(b []byte, from netip.AddrPort, now time.Duration, muxed bool) {
+	w := s.wiring.Load()
+	if w.guard != nil && w.configured {
+		var err error
+		if b, err = w.guard.unprotectControl(b); err != nil {
+			s.count.bad.Add(1)
+			return
+		}
+	}
+	if w.control == nil || !w.configured {
+		s.count.unwanted.Add(1)
+		return
+	}
+	w.control(b, from, now, muxed)
+}
+
+// receive handles one datagram with RTP. b has the capacity that rtpio.Receiver promises and is changed.
 func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	w := s.wiring.Load()
 	if !w.configured {
@@ -59,6 +90,13 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	if in.revision != w.revision {
 		in.revision = w.revision
 		in.latch.signal(w.params.Remote, w.params.SignalledFrom)
+	}
+	if w.guard != nil {
+		var err error
+		if b, err = w.guard.unprotect(b); err != nil {
+			s.count.bad.Add(1)
+			return
+		}
 	}
 	payload, ok := parse(&in.header, b)
 	if !ok {

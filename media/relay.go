@@ -80,19 +80,29 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 	if w.bridge != br || len(payload) > jitter.MaxPayload {
 		return
 	}
+	room := &to.engine.inbox
 	switch kind {
 	case audio:
-		if codec.Transcode(w.params.Codec, id, payload) {
-			n := len(payload)
-			to.forward(w, br, h, payload, w.params.PayloadType, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
+		payload, ok := br.recode(to, w, id, payload)
+		if !ok {
+			return
 		}
+		n := len(payload)
+		packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
+		to.forward(w, br, h, packet, w.params.PayloadType, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
 	case event:
 		if pt := w.params.DTMFPayloadType; pt != 0 && len(payload) >= 4 {
-			to.forward(w, br, h, payload, pt, uint32(payload[2])<<8|uint32(payload[3]), now, now)
+			packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
+			to.forward(w, br, h, packet, pt, uint32(payload[2])<<8|uint32(payload[3]), now, now)
 		}
 	case noise:
 		// Comfort noise is never agreed by us (RFC 3389 §4 needs it in SDP), so no leg can be sent it.
 	}
+}
+
+// recode makes a payload one of the codec that the other session speaks; false if there is no way. It may overwrite it.
+func (br *Bridge) recode(_ *Session, w *wiring, id codec.ID, payload []byte) ([]byte, bool) {
+	return payload, codec.Transcode(w.params.Codec, id, payload)
 }
 
 // digit is called once for each digit that the other session received.

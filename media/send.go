@@ -1,7 +1,9 @@
 package media
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -44,8 +46,6 @@ type outgoing struct {
 	anchor   uint16 // first sequence number that the relay sent; older ones are not forwarded
 	seqShift uint16
 	tsShift  uint32
-
-	buf [headerSize + jitter.MaxPayload]byte
 }
 
 // origin is where a stream begins or has come to.
@@ -102,26 +102,57 @@ func (o *outgoing) advance(next uint32, end time.Duration) {
 	o.sent = true
 }
 
-// write sends a packet. The caller holds o.mu.
-func (s *Session) write(pt uint8, marker bool, seq uint16, ts uint32, payload []byte) {
+// write sends a payload that stands in room.packet behind the place of the header. The caller holds o.mu.
+func (s *Session) write(w *wiring, room *scratch, pt uint8, marker bool, seq uint16, ts uint32, payload []byte) {
+	n := headerSize + copy(room.packet[headerSize:headerSize+jitter.MaxPayload], payload)
+	s.emit(w, room.packet[:n], pt, marker, seq, ts)
+}
+
+// emit writes the header (RFC 3550 §5.1) into the first octets of packet, protects it and sends it: every RTP packet of
+// a session leaves here. packet has a capacity of guardRoom more than its length. The caller holds o.mu.
+func (s *Session) emit(w *wiring, packet []byte, pt uint8, marker bool, seq uint16, ts uint32) {
 	to, ok := s.target()
 	if !ok {
 		return
 	}
-	o := &s.out
-	h := rtp.Header{Version: 2, Marker: marker, PayloadType: pt, SequenceNumber: seq, Timestamp: ts, SSRC: o.ssrc}
-	n, err := h.MarshalTo(o.buf[:])
+	size := len(packet) - headerSize
+	packet[0], packet[1] = 2<<6, pt&0x7f
+	if marker {
+		packet[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(packet[2:], seq)
+	binary.BigEndian.PutUint32(packet[4:], ts)
+	binary.BigEndian.PutUint32(packet[8:], s.out.ssrc)
+	var err error
+	if w.guard != nil {
+		packet, err = w.guard.protect(packet)
+	}
+	if err == nil {
+		_, err = s.pair.Load().RTP.WriteToAddrPort(packet, to)
+	}
 	if err != nil {
 		s.count.sendErrors.Add(1)
 		return
 	}
-	n += copy(o.buf[n:], payload)
-	if _, err := s.pair.Load().RTP.WriteToAddrPort(o.buf[:n], to); err != nil {
-		s.count.sendErrors.Add(1)
-		return
-	}
 	s.count.sent.Add(1)
-	s.count.sentBytes.Add(uint64(len(payload)))
+	s.count.sentBytes.Add(uint64(size))
+}
+
+// emitControl protects and sends an RTCP packet: every one of a session leaves here. muxed: from the RTP port (RFC 5761).
+// packet has a capacity of guardRoom more than its length and is changed.
+func (s *Session) emitControl(packet []byte, to netip.AddrPort, muxed bool) error {
+	var err error
+	if g := s.wiring.Load().guard; g != nil {
+		if packet, err = g.protectControl(packet); err != nil {
+			return err
+		}
+	}
+	conn := s.pair.Load().RTCP
+	if muxed {
+		conn = s.pair.Load().RTP
+	}
+	_, err = conn.WriteToAddrPort(packet, to)
+	return err
 }
 
 // speak sends what is due in a tick.
@@ -154,17 +185,17 @@ func (s *Session) speak(w *wiring, at time.Duration, room *scratch) {
 		s.pause()
 		return
 	}
-	s.say(w, at, room.payload[:n])
+	s.say(w, at, room, room.payload[:n])
 }
 
 // say sends a payload as the audio of this tick.
-func (s *Session) say(w *wiring, at time.Duration, payload []byte) {
+func (s *Session) say(w *wiring, at time.Duration, room *scratch, payload []byte) {
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	ts, _ := o.slot(at)
 	// RFC 3551 §4.1: the marker bit begins a talkspurt.
-	s.write(w.params.PayloadType, !o.talk, o.seq, ts, payload)
+	s.write(w, room, w.params.PayloadType, !o.talk, o.seq, ts, payload)
 	o.seq++
 	o.talk, o.relayed = true, false
 	o.advance(ts+uint32(len(payload)), at+FrameDuration)
@@ -210,7 +241,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 		}
 		t.tone.Fill(room.frame[:], step.Event.Code)
 		n := codec.Encode(w.params.Codec, room.payload[:], room.frame[:])
-		s.say(w, at, room.payload[:n])
+		s.say(w, at, room, room.payload[:n])
 		return true
 	}
 	if !step.Send {
@@ -224,15 +255,15 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	}
 	var payload [dtmf.EventSize]byte
 	step.Event.Put(payload[:])
-	s.write(w.params.DTMFPayloadType, step.First, o.seq, t.keyTS, payload[:])
+	s.write(w, room, w.params.DTMFPayloadType, step.First, o.seq, t.keyTS, payload[:])
 	o.seq++
 	o.talk, o.relayed = true, false
 	o.advance(t.keyTS+uint32(step.Event.Duration), at+FrameDuration)
 	return true
 }
 
-// forward sends a packet that another session received. It runs on that session's reader.
-func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, payload []byte, pt uint8, samples uint32, at, end time.Duration) {
+// forward sends a packet that another session received, on the reader. packet is a header's place and the payload.
+func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt uint8, samples uint32, at, end time.Duration) {
 	if !w.sending() || s.keying.Load() {
 		return
 	}
@@ -252,7 +283,7 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, payload []byte, p
 	if ahead < 0 && int16(seq-o.anchor) < 0 {
 		return // from before the relay began: its number is taken
 	}
-	s.write(pt, marker, seq, ts, payload)
+	s.emit(w, packet, pt, marker, seq, ts)
 	if ahead >= 0 {
 		o.seq = seq + 1
 		o.talk = true

@@ -51,6 +51,9 @@ type wiring struct {
 	bridge *Bridge
 	peer   *Session
 
+	guard   guard   // nil: in the clear
+	control control // nil: RTCP is counted and dropped
+
 	onDTMF    func(byte)
 	onTimeout func()
 	timeout   time.Duration

@@ -11,7 +11,7 @@ import (
 // counters have one writer each and any number of readers.
 type counters struct {
 	sent, sentBytes, sendErrors, relayed                atomic.Uint64
-	received, receiveErrors, early, bad                 atomic.Uint64
+	received, early, bad                                atomic.Uint64
 	unwanted, strangers, latched, overruns              atomic.Uint64
 	digitsDropped, lost, duplicate, reordered, restarts atomic.Uint64
 	jitter, lastReceived                                atomic.Int64
@@ -30,7 +30,6 @@ type Stats struct {
 	Strangers                   uint64 // from another source than the far end
 	Early                       uint64 // before Configure
 	Overruns                    uint64 // more than the receiver could take in one tick
-	ReceiveErrors               uint64
 	DigitsDropped               uint64
 	Latched                     uint64         // times that our packets followed the far end to another address
 	Remote                      netip.AddrPort // where ours go
@@ -51,7 +50,7 @@ func (s *Session) Stats() Stats {
 		Received: c.received.Load(), Lost: c.lost.Load(), Duplicate: c.duplicate.Load(), Reordered: c.reordered.Load(),
 		Restarts: c.restarts.Load(), Jitter: time.Duration(c.jitter.Load()), Bad: c.bad.Load(), Unwanted: c.unwanted.Load(),
 		Strangers: c.strangers.Load(), Early: c.early.Load(), Overruns: c.overruns.Load(),
-		ReceiveErrors: c.receiveErrors.Load(), DigitsDropped: c.digitsDropped.Load(), Latched: c.latched.Load(),
+		DigitsDropped: c.digitsDropped.Load(), Latched: c.latched.Load(),
 		Remote: *s.remote.Load(), LastReceived: -1,
 	}
 	if st.Received > 0 {

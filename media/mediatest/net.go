@@ -6,10 +6,12 @@
 package mediatest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -97,9 +99,71 @@ func (n *Net) deliver(d Datagram) {
 	if c == nil {
 		return
 	}
+	if p := c.poller.Load(); p != nil {
+		select {
+		case p.in <- polled{c, d}:
+		default:
+		}
+		return
+	}
 	select {
 	case c.in <- d:
 	default:
+	}
+}
+
+// NewPoller returns what reads sockets of this network on one goroutine.
+func (n *Net) NewPoller() rtpio.Poller { return &poller{in: make(chan polled, pollerQueue)} }
+
+// pollerQueue datagrams wait for a poller at most; what comes on top is dropped.
+const pollerQueue = 8192
+
+type poller struct{ in chan polled } // capacity pollerQueue
+
+type polled struct {
+	to *conn
+	d  Datagram
+}
+
+var _ rtpio.Poller = (*poller)(nil)
+
+func (p *poller) Add(c rtpio.Conn, r rtpio.Receiver) error {
+	k, ok := c.(*conn)
+	if !ok {
+		return fmt.Errorf("poll %s: %T is of another network", c.LocalAddr(), c)
+	}
+	select {
+	case <-k.done:
+		return net.ErrClosed
+	default:
+	}
+	k.receiver = r
+	k.poller.Store(p)
+	// What came before nobody has read yet.
+	for {
+		select {
+		case d := <-k.in:
+			p.in <- polled{k, d}
+		default:
+			return nil
+		}
+	}
+}
+
+func (p *poller) Run(ctx context.Context) error {
+	var buf [rtpio.MaxDatagram + rtpio.Spare]byte
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case q := <-p.in:
+			select {
+			case <-q.to.done:
+			default:
+				n := copy(buf[:rtpio.MaxDatagram], q.d.Data)
+				q.to.receiver.Receive(buf[:n], q.d.From, 0)
+			}
+		}
 	}
 }
 
@@ -109,11 +173,19 @@ type conn struct {
 	in    chan Datagram // capacity queue; full drops
 	once  sync.Once
 	done  chan struct{}
+
+	poller   atomic.Pointer[poller]
+	receiver rtpio.Receiver // written before poller
 }
 
 var _ rtpio.Conn = (*conn)(nil)
 
-func (c *conn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+// Read blocks for one datagram at a socket of a Net that no poller reads.
+func Read(c rtpio.Conn, b []byte) (n int, from netip.AddrPort, err error) {
+	return c.(*conn).read(b)
+}
+
+func (c *conn) read(b []byte) (int, netip.AddrPort, error) {
 	select {
 	case <-c.done:
 		return 0, netip.AddrPort{}, net.ErrClosed

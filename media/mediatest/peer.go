@@ -57,7 +57,7 @@ func (p *Peer) Close() error { return p.conn.Close() }
 func (p *Peer) Record() {
 	buf := make([]byte, 2048)
 	for {
-		n, from, err := p.conn.ReadFromAddrPort(buf)
+		n, from, err := Read(p.conn, buf)
 		if err != nil {
 			return
 		}

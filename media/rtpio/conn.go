@@ -1,22 +1,48 @@
 // Package rtpio owns the sockets of RTP: it opens port pairs from a configured range on one local
-// address, marks them with a DSCP, and closes them at once.
+// address, marks them with a DSCP, reads all of them on one goroutine (Poller), and closes them at once.
 //
 // It never looks into a packet and starts no goroutine. Ports: RTP on an even port and RTCP on the next
 // odd one (RFC 3550 §11).
 package rtpio
 
-import "net/netip"
+import (
+	"context"
+	"net/netip"
+	"time"
+)
 
-// Conn is one unconnected datagram socket. Read and Write may be called at the same time from different
-// goroutines; Close makes a blocked Read return an error. A method never keeps the slice it was given.
+// Conn is one unconnected datagram socket. Its methods may be called from any goroutine.
 type Conn interface {
-	// ReadFromAddrPort blocks for one datagram. Longer datagrams than b are cut. The address is unmapped.
-	ReadFromAddrPort(b []byte) (n int, from netip.AddrPort, err error)
-	// WriteToAddrPort sends one datagram.
+	// WriteToAddrPort sends one datagram and never blocks: what the system has no room for is an error. It does not
+	// keep the slice. After Close it fails with net.ErrClosed.
 	WriteToAddrPort(b []byte, to netip.AddrPort) (n int, err error)
 	// LocalAddr returns the bound address, never a wildcard port.
 	LocalAddr() netip.AddrPort
+	// Close frees the port before it returns. Further calls do nothing.
 	Close() error
+}
+
+// Receiver takes the datagrams of one Conn.
+type Receiver interface {
+	// Receive gets one datagram, at most MaxDatagram octets of it, with its source (unmapped), and how long ago it
+	// came (0 if the network does not know). b may be changed and holds until Receive returns; its capacity is at
+	// least MaxDatagram + Spare. It runs on the goroutine of the Poller and must not block.
+	Receive(b []byte, from netip.AddrPort, age time.Duration)
+}
+
+// The size of a Poller's buffer: longer datagrams are cut, shorter ones can grow in place.
+const (
+	MaxDatagram = 1500
+	Spare       = 64
+)
+
+// Poller reads any number of Conns of one Network.
+type Poller interface {
+	// Add lets r have what arrives at c until c is closed. A datagram that is being delivered while c is closed may
+	// still be delivered.
+	Add(c Conn, r Receiver) error
+	// Run delivers until ctx ends.
+	Run(ctx context.Context) error
 }
 
 // Socket says how a socket is made.
@@ -30,4 +56,6 @@ type Socket struct {
 type Network interface {
 	// Listen binds exactly addr.
 	Listen(addr netip.AddrPort, s Socket) (Conn, error)
+	// NewPoller returns a Poller for Conns of this network.
+	NewPoller() Poller
 }

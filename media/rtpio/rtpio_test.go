@@ -1,11 +1,15 @@
 package rtpio_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"parklamp/media/mediatest"
 	"parklamp/media/rtpio"
@@ -29,35 +33,149 @@ func eachNetwork(t *testing.T, f func(t *testing.T, n rtpio.Network, ip netip.Ad
 	}
 }
 
+// caught is a datagram as a receiver got it.
+type caught struct {
+	text string
+	from netip.AddrPort
+	age  time.Duration
+}
+
+// catcher is a receiver that shows what it gets, and fails the test if it has less room than is promised.
+type catcher struct {
+	t   *testing.T
+	got chan caught // capacity 16: more than any test sends
+}
+
+func newCatcher(t *testing.T) *catcher { return &catcher{t, make(chan caught, 16)} }
+
+func (c *catcher) Receive(b []byte, from netip.AddrPort, age time.Duration) {
+	if len(b) > rtpio.MaxDatagram || cap(b) < rtpio.MaxDatagram+rtpio.Spare {
+		c.t.Errorf("a datagram of %d octets in room for %d", len(b), cap(b))
+	}
+	c.got <- caught{string(b), from, age}
+}
+
+// polling runs a poller for the time of a test and checks that it ends.
+func polling(t *testing.T, n rtpio.Network) rtpio.Poller {
+	p := n.NewPoller()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return p
+}
+
+func listen(t *testing.T, n rtpio.Network, ip netip.Addr) rtpio.Conn {
+	t.Helper()
+	c, err := n.Listen(netip.AddrPortFrom(ip, 0), rtpio.Socket{DSCP: 46})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 func TestDatagramsArriveWithTheirSource(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, n rtpio.Network, ip netip.Addr) {
-		a, err := n.Listen(netip.AddrPortFrom(ip, 0), rtpio.Socket{DSCP: 46})
-		if err != nil {
+		p, r := polling(t, n), newCatcher(t)
+		a, b := listen(t, n, ip), listen(t, n, ip)
+		if err := p.Add(b, r); err != nil {
 			t.Fatal(err)
 		}
-		defer a.Close()
-		b, err := n.Listen(netip.AddrPortFrom(ip, 0), rtpio.Socket{ReceiveBytes: 4096})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := a.WriteToAddrPort([]byte("orbit"), b.LocalAddr()); err != nil {
-			t.Fatal(err)
-		}
-		buf := make([]byte, 4)
-		if k, from, err := b.ReadFromAddrPort(buf); err != nil || k != 4 || from != a.LocalAddr() || string(buf) != "orbi" {
-			t.Errorf("read %q from %s, %v; want the first 4 bytes from %s", buf, from, err, a.LocalAddr())
+		for _, text := range []string{"orbit", strings.Repeat("x", rtpio.MaxDatagram+1), "701"} {
+			if k, err := a.WriteToAddrPort([]byte(text), b.LocalAddr()); err != nil || k != len(text) {
+				t.Fatal(k, err)
+			}
+			got := <-r.got
+			if got.text != text[:min(len(text), rtpio.MaxDatagram)] || got.from != a.LocalAddr() || got.age < 0 {
+				t.Errorf("received %d octets from %s, %s old; want %d from %s", len(got.text), got.from, got.age, len(text), a.LocalAddr())
+			}
 		}
 		if _, err := n.Listen(b.LocalAddr(), rtpio.Socket{}); !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("a taken port: %v, want EADDRINUSE", err)
 		}
-		ended := make(chan error)
-		go func() { _, _, err := b.ReadFromAddrPort(buf); ended <- err }()
-		b.Close()
-		if err := <-ended; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("a read that was closed: %v", err)
+	})
+}
+
+func TestClosedConn(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, n rtpio.Network, ip netip.Addr) {
+		p, r := polling(t, n), newCatcher(t)
+		a, b := listen(t, n, ip), listen(t, n, ip)
+		if err := p.Add(b, r); err != nil {
+			t.Fatal(err)
 		}
-		if _, err := b.WriteToAddrPort(buf, a.LocalAddr()); !errors.Is(err, net.ErrClosed) {
+		for range 2 {
+			if err := b.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		}
+		if _, err := b.WriteToAddrPort([]byte("late"), a.LocalAddr()); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("a write after Close: %v", err)
+		}
+		if err := p.Add(b, r); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Add after Close: %v", err)
+		}
+		// The port is free at once, and its next owner gets nothing of the last one's.
+		again, err := n.Listen(b.LocalAddr(), rtpio.Socket{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		next := newCatcher(t)
+		if err := p.Add(again, next); err != nil {
+			t.Fatal(err)
+		}
+		a.WriteToAddrPort([]byte("orbit"), again.LocalAddr())
+		if got := <-next.got; got.text != "orbit" || len(r.got) > 0 {
+			t.Errorf("the next owner received %q, the last one %d datagrams", got.text, len(r.got))
+		}
+	})
+}
+
+func TestOnePollerForManyConns(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, n rtpio.Network, ip netip.Addr) {
+		p := polling(t, n)
+		from := listen(t, n, ip)
+		const conns = 600 // more than one page of the kernel's table
+		for round := range 2 {
+			var all []rtpio.Conn
+			var ears []*catcher
+			for range conns {
+				c, r := listen(t, n, ip), newCatcher(t)
+				if err := p.Add(c, r); err != nil {
+					t.Fatal(err)
+				}
+				all, ears = append(all, c), append(ears, r)
+			}
+			for i, c := range all {
+				if _, err := from.WriteToAddrPort([]byte(fmt.Sprint(round, i)), c.LocalAddr()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, r := range ears {
+				if got := <-r.got; got.text != fmt.Sprint(round, i) {
+					t.Fatalf("socket %d received %q", i, got.text)
+				}
+			}
+			for _, c := range all {
+				c.Close()
+			}
+		}
+	})
+}
+
+func TestPollerEnds(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, n rtpio.Network, ip netip.Addr) {
+		p := n.NewPoller()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
 		}
 	})
 }
@@ -105,15 +223,46 @@ func TestWildcardIsRefused(t *testing.T) {
 	}
 }
 
+type silentReceiver struct{ n chan struct{} }
+
+func (r silentReceiver) Receive([]byte, netip.AddrPort, time.Duration) { r.n <- struct{}{} }
+
 func TestKernelSocketDoesNotAllocate(t *testing.T) {
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		p := polling(t, rtpio.Kernel)
+		a := listen(t, rtpio.Kernel, netip.MustParseAddr(ip))
+		r := silentReceiver{make(chan struct{})}
+		if err := p.Add(a, r); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 172)
+		to := a.LocalAddr()
+		if n := testing.AllocsPerRun(100, func() { a.WriteToAddrPort(buf, to); <-r.n }); n != 0 {
+			t.Errorf("%s: %.1f allocations for a packet out and in", ip, n)
+		}
+	}
+}
+
+func BenchmarkKernelPacket(b *testing.B) {
 	a, err := rtpio.Kernel.Listen(netip.MustParseAddrPort("127.0.0.1:0"), rtpio.Socket{DSCP: 46})
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	defer a.Close()
+	p := rtpio.Kernel.NewPoller()
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error)
+	go func() { ended <- p.Run(ctx) }()
+	r := silentReceiver{make(chan struct{}, 1)}
+	if err := p.Add(a, r); err != nil {
+		b.Fatal(err)
+	}
 	buf := make([]byte, 172)
 	to := a.LocalAddr()
-	if n := testing.AllocsPerRun(100, func() { a.WriteToAddrPort(buf, to); a.ReadFromAddrPort(buf) }); n != 0 {
-		t.Errorf("%.1f allocations for a packet out and in", n)
+	for b.Loop() {
+		a.WriteToAddrPort(buf, to)
+		<-r.n
 	}
+	cancel()
+	<-ended
 }
