@@ -9,7 +9,7 @@ PROGRAMS    := phoned parkd parkctl
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the tests need beyond Go, git and make: a C compiler for the race detector, real SIP peers, a browser.
-DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli kamailio kamailio-tls-modules chromium shellcheck iproute2 procps
+DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium shellcheck iproute2 procps
 
 .PHONY: help
 help: ## list the targets
