@@ -214,6 +214,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		err := l.open(ctx)
 		if errors.Is(err, errNoAddress) {
 			e.log.Warn("sip listener waits for an address", "listen", l.String(), "err", err)
+			l.at.Store(&netip.AddrPort{})
 			e.health(l.String(), err)
 			continue
 		}

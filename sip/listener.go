@@ -38,6 +38,11 @@ type listener struct {
 func newListener(e *Endpoint, spec listenSpec, key string) *listener {
 	l := &listener{e: e, spec: spec, key: key, kick: make(chan struct{}, 1)}
 	l.at.Store(&spec.addr)
+	if spec.iface != "" {
+		if at, err := e.addressOf(spec); err == nil { // so that Contacts can be told before Run
+			l.at.Store(&at)
+		}
+	}
 	return l
 }
 

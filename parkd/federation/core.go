@@ -71,6 +71,9 @@ type Answered struct {
 	Reason  parkd.Reason
 }
 
+// Moved says that this appliance has another address, or its link or its route is back.
+type Moved struct{}
+
 // Raised says that a peer remembers a later epoch of this appliance.
 type Raised struct{ Epoch uint64 }
 
@@ -148,6 +151,7 @@ func (Release) input()    {}
 func (Asked) input()      {}
 func (Returned) input()   {}
 func (Answered) input()   {}
+func (Moved) input()      {}
 func (Raised) input()     {}
 
 func (Tell) effect()      {}
@@ -268,6 +272,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 			c.withPeer(in.Peer, c.spoke)
 		}
 		c.answered(in)
+	case Moved:
+		c.moved()
 	case Raised:
 		if in.Epoch >= c.local.Epoch {
 			c.emit(RaiseSelf(in))

@@ -343,3 +343,23 @@ func BenchmarkDocument(b *testing.B) {
 		}
 	}
 }
+
+// When the address of this appliance changes or its network is back, every peer is asked at once, and those that lived
+// are watched anew.
+func TestMovedAsksEverybody(t *testing.T) {
+	c, now := arbiter(t)
+	c.Step(now.Add(time.Second), Heard{Peer: "b"})
+	c.Step(now.Add(10*time.Second), Tick{}) // both are dead
+	c.Step(now.Add(11*time.Second), Heard{Peer: "b"})
+	var got []string
+	for _, e := range c.Step(now.Add(12*time.Second), Moved{}) {
+		switch e.(type) {
+		case Probe, Watch:
+			got = append(got, fmt.Sprintf("%T %v", e, e))
+		}
+	}
+	want := []string{"federation.Probe {b}", "federation.Watch {b}", "federation.Probe {c}"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -143,6 +143,9 @@ func (f *Federation) SetLocal(a parkd.Announce) {
 	f.agent.Changed(presence, f.cfg.Name)
 }
 
+// AddressChanged connects to every peer anew, at once: this appliance has another address, or its network is back.
+func (f *Federation) AddressChanged() { f.step(Moved{}) }
+
 // Claim asks the federation for an orbit. done is called once, from Run's goroutine, unless Release
 // comes first: at once when this appliance is the arbiter or alone, else within ClaimWait for each
 // arbiter that is silent.

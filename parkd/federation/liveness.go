@@ -18,6 +18,18 @@ func (c *Core) start() {
 	}
 }
 
+// moved asks all peers at once, and those that lived for everything anew: dialogs and connections of the old address are
+// dead, and news may have been lost with them.
+func (c *Core) moved() {
+	for _, p := range c.peers {
+		p.probeAt = c.now.Add(c.cfg.ProbeEvery)
+		c.emit(Probe{Peer: p.name})
+		if !p.heard.IsZero() {
+			c.watch(p)
+		}
+	}
+}
+
 // tick does what is due.
 func (c *Core) tick() {
 	for _, p := range c.peers {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	mrand "math/rand/v2"
 	"os"
@@ -34,6 +35,9 @@ const (
 	// to tell nobody that no call comes. RFC 5626 §4.4.1 allows 10 s; the first retransmissions fit in this too.
 	pingLimit = 4 * time.Second
 )
+
+// errMoved ends a REGISTER whose sender has another address meanwhile.
+var errMoved = errors.New("reg: the address has changed")
 
 // account is one registration. Its goroutine is run.
 type account struct {
@@ -267,10 +271,13 @@ func (a *account) register(ctx context.Context) time.Duration {
 			hint: "add a listener of its transport and address family to sip.listen", slow: true})
 	}
 	for range 3 { // a registrar that always wants more is broken
-		res, err := a.exchange(ctx, contact, a.asked)
+		res, err := a.exchange(ctx, contact, a.asked, a.changed)
 		switch {
 		case ctx.Err() != nil:
 			return time.Hour // run sees it too
+		case errors.Is(err, errMoved):
+			a.change()
+			return time.Hour // run comes back at once
 		case err != nil:
 			return a.fail(explainError(err, a.registrar.Host))
 		case res.IsSuccess():
@@ -290,8 +297,9 @@ func (a *account) register(ctx context.Context) time.Duration {
 	return a.fail(explainResponse(423, "Interval Too Brief", a.hasPassword()))
 }
 
-// exchange sends a REGISTER and waits for its final response.
-func (a *account) exchange(ctx context.Context, contact gosip.Uri, expires time.Duration) (*gosip.Response, error) {
+// exchange sends a REGISTER and waits for its final response; not any longer when something comes from moved, since what
+// was sent from an address that is gone is answered to nobody.
+func (a *account) exchange(ctx context.Context, contact gosip.Uri, expires time.Duration, moved <-chan struct{}) (*gosip.Response, error) {
 	a.seq++
 	req := a.request(gosip.REGISTER, a.seq, a.callID)
 	c := &gosip.ContactHeader{Address: contact, Params: gosip.NewParams()}
@@ -318,6 +326,8 @@ func (a *account) exchange(ctx context.Context, contact gosip.Uri, expires time.
 			if !res.IsProvisional() {
 				return res, nil
 			}
+		case <-moved:
+			return nil, errMoved
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -393,7 +403,7 @@ func (a *account) remove() {
 	if was.Contact.Host != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()
-		if _, err := a.exchange(ctx, was.Contact, 0); err != nil {
+		if _, err := a.exchange(ctx, was.Contact, 0, nil); err != nil {
 			a.r.log.Info("sip registration not removed", "key", a.cfg.AOR, "err", err)
 		}
 	}

@@ -359,6 +359,57 @@ func TestAddressChanged(t *testing.T) {
 	})
 }
 
+// A REGISTER that left an address which is gone is not waited for: the next one, from the new address and without the old
+// one, goes out in the same moment.
+func TestAddressChangesWhileRegistering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := siptest.New(1)
+		r := newRegistrar(t, n)
+		host := n.Roamer()
+		host.Move(addrA)
+		cfg := sip.Default()
+		cfg.Listen = []string{"udp:eth0:5060", "tcp:eth0:5060"}
+		ep := siptest.Start(t, cfg, host.Options())
+		p, err := reg.New(ep, reg.Config{Accounts: []reg.Account{account(t)}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		synctest.Wait()
+		contact := func(i int) string {
+			t.Helper()
+			got, _ := r.requests()
+			if len(got) != i+1 {
+				t.Fatalf("%d REGISTERs, want %d", len(got), i+1)
+			}
+			var all []string
+			for _, c := range got[i].GetHeaders("Contact") {
+				all = append(all, c.Value())
+			}
+			return strings.Join(all, " ")
+		}
+		if got := contact(0); got != "<sip:701@10.0.0.1:5060>;expires=3600" {
+			t.Error(got)
+		}
+		n.Cut(addrA, netip.MustParseAddr("10.0.0.5"))
+		p.AddressChanged() // the cable is out: nobody answers
+		time.Sleep(5 * time.Second)
+		host.Move(netip.MustParseAddr("10.0.0.8"))
+		ep.AddressesChanged([]netip.Addr{addrA})
+		p.AddressChanged()
+		synctest.Wait()
+		if got := contact(1); got != "<sip:701@10.0.0.8:5060>;expires=3600 <sip:701@10.0.0.1:5060>;expires=0" {
+			t.Error(got)
+		}
+		if s := p.Statuses()[0]; s.State != reg.Registered || s.Contact.Host != "10.0.0.8" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // A NAT that forgets us gives another port: the registrar's answer to the
 // keep-alive shows it.
 func TestNewAddressBehindNAT(t *testing.T) {

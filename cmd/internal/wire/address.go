@@ -67,8 +67,8 @@ func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
 // self is this phone as the parker, by the same URI for everybody.
 func (a *Appliance) self() parkd.Party {
 	p := parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
-	if len(a.cfg.SIP.Listen) > 0 {
-		_, at, _ := strings.Cut(a.cfg.SIP.Listen[0], ":")
+	if listening := a.endpoint.Listening(); len(listening) > 0 {
+		_, at, _ := strings.Cut(listening[0], ":")
 		p.URI = "sip:" + p.Number + "@" + at
 	}
 	return p
@@ -99,7 +99,7 @@ func (a *Appliance) resolve(number string) (gosip.Uri, error) {
 
 // isOurs says whether a URI names this appliance or a peer: then the lot takes it.
 func (a *Appliance) isOurs(u gosip.Uri) bool {
-	if slices.ContainsFunc(a.cfg.SIP.Listen, func(l string) bool { return strings.Contains(l, ":"+u.Host+":") }) {
+	if slices.ContainsFunc(a.endpoint.Listening(), func(l string) bool { return strings.Contains(l, ":"+u.Host+":") }) {
 		return true
 	}
 	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool { return p.Address.Addr().String() == strings.Trim(u.Host, "[]") })

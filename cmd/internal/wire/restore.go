@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
+
 	"parklamp/cmd/internal/health"
 	"parklamp/media"
 	"parklamp/parkd"
@@ -77,7 +79,12 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	if err != nil {
 		// The port is taken, or the address is gone: the re-INVITE tells the new one.
 		a.log.Warn("a parked call gets a new port", "orbit", e.Slot.Orbit, "err", err)
-		if s, err = a.engine.Open(m.State.Local.Addr()); err != nil {
+		at := m.State.Local.Addr()
+		var target gosip.Uri
+		if !a.listens(at) && gosip.ParseUri(d.Dialog.RemoteTarget, &target) == nil {
+			at = a.addrTowards(target, d.Dialog.Transport)
+		}
+		if s, err = a.engine.Open(at); err != nil {
 			return err
 		}
 	}
@@ -133,7 +140,9 @@ func (a *Appliance) resume() {
 	}
 	for _, l := range r.legs {
 		l.call.SetAuth(a.identity(l.peerURI()).send.Auth)
-		l.call.Update(l.local())
+		if !a.move(l) {
+			l.call.Update(l.local())
+		}
 		a.log.Info("a parked call goes on", "call", l.id, "caller", l.caller.Number)
 	}
 	for _, c := range r.bye {

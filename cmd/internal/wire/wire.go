@@ -149,6 +149,7 @@ func (a *Appliance) answer(l *leg) error {
 	if err := a.openMedia(l, a.localAddr(l.call.Info().Source)); err != nil {
 		return err
 	}
+	a.move(l) // its address may have gone while it rang
 	l.answered = true
 	l.call.Answer(l.local())
 	return nil
