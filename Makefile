@@ -11,6 +11,14 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What the tests need beyond Go, git and make: a C compiler for the race detector, real SIP peers, a browser.
 DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium shellcheck iproute2 procps
 
+# What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
+IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm
+ARM_PACKAGES   := qemu-user-static
+
+# Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
+ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter ./board/... ./keypad ./leds
+GUEST_TESTS := ./media/audio/alsa
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +47,7 @@ test: test-deps build ## install what the tests need, then run every test with t
 
 .PHONY: test-deps
 test-deps: ## install the Debian packages that the tests use, or say how
-	@missing=""; for p in $(DEBIAN_PACKAGES); do \
+	@missing=""; for p in $(DEBIAN_PACKAGES) $(MORE_PACKAGES); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ]; then sudo=""; elif sudo -n true 2>/dev/null; then sudo="sudo"; else \
@@ -48,6 +56,17 @@ test-deps: ## install the Debian packages that the tests use, or say how
 	echo "installing$$missing"; mkdir -p $(OUT); \
 	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >$(OUT)/apt.log 2>&1 \
 		|| { tail -20 $(OUT)/apt.log; echo "apt-get could not install:$$missing"; exit 1; }
+
+.PHONY: test-arm
+test-arm: ## packages with kernel structures: their tests built for 32- and 64-bit arm, run in an emulator
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(ARM_PACKAGES)'
+	GOARCH=arm GOARM=7 $(GO) test -exec qemu-arm-static $(ARM_TESTS)
+	GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(ARM_TESTS)
+
+.PHONY: image-test
+image-test: ## boot an ARM kernel in QEMU and run the tests of the sound card in it; builds the kernel once (12 CPU minutes)
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES)'
+	buildroot/test/run.sh $(GUEST_TESTS)
 
 .PHONY: check
 check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
