@@ -39,12 +39,13 @@ type guest struct {
 
 // visit says how a guest calls.
 type visit struct {
-	scenario string  // "person" when empty
-	says     []int16 // speech.Caller when nil
-	header   string  // one more header
-	referTo  string  // where the poke MESSAGE refers to
-	event    string  // what a watcher subscribes to
-	tcp      bool    // SIP over TCP
+	scenario string     // "person" when empty
+	says     []int16    // speech.Caller when nil
+	header   string     // one more header
+	referTo  string     // where the poke MESSAGE refers to
+	event    string     // what a watcher subscribes to
+	tcp      bool       // SIP over TCP
+	via      netip.Addr // the proxy that the call goes through; not valid: none
 }
 
 // guest lets somebody call user at an appliance.
@@ -62,8 +63,12 @@ func (p *place) guest(a *site.Appliance, user string, v visit) *guest {
 	last := 20 + int(guests.Add(1))%200
 	number := fmt.Sprint(5550000 + last)
 	talker := p.talker(last, v.says)
+	to := a.Addr
+	if v.via.IsValid() {
+		to = v.via
+	}
 	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: v.scenario, Dir: p.T.TempDir(), Local: p.sip(last), Media: talker.Addr(),
-		Remote: netip.AddrPortFrom(a.Addr, 5060), TCP: v.tcp,
+		Remote: netip.AddrPortFrom(to, 5060), TCP: v.tcp,
 		Keys:   map[string]string{"header": v.header, "refer_to": v.referTo, "event": v.event},
 		Values: [][]string{{number, fmt.Sprint(talker.Addr().Port()), user}}})
 	if err != nil {

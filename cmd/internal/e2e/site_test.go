@@ -408,5 +408,8 @@ func (p *place) conversation(a *site.Appliance, o *outside) {
 
 func (p *place) music(o *outside) {
 	p.Helper()
-	p.hears("the parked caller", o.Talker, moh.BuiltIn().Samples())
+	p.hears("the parked caller", o.Talker, music())
 }
+
+// music is what parked callers hear.
+func music() []int16 { return moh.BuiltIn().Samples() }

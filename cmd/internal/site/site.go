@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +36,8 @@ type Member struct {
 	Addr    netip.Addr     // SIP on port 5060 of it, UDP and TCP
 	Panel   netip.AddrPort // panel page; not valid: off
 	Program string         // "phoned" if empty, or "parkd"
+	SIPOn   []string       // key sip.listen, if it is not Addr
+	Under   []string       // a command that runs the program, such as ip netns exec NAME
 	// LogLevel of the log file: "info" if empty.
 	LogLevel  string
 	Directory map[string]string // numbers besides those of the members, and their SIP URIs
@@ -123,7 +126,11 @@ func (m Member) config(all []Member, socket string) string {
 	}
 	fmt.Fprintf(&b, "[appliance]\nname = %q\nnumber = %q\nlog_level = %q\n\n", m.Name, m.Number, level)
 	at := netip.AddrPortFrom(m.Addr, 5060)
-	fmt.Fprintf(&b, "[sip]\nlisten = [\"udp:%[1]s\", \"tcp:%[1]s\"]\n\n", at)
+	sockets := m.SIPOn
+	if len(sockets) == 0 {
+		sockets = []string{"udp:" + at.String(), "tcp:" + at.String()}
+	}
+	fmt.Fprintf(&b, "[sip]\nlisten = [\"%s\"]\n\n", strings.Join(sockets, `", "`))
 	listen := "0.0.0.0:0"
 	if m.Panel.IsValid() {
 		listen = m.Panel.String()
@@ -155,7 +162,8 @@ func (a *Appliance) Start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(a.bin, "-config", a.Config)
+	args := append(slices.Clone(a.Under), a.bin, "-config", a.Config)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// Whoever started the site takes it along when it dies. A group of its own keeps Ctrl-C for the starter.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
