@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -26,6 +27,8 @@ type stream struct {
 	said    Direction
 	ptime   time.Duration
 	maps    map[uint8]Codec
+	cryptos []Crypto // a=crypto lines that can be used, in order
+	lines   int      // a=crypto lines, whatever is in them
 }
 
 func parse(text []byte) (*description, error) {
@@ -38,6 +41,9 @@ func parse(text []byte) (*description, error) {
 	}
 	var p pion.SessionDescription
 	if err := p.Unmarshal(text); err != nil {
+		if bytes.Contains(text, []byte("crypto")) {
+			return nil, ErrMalformed // the reason may quote a key
+		}
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if len(p.MediaDescriptions) > maxStreams {
@@ -96,6 +102,8 @@ func (s *stream) attribute(key, value string) {
 		if err == nil && n >= 1 && n <= 200 {
 			s.ptime = time.Duration(n * float64(time.Millisecond))
 		}
+	case "crypto":
+		s.crypto(value)
 	case "rtpmap":
 		pt, rest, ok := cut(value)
 		n, err := strconv.ParseUint(pt, 10, 7)
@@ -144,24 +152,43 @@ func directionOf(attributes []pion.Attribute, otherwise Direction) Direction {
 	return otherwise
 }
 
-// usable says whether the stream is audio over plain RTP that is in use. AVPF (RFC 4585) is plain RTP
-// with permission to send feedback, of which we make no use.
+// usable says whether the stream is audio over RTP that is in use. AVPF and SAVPF (RFC 4585, RFC 5124) are the same with
+// permission to send feedback, of which we make no use.
 func (s *stream) usable() bool {
-	return s.kind == "audio" && s.port != 0 && (s.proto == "RTP/AVP" || s.proto == "RTP/AVPF")
+	return s.kind == "audio" && s.port != 0 && (s.proto == "RTP/AVP" || s.proto == "RTP/AVPF" || isSecure(s.proto))
 }
 
-// audio gives the first usable stream.
-func (d *description) audio() (*stream, error) {
+// audio gives the stream to answer: the first usable one that suits our wish for encryption, else the first.
+func (d *description) audio(l Local) (*stream, error) {
+	var first, best *stream
 	for _, s := range d.streams {
 		if !s.usable() {
 			continue
 		}
-		if !s.addr.IsValid() || s.addr.IsMulticast() {
-			return nil, ErrAddress
+		if first == nil {
+			first = s
 		}
-		return s, nil
+		_, keyed := s.choice()
+		// Some phones offer one stream twice, with and without encryption.
+		if best == nil && (l.Security == Clear && !isSecure(s.proto) || l.Security != Clear && keyed) {
+			best = s
+		}
 	}
-	return nil, ErrNoAudio
+	for _, s := range d.streams {
+		if best == nil && l.Security == Preferred && s.usable() && !isSecure(s.proto) {
+			best = s
+		}
+	}
+	if best == nil {
+		best = first
+	}
+	switch {
+	case best == nil:
+		return nil, ErrNoAudio
+	case !best.addr.IsValid() || best.addr.IsMulticast():
+		return nil, ErrAddress
+	}
+	return best, nil
 }
 
 // effective is the direction with the zero address of RFC 2543 understood: who has no address does

@@ -7,7 +7,9 @@
 //
 // Every other kind of media is refused with port 0, and keeps its place in later offers.
 //
-// Standards: RFC 3264 (offer/answer), RFC 4566 (SDP), RFC 3551 (static payload types), RFC 4733 §2.4
+// Keys of SRTP (a=crypto) are read and written, and never printed, stored or told in an error.
+//
+// Standards: RFC 3264 (offer/answer), RFC 4568 (a=crypto), RFC 8643 (keys in an offer of plain RTP), RFC 4566 (SDP), RFC 3551 (static payload types), RFC 4733 §2.4
 // (telephone-event), RFC 3605 (a=rtcp), RFC 2543 hold by a zero address as RFC 3264 §8.4 describes it.
 package sdp
 
@@ -134,6 +136,13 @@ type Local struct {
 	// DTMFPayloadType is the telephone-event number in use; 0 means 101. RFC 3264 §8.3.2: a number
 	// keeps its meaning for the whole session.
 	DTMFPayloadType uint8 `json:"dtmf_payload_type,omitempty"`
+
+	// Security is what the owner wants of the media's encryption, Keys what it takes if that is not Clear.
+	Security Security `json:"security,omitempty"`
+	Keys     *Keys    `json:"-"`
+	// Proto and Suite are what the session has by now (Media); empty before the first exchange, Suite in a plain one.
+	Proto string `json:"proto,omitempty"`
+	Suite string `json:"suite,omitempty"`
 }
 
 // Media is what an exchange agreed on, seen from our side.
@@ -147,7 +156,15 @@ type Media struct {
 	RemoteHold      bool           `json:"remote_hold"` // the far end has put us on hold
 	Ptime           time.Duration  `json:"ptime"`       // what the far end wants to receive; 20 ms unless it says otherwise
 	Shape           []string       `json:"shape,omitempty"`
+
+	Proto  string `json:"proto,omitempty"` // RTP/AVP and the like
+	Suite  string `json:"suite,omitempty"` // how the media is encrypted; "": it is not
+	Ours   Crypto `json:"-"`               // the key of what we send
+	Theirs Crypto `json:"-"`               // the key of what we receive
 }
+
+// Secure says whether the media is encrypted.
+func (m Media) Secure() bool { return m.Suite != "" }
 
 // own marks our audio stream in a shape; the other entries are "kind proto formats" of refused streams.
 const own = "*"
@@ -168,7 +185,10 @@ func Offer(l Local) []byte {
 	}
 	for _, line := range shape {
 		if line == own {
-			w.audio(l.Port, "RTP/AVP", l.Codecs, dtmf, l.Direction)
+			w.audio(l.Port, l.proto(), l.Codecs, dtmf, l.Direction)
+			for _, c := range l.offered() {
+				w.crypto(c)
+			}
 		} else {
 			w.refused(line)
 		}
@@ -176,18 +196,21 @@ func Offer(l Local) []byte {
 	return w.bytes()
 }
 
-// Check says whether Answer could accept the offer with some codec of these, before there is a port
-// to answer with.
-func Check(codecs []Codec, offer []byte) error {
+// Check says whether Answer could accept the offer with the codecs and the security of l, before there is a port to
+// answer with.
+func Check(l Local, offer []byte) error {
 	d, err := parse(offer)
 	if err != nil {
 		return err
 	}
-	s, err := d.audio()
+	s, err := d.audio(l)
 	if err != nil {
 		return err
 	}
-	_, err = s.choose(codecs)
+	if _, _, err = s.secure(l); err != nil {
+		return err
+	}
+	_, err = s.choose(l.Codecs)
 	return err
 }
 
@@ -198,7 +221,11 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 	if err != nil {
 		return nil, Media{}, err
 	}
-	s, err := d.audio()
+	s, err := d.audio(l)
+	if err != nil {
+		return nil, Media{}, err
+	}
+	ours, theirs, err := s.secure(l)
 	if err != nil {
 		return nil, Media{}, err
 	}
@@ -210,6 +237,7 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 	if err != nil {
 		return nil, Media{}, err
 	}
+	m.protect(s.proto, ours, theirs)
 	dir := l.Direction.and(s.effective().reverse())
 
 	w := newWriter(l)
@@ -217,6 +245,9 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 		if i == s.index {
 			m.Shape = append(m.Shape, own)
 			w.audio(l.Port, o.proto, []Codec{codec}, m.DTMFPayloadType, dir)
+			if m.Secure() {
+				w.crypto(ours)
+			}
 			continue
 		}
 		line := o.line()
@@ -244,6 +275,10 @@ func Accept(l Local, answer []byte) (Media, error) {
 		return Media{}, ErrNoAudio
 	}
 	s := d.streams[at]
+	ours, theirs, err := s.secured(l)
+	if err != nil {
+		return Media{}, err
+	}
 	codec, err := s.choose(l.Codecs)
 	if err != nil {
 		return Media{}, err
@@ -252,6 +287,7 @@ func Accept(l Local, answer []byte) (Media, error) {
 	if err != nil {
 		return Media{}, err
 	}
+	m.protect(l.proto(), ours, theirs)
 	m.Shape = l.Shape
 	if len(m.Shape) == 0 {
 		m.Shape = []string{own}
@@ -259,6 +295,11 @@ func Accept(l Local, answer []byte) (Media, error) {
 	// An answer cannot receive what we did not offer to send: that is our hold and not theirs.
 	m.RemoteHold = m.RemoteHold && l.Direction.Sends()
 	return m, nil
+}
+
+// protect notes how the stream travels.
+func (m *Media) protect(proto string, ours, theirs Crypto) {
+	m.Proto, m.Suite, m.Ours, m.Theirs = proto, ours.Suite, ours, theirs
 }
 
 // media is what stream s of the far end and our side l come to.

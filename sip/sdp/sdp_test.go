@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"slices"
@@ -162,7 +163,7 @@ func TestRefusals(t *testing.T) {
 		{"no stream", local(), remote("a=x"), ErrNoAudio},
 		{"video only", local(), remote("m=video 5000 RTP/AVP 31"), ErrNoAudio},
 		{"port 0", local(), remote("m=audio 0 RTP/AVP 0"), ErrNoAudio},
-		{"encrypted", local(), remote("m=audio 5000 RTP/SAVP 0"), ErrNoAudio},
+		{"encrypted", local(), remote("m=audio 5000 RTP/SAVP 0"), ErrSecurity},
 		{"no codec", local(), remote("m=audio 5000 RTP/AVP 9 111", "a=rtpmap:111 opus/48000/2"), ErrNoCodec},
 		{"number of G.711 given to another codec", local(), remote("m=audio 5000 RTP/AVP 0", "a=rtpmap:0 opus/48000/2"), ErrNoCodec},
 		{"stereo", local(), remote("m=audio 5000 RTP/AVP 97", "a=rtpmap:97 PCMU/8000/2"), ErrNoCodec},
@@ -179,7 +180,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	if err := Check([]Codec{PCMU}, remote("m=audio 5000 RTP/AVP 8")); !errors.Is(err, ErrNoCodec) {
+	if err := Check(Local{Codecs: []Codec{PCMU}}, remote("m=audio 5000 RTP/AVP 8")); !errors.Is(err, ErrNoCodec) {
 		t.Errorf("check: %v", err)
 	}
 }
@@ -226,8 +227,11 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(text("v=0", "o=alice 2890844526 2890844526 IN IP4 host.atlanta.example.com", "s=", "c=IN IP4 10.0.0.9", "t=0 0",
 		"m=audio 49170 RTP/AVP 0 8 97", "a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000", "a=rtpmap:97 iLBC/8000",
 		"m=video 51372 RTP/AVP 31 32", "a=rtpmap:31 H261/90000", "a=rtpmap:32 MPV/90000"))
+	f.Add(Offer(with(Required)))
+	f.Add(Offer(with(Preferred)))
+	f.Add(remote("m=audio 5000 RTP/SAVP 0", "a=crypto:1 AES_CM_128_HMAC_SHA1_32 inline:"+rfcKey+"|2^20|1:4", "m=audio 5100 RTP/AVP 0"))
 	f.Fuzz(func(t *testing.T, offer []byte) {
-		l := local()
+		l := with(Preferred)
 		answer, m, err := Answer(l, offer)
 		if err != nil {
 			return
@@ -235,6 +239,15 @@ func FuzzAnswer(f *testing.F) {
 		// The answer is a description that an offerer with the same stream accepts, and agrees with.
 		far := local()
 		far.Shape, far.Codecs = m.Shape, []Codec{m.Codec}
+		if m.Secure() { // whose keys are not ours to know: that there are some is what matters
+			if !bytes.Contains(answer, []byte("a=crypto:")) || m.Ours.Suite != m.Suite || m.Theirs.Suite != m.Suite {
+				t.Fatalf("encrypted without keys: %+v", m)
+			}
+			return
+		}
+		if isSecure(m.Proto) {
+			t.Fatalf("plain media in %s", m.Proto)
+		}
 		got, err := Accept(far, answer)
 		if err != nil {
 			t.Fatalf("own answer: %v\n%s", err, answer)
