@@ -43,6 +43,9 @@ func (f *udpFlow) write(b []byte) error {
 	if pc == nil {
 		return fmt.Errorf("send by %s: %w", f.l, net.ErrClosed)
 	}
+	if err := fit(f, b); err != nil {
+		return err
+	}
 	if _, err := pc.WriteTo(b, net.UDPAddrFromAddrPort(f.to)); err != nil {
 		return fmt.Errorf("send to %s: %w", f.to, err)
 	}

@@ -99,6 +99,9 @@ func (c *streamConn) write(b []byte) error {
 		return fmt.Errorf("send to %s: %w", c.key.remote, c.err)
 	default:
 	}
+	if err := fit(c, b); err != nil {
+		return err
+	}
 	select {
 	case c.out <- b:
 		c.e.count.out.Add(1)

@@ -1,65 +1,25 @@
 package sip_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"parklamp/sip"
 	"parklamp/sip/siptest"
 )
 
-// certificate makes a self-signed certificate for an address and a name.
-func certificate(t *testing.T, addr netip.Addr) (tls.Certificate, *x509.CertPool, []byte, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "dock-1"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{addr.AsSlice()}, DNSNames: []string{"dock.example"},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool,
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-}
-
 func TestTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := siptest.New(1)
 		b := netip.MustParseAddr("10.0.0.2")
-		cert, pool, _, _ := certificate(t, b)
+		cert, pool, _, _ := siptest.Certificate(t, b)
 		start := func(addr netip.Addr, roots *x509.CertPool) *sip.Endpoint {
 			cfg := sip.Default()
 			cfg.Listen = []string{"tls:" + addr.String() + ":5061"}
@@ -98,7 +58,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTLSFiles(t *testing.T) {
-	_, _, certPEM, keyPEM := certificate(t, addrA)
+	_, _, certPEM, keyPEM := siptest.Certificate(t, addrA)
 	dir := t.TempDir()
 	write := func(name string, b []byte) string {
 		p := filepath.Join(dir, name)

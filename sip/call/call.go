@@ -49,6 +49,7 @@ type Info struct {
 	AnswerAfter time.Duration
 	AlertInfo   string
 	UserAgent   string
+	TLS         bool                     // the INVITE came by TLS
 	Source      netip.AddrPort           // where the INVITE came from; invalid for an outgoing call
 	Header      func(name string) string // of the INVITE, "" if missing; never nil
 }
@@ -61,6 +62,7 @@ type Call struct {
 	id       ID
 	log      *slog.Logger
 	incoming bool
+	offered  []byte        // the description that an incoming call came with, nil without one; it may hold keys
 	wake     chan struct{} // capacity 1: a full one has already woken the goroutine
 	settled  chan struct{} // closed when the goroutine has ended
 
@@ -69,6 +71,7 @@ type Call struct {
 	d              Dialog
 	options        Invite // outgoing: what to call with
 	media          sdp.Media
+	sent           string // our description as it was sent last, with its keys; "" in a restored call
 	hasMedia       bool
 	identity       *Party            // who we say to be, when it is not who From or To says
 	busy           int               // transactions, transfers and answers that keep an ended call alive

@@ -18,6 +18,7 @@ func (c *Call) stampNew(l sdp.Local) {
 func (c *Call) stamp(l sdp.Local) sdp.Local {
 	l.SessionID, l.Version, l.Origin = c.d.Local.SessionID, c.d.Local.Version, c.d.Local.Origin
 	l.Shape, l.DTMFPayloadType = c.d.Local.Shape, c.d.Local.DTMFPayloadType
+	l.Proto, l.Suite = c.d.Local.Proto, c.d.Local.Suite
 	return l
 }
 
@@ -44,12 +45,17 @@ func (c *Call) answer(l sdp.Local, offer []byte) ([]byte, sdp.Media, error) {
 func (c *Call) describe(l *sdp.Local, build func(sdp.Local) []byte) []byte {
 	l.Version = c.d.Local.Version
 	text := build(*l)
-	if c.d.SDP != "" && c.d.SDP != string(text) {
+	before := c.sent
+	if before == "" {
+		before = c.d.SDP
+	}
+	if before != "" && before != string(text) {
 		l.Version++
 		text = build(*l)
 	}
 	c.d.Local.Version = l.Version
-	c.d.SDP = string(text)
+	// The dialog goes into journals: without keys.
+	c.sent, c.d.SDP = string(text), sdp.Redact(text)
 	return text
 }
 
@@ -57,6 +63,7 @@ func (c *Call) describe(l *sdp.Local, build func(sdp.Local) []byte) []byte {
 func (c *Call) setMedia(m sdp.Media) {
 	c.media, c.hasMedia = m, true
 	c.d.Local.Shape = m.Shape
+	c.d.Local.Proto, c.d.Local.Suite = m.Proto, m.Suite
 	if m.DTMFPayloadType != 0 {
 		c.d.Local.DTMFPayloadType = m.DTMFPayloadType
 	}
@@ -66,5 +73,32 @@ func sameMedia(a, b sdp.Media) bool {
 	shape := slices.Equal(a.Shape, b.Shape)
 	a.Shape, b.Shape = nil, nil
 	return shape && a.Remote == b.Remote && a.RTCP == b.RTCP && a.Codec == b.Codec && a.DTMFPayloadType == b.DTMFPayloadType &&
-		a.Send == b.Send && a.Receive == b.Receive && a.RemoteHold == b.RemoteHold && a.Ptime == b.Ptime
+		a.Send == b.Send && a.Receive == b.Receive && a.RemoteHold == b.RemoteHold && a.Ptime == b.Ptime &&
+		a.Proto == b.Proto && a.Ours.Equal(b.Ours) && a.Theirs.Equal(b.Theirs)
+}
+
+// Acceptable says whether the offer that an incoming call came with can be answered from l; nil if it came without one.
+// It sends nothing: the owner refuses a call before anybody is rung for it.
+func (c *Call) Acceptable(l sdp.Local) error {
+	if c.offered == nil {
+		return nil
+	}
+	return sdp.Check(l, c.offered)
+}
+
+// otherwise is the next way to ask for encryption that is preferred and was refused: keys with plain RTP first, which
+// most phones and PBXs take (RFC 8643), then SRTP only, which some demand, then none. It says whether there is one.
+func (c *Call) otherwise() bool {
+	if c.options.Media.Security != sdp.Preferred || c.options.LateOffer {
+		return false
+	}
+	switch l := &c.d.Local; l.Security {
+	case sdp.Preferred:
+		l.Security = sdp.Required
+	case sdp.Required:
+		l.Security = sdp.Clear
+	default:
+		return false
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"time"
@@ -126,17 +127,22 @@ func (c *Call) releaseFork(d Dialog) {
 	c.transact(req, func(int, *gosip.Response) {})
 }
 
-// sendOptions says how requests of this dialog travel.
-func (c *Call) sendOptions() sip.Send {
+// sendOptions says how a request of this dialog travels.
+func (c *Call) sendOptions(req *gosip.Request) sip.Send {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return sip.Send{Auth: c.auth, Local: c.d.LocalAddr, Transport: c.d.Transport}
+	s := sip.Send{Auth: c.auth, Local: c.d.LocalAddr, Transport: c.d.Transport}
+	// RFC 4568 §8.1: keys need a signalling that nobody else can read, whatever a Contact says of its transport.
+	if bytes.Contains(req.Body(), []byte("a=crypto:")) {
+		s.Transport = "tls"
+	}
+	return s
 }
 
 // transact sends a request at once and calls done as ask does.
 func (c *Call) transact(req *gosip.Request, done func(code int, res *gosip.Response)) {
 	var final *gosip.Response
-	c.pump(c.ua.ep.Request(req, c.sendOptions()), func(res *gosip.Response) {
+	c.pump(c.ua.ep.Request(req, c.sendOptions(req)), func(res *gosip.Response) {
 		c.noteCSeq(res)
 		if !res.IsProvisional() && final == nil {
 			final = res

@@ -76,15 +76,15 @@ func (c *Call) reINVITE(inv *invite) {
 	}
 	c.decorate(req)
 	c.askSession(req)
-	if inv.refresh && c.d.SDP != "" {
+	if inv.refresh && c.sent != "" {
 		// RFC 4028 §7.4: a refresh repeats the description, version and all.
-		setBody(req, "application/sdp", []byte(c.d.SDP))
+		setBody(req, "application/sdp", []byte(c.sent))
 	} else {
 		c.offer(req, &inv.local)
 	}
 	c.invite, c.sentAt = inv, time.Now()
 	c.underWay++
-	inv.tx = c.ua.ep.Request(req, c.sendOptions())
+	inv.tx = c.ua.ep.Request(req, c.sendOptions(req))
 	inv.guard = c.after(reINVITELimit, inv.tx.Cancel)
 	c.pump(inv.tx, func(res *gosip.Response) { c.onReResponse(inv, res) }, func(err error) {
 		if !inv.final {

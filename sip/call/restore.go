@@ -19,6 +19,9 @@ func (u *UA) Restore(d Dialog, local sdp.Local, h Handler) (*Call, error) {
 	c.state = phaseActive
 	d.LocalCSeq += restoreCSeqGap
 	c.d = d
+	if !sdp.Redacted(d.SDP) {
+		c.sent = d.SDP
+	}
 	c.adopt(local)
 	c.tags[d.RemoteTag] = true
 	c.info = Info{Direction: Incoming, Started: time.Now(), Header: func(string) string { return "" }}

@@ -45,6 +45,12 @@ func logger() *slog.Logger {
 
 func newSide(t testing.TB, n *siptest.Net, addr string, change ...func(*Config)) *side {
 	t.Helper()
+	return newSideOn(t, n, addr, func(setup func(*sip.Endpoint)) { siptest.NewEndpoint(t, n, addr, setup) }, change...)
+}
+
+// newSideOn makes a side with an endpoint of its own.
+func newSideOn(t testing.TB, n *siptest.Net, addr string, endpoint func(setup func(*sip.Endpoint)), change ...func(*Config)) *side {
+	t.Helper()
 	s := &side{t: t, net: n, addr: netip.MustParseAddr(addr), seen: map[*Call][]string{}, last: map[*Call]Event{}}
 	cfg := Default()
 	for _, f := range change {
@@ -53,7 +59,7 @@ func newSide(t testing.TB, n *siptest.Net, addr string, change ...func(*Config))
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	siptest.NewEndpoint(t, n, addr, func(e *sip.Endpoint) {
+	endpoint(func(e *sip.Endpoint) {
 		s.ua = New(e, cfg, logger())
 		s.ua.RegisterNotify()
 	})

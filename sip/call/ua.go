@@ -45,6 +45,7 @@ type UA struct {
 	log      *slog.Logger
 	incoming func(c *Call) Handler
 	stop     chan struct{} // closed when Run ends
+	most     sdp.Local     // the most that any owner accepts
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -72,6 +73,7 @@ func New(ep *sip.Endpoint, cfg Config, log *slog.Logger) *UA {
 		stop:  make(chan struct{}),
 		calls: map[leg]*Call{},
 		ended: map[leg]memory{},
+		most:  sdp.Local{Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, Security: sdp.Preferred, Keys: sdp.NewKeys()},
 	}
 	ep.Handle("INVITE", u.onInvite)
 	ep.Handle("ACK", u.onACK)
@@ -333,7 +335,7 @@ func (u *UA) acceptable(req *gosip.Request) (int, []gosip.Header) {
 			return 415, []gosip.Header{header("Accept", "application/sdp")}
 		}
 		// The codecs are the owner's business; that there is a stream at all is not.
-		err := sdp.Check([]sdp.Codec{sdp.PCMU, sdp.PCMA}, req.Body())
+		err := sdp.Check(u.most, req.Body())
 		switch {
 		case errors.Is(err, sdp.ErrMalformed):
 			return 400, nil
@@ -354,6 +356,8 @@ func warning(err error) gosip.Header {
 		return header("Warning", `305 parklamp "no common codec"`)
 	case errors.Is(err, sdp.ErrAddress):
 		return header("Warning", `301 parklamp "unusable media address"`)
+	case errors.Is(err, sdp.ErrSecurity):
+		return header("Warning", `302 parklamp "no common media encryption"`)
 	}
 	return header("Warning", `304 parklamp "no usable audio stream"`)
 }

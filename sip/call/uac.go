@@ -170,7 +170,7 @@ func (c *Call) call() {
 		c.offer(req, &inv.local)
 	}
 	c.state, c.invite = phaseCalling, inv
-	inv.tx = c.ua.ep.Request(req, c.sendOptions())
+	inv.tx = c.ua.ep.Request(req, c.sendOptions(req))
 	c.pump(inv.tx, func(res *gosip.Response) { c.onResponse(inv, res) }, func(err error) { c.onNoAnswer(inv, err) })
 	if c.ringTimer == nil {
 		c.ringTimer = c.after(c.ua.cfg.RingTimeout, func() {
@@ -209,6 +209,10 @@ func (c *Call) onResponse(inv *invite, res *gosip.Response) {
 			return
 		}
 		if code == 422 && c.longerSession(res) {
+			c.call()
+			return
+		}
+		if code == 488 && c.otherwise() {
 			c.call()
 			return
 		}
@@ -358,7 +362,7 @@ func (c *Call) ackFor(inv *invite, d Dialog, res *gosip.Response, late bool, l s
 			setBody(ack, "application/sdp", body)
 		}
 	}
-	if err := c.ua.ep.Ack(ack, c.sendOptions()); err != nil {
+	if err := c.ua.ep.Ack(ack, c.sendOptions(ack)); err != nil {
 		// The far end repeats its 2xx, and gives up in the end.
 		c.log.Debug("ack", "err", err)
 	}

@@ -26,6 +26,9 @@ func (u *UA) newIncoming(req *gosip.Request, tx *sip.ServerTx, replaced *Call) (
 	c := newCall(u)
 	c.incoming, c.state = true, phaseIncoming
 	c.d, c.tx, c.req = d, tx, req
+	if isSDP(req) {
+		c.offered = req.Body()
+	}
 	c.stampNew(sdp.Local{})
 	from, to := req.From(), req.To()
 	c.d.Remote = remoteParty(req, u.cfg.TrustIdentity, party(from.DisplayName, from.Address))
@@ -39,6 +42,7 @@ func (u *UA) newIncoming(req *gosip.Request, tx *sip.ServerTx, replaced *Call) (
 		Replaces:   replaced,
 		AlertInfo:  clean(value(req, "alert-info")),
 		UserAgent:  clean(value(req, "user-agent")),
+		TLS:        tx.Transport() == "tls",
 		Source:     tx.Source(),
 		Header:     reader(req),
 	}
