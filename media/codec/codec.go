@@ -1,11 +1,19 @@
-// Package codec turns 16-bit linear speech at 8 kHz into RTP payload bytes and back.
+// Package codec turns 16-bit linear speech into RTP payload bytes and back.
 //
-// It knows G.711 µ-law and A-law (ITU-T G.711, RFC 3551 §4.5.14) through tables that are filled at
-// start from github.com/zaf/g711. It never allocates after start, keeps no state between frames,
-// starts no goroutine, and knows nothing of RTP headers or SDP text beyond names and payload types.
+// It knows G.711 µ-law and A-law (ITU-T G.711, RFC 3551 §4.5.14) through tables that are filled at start from
+// github.com/zaf/g711, and G.722 at 64 kbit/s (§4.5.2) through package g722. G.711 keeps nothing between frames, and Encode,
+// Decode and Transcode are all that it needs; G.722 does, so that each direction of each stream has an Encoder,
+// Decoder or Transcoder of its own. None of them allocates or starts a goroutine, and the package knows nothing of RTP
+// headers or SDP text beyond names and payload types.
 package codec
 
-import "github.com/zaf/g711"
+import (
+	"strings"
+
+	"github.com/zaf/g711"
+
+	"parklamp/media/codec/g722"
+)
 
 // ID names a codec. The zero value, None, means that no codec was agreed.
 type ID uint8
@@ -15,9 +23,11 @@ const (
 	None ID = iota
 	PCMU    // G.711 µ-law, 64 kbit/s
 	PCMA    // G.711 A-law, 64 kbit/s
+	G722    // G.722, 64 kbit/s
 )
 
-// ClockRate is the RTP clock of every codec here, in ticks per second (RFC 3551 §6, table 4).
+// ClockRate is the RTP clock of every codec here, in ticks per second (RFC 3551 §6, table 4). G.722 has 16,000 samples
+// for it: RFC 3551 §4.5.2 keeps the number that was once assigned by mistake. A byte of payload is a tick in all of them.
 const ClockRate = 8000
 
 // ComfortNoise is the static RTP payload type of comfort noise at 8 kHz (RFC 3389 §4).
@@ -55,6 +65,18 @@ func ByPayloadType(pt uint8) ID {
 		return PCMU
 	case 8:
 		return PCMA
+	case 9:
+		return G722
+	}
+	return None
+}
+
+// ByName returns the codec with the given SDP encoding name, in either case, or None.
+func ByName(name string) ID {
+	for id := PCMU; id <= G722; id++ {
+		if strings.EqualFold(name, id.String()) {
+			return id
+		}
 	}
 	return None
 }
@@ -66,19 +88,32 @@ func (id ID) String() string {
 		return "PCMU"
 	case PCMA:
 		return "PCMA"
+	case G722:
+		return "G722"
 	}
 	return "none"
 }
 
+// Rate returns the samples per second of what the codec carries: 16,000 for G.722, else 8,000.
+func (id ID) Rate() int {
+	if id == G722 {
+		return 16000
+	}
+	return 8000
+}
+
 // PayloadType returns the static payload type (RFC 3551 §6); 0 for None.
 func (id ID) PayloadType() uint8 {
-	if id == PCMA {
+	switch id {
+	case PCMA:
 		return 8
+	case G722:
+		return 9
 	}
 	return 0
 }
 
-// Silence returns the byte that decodes to the smallest positive sample.
+// Silence returns the byte that decodes to the smallest positive sample, of the codecs of G.711.
 func (id ID) Silence() byte {
 	if id == PCMA {
 		return 0xd5
@@ -86,7 +121,8 @@ func (id ID) Silence() byte {
 	return 0xff
 }
 
-// Encode fills dst with src and returns the bytes written: the shorter of the two lengths, 0 for None.
+// Encode fills dst with src at 8 kHz and returns the bytes written: the shorter of the two lengths, 0 for a codec that is
+// not of G.711.
 func Encode(id ID, dst []byte, src []int16) int {
 	n := min(len(dst), len(src))
 	dst, src = dst[:n], src[:n]
@@ -105,7 +141,8 @@ func Encode(id ID, dst []byte, src []int16) int {
 	return n
 }
 
-// Decode fills dst with src and returns the samples written: the shorter of the two lengths, 0 for None.
+// Decode fills dst at 8 kHz with src and returns the samples written: the shorter of the two lengths, 0 for a codec that is
+// not of G.711.
 func Decode(id ID, dst []int16, src []byte) int {
 	n := min(len(dst), len(src))
 	dst, src = dst[:n], src[:n]
@@ -125,12 +162,15 @@ func Decode(id ID, dst []int16, src []byte) int {
 }
 
 // Transcode rewrites the payload b in place from one codec to the other without passing through linear
-// samples, with the tables of ITU-T G.711 §3. Equal codecs leave b alone. It reports whether it could.
+// samples, with the tables of ITU-T G.711 §3. Equal codecs leave b alone. It reports whether it could: a
+// Transcoder can more.
 func Transcode(to, from ID, b []byte) bool {
 	switch {
 	case to == None || from == None:
 		return false
 	case to == from:
+	case to == G722 || from == G722:
+		return false
 	case to == PCMU:
 		for i, c := range b {
 			b[i] = muOfA[c]
@@ -147,6 +187,9 @@ func Transcode(to, from ID, b []byte) bool {
 // be left out or added unheard.
 func Quiet(id ID, payload []byte) bool {
 	const limit = 160
+	if id == G722 {
+		return g722.Quiet(payload, limit)
+	}
 	table := &linearOfMu
 	if id == PCMA {
 		table = &linearOfA

@@ -62,29 +62,9 @@ func TestRoundTripIsClose(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, id := range []ID{PCMU, PCMA} {
-		if ByPayloadType(id.PayloadType()) != id {
-			t.Errorf("%s does not find itself by its payload type", id)
+	for _, id := range []ID{PCMU, PCMA, G722} {
+		if ByPayloadType(id.PayloadType()) != id || ByName(id.String()) != id {
+			t.Errorf("%s does not find itself by its payload type and name", id)
 		}
 	}
-}
-
-func BenchmarkG711(b *testing.B) {
-	src := make([]int16, 160)
-	for i := range src {
-		src[i] = int16(i * 401)
-	}
-	dst := make([]byte, 160)
-	b.Run("encode", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			Encode(PCMU, dst, src)
-		}
-	})
-	b.Run("decode", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			Decode(PCMA, src, dst)
-		}
-	})
 }

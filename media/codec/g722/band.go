@@ -94,12 +94,18 @@ func (s *band) decodeLow(code byte) int16 {
 	return int16(y)
 }
 
+// adaptLow goes on to the next sample.
 func (s *band) adaptLow(code byte) {
 	four := code >> 2 & 0xf
-	d := s.step * values4[four] >> 15                                  // INVQAL
-	s.logStep = max(0, min(topLow, s.logStep*127>>7+growth4[four]))    // LOGSCL
-	s.step = antilog[s.logStep>>6&31] << 1 >> (9 - s.logStep>>11) << 2 // SCALEL
+	d := s.step * values4[four] >> 15 // INVQAL
+	s.scaleLow(four)
 	s.predict(d)
+}
+
+// scaleLow takes the upper four bits of a code: LOGSCL, SCALEL.
+func (s *band) scaleLow(four byte) {
+	s.logStep = max(0, min(topLow, s.logStep*127>>7+growth4[four]))
+	s.step = antilog[s.logStep>>6&31] << 1 >> (9 - s.logStep>>11) << 2
 }
 
 // encodeHigh gives the code of a sample of the high band.
@@ -125,11 +131,17 @@ func (s *band) decodeHigh(code byte) int16 {
 	return int16(y)
 }
 
+// adaptHigh goes on to the next sample.
 func (s *band) adaptHigh(code byte) {
-	d := s.step * values2[code&3] >> 15                                 // INVQAH
-	s.logStep = max(0, min(topHigh, s.logStep*127>>7+growth2[code&3]))  // LOGSCH
-	s.step = antilog[s.logStep>>6&31] << 1 >> (11 - s.logStep>>11) << 2 // SCALEH
+	d := s.step * values2[code&3] >> 15 // INVQAH
+	s.scaleHigh(code)
 	s.predict(d)
+}
+
+// scaleHigh takes a code: LOGSCH, SCALEH.
+func (s *band) scaleHigh(code byte) {
+	s.logStep = max(0, min(topHigh, s.logStep*127>>7+growth2[code&3]))
+	s.step = antilog[s.logStep>>6&31] << 1 >> (11 - s.logStep>>11) << 2
 }
 
 // predict takes the quantized difference and expects the next sample: block 4 of §5.2.3 and §5.2.4, the same for both.
