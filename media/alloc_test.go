@@ -57,6 +57,20 @@ func (*encodedHum) NextEncoded(_ codec.ID, dst []byte) int {
 	return len(dst)
 }
 
+type wideHum struct{ hum }
+
+func (h *wideHum) NextWide(f *WideFrame) bool {
+	for i := range f {
+		h.n += 257
+		f[i] = h.n
+	}
+	return true
+}
+
+type deafWideSink struct{ deafSink }
+
+func (deafWideSink) WriteWide(*WideFrame, Kind) {}
+
 type deafSink struct{}
 
 func (deafSink) Write(*Frame, Kind) {}
@@ -102,6 +116,15 @@ func (r *rig) session(tb testing.TB) *Session {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// speaks configures a session anew with another codec.
+func (r *rig) speaks(tb testing.TB, s *Session, id codec.ID) {
+	p := s.wiring.Load().params
+	p.Codec, p.PayloadType = id, id.PayloadType()
+	if err := s.Configure(p); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // arrive gives a session its next packet of a stream.
@@ -152,15 +175,29 @@ var framePaths = []struct {
 	}},
 	{"relay that transcodes", func(tb testing.TB, r *rig) func() {
 		a, b := r.session(tb), r.session(tb)
-		p := b.wiring.Load().params
-		p.Codec, p.PayloadType = codec.PCMA, 8
-		if err := b.Configure(p); err != nil {
-			tb.Fatal(err)
-		}
+		r.speaks(tb, b, codec.PCMA)
 		if _, err := Relay(a, b); err != nil {
 			tb.Fatal(err)
 		}
 		return func() { r.arrive(a, 0); r.tick() }
+	}},
+	{"relay between G.722 and A-law", func(tb testing.TB, r *rig) func() {
+		a, b := r.session(tb), r.session(tb)
+		r.speaks(tb, a, codec.G722)
+		r.speaks(tb, b, codec.PCMA)
+		if _, err := Relay(a, b); err != nil {
+			tb.Fatal(err)
+		}
+		r.packet[1] = codec.G722.PayloadType()
+		return func() { r.arrive(a, 0); r.tick() }
+	}},
+	{"wideband phone call, 5 % lost", func(tb testing.TB, r *rig) func() {
+		s := r.session(tb)
+		r.speaks(tb, s, codec.G722)
+		s.Play(&wideHum{})
+		s.Listen(deafWideSink{})
+		r.packet[1] = codec.G722.PayloadType()
+		return func() { r.arrive(s, 20); r.tick() }
 	}},
 	{"digits", func(tb testing.TB, r *rig) func() {
 		s := r.session(tb)

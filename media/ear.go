@@ -31,12 +31,14 @@ type ear struct {
 
 	buffer  *jitter.Buffer
 	conceal *plc.Concealer
-	fifo    [maxPiece + FrameSamples]int16 // decoded, not played yet
-	kinds   Kind                           // worst kind in fifo
-	n       int                            // samples in fifo
-	level   uint8                          // of comfort noise, -dBov; 0 when the last packet was audio
+	rate    int // samples a second of what is played: 8,000, or 16,000 for a wide sink
+	decoder codec.Decoder
+	fifo    [2 * (maxPiece + FrameSamples)]int16 // decoded, not played yet
+	kinds   Kind                                 // worst kind in fifo
+	n       int                                  // samples in fifo
+	level   uint8                                // of comfort noise, -dBov; 0 when the last packet was audio
 
-	played, concealed atomic.Uint64 // samples
+	played, concealed atomic.Uint64 // RTP ticks
 	late              atomic.Uint64 // packets
 	delay             atomic.Int64
 }
@@ -47,8 +49,10 @@ type arrived struct {
 	data   [jitter.MaxPayload]byte
 }
 
-func newEar(cfg Config) *ear {
-	return &ear{buffer: jitter.New(jitter.Config{Min: cfg.JitterMin, Max: cfg.JitterMax}), conceal: plc.New(SampleRate)}
+// newEar returns an ear whose sink gets rate samples a second.
+func newEar(cfg Config, rate int) *ear {
+	return &ear{buffer: jitter.New(jitter.Config{Min: cfg.JitterMin, Max: cfg.JitterMax}), conceal: plc.New(rate), rate: rate,
+		decoder: codec.Decoder{Rate: rate}}
 }
 
 // offer queues a packet and reports whether it fitted. The reader calls it.
@@ -80,32 +84,38 @@ func (e *ear) hear(sink Sink, at time.Duration, room *scratch) {
 		e.buffer.Put(&a.packet, a.at)
 		e.tail.Store(tail + 1)
 	}
-	for e.n < FrameSamples {
-		e.more(at+time.Duration(e.n)*time.Second/SampleRate, room)
+	size := FrameSamples * e.rate / SampleRate
+	for e.n < size {
+		e.more(at+time.Duration(e.n)*time.Second/time.Duration(e.rate), room)
 	}
-	copy(room.frame[:], e.fifo[:FrameSamples])
+	copy(room.wide[:], e.fifo[:size])
 	kind := e.kinds
-	e.n = copy(e.fifo[:], e.fifo[FrameSamples:e.n])
+	e.n = copy(e.fifo[:], e.fifo[size:e.n])
 	if e.n == 0 {
 		e.kinds = Audio
 	}
 	st := e.buffer.Stats()
 	e.late.Store(st.Late)
 	e.delay.Store(int64(st.Delay))
-	sink.Write(&room.frame, kind)
+	if wide, ok := sink.(WideSink); ok && e.rate == WideRate {
+		wide.WriteWide(&room.wide, kind)
+		return
+	}
+	sink.Write((*Frame)(room.wide[:]), kind)
 }
 
 // more decodes or makes up the next piece.
 func (e *ear) more(now time.Duration, room *scratch) {
 	out := e.buffer.Get(now)
-	piece := room.piece[:min(out.Samples, maxPiece)]
+	ticks := min(out.Samples, maxPiece)
+	piece := room.piece[:ticks*e.rate/SampleRate]
 	kind := Audio
 	switch out.Kind {
 	case jitter.Play:
 		e.level = 0
-		codec.Decode(codec.ID(out.Type), piece, out.Payload)
+		e.decoder.Decode(codec.ID(out.Type), piece, out.Payload)
 		e.conceal.Good(piece, out.Spliced)
-		e.played.Add(uint64(len(piece)))
+		e.played.Add(uint64(ticks))
 	case jitter.Comfort:
 		kind = Comfort
 		e.level = quietNoise
@@ -125,7 +135,7 @@ func (e *ear) more(now time.Duration, room *scratch) {
 	case jitter.Conceal:
 		kind = Concealed
 		e.conceal.Conceal(piece)
-		e.concealed.Add(uint64(len(piece)))
+		e.concealed.Add(uint64(ticks))
 	}
 	e.n += copy(e.fifo[e.n:], piece)
 	e.kinds = max(e.kinds, kind)

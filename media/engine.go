@@ -220,6 +220,7 @@ func (e *Engine) tick(at time.Duration, room *scratch) {
 type scratch struct {
 	packet  [headerSize + jitter.MaxPayload + guardRoom]byte
 	frame   Frame
+	wide    WideFrame
 	payload [FrameSamples]byte
-	piece   [maxPiece]int16
+	piece   [2 * maxPiece]int16
 }

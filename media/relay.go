@@ -17,11 +17,14 @@ const (
 )
 
 // Bridge is a relay between two sessions. What one receives the other sends, on receipt, undecoded where the
-// codecs agree and through the G.711 tables where not. Each session plays its own source until the first
-// packet of the other comes, and again after Close; its SSRC, sequence and clock go on throughout.
+// codecs agree, through the G.711 tables where both are of G.711, else decoded and encoded anew. Each session plays
+// its own source until the first packet of the other comes, and again after Close; its SSRC, sequence and clock go on
+// throughout.
 type Bridge struct {
 	a, b *Session
 	once sync.Once
+
+	toA, toB recoder // owned by the reader
 }
 
 // Relay joins two sessions of one engine. Each can be in one relay only (ErrBridged).
@@ -83,12 +86,11 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 	room := &to.engine.inbox
 	switch kind {
 	case audio:
-		payload, ok := br.recode(to, w, id, payload)
-		if !ok {
+		n := br.recode(to, w, h, id, room.packet[headerSize:headerSize+jitter.MaxPayload], payload)
+		if n == 0 {
 			return
 		}
-		n := len(payload)
-		packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
+		packet := room.packet[:headerSize+n]
 		to.forward(w, br, h, packet, w.params.PayloadType, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
 	case event:
 		if pt := w.params.DTMFPayloadType; pt != 0 && len(payload) >= 4 {
@@ -100,9 +102,38 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 	}
 }
 
-// recode makes a payload one of the codec that the other session speaks; false if there is no way. It may overwrite it.
-func (br *Bridge) recode(_ *Session, w *wiring, id codec.ID, payload []byte) ([]byte, bool) {
-	return payload, codec.Transcode(w.params.Codec, id, payload)
+// recode writes a payload into dst as one of the codec that the other session speaks, and returns its length; 0 if it
+// cannot, or must not, be sent. It may overwrite payload.
+func (br *Bridge) recode(to *Session, w *wiring, h *rtp.Header, id codec.ID, dst, payload []byte) int {
+	if codec.Transcode(w.params.Codec, id, payload) {
+		return copy(dst, payload)
+	}
+	r := &br.toA
+	if to == br.b {
+		r = &br.toB
+	}
+	return r.convert(w.params.Codec, id, h, dst, payload)
+}
+
+// recoder is what one direction of a relay has to remember for G.722 on one of its sides.
+type recoder struct {
+	codec.Transcoder
+	known bool
+	ssrc  uint32
+	seq   uint16 // of the packet before
+}
+
+// convert takes the packets in the order in which they were sent: what comes twice or too late would take the state
+// back, and is left out. The far end, whose numbers go on with a gap, conceals it like any loss.
+func (r *recoder) convert(to, from codec.ID, h *rtp.Header, dst, payload []byte) int {
+	step := int16(h.SequenceNumber - r.seq)
+	if !r.known || h.SSRC != r.ssrc || step > relayGap || step < -relayGap {
+		*r = recoder{known: true, ssrc: h.SSRC}
+	} else if step <= 0 {
+		return 0
+	}
+	r.seq = h.SequenceNumber
+	return r.Convert(to, from, dst, payload)
 }
 
 // digit is called once for each digit that the other session received.

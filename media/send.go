@@ -9,7 +9,6 @@ import (
 
 	"github.com/pion/rtp"
 
-	"parklamp/media/codec"
 	"parklamp/media/dtmf"
 	"parklamp/media/jitter"
 )
@@ -176,10 +175,7 @@ func (s *Session) speak(w *wiring, at time.Duration, room *scratch) {
 		}
 		fallthrough
 	default:
-		n = 0
-		if w.source.Next(&room.frame) {
-			n = codec.Encode(w.params.Codec, room.payload[:], room.frame[:])
-		}
+		n = s.talk.encode(w, room)
 	}
 	if n == 0 {
 		s.pause()
@@ -240,7 +236,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 			return false
 		}
 		t.tone.Fill(room.frame[:], step.Event.Code)
-		n := codec.Encode(w.params.Codec, room.payload[:], room.frame[:])
+		n := t.encoder.Encode(w.params.Codec, room.payload[:], room.frame[:], SampleRate)
 		s.say(w, at, room, room.payload[:n])
 		return true
 	}

@@ -44,6 +44,7 @@ type wiring struct {
 
 	source  Source
 	encoded EncodedSource // source, if it is one
+	wide    WideSource    // source, if it is one
 
 	sink Sink
 	ear  *ear // not nil while sink is set
@@ -62,10 +63,11 @@ type wiring struct {
 
 // pacing is what the pacer remembers of a session from tick to tick.
 type pacing struct {
-	keys  dtmf.Sender
-	tone  dtmf.Tone
-	keyTS uint32
-	fired time.Duration // the silence that began at this time has been reported
+	encoder codec.Encoder
+	keys    dtmf.Sender
+	tone    dtmf.Tone
+	keyTS   uint32
+	fired   time.Duration // the silence that began at this time has been reported
 }
 
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
@@ -111,6 +113,7 @@ func (s *Session) Configure(p Params) error {
 		}
 		w.params, w.configured = p, true
 		w.revision++
+		s.fitEar(w)
 	})
 }
 
@@ -118,19 +121,15 @@ func (s *Session) Configure(p Params) error {
 // once more.
 func (s *Session) Play(src Source) {
 	encoded, _ := src.(EncodedSource)
-	_ = s.change(func(w *wiring) { w.source, w.encoded = src, encoded })
+	wide, _ := src.(WideSource)
+	_ = s.change(func(w *wiring) { w.source, w.encoded, w.wide = src, encoded, wide })
 }
 
 // Listen sets what hears the far end; nil nobody. While set, it gets a frame in each tick.
 func (s *Session) Listen(sink Sink) {
 	_ = s.change(func(w *wiring) {
 		w.sink = sink
-		switch {
-		case sink == nil:
-			w.ear = nil
-		case w.ear == nil:
-			w.ear = newEar(s.engine.cfg)
-		}
+		s.fitEar(w)
 	})
 }
 

@@ -24,3 +24,34 @@ type WideSink interface {
 	Sink
 	WriteWide(f *WideFrame, k Kind)
 }
+
+// fitEar gives a session the ear that its sink and codec need: a new one when the sink begins or ends to hear wideband,
+// which costs what the old one knew of the network.
+func (s *Session) fitEar(w *wiring) {
+	rate := SampleRate
+	if _, ok := w.sink.(WideSink); ok {
+		rate = w.params.Codec.Rate()
+	}
+	switch {
+	case w.sink == nil:
+		w.ear = nil
+	case w.ear == nil || w.ear.rate != rate:
+		w.ear = newEar(s.engine.cfg, rate)
+	}
+}
+
+// encode asks the source for a frame in the shape that the codec wants and returns the bytes in room.payload, 0 when
+// there is nothing to send.
+func (t *pacing) encode(w *wiring, room *scratch) int {
+	id := w.params.Codec
+	if w.wide != nil && id.Rate() == WideRate {
+		if !w.wide.NextWide(&room.wide) {
+			return 0
+		}
+		return t.encoder.Encode(id, room.payload[:], room.wide[:], WideRate)
+	}
+	if !w.source.Next(&room.frame) {
+		return 0
+	}
+	return t.encoder.Encode(id, room.payload[:], room.frame[:], SampleRate)
+}

@@ -112,11 +112,22 @@ func (p *Peer) Send(to netip.AddrPort, pt uint8, marker bool, payload []byte, sa
 	return err
 }
 
-// Talk sends samples as packets of 20 ms, in real time, once.
+// Talk sends samples at 8 kHz as packets of 20 ms, in real time, once.
 func (p *Peer) Talk(ctx context.Context, to netip.AddrPort, id codec.ID, samples []int16) error {
+	return p.talk(ctx, to, id, samples, rate)
+}
+
+// TalkWide is Talk with samples at 16 kHz.
+func (p *Peer) TalkWide(ctx context.Context, to netip.AddrPort, id codec.ID, samples []int16) error {
+	return p.talk(ctx, to, id, samples, wideRate)
+}
+
+func (p *Peer) talk(ctx context.Context, to netip.AddrPort, id codec.ID, samples []int16, rate int) error {
 	start := time.Now()
 	var payload [frameSamples]byte
-	for k := 0; (k+1)*frameSamples <= len(samples); k++ {
+	var encoder codec.Encoder
+	size := rate / 50
+	for k := 0; (k+1)*size <= len(samples); k++ {
 		if d := time.Until(start.Add(time.Duration(k) * 20 * time.Millisecond)); d > 0 {
 			select {
 			case <-ctx.Done():
@@ -124,7 +135,7 @@ func (p *Peer) Talk(ctx context.Context, to netip.AddrPort, id codec.ID, samples
 			case <-time.After(d):
 			}
 		}
-		n := codec.Encode(id, payload[:], samples[k*frameSamples:(k+1)*frameSamples])
+		n := encoder.Encode(id, payload[:], samples[k*size:(k+1)*size], rate)
 		if err := p.Send(to, id.PayloadType(), k == 0, payload[:n], n); err != nil {
 			return err
 		}
@@ -132,8 +143,15 @@ func (p *Peer) Talk(ctx context.Context, to netip.AddrPort, id codec.ID, samples
 	return nil
 }
 
-// Audio decodes G.711 packets in the order of their timestamps; what is missing between them is silence.
-func Audio(packets []Packet) []int16 {
+// Audio decodes packets to 8 kHz; what is missing between their timestamps is silence.
+func Audio(packets []Packet) []int16 { return audio(packets, rate) }
+
+// AudioWide is Audio at 16 kHz.
+func AudioWide(packets []Packet) []int16 { return audio(packets, wideRate) }
+
+func audio(packets []Packet, to int) []int16 {
+	decoder := codec.Decoder{Rate: to}
+	width := to / rate
 	var out []int16
 	var base uint32
 	var ssrc uint32
@@ -146,14 +164,14 @@ func Audio(packets []Packet) []int16 {
 		if len(out) == 0 || p.Header.SSRC != ssrc {
 			base, ssrc, start = p.Header.Timestamp, p.Header.SSRC, len(out)
 		}
-		at := start + int(int32(p.Header.Timestamp-base))
-		if at < 0 || at > maxSamples {
+		at := start + width*int(int32(p.Header.Timestamp-base))
+		if at < 0 || at > width*maxSamples {
 			continue
 		}
-		if need := at + len(p.Payload); need > len(out) {
+		if need := at + width*len(p.Payload); need > len(out) {
 			out = append(out, make([]int16, need-len(out))...)
 		}
-		codec.Decode(id, out[at:], p.Payload)
+		decoder.Decode(id, out[at:], p.Payload)
 	}
 	return out
 }
