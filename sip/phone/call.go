@@ -23,6 +23,7 @@ type call struct {
 	heldNth    uint64 // order of holds
 
 	partner  CallID // the other call of an attended transfer
+	with     CallID // the other call of a conference, also while both are held
 	referrer CallID // the call whose far end asked for this one
 }
 
@@ -69,13 +70,17 @@ func (m *Machine) heldTarget() *call {
 
 // lastHeld returns the call that a park or transfer is about: the one for which Transfer was pressed, else the one held
 // last. It returns nil if none is held.
+//
+// A call of a held conference comes after all others, since it can be neither parked nor joined.
 func (m *Machine) lastHeld() *call {
 	if c := m.find(m.transfer); c != nil {
 		return c
 	}
 	var last *call
 	for _, c := range m.calls {
-		if c.state == CallHeld && (last == nil || c.heldNth > last.heldNth) {
+		switch {
+		case c.state != CallHeld:
+		case last == nil, c.with == "" && last.with != "", (c.with == "") == (last.with == "") && c.heldNth > last.heldNth:
 			last = c
 		}
 	}
@@ -95,8 +100,19 @@ func (m *Machine) hold(c *call) {
 	}
 }
 
-// take brings an answered call into the ear. The path must be open.
+// take brings an answered call into the ear, and the other one of its conference with it. The path must be open.
 func (m *Machine) take(c *call) {
+	m.resume(c)
+	if other := m.find(c.with); other != nil {
+		m.resume(other)
+		m.enterConferring(c, other)
+		return
+	}
+	m.enterTalking(c)
+}
+
+// resume takes a call off hold.
+func (m *Machine) resume(c *call) {
 	if c.held {
 		c.held = false
 		m.do(Resume{c.id})
@@ -104,7 +120,6 @@ func (m *Machine) take(c *call) {
 	if m.transfer == c.id {
 		m.transfer = ""
 	}
-	m.enterTalking(c)
 }
 
 // answer accepts a ringing call. The path must be open.
@@ -149,6 +164,10 @@ func (m *Machine) end(c *call) {
 
 // park asks parkd to take a call over; in the ear it stays there until that is done.
 func (m *Machine) park(c *call, orbit string) {
+	if c.with != "" {
+		m.refusePark()
+		return
+	}
 	if m.transfer == c.id {
 		m.transfer = ""
 	}

@@ -16,11 +16,13 @@
 //	Idle          Dialing       digit
 //	Idle          Calling       redial
 //	Idle          Talking       intercom; with a held call: hook up, Hold
+//	Idle          Conference    with a held conference: hook up, speaker key, Hold
 //	Idle          Fetching      lit orbit key; Park after parking (undo)
 //	Idle          Listing       Park
 //	Idle          Parked        a call was parked whose worker had hung up before
 //	Idle          Failure       too many calls to fetch or redial
 //	Ringing       Talking       hook up, speaker key, Hold, orbit key of the recall
+//	Ringing       Conference    with a held conference: hook up, speaker key, Hold
 //	Ringing       Fetching      another lit orbit key
 //	Ringing       Calling       emergency number
 //	Ringing       Idle          the call ends, DND; with a held call: Park, orbit key, pause
@@ -33,27 +35,35 @@
 //	ready         Fetching      lit orbit key, number of an orbit, fetch code; Parked, Listing: Park
 //	ready         Listing       Park
 //	ready         Parked        a call was parked whose worker had hung up before
-//	ready         Talking       Hold: the call that waits, else the one that is held
+//	ready         Talking       Hold: the call that waits, else the one that is held; Conference: the latter
+//	ready         Conference    Hold, Conference: the conference that is held
 //	ready         DialTone      the time of Parked or Listing is over
 //	ready         Failure       dark orbit key, no such number, nobody dials
 //	ready         Quiet         nobody obeys the tone
 //	ready         Idle          hook down; hands-free: time
 //	ready         Ringing       hook down while a call waits or is held
 //	Calling       Talking       answered; Hold: back to the held call
+//	Calling       Conference    Hold: back to the held conference
 //	Calling       Calling       emergency number
 //	Calling       Transferring  after Transfer: Transfer again
 //	Calling       Failure       failed: busy or reorder tone
 //	Calling       Idle          hook down
 //	Calling       Ringing       hook down while a call waits or is held
 //	Talking       Parking       Park, orbit key
-//	Talking       DialTone      Hold, Transfer
+//	Talking       DialTone      Hold, Transfer; with no held call: Conference
 //	Talking       Talking       Hold while another caller waits
 //	Talking       Transferring  after Transfer and a second call: Transfer
+//	Talking       Conference    with a held call: Conference
 //	Talking       Calling       the far end transfers this phone
 //	Talking       Parked        a park that was given up was carried out after all
 //	Talking       Failure       the far end hangs up: busy tone
 //	Talking       Idle          hook down
 //	Talking       Ringing       hook down while a call waits or is held
+//	Conference    Talking       one far end hangs up; Conference; Hold while another caller waits
+//	Conference    DialTone      Hold
+//	Conference    Transferring  Transfer
+//	Conference    Idle          hook down
+//	Conference    Ringing       hook down while a call waits or is held
 //	Parking       Parked        committed
 //	Parking       Talking       refused: a tone over the call
 //	Parking       Calling       emergency number, if the call was held
@@ -97,17 +107,23 @@
 // Transfer: holds and gives dial tone. Number, Transfer: blind, before or while the number rings. Number, talk,
 // Transfer: attended. Transfer twice takes the call back. Hook down never joins two callers.
 //
-// Digits: dial, or in a call go to the far end (DTMF). While the phone rings or waits for something they are looked at
+// Conference: with one call in the ear and one on hold, the three hear each other. With a call in the ear alone it makes
+// room for the second one, as Hold does; in dial tone it takes the held call back. Pressed again it parts the two: the
+// one that was on hold is so again. Hold holds both, and Hold takes both back. A far end that hangs up leaves an ordinary
+// call with the other. Transfer joins the two and leaves them; hook down ends both calls, since only Transfer joins two
+// callers. A conference cannot be parked, held or not: busy tone, nothing changes.
+//
+// Digits: dial, or in a call go to the far end (DTMF), in a conference to both. While the phone rings or waits for something they are looked at
 // for an emergency number only. In a call an emergency number is dialled after Hold.
 //
 // DND: refuses callers, never recalls; while ringing, it refuses the call that rings. Emergency call: cannot be parked,
-// held or transferred, nothing rings during it, and it ends only when the handset is put down twice within
+// held, transferred or joined in a conference (RFC 6881, disabling of features), nothing rings during it, and it ends only when the handset is put down twice within
 // EmergencyHangUp (it goes on hands-free after the first), or by the far end.
 //
 // # What always holds
 //
 // After each Step: an answered call is in the ear, on hold, or with music; a held call with the handset down rings or
-// has a reminder timer; at most one call is connected, and none while the path is closed; a path is closed only with
+// has a reminder timer; at most one call is connected, in a conference two, and none while the path is closed; a path is closed only with
 // the handset down. An answered call ends by its far end, by the worker's hanging up, by ParkCommitted or by a transfer
 // that has succeeded, and by nothing else. The random world of the tests checks each of these after every step.
 //

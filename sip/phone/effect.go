@@ -109,8 +109,9 @@ type (
 	Open struct{ Path Path }
 
 	// Connect joins the open path with the audio of a call, in place of the one before; with an empty Call it is
-	// joined with none. It says nothing about what a call that was let go hears: Hold, Music, HangUp or parkd do.
-	Connect struct{ Call CallID }
+	// joined with none. With With, the two calls and the open path hear each other. It says nothing about what a call
+	// that was let go hears: Hold, Music, HangUp or parkd do.
+	Connect struct{ Call, With CallID }
 
 	// Tone plays a lasting tone on the open path until ToneStop.
 	Tone struct{ Kind ToneKind }
@@ -287,8 +288,10 @@ func (e Page) String() string { return words("page", e.Orbit) }
 // String returns "open handset".
 func (e Open) String() string { return words("open", e.Path.String()) }
 
-// String returns "connect c1" or "connect nothing".
-func (e Connect) String() string { return words("connect", orElse(string(e.Call), "nothing")) }
+// String returns "connect c1", "connect c1 with=p1" or "connect nothing".
+func (e Connect) String() string {
+	return words("connect", orElse(string(e.Call), "nothing"), field("with", string(e.With)))
+}
 
 // String returns "tone dial".
 func (e Tone) String() string { return words("tone", string(e.Kind)) }

@@ -53,6 +53,17 @@ func (m *Machine) enterTalking(c *call) {
 	m.parkedOrbit = "" // the Park key is for this call now
 }
 
+// enterConferring lets two answered calls, both off hold, and the worker hear each other.
+func (m *Machine) enterConferring(c, other *call) {
+	m.enter(Conferring)
+	m.active = c.id
+	c.with, other.with = other.id, c.id
+	for _, x := range [2]*call{c, other} {
+		x.state, x.returned = CallTalking, false
+	}
+	m.parkedOrbit = "" // the Park key is refused now
+}
+
 // enterParking waits for parkd's answer.
 func (m *Machine) enterParking(c *call) {
 	m.enter(Parking)
@@ -143,7 +154,11 @@ func (m *Machine) release() {
 	}
 	switch c.state {
 	case CallDialing, CallAlerting, CallEarly, CallTalking:
+		other := m.find(c.with)
 		m.hangUp(c)
+		if other != nil { // a conference ends with the worker who made it: nobody is joined behind his back
+			m.hangUp(other)
+		}
 	case CallParking, CallTransferring:
 		if !c.held {
 			m.do(Music{c.id})

@@ -61,12 +61,10 @@ func (m *Machine) stepTalking(in Input) {
 			m.park(c, "")
 			return
 		case KeyHold:
-			m.hold(c)
-			if next := m.firstRinging(); next != nil {
-				m.answer(next)
-			} else {
-				m.enterDialTone()
-			}
+			m.holdForNext(c)
+			return
+		case KeyConference:
+			m.confer(c, in)
 			return
 		case KeyTransfer:
 			if a := m.find(m.transfer); a != nil {

@@ -18,6 +18,7 @@ const (
 	KeyPark       Key = "park"
 	KeyHold       Key = "hold"
 	KeyTransfer   Key = "transfer"
+	KeyConference Key = "conference"
 	KeyRedial     Key = "redial"
 	KeyMute       Key = "mute"
 	KeyDND        Key = "dnd"

@@ -46,6 +46,10 @@ func (m *Machine) user(in Input) {
 		if !m.stepPath(in) {
 			m.stepTalking(in)
 		}
+	case Conferring:
+		if !m.stepPath(in) {
+			m.stepConferring(in)
+		}
 	case Parking:
 		if !m.stepPath(in) {
 			m.stepParking(in)

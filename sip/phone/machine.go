@@ -64,6 +64,7 @@ type Machine struct {
 	ringing   ring
 	opened    Path
 	ear       CallID
+	with      CallID // heard with ear, in a conference
 	muted     bool
 	reminded  bool // reminding, when the reminder timer was set
 	deadlines map[TimerID]time.Time
@@ -185,6 +186,9 @@ func (m *Machine) remove(c *call) {
 		if o.referrer == c.id {
 			o.referrer = ""
 		}
+		if o.with == c.id {
+			o.with = ""
+		}
 	}
 }
 
@@ -246,13 +250,16 @@ func (m *Machine) settle() {
 
 // settleEar joins the right call with the open path.
 func (m *Machine) settleEar() {
-	ear := m.wantEar()
-	var id CallID
+	ear, other := m.wantEar()
+	var id, with CallID
 	if ear != nil {
 		id = ear.id
 	}
-	moved := id != m.ear
-	if moved && m.muted {
+	if other != nil {
+		with = other.id
+	}
+	moved := id != m.ear || with != m.with
+	if m.muted && moved && (id == "" || !m.inEar(id) || !m.inEar(with)) { // nobody new speaks to a dead microphone
 		m.muted = false
 		m.do(Mute{false})
 	}
@@ -263,12 +270,18 @@ func (m *Machine) settleEar() {
 		m.opened = m.path
 		m.do(Open{m.path})
 	}
-	m.ear = id
+	m.ear, m.with = id, with
 	if moved && ear != nil {
-		m.do(Connect{id})
+		m.do(Connect{id, with})
 		m.show(ear)
+		if other != nil {
+			m.show(other)
+		}
 	}
 }
+
+// inEar reports whether the open path is joined with a call, until settleEar has looked at this step; "" is with everybody.
+func (m *Machine) inEar(id CallID) bool { return id == "" || id == m.ear || id == m.with }
 
 // settleReminder runs the timer of held calls: with the path closed they ring for a while and pause for a while, with
 // the path open they beep.
@@ -287,17 +300,22 @@ func (m *Machine) settleReminder() {
 	m.reminded = m.reminding
 }
 
-// wantEar returns the call that should be heard, or nil.
-func (m *Machine) wantEar() *call {
+// wantEar returns the call that should be heard, and the one that should be heard with it; or nil.
+func (m *Machine) wantEar() (ear, with *call) {
 	c := m.find(m.active)
 	if c == nil || m.path == PathNone || c.held {
-		return nil
+		return nil, nil
 	}
 	switch c.state {
-	case CallEarly, CallTalking, CallParking, CallTransferring:
-		return c
+	case CallTalking:
+		if m.state == Conferring {
+			return c, m.find(c.with)
+		}
+		return c, nil
+	case CallEarly, CallParking, CallTransferring:
+		return c, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // wantRing returns what should ring. Callers go before held calls, in the order in which they came.

@@ -134,6 +134,10 @@ func (m *Machine) ended(in Input, id CallID, code int) {
 	case CallDialing, CallAlerting, CallEarly:
 		m.outgoingFailed(c, code)
 	case CallTalking:
+		if c.with != "" {
+			m.leftConference(c)
+			return
+		}
 		m.remove(c)
 		m.enterFailure(sound{tone: ToneBusy})
 	case CallHeld:

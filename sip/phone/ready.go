@@ -32,6 +32,15 @@ func (m *Machine) stepReady(in Input) {
 			if m.readyTransfer() {
 				return
 			}
+		case KeyConference:
+			if m.state == Dialing {
+				m.dialCollected()
+				return
+			}
+			if c := m.lastHeld(); c != nil {
+				m.take(c)
+				return
+			}
 		case KeyRedial:
 			if m.lastNumber != "" && m.state != Dialing {
 				m.dial(m.lastNumber)

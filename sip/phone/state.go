@@ -12,6 +12,7 @@ const (
 	Dialing                   // open, digits are being collected
 	Calling                   // open, an outgoing call is not yet answered
 	Talking                   // open, a call is in the ear
+	Conferring                // open, two calls are in the ear and hear each other
 	Parking                   // open, the park of the call in hand has been asked for
 	Fetching                  // open, a parked call has been asked for (also undo)
 	Transferring              // open, a transfer has been asked for
@@ -22,7 +23,7 @@ const (
 	states                    // how many states there are
 )
 
-var stateNames = [states]string{"idle", "ringing", "dial-tone", "dialing", "calling", "talking", "parking", "fetching",
+var stateNames = [states]string{"idle", "ringing", "dial-tone", "dialing", "calling", "talking", "conference", "parking", "fetching",
 	"transferring", "parked", "listing", "failure", "quiet"}
 
 // String returns the name used in transcripts, the panel and logs, such as "dial-tone".
@@ -42,7 +43,7 @@ const (
 	CallDialing                       // outgoing, nothing heard from the far end yet
 	CallAlerting                      // outgoing, the far end rings
 	CallEarly                         // outgoing, the far end sends audio before it answers
-	CallTalking                       // answered and in the ear
+	CallTalking                       // answered and in the ear, alone or in a conference
 	CallHeld                          // answered, held by this phone, hears music
 	CallParking                       // a park was asked for; hears the worker, or music when the handset is down
 	CallFetching                      // asked for from parkd, not here yet

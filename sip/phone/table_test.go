@@ -59,11 +59,14 @@ var reach = []struct{ name, inputs string }{
 	{"ringing after a late park", "incoming c1 from=0301; hook up; key park; hook down; timer call:c1"},
 	{"ringing recall", "incoming c1 from=0301 recall orbit=701"},
 	{"ringing 11", "incoming c1 from=0301; digit 1; digit 1"},
+	{"ringing held conference", "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference; key hold; hook down"},
+	{"idle held conference", "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference; key hold; hook down; key dnd"},
 	{"dial-tone", "hook up"},
 	{"dial-tone parking", "incoming c1 from=0301; hook up; key park; hook down; hook up"},
 	{"dial-tone speaker", "key speaker"},
 	{"dial-tone held", "incoming c1 from=0301; hook up; key hold"},
 	{"dial-tone transfer", "incoming c1 from=0301; hook up; key transfer"},
+	{"dial-tone held conference", "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference; key hold"},
 	{"dialing", "hook up; digit 0"},
 	{"dialing transfer", "incoming c1 from=0301; hook up; key transfer; digit 0; digit 5"},
 	{"calling", "hook up; digit 2; digit 0; digit 4"},
@@ -71,6 +74,7 @@ var reach = []struct{ name, inputs string }{
 	{"calling waiting", "hook up; digit 2; digit 0; digit 4; incoming c1 from=0301"},
 	{"calling early", "hook up; digit 2; digit 0; digit 4; progress p1 early"},
 	{"calling transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4"},
+	{"calling held conference", "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference; key hold; digit 0; digit 5; digit #"},
 	{"calling emergency", "hook up; digit 1; digit 1; digit 2"},
 	{"talking", "incoming c1 from=0301; hook up"},
 	{"talking after a late park", "incoming c1 from=0301; hook up; key park; timer call:c1"},
@@ -78,6 +82,8 @@ var reach = []struct{ name, inputs string }{
 	{"talking waiting", "incoming c1 from=0301; hook up; incoming c2 from=0302"},
 	{"talking transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4; answered p1"},
 	{"talking emergency", "hook up; digit 1; digit 1; digit 2; answered p1"},
+	{"conference", "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference"},
+	{"conference waiting", "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference; incoming c2 from=0302"},
 	{"parking", "incoming c1 from=0301; hook up; key park"},
 	{"parking waiting", "incoming c1 from=0301; hook up; key park; incoming c2 from=0302"},
 	{"parking held", "incoming c1 from=0301; hook up; key hold; key park"},
@@ -108,6 +114,7 @@ digit #
 key park
 key hold
 key transfer
+key conference
 key redial
 key mute
 key dnd

@@ -12,6 +12,7 @@ type CallView struct {
 	Emergency  bool
 	Recall     bool
 	RemoteHold bool
+	Conference bool      // joined with another call, or held together with it
 	Since      time.Time // when it came to this phone or was started here
 }
 
@@ -22,6 +23,7 @@ type View struct {
 	Path         Path
 	Active       CallID   // the call in hand, "" without one
 	Ear          CallID   // the call that is heard, "" without one
+	With         CallID   // in a conference the other call that is heard, else ""
 	Tone         ToneKind // that plays, or follows the prompt
 	Prompt       Prompt   // of this state
 	PromptOrbit  string
@@ -38,14 +40,14 @@ type View struct {
 // View returns a copy of what can be seen.
 func (m *Machine) View() View {
 	v := View{
-		State: m.state, HookUp: m.hookUp, Path: m.path, Active: m.active, Ear: m.ear,
+		State: m.state, HookUp: m.hookUp, Path: m.path, Active: m.active, Ear: m.ear, With: m.with,
 		Tone: m.want.tone, Prompt: m.want.prompt, PromptOrbit: m.want.orbit,
 		Ring: m.ringing.kind, RingCall: m.ringing.call, Digits: m.digits, Muted: m.muted, DoNotDisturb: m.dnd,
 		RingerVolume: m.ringerVolume, VoiceVolume: m.voiceVolume,
 	}
 	for _, c := range m.calls {
 		v.Calls = append(v.Calls, CallView{Call: c.id, State: c.state, From: c.from, Name: c.name, Incoming: c.incoming,
-			Emergency: c.emergency, Recall: c.recall, RemoteHold: c.remoteHold, Since: c.since})
+			Emergency: c.emergency, Recall: c.recall, RemoteHold: c.remoteHold, Conference: c.with != "", Since: c.since})
 	}
 	return v
 }

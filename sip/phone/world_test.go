@@ -35,6 +35,7 @@ type world struct {
 	ear     CallID
 	ring    RingKind
 	sound   bool
+	with    CallID // in a conference: the other call in the ear
 	muted   bool
 	dnd     bool
 	nextID  int
@@ -153,7 +154,7 @@ func (w *world) apply(in Input, e Effect) {
 			w.fail("%v to a call that is not answered", e)
 		}
 	case SendDTMF:
-		if w.known(e.Call, e).id != w.ear {
+		if id := w.known(e.Call, e).id; id != w.ear && id != w.with {
 			w.fail("%v goes to a call that is not heard", e)
 		}
 	case Connect:
@@ -197,14 +198,24 @@ func (w *world) hears(id CallID, e Effect, what string) {
 }
 
 func (w *world) connect(e Connect) {
-	if old := w.byID[w.ear]; old != nil && old.hears == "ear" {
-		old.hears = ""
+	before := [2]CallID{w.ear, w.with}
+	for _, id := range before {
+		if old := w.byID[id]; old != nil && old.hears == "ear" {
+			old.hears = ""
+		}
 	}
-	w.ear = e.Call
-	if e.Call != "" {
-		w.known(e.Call, e).hears = "ear"
-		if w.muted {
+	w.ear, w.with = e.Call, e.With
+	for _, id := range [2]CallID{e.Call, e.With} {
+		if id == "" {
+			continue
+		}
+		c := w.known(id, e)
+		c.hears = "ear"
+		if w.muted && id != before[0] && id != before[1] {
 			w.fail("%v: the microphone is still muted", e)
+		}
+		if e.With != "" && (!c.answered || c.emergency || c.parking > 0 || e.Call == e.With) {
+			w.fail("%v: answered %v, emergency %v, parks %d", e, c.answered, c.emergency, c.parking)
 		}
 	}
 }
@@ -273,7 +284,8 @@ func (w *world) find(id CallID) CallState {
 var handStates = [states]map[CallState]bool{
 	Idle: {callStates: true}, Ringing: {callStates: true}, DialTone: {callStates: true}, Dialing: {callStates: true},
 	Calling: {CallDialing: true, CallAlerting: true, CallEarly: true}, Talking: {CallTalking: true},
-	Parking: {CallParking: true}, Fetching: {CallFetching: true}, Transferring: {CallTransferring: true},
+	Conferring: {CallTalking: true},
+	Parking:    {CallParking: true}, Fetching: {CallFetching: true}, Transferring: {CallTransferring: true},
 	Parked: {callStates: true}, Listing: {callStates: true}, Failure: {callStates: true}, Quiet: {callStates: true},
 }
 
@@ -293,7 +305,7 @@ func (w *world) check() {
 		if s == callStates || s == CallEnding {
 			w.fail("%s is lost", c.id)
 		}
-		if c.answered && (c.hears == "" || c.hears == "ear" && w.ear != c.id) {
+		if c.answered && (c.hears == "" || c.hears == "ear" && w.ear != c.id && w.with != c.id) {
 			w.fail("%s (%v) hears nothing", c.id, s)
 		}
 		if s == CallHeld && c.hears != "hold" {
@@ -328,7 +340,7 @@ func (w *world) check() {
 			w.fail("%s in the view was never there", c.Call)
 		}
 	}
-	if v.Path != w.path || v.Ear != w.ear || v.Ring != w.ring || v.Muted != w.muted || v.DoNotDisturb != w.dnd {
+	if v.Path != w.path || v.Ear != w.ear || v.With != w.with || v.Ring != w.ring || v.Muted != w.muted || v.DoNotDisturb != w.dnd {
 		w.fail("the view %+v differs from the effects", v)
 	}
 	_, reminder := w.timers[TimerID{Kind: TimerReminder}]
@@ -349,6 +361,8 @@ func (w *world) check() {
 		w.fail("%d calls", len(v.Calls))
 	case v.State == Talking && w.ear == "":
 		w.fail("talking to nobody")
+	case (v.State == Conferring) != (w.with != ""):
+		w.fail("state %v with %q and %q in the ear", v.State, w.ear, w.with)
 	}
 	if inHand := w.find(v.Active); !handStates[v.State][inHand] {
 		w.fail("state %v with call %q %v", v.State, v.Active, inHand)
@@ -430,7 +444,7 @@ func (w *world) tell(in Input) {
 }
 
 var (
-	allKeys = []Key{KeyPark, KeyHold, KeyTransfer, KeyRedial, KeyMute, KeyDND, KeySpeaker, KeyVolumeUp, KeyVolumeDown, "coffee"}
+	allKeys = []Key{KeyPark, KeyHold, KeyTransfer, KeyConference, KeyRedial, KeyMute, KeyDND, KeySpeaker, KeyVolumeUp, KeyVolumeDown, "coffee"}
 	numbers = []string{"204", "030", "0301#", "9", "20", "*68", "*68701", "*68#", "*88702", "*88#", "701", "112", "11", "#", "5"}
 )
 
@@ -442,7 +456,7 @@ func (w *world) hand() {
 	case 2, 3:
 		w.input(KeyDown{rapid.SampledFrom(allKeys).Draw(w.t, "key")})
 	case 4:
-		w.input(KeyDown{rapid.SampledFrom(allKeys[:3]).Draw(w.t, "main key")})
+		w.input(KeyDown{rapid.SampledFrom(allKeys[:4]).Draw(w.t, "main key")})
 	case 5:
 		w.input(Orbit{rapid.SampledFrom([]string{"701", "702"}).Draw(w.t, "orbit"),
 			OrbitState(rapid.IntRange(0, 2).Draw(w.t, "lamp")), rapid.IntRange(0, 9).Draw(w.t, "long") == 0})
@@ -462,7 +476,7 @@ func (w *world) attend(far int) {
 	if c := w.m.View().Active; far > 1 && w.m.state == Calling && !w.byID[c].emergency {
 		w.tell(Answered{c})
 		if far > 2 {
-			w.input(KeyDown{KeyTransfer})
+			w.input(KeyDown{rapid.SampledFrom([]Key{KeyTransfer, KeyConference}).Draw(w.t, "then")})
 		}
 	}
 }
@@ -531,7 +545,7 @@ func (w *world) alarm() {
 		return
 	}
 	switch w.m.state {
-	case Talking:
+	case Talking, Conferring:
 		w.input(KeyDown{KeyHold})
 		if w.m.state == Talking { // that answered a second call
 			w.letGo()
