@@ -5,6 +5,9 @@
 // concealed for one frame and then silent; a sum that is too loud is turned down by a limiter that looks ahead within the
 // frame, so that nothing is added to the delay and nothing that fits is changed by a single bit.
 //
+// While a wideband party is in, everything is mixed at 16 kHz and narrowband parties pass through a half-band filter (0.2
+// ms); without one nothing is resampled.
+//
 // It knows neither codecs nor RTP, starts no goroutine and does not allocate after a party was added. The ticks come from
 // the parties: the first one that is asked again begins the next tick.
 package bridge
@@ -15,6 +18,7 @@ import (
 	"sync"
 
 	"parklamp/media"
+	"parklamp/media/halfband"
 )
 
 // MaxParties is how many can be in one conference.
@@ -29,8 +33,9 @@ type Mixer struct {
 	// guarded by mu
 	mu      sync.Mutex
 	parties []*Party
-	total   [media.FrameSamples]int32 // of all parties in this tick
-	begun   bool                      // there has been a tick
+	total   [media.WideSamples]int32 // of all parties in this tick
+	n       int                      // samples of this tick: media.FrameSamples or media.WideSamples
+	begun   bool                     // there has been a tick
 }
 
 // Party is one end of a conference.
@@ -41,25 +46,28 @@ type Party struct {
 	sink   media.Sink   // of a local end, else nil
 
 	// guarded by the mixer's mu
-	in      media.Frame // came since the last tick
-	fresh   bool        // in has not been mixed yet
-	heard   media.Frame // its part of the mixer's total
-	silent  bool        // heard is all zeros
-	faded   bool        // heard is the fading end of what came last
-	asked   bool        // has had its frame of this tick
-	held    bool        // not to be heard by the others
-	gone    bool
-	out     media.Frame // what a local end hears
-	limiter limiter
+	in       media.WideFrame // came since the last tick
+	inWide   bool            // in is wide, else it fills the first half
+	asks     bool            // it asks for wide frames
+	fresh    bool            // in has not been mixed yet
+	heard    media.WideFrame // its part of the mixer's total
+	silent   bool            // heard is all zeros
+	faded    bool            // heard is the fading end of what came last
+	asked    bool            // has had its frame of this tick
+	held     bool            // not to be heard by the others
+	gone     bool
+	up, rise halfband.Up // of what it says, of what it hears
+	down     halfband.Down
+	limiter  limiter
 }
 
 var (
-	_ media.Source = (*Party)(nil)
-	_ media.Sink   = (*Party)(nil)
+	_ media.WideSource = (*Party)(nil)
+	_ media.WideSink   = (*Party)(nil)
 )
 
 // New returns a conference of nobody.
-func New() *Mixer { return &Mixer{parties: make([]*Party, 0, MaxParties)} }
+func New() *Mixer { return &Mixer{parties: make([]*Party, 0, MaxParties), n: media.FrameSamples} }
 
 // Add lets a party in that asks for its sound (Next) and gives its own (Write) once in each tick: a media session that
 // plays the party and is listened to by it.
@@ -108,7 +116,12 @@ func (p *Party) Hold(on bool) {
 }
 
 // Write takes what the party says. It implements media.Sink.
-func (p *Party) Write(f *media.Frame, _ media.Kind) {
+func (p *Party) Write(f *media.Frame, _ media.Kind) { p.write(f[:], false) }
+
+// WriteWide implements media.WideSink.
+func (p *Party) WriteWide(f *media.WideFrame, _ media.Kind) { p.write(f[:], true) }
+
+func (p *Party) write(x []int16, wide bool) {
 	m := p.mixer
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,59 +131,99 @@ func (p *Party) Write(f *media.Frame, _ media.Kind) {
 	if p.fresh { // nobody has asked since: the local ends must not wait for that
 		m.mix()
 	}
-	p.in, p.fresh = *f, true
+	copy(p.in[:], x)
+	p.inWide, p.fresh = wide, true
 }
 
 // Next gives the party what the others say. It implements media.Source.
-func (p *Party) Next(f *media.Frame) bool {
+func (p *Party) Next(f *media.Frame) bool { return p.next(f[:], false) }
+
+// NextWide implements media.WideSource.
+func (p *Party) NextWide(f *media.WideFrame) bool { return p.next(f[:], true) }
+
+func (p *Party) next(dst []int16, wide bool) bool {
 	m := p.mixer
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p.gone {
 		return false
 	}
+	p.asks = wide
 	if p.asked || !m.begun {
 		m.mix()
 	}
 	p.asked = true
-	p.hear(f)
+	p.hear(dst)
 	return true
 }
 
 // mix begins the next tick.
 func (m *Mixer) mix() {
 	m.begun = true
-	clear(m.total[:])
+	m.n = media.FrameSamples
+	for _, p := range m.parties {
+		if p.asks || p.fresh && p.inWide {
+			m.n = media.WideSamples
+		}
+	}
+	total := m.total[:m.n]
+	clear(total)
 	for _, p := range m.parties {
 		p.asked = false
 		if p.source != nil {
-			p.fresh = p.source.Next(&p.in)
+			p.ask()
 		}
 		p.speak()
 		if p.silent {
 			continue
 		}
-		for i, s := range &p.heard {
-			m.total[i] += int32(s)
+		for i, s := range p.heard[:m.n] {
+			total[i] += int32(s)
 		}
 	}
 	for _, p := range m.parties {
 		if p.sink != nil {
-			p.hear(&p.out)
-			p.sink.Write(&p.out, media.Audio)
+			p.give()
 		}
 	}
+}
+
+// ask takes the frame of a local end.
+func (p *Party) ask() {
+	if wide, ok := p.source.(media.WideSource); ok && p.mixer.n == media.WideSamples {
+		p.inWide, p.fresh = true, wide.NextWide(&p.in)
+		return
+	}
+	p.inWide, p.fresh = false, p.source.Next((*media.Frame)(p.in[:]))
+}
+
+// give lets a local end hear. Its frame of this tick has been taken, so that its place is free.
+func (p *Party) give() {
+	if wide, ok := p.sink.(media.WideSink); ok && p.mixer.n == media.WideSamples {
+		p.hear(p.in[:])
+		wide.WriteWide(&p.in, media.Audio)
+		return
+	}
+	p.hear(p.in[:media.FrameSamples])
+	p.sink.Write((*media.Frame)(p.in[:]), media.Audio)
 }
 
 // speak settles what the others hear of the party in this tick: what came, or if nothing did the last frame once more,
 // fading away, and then silence.
 func (p *Party) speak() {
+	heard := p.heard[:p.mixer.n]
 	switch {
 	case p.fresh && !p.held:
-		p.heard, p.silent, p.faded = p.in, false, false
+		if !p.inWide && len(heard) == media.WideSamples {
+			p.up.Fill(heard, p.in[:media.FrameSamples])
+		} else {
+			copy(heard, p.in[:])
+		}
+		p.silent, p.faded = false, false
 	case !p.silent && !p.faded:
-		for i, s := range &p.heard {
-			p.heard[i] = int16(int32(s) * int32(len(p.heard)-i) / int32(len(p.heard)))
+		n := int32(len(heard))
+		for i, s := range heard {
+			heard[i] = int16(int32(s) * (n - int32(i)) / n)
 		}
 		p.faded = true
 	default:
@@ -180,11 +233,22 @@ func (p *Party) speak() {
 	p.fresh = false
 }
 
-// hear fills f with the sum of the others.
-func (p *Party) hear(f *media.Frame) {
-	var sum [media.FrameSamples]int32
-	for i, t := range &p.mixer.total {
+// hear fills dst, of either length, with the sum of the others.
+func (p *Party) hear(dst []int16) {
+	var sum [media.WideSamples]int32
+	var out media.WideFrame
+	n := p.mixer.n
+	for i, t := range p.mixer.total[:n] {
 		sum[i] = t - int32(p.heard[i])
 	}
-	p.limiter.run(f, &sum)
+	switch {
+	case len(dst) == n:
+		p.limiter.run(dst, sum[:n])
+	case len(dst) < n:
+		p.limiter.run(out[:n], sum[:n])
+		p.down.Fill(dst, out[:n])
+	default: // it has just become wide: from the next tick on there is more to hear
+		p.limiter.run(out[:n], sum[:n])
+		p.rise.Fill(dst, out[:n])
+	}
 }

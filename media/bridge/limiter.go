@@ -1,12 +1,9 @@
 package bridge
 
-import "parklamp/media"
-
 // The limiter works on pieces of 2.5 ms: shorter ones would follow the wave of a low voice, longer ones would turn down
 // what comes before a loud moment for longer than is needed.
 const (
 	pieces = 8
-	piece  = media.FrameSamples / pieces
 	loud   = 32767 // the greatest sum that fits
 	// hold is how many pieces the gain stays down, 200 ms: as long as a syllable, and longer than the samples of a tone
 	// need to meet its peaks.
@@ -23,7 +20,10 @@ type limiter struct {
 	down int     // pieces for which it still stays down
 }
 
-func (l *limiter) run(dst *media.Frame, src *[media.FrameSamples]int32) {
+// run makes a frame of dst out of src, which has the same length.
+func (l *limiter) run(dst []int16, src []int32) {
+	dst = dst[:len(src)]
+	piece := len(src) / pieces
 	var most [pieces + 1]float32 // gain at which a piece fits
 	fits := true
 	for i := range pieces {
@@ -54,7 +54,7 @@ func (l *limiter) run(dst *media.Frame, src *[media.FrameSamples]int32) {
 		default:
 			to = min(to, from+recover)
 		}
-		step := (to - from) / piece
+		step := (to - from) / float32(piece)
 		for k, s := range src[i*piece : (i+1)*piece] {
 			v := int32(float32(s) * (from + step*float32(k)))
 			dst[i*piece+k] = int16(max(-loud-1, min(loud, v)))
