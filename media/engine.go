@@ -209,9 +209,14 @@ func (e *Engine) pace(ctx context.Context) {
 	}
 }
 
-// tick is everything that happens in one tick, for all sessions.
+// tick is everything that happens in one tick, for all sessions. All hear before any speaks, so that what one hears
+// another can say in the same tick, in a conference.
 func (e *Engine) tick(at time.Duration, room *scratch) {
-	for _, s := range *e.sessions.Load() {
+	all := *e.sessions.Load()
+	for _, s := range all {
+		s.hear(at, room)
+	}
+	for _, s := range all {
 		s.tick(at, room)
 	}
 }

@@ -192,13 +192,17 @@ func (s *Session) Close() error {
 	return s.pair.Load().Close()
 }
 
-// tick is called by the pacer. at is the tick's nominal time.
+// hear is called by the pacer. at is the tick's nominal time.
+func (s *Session) hear(at time.Duration, room *scratch) {
+	if w := s.wiring.Load(); w.ear != nil {
+		w.ear.hear(w.sink, at, room)
+	}
+}
+
+// tick is called by the pacer after every session has heard.
 func (s *Session) tick(at time.Duration, room *scratch) {
 	w := s.wiring.Load()
 	s.speak(w, at, room)
-	if w.ear != nil {
-		w.ear.hear(w.sink, at, room)
-	}
 	s.watch(w, at)
 }
 

@@ -97,6 +97,7 @@ func phoneDetail(s panel.Status) string {
 		}
 	}
 	add(p.Party.String() != "", "with "+p.Party.String())
+	add(p.Third.String() != "", "and with "+p.Third.String())
 	add(p.Digits != "", "dialled "+p.Digits)
 	add(p.Tone != "", words(p.Tone)+" tone")
 	add(p.Ring != "", "rings ("+words(p.Ring)+")")

@@ -266,6 +266,10 @@ func testWords(b *browser) {
 			b.t.Errorf("%s: %q, want %q in it", id, got, want)
 		}
 	}
+	b.phone.change(func(f *fakePhone) {
+		f.status.Phone = Phone{HookUp: true, State: "conference", Party: Party{Name: "Acme"}, Third: Party{Number: "202"}}
+	})
+	b.await(`document.getElementById("state").textContent === "In a conference with Acme and 202"`)
 }
 
 // testNames: whoever does not see the page is told the same.

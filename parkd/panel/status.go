@@ -47,6 +47,7 @@ type Phone struct {
 	VolumeMax int    `json:"volume_max"`
 	Digits    string `json:"digits"` // dialled so far
 	Party     Party  `json:"party"`  // whom the handset is connected to or rung by
+	Third     Party  `json:"third"`  // in a conference the other far end
 	// Prompt is the words last spoken to the worker, PromptAt when.
 	Prompt   string    `json:"prompt"`
 	PromptAt time.Time `json:"prompt_at,omitzero"`
@@ -56,7 +57,7 @@ type Phone struct {
 // drawn with the function keys.
 const (
 	GroupKeypad   = "keypad"   // 0-9, *, #, A-D
-	GroupFunction = "function" // park, hold, transfer, redial, mute, dnd, volume-up, volume-down
+	GroupFunction = "function" // park, hold, transfer, conference, redial, mute, dnd, volume-up, volume-down
 	GroupOrbit    = "orbit"    // orbit-701
 )
 

@@ -43,6 +43,8 @@ func TestCalls(t *testing.T) {
 	p.with("attended transfer to the park code", attendedTransfer)
 	p.with("a ringing call is cancelled", cancelledCall)
 	p.with("a busy phone", busyPhone)
+	p.with("a conference", conferenceOfThree)
+	p.with("the end of a conference", conferenceEnds)
 	p.with("an emergency call", emergencyCall)
 	p.with("malformed messages", malformedMessages)
 }

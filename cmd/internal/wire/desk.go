@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ type desk struct {
 	*Appliance
 	machine   *phone.Machine
 	calls     map[phone.CallID]*leg
-	connected phone.CallID // whose audio the open path has, even before its leg is here
+	connected [2]phone.CallID // whose audio the open path has, even before the leg is here; two in a conference
 	handset   *handset
 	longKey   board.Key // the orbit key whose long press has been reported and which is still down
 	prompt    string    // words last spoken to the worker
@@ -65,6 +66,7 @@ func (d *desk) showLamps() {
 		return leds.Free
 	}
 	d.lamps.Set("hold", hold)
+	d.lamps.Set("conference", active(v.With != ""))
 	d.lamps.Set("mute", active(v.Muted))
 	d.lamps.Set("dnd", active(v.DoNotDisturb))
 	d.lamps.Set("park", active(v.State == phone.Parked || v.State == phone.Listing)) // Park does something of its own now
@@ -172,7 +174,8 @@ func (d *desk) do(e phone.Effect) {
 	case phone.Page:
 		d.page(e.Orbit)
 	case phone.Connect:
-		d.connect(e.Call)
+		d.connected = [2]phone.CallID{e.Call, e.With}
+		d.connect()
 	case phone.SetTimer:
 		d.loop.after("phone "+e.ID.String(), e.After, func() { d.step(phone.Timer{ID: e.ID}) })
 	case phone.StopTimer:
@@ -234,22 +237,28 @@ func (d *desk) told(p prompt.Phrase) {
 	d.log.Info("spoken to the worker", "words", d.prompt)
 }
 
-// connect joins the open path with the audio of a call, and lets go of the one before.
-func (d *desk) connect(id phone.CallID) {
-	d.connected = id
-	if l := d.calls[id]; l != nil && l.media != nil {
-		d.handset.join(l.media)
-	} else {
-		d.handset.join(nil)
+// connect joins the open path with the audio of the connected calls whose legs are here, and lets go of those before.
+func (d *desk) connect() {
+	var legs []*leg
+	for _, id := range d.connected {
+		if l := d.calls[id]; l != nil && l.media != nil {
+			legs = append(legs, l)
+		}
+	}
+	if err := d.handset.join(legs); err != nil {
+		d.log.Error("the calls of a conference do not hear each other", "err", err)
 	}
 }
+
+// hears reports whether the open path is joined with a call.
+func (d *desk) hears(id phone.CallID) bool { return id != "" && slices.Contains(d.connected[:], id) }
 
 // take gives a leg to the desk phone under a name.
 func (d *desk) take(l *leg, id phone.CallID) {
 	l.desk = id
 	d.calls[id] = l
-	if d.connected == id {
-		d.connect(id)
+	if d.hears(id) {
+		d.connect()
 	}
 }
 
@@ -259,8 +268,8 @@ func (d *desk) release(l *leg) {
 		return
 	}
 	delete(d.calls, l.desk)
-	if d.connected == l.desk {
-		d.handset.join(nil)
+	if d.hears(l.desk) {
+		d.connect()
 	}
 	l.desk = ""
 }

@@ -145,6 +145,7 @@ func (d *desk) onCall(l *leg, ev call.Event) {
 			d.step(phone.Answered{Call: id})
 		}
 	case call.MediaChanged:
+		d.handset.heldByFar(l)
 		d.step(phone.RemoteHold{Call: id, Held: ev.Media.RemoteHold})
 	case call.IdentityChanged:
 		d.step(phone.Identity{Call: id, From: ev.Party.Number, Name: ev.Party.Name})
@@ -155,8 +156,8 @@ func (d *desk) onCall(l *leg, ev call.Event) {
 	case call.Ended:
 		delete(d.calls, id)
 		l.desk = ""
-		if d.connected == id {
-			d.handset.join(nil)
+		if d.hears(id) {
+			d.connect()
 		}
 		if !l.incoming && !l.answered && ev.Cause != call.Cancelled {
 			l.finish(max(ev.Code, 480), ev.Reason)

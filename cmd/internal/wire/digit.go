@@ -17,7 +17,7 @@ func (a *Appliance) hearDigits(l *leg) {
 // another leg it becomes a telephone-event.
 func (a *Appliance) digit(l *leg, digit byte, byInfo bool) {
 	switch {
-	case l.desk != "" && l.desk == a.desk.connected:
+	case l.desk != "" && a.desk.hears(l.desk):
 		a.desk.handset.digit(digit)
 	case byInfo && l.pair != nil:
 		if err := l.pair.media.SendDTMF(string(rune(digit)), dtmfEach, dtmfGap); err != nil {

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"parklamp/media"
@@ -29,7 +30,8 @@ var (
 type handset struct {
 	device  *audio.Sim
 	country string
-	call    *media.Session // joined with the open path, or nil
+	calls   []*media.Session // joined with the open path: none, one, or the two of a conference
+	parties []member         // of a conference, in the order of calls; else nil
 	ringing phone.RingKind
 }
 
@@ -48,16 +50,28 @@ func (h *handset) run(ctx context.Context) error { return h.device.Run(ctx) }
 // open selects what the worker uses. The simulated device has one path: the handset and the loudspeaker are the same.
 func (h *handset) open(p phone.Path) { h.device.Open(p != phone.PathNone) }
 
-// join connects microphone and earpiece with a call in place of the one before; nil with none.
-func (h *handset) join(s *media.Session) {
-	if h.call != nil && h.call != s {
-		h.call.Listen(nil)
+// join connects microphone and earpiece with calls in place of those before: with none, one, or two that hear each other
+// as well.
+func (h *handset) join(legs []*leg) error {
+	before := h.calls
+	h.calls = nil
+	for _, l := range legs {
+		h.calls = append(h.calls, l.media)
 	}
-	h.call = s
-	if s != nil {
+	for _, s := range before {
+		if !slices.Contains(h.calls, s) {
+			s.Listen(nil)
+		}
+	}
+	h.parties = nil
+	if len(legs) > 1 {
+		return h.confer(legs)
+	}
+	for _, s := range h.calls {
 		s.Play(h.device.Capture())
 		s.Listen(h.device.Playback())
 	}
+	return nil
 }
 
 // tone plays a lasting tone.

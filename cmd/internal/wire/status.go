@@ -146,7 +146,10 @@ func (d *desk) fill(s *panel.Status) {
 	p := panel.Phone{HookUp: v.HookUp, State: v.State.String(), Tone: string(v.Tone), Ring: string(v.Ring), Muted: v.Muted,
 		DND: v.DoNotDisturb, Volume: v.VoiceVolume, VolumeMax: phone.MaxVolume, Digits: v.Digits, Prompt: d.prompt, PromptAt: d.promptAt}
 	for _, c := range v.Calls {
-		if c.Call == v.Ear || c.Call == v.Active || v.Ear == "" && v.Active == "" && c.Call == v.RingCall {
+		switch {
+		case v.With != "" && c.Call == v.With:
+			p.Third = panel.Party{Name: c.Name, Number: c.From}
+		case c.Call == v.Ear || c.Call == v.Active || v.Ear == "" && v.Active == "" && c.Call == v.RingCall:
 			p.Party = panel.Party{Name: c.Name, Number: c.From}
 		}
 	}

@@ -40,7 +40,7 @@ export function orbitText(o, here) {
 // A % stands for the other party.
 const states = {
   "idle": ["On the hook"], "ringing": ["Being called", "Being called by %"], "dial-tone": ["Ready to dial"], "dialing": ["Dialling"],
-  "calling": ["Calling", "Calling %"], "talking": ["In a call", "Talking with %"], "parking": ["Parking the caller", "Parking %"],
+  "calling": ["Calling", "Calling %"], "talking": ["In a call", "Talking with %"], "conference": ["In a conference", "In a conference with %"], "parking": ["Parking the caller", "Parking %"],
   "fetching": ["Fetching the caller", "Fetching %"], "transferring": ["Transferring", "Transferring %"],
   "parked": ["Parked; Park takes it back", "Parked %; Park takes it back"],
   "listing": ["Hearing who is parked; Park takes the oldest"], "failure": ["Refused"], "quiet": ["Left off the hook"],
@@ -57,7 +57,7 @@ const rings = {
 
 // stateText says what the phone is doing.
 export function stateText(p) {
-  const peer = who(p.party);
+  const peer = [p.party, p.third].map(who).filter(Boolean).join(" and ");
   const [plain, named] = states[p.state] || [upper(words(p.state))];
   const text = peer && named ? named.replace("%", () => peer) : peer ? `${plain}: ${peer}` : plain;
   return p.digits ? text + " " + p.digits : text;
@@ -68,7 +68,7 @@ export function soundText(p) {
   const parts = [];
   if (p.ring) parts.push(rings[p.ring] || "The phone rings: " + words(p.ring));
   if (p.tone) parts.push(upper(tones[p.tone] || words(p.tone) + " tone"));
-  if (!parts.length) parts.push(p.state === "talking" ? "The other end" : p.state === "idle" ? "Nothing, all is quiet" : "Silence");
+  if (!parts.length) parts.push(p.state === "talking" ? "The other end" : p.state === "conference" ? "The other ends" : p.state === "idle" ? "Nothing, all is quiet" : "Silence");
   if (p.muted) parts.push("the microphone is muted");
   if (p.dnd) parts.push("do not disturb is on");
   return parts.join(" · ");
