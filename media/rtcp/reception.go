@@ -1,0 +1,247 @@
+package rtcp
+
+import (
+	"sync/atomic"
+	"time"
+
+	"parklamp/media/quality"
+)
+
+const (
+	// clockRate of every codec here, ticks per second (RFC 3551 §4.5.2 for G.722, whose clock is 8 kHz too).
+	clockRate = 8000
+	// maxJump is how far sequence numbers may move before the stream is taken for a new one (RFC 3550 appendix A.1).
+	maxJump = 3000
+	// patience is how many packets a missing one may come after its successors before its loss is final.
+	patience = 32
+	// maxTransitStep is the change of transit time beyond which a timestamp says nothing about jitter.
+	maxTransitStep = time.Second
+)
+
+// Packet is what Reception needs to know of an RTP packet.
+type Packet struct {
+	SSRC uint32
+	Seq  uint16
+	TS   uint32
+	At   time.Duration // arrival
+	// Timed says that TS belongs to the moment of sending; that of a telephone-event belongs to its beginning.
+	Timed bool
+	// Late is how many packets have come too late to be played so far.
+	Late uint64
+}
+
+// Received is what has become of the packets of the far end.
+type Received struct {
+	// Of the present stream:
+	SSRC     uint32
+	Highest  uint32        // sequence number, extended by its cycles (RFC 3550 §6.4.1)
+	Expected uint64        // packets, by sequence number
+	Arrived  uint64        // packets, duplicates too (RFC 3550 appendix A.3)
+	Jitter   time.Duration // RFC 3550 appendix A.8
+
+	// Of all streams since the beginning:
+	Packets, Lost                  uint64 // expected, and of these missing
+	Discarded                      uint64 // too late to be played
+	Duplicate, Reordered, Restarts uint64
+	Bursts                         quality.Bursts // closed
+}
+
+// Reception follows the sequence numbers and the jitter of a received stream. Take belongs to one goroutine;
+// Received may be called by any. The zero value is ready.
+type Reception struct {
+	// owned by the caller of Take
+	known   bool
+	ssrc    uint32
+	first   int64 // extended sequence numbers
+	high    int64
+	seen    uint64 // distinct packets of this stream
+	arrived uint64
+	window  uint64 // bit n: high-n has been seen
+	spoilt  uint64 // bit n: high-n was too late to be played
+	judged  int64  // everything below is final
+	late    uint64 // at the last packet
+	transit time.Duration
+	timed   bool
+	jitter  time.Duration
+	bursts  quality.Bursts
+
+	// written by Take, read by anybody
+	pub published
+}
+
+type published struct {
+	stream     atomic.Uint64 // SSRC << 32 | first sequence number
+	high       atomic.Int64
+	seen       atomic.Uint64
+	arrived    atomic.Uint64
+	jitter     atomic.Int64
+	packets    atomic.Uint64 // of earlier streams
+	lost       atomic.Uint64 // of earlier streams
+	judged     atomic.Int64  // packets that bursts has judged, less the extended number up to which it has
+	discarded  atomic.Uint64
+	duplicate  atomic.Uint64
+	reordered  atomic.Uint64
+	restarts   atomic.Uint64
+	bad        atomic.Uint64
+	runs       atomic.Uint64
+	burstCount atomic.Uint64
+	inside     atomic.Uint64
+	worse      atomic.Uint64
+}
+
+// Take notes a packet and reports whether it begins another stream.
+func (r *Reception) Take(p *Packet) (restarted bool) {
+	step := int64(int16(p.Seq - uint16(r.high)))
+	if !r.known || p.SSRC != r.ssrc || step > maxJump || step < -maxJump {
+		restarted = r.known
+		r.restart(p)
+		step = 0
+	}
+	r.spoil(p.Late)
+	switch {
+	case step > 0:
+		r.forward(step)
+	case step > -64 && r.window&(1<<-step) != 0:
+		r.pub.duplicate.Add(1)
+	case step > -64:
+		if step < 0 {
+			r.pub.reordered.Add(1)
+		}
+		r.window |= 1 << -step
+		r.see()
+	default:
+		r.pub.reordered.Add(1)
+	}
+	r.arrived++
+	r.pub.arrived.Store(r.arrived)
+	if p.Timed {
+		r.time(p)
+	}
+	return restarted
+}
+
+func (r *Reception) see() {
+	r.seen++
+	r.pub.seen.Store(r.seen)
+}
+
+func (r *Reception) restart(p *Packet) {
+	if r.known {
+		r.judge(r.high + 1)
+		r.pub.packets.Add(uint64(r.high - r.first + 1))
+		r.pub.lost.Add(r.lost())
+		r.pub.restarts.Add(1)
+	}
+	r.known, r.ssrc, r.timed = true, p.SSRC, false
+	r.first, r.high = int64(p.Seq), int64(p.Seq)
+	r.judged = r.first
+	r.seen, r.arrived, r.window, r.spoilt = 0, 0, 0, 0
+	r.pub.seen.Store(0)
+	r.pub.arrived.Store(0)
+	r.pub.judged.Store(int64(r.bursts.Total) - r.judged)
+	r.pub.high.Store(r.high)
+	r.pub.stream.Store(uint64(r.ssrc)<<32 | uint64(r.first))
+}
+
+// forward moves the window by step packets, of which the last has come.
+func (r *Reception) forward(step int64) {
+	high := r.high + step
+	r.judge(high - patience)
+	r.high = high
+	if step < 64 {
+		r.window, r.spoilt = r.window<<step, r.spoilt<<step
+	} else {
+		r.window, r.spoilt = 0, 0
+	}
+	r.window |= 1
+	r.see()
+	r.pub.high.Store(high)
+}
+
+// judge makes everything below a number final.
+func (r *Reception) judge(below int64) {
+	bad := false
+	for ; r.judged < below && r.judged <= r.high; r.judged++ {
+		// What is below the window was judged long ago.
+		if bit := uint64(1) << (r.high - r.judged); r.window&bit != 0 && r.spoilt&bit == 0 {
+			r.bursts.Good(1)
+		} else {
+			r.bursts.Lost(1)
+			bad = true
+		}
+	}
+	if r.judged < below {
+		r.bursts.Lost(uint64(below - r.judged))
+		r.judged, bad = below, true
+	}
+	if bad {
+		r.publish()
+	}
+}
+
+func (r *Reception) publish() {
+	b := r.bursts.Closed()
+	p := &r.pub
+	p.bad.Store(b.Bad)
+	p.runs.Store(b.Runs)
+	p.burstCount.Store(b.Bursts)
+	p.inside.Store(b.Inside)
+	p.worse.Store(b.Worse)
+}
+
+// spoil marks the newest packets as too late to be played. Which ones exactly were is known to the jitter buffer
+// alone; it told of them within a frame of their arrival.
+func (r *Reception) spoil(late uint64) {
+	if late > r.late {
+		n := late - r.late
+		r.pub.discarded.Add(n)
+		for bit := uint64(1); n > 0 && bit < 1<<patience; bit <<= 1 {
+			if r.window&bit != 0 && r.spoilt&bit == 0 {
+				r.spoilt |= bit
+				n--
+			}
+		}
+	}
+	r.late = late
+}
+
+// time measures the jitter (RFC 3550 appendix A.8).
+func (r *Reception) time(p *Packet) {
+	transit := p.At - time.Duration(p.TS)*time.Second/clockRate
+	d := transit - r.transit
+	if r.timed && d > -maxTransitStep && d < maxTransitStep {
+		r.jitter += (max(d, -d) - r.jitter) / 16
+		r.pub.jitter.Store(int64(r.jitter))
+	}
+	r.transit, r.timed = transit, true
+}
+
+func (r *Reception) lost() uint64 {
+	expected := uint64(r.high - r.first + 1)
+	return expected - min(r.seen, expected)
+}
+
+// Received returns what is known at this moment, and false before the first packet. It may be a packet behind.
+func (r *Reception) Received() (Received, bool) {
+	p := &r.pub
+	for range 3 {
+		stream, high := p.stream.Load(), p.high.Load()
+		seen, arrived := p.seen.Load(), p.arrived.Load()
+		if arrived == 0 && p.restarts.Load() == 0 {
+			return Received{}, false
+		}
+		expected := uint64(max(high-int64(uint16(stream))+1, 0))
+		got := Received{
+			SSRC: uint32(stream >> 32), Highest: uint32(high), Expected: expected, Arrived: arrived,
+			Jitter:  time.Duration(p.jitter.Load()),
+			Packets: p.packets.Load() + expected, Lost: p.lost.Load() + expected - min(seen, expected),
+			Discarded: p.discarded.Load(), Duplicate: p.duplicate.Load(), Reordered: p.reordered.Load(), Restarts: p.restarts.Load(),
+			Bursts: quality.Bursts{Bad: p.bad.Load(), Runs: p.runs.Load(), Bursts: p.burstCount.Load(), Inside: p.inside.Load(), Worse: p.worse.Load()},
+		}
+		got.Bursts.Total = max(uint64(max(p.judged.Load()+high-patience, 0)), got.Bursts.Inside)
+		if p.stream.Load() == stream && p.high.Load() == high {
+			return got, true
+		}
+	}
+	return Received{}, false
+}
