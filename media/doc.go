@@ -11,10 +11,11 @@
 // A packet goes this way. In: rtpio.Poller, rtpPort.Receive (RTCP on the RTP port is told apart and joins that of
 // rtcpPort.Receive in Session.receiveControl), Session.receive (guard.unprotect, parse, latch), Session.deliver (ear,
 // digits, Bridge.pass). Out: Session.speak (the pacer) or Bridge.pass, Bridge.recode and Session.forward (the relay), then
-// Session.emit (header, guard.protect, socket), which every RTP packet passes, as RTCP does Session.emitControl.
+// Session.emit (header, guard.protect, socket), which every RTP packet passes, as RTCP does Session.emitControl. RTCP is
+// handed over to a queue by Session.queueControl and has no part in the path of a frame.
 //
-// Goroutines, all owned by Engine.Run: the pacer (locked to its thread), the reader of all sockets, and the one that
-// runs callbacks. On the path of a frame there is no allocation, no log, no wait for a lock
+// Goroutines, all owned by Engine.Run: the pacer (locked to its thread), the reader of all sockets, the one that
+// runs callbacks, and the one that makes and takes the reports of RTCP (package rtcp). On the path of a frame there is no allocation, no log, no wait for a lock
 // that anything slow holds, and no system call but the socket's.
 //
 // Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), RFC 4961 (symmetric

@@ -51,6 +51,8 @@ type Engine struct {
 
 	inbox scratch // owned by the reader
 
+	controlQueue, controlSpare chan *controlled // capacity controlQueue each; together as many places
+
 	mu      sync.Mutex
 	stopped bool // guarded by mu
 	opening int  // guarded by mu
@@ -75,6 +77,7 @@ func NewEngine(cfg Config, log *slog.Logger, opts ...Option) *Engine {
 		e.clock = newKernelClock()
 	}
 	e.poller = e.network.NewPoller()
+	e.controlQueue, e.controlSpare = newControlQueue()
 	e.ports = rtpio.NewPorts(e.network, cfg.PortMin, cfg.PortMax, cfg.DSCP)
 	e.sessions.Store(new([]*Session))
 	return e
@@ -85,6 +88,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var failed error
 	wg.Go(func() { e.pace(ctx) })
+	wg.Go(func() { e.control(ctx) })
 	wg.Go(func() {
 		if failed = e.poller.Run(ctx); failed != nil {
 			e.log.Error("media receives nothing any more", "err", failed)

@@ -178,12 +178,12 @@ func TestGarbageIsCounted(t *testing.T) {
 			send(f)
 			time.Sleep(time.Millisecond)
 		}
-		for _, pt := range []byte{99, 72, 200} { // the last two are RTCP, which nobody takes here
+		for _, pt := range []byte{99, 72, 200} { // the last two are RTCP, and ill-formed
 			send(func(b []byte) []byte { b[1] = pt; return b })
 			time.Sleep(time.Millisecond)
 		}
-		if st := s.Stats(); st.Bad != uint64(len(bad)) || st.Unwanted != 3 || st.Received != 0 {
-			t.Errorf("bad %d, unwanted %d, received %d; want %d, 3, 0", st.Bad, st.Unwanted, st.Received, len(bad))
+		if st := s.Stats(); st.Bad != uint64(len(bad)) || st.Unwanted != 1 || st.ReportsRefused != 2 || st.Received != 0 {
+			t.Errorf("bad %d, unwanted %d, reports %d, received %d; want %d, 1, 2, 0", st.Bad, st.Unwanted, st.ReportsRefused, st.Received, len(bad))
 		}
 	})
 }

@@ -70,6 +70,12 @@ type Sink interface {
 type Params struct {
 	// Remote is where the far end said that it receives RTP. Invalid, unspecified or port 0: send nothing.
 	Remote netip.AddrPort
+	// RTCP is where the far end said that it receives reports; invalid: at the port above Remote's.
+	RTCP netip.AddrPort
+	// Mux says that reports share the port of RTP, as both sides agreed (RFC 5761).
+	Mux bool
+	// Extended says that the far end wants extended reports (RFC 3611 §5).
+	Extended bool
 	// SignalledFrom is the address from which the far end's SIP came, if known. A far end behind a NAT is
 	// then followed to that host or to Remote's host only, and to no third one.
 	SignalledFrom netip.Addr

@@ -8,6 +8,7 @@ import (
 
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
+	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
 )
 
@@ -17,7 +18,8 @@ type incoming struct {
 	revision uint64
 	header   rtp.Header
 	events   dtmf.Receiver
-	numbers  numbers
+	// reception is read by others too
+	reception rtcp.Reception
 }
 
 // rtpPort and rtcpPort are a session as the receiver of its two sockets.
@@ -124,10 +126,13 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	s.count.received.Add(1)
 	s.count.lastReceived.Store(int64(now))
-	if in.numbers.take(h, now, kind == audio) {
+	var late uint64
+	if w.ear != nil {
+		late = w.ear.late.Load()
+	}
+	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: late}) {
 		in.events.Reset()
 	}
-	in.numbers.publish(&s.count)
 	if w.params.Receive {
 		s.deliver(w, kind, id, payload, now)
 	}

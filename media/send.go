@@ -52,11 +52,17 @@ type origin struct {
 	ssrc uint32 // never changes
 	seq  uint16 // of the next packet
 	next uint32 // timestamp after the last packet
+
+	// for RTCP
+	name            string // CNAME; "" makes one
+	first           uint16 // sequence number of the first packet
+	packets, octets uint64 // sent in an earlier life
 }
 
 // newOrigin returns random numbers (RFC 3550 §5.1).
 func newOrigin() origin {
-	return origin{ssrc: rand.Uint32(), seq: uint16(rand.Uint32()), next: rand.Uint32()}
+	seq := uint16(rand.Uint32())
+	return origin{ssrc: rand.Uint32(), seq: seq, next: rand.Uint32(), first: seq}
 }
 
 // due returns the timestamp of audio from a relay that begins at the given time.

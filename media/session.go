@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
+	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
 )
 
@@ -26,9 +28,10 @@ type Session struct {
 	remote atomic.Pointer[netip.AddrPort]
 	keying atomic.Bool // a digit is being sent: audio gives way
 
-	out   outgoing // own lock
-	in    incoming // owned by the reader
-	count counters
+	out     outgoing // own lock
+	in      incoming // owned by the reader
+	count   counters
+	reports reports // own lock
 
 	talk pacing // owned by the pacer
 
@@ -74,7 +77,8 @@ func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
 	s := &Session{engine: e, keys: make(chan dtmf.Key, maxKeys), out: outgoing{origin: from}}
 	s.pair.Store(pair)
 	s.talk.fired = -1
-	s.wiring.Store(&wiring{})
+	s.reports.name = cmp.Or(from.name, rtcp.NewName())
+	s.wiring.Store(&wiring{control: s.queueControl})
 	s.remote.Store(new(netip.AddrPort))
 	return s
 }
@@ -102,8 +106,9 @@ func (s *Session) Configure(p Params) error {
 		return ErrCodec
 	}
 	p.Remote = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
+	p.RTCP = netip.AddrPortFrom(p.RTCP.Addr().Unmap(), p.RTCP.Port())
 	p.SignalledFrom = p.SignalledFrom.Unmap()
-	return s.change(func(w *wiring) {
+	err := s.change(func(w *wiring) {
 		if !w.configured || p.Remote != w.params.Remote {
 			remote := p.Remote
 			s.remote.Store(&remote)
@@ -115,6 +120,10 @@ func (s *Session) Configure(p Params) error {
 		w.revision++
 		s.fitEar(w)
 	})
+	if err == nil {
+		s.signalControl(p)
+	}
+	return err
 }
 
 // Play sets what is sent from the next tick on; nil sends nothing. The pacer may call the previous source
@@ -170,11 +179,13 @@ func (s *Session) OnTimeout(d time.Duration, f func()) {
 	_ = s.change(func(w *wiring) { w.timeout, w.onTimeout, w.armedAt = d, f, s.engine.clock.Now() })
 }
 
-// Close ends a relay that the session is in, closes its ports at once and forgets it. Further calls do nothing.
+// Close ends a relay that the session is in, ends its stream (RTCP BYE), closes its ports at once and forgets it.
+// Further calls do nothing.
 func (s *Session) Close() error {
 	if b := s.wiring.Load().bridge; b != nil {
 		b.Close()
 	}
+	s.endControl()
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

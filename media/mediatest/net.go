@@ -51,12 +51,12 @@ func (n *Net) Hook(f func(*Datagram)) {
 	n.hook = f
 }
 
-// Listen binds an address; port 0 takes a free one.
+// Listen binds an address; port 0 takes a free even one, so that the next is there for RTCP.
 func (n *Net) Listen(addr netip.AddrPort, _ rtpio.Socket) (rtpio.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if addr.Port() == 0 {
-		n.next++
+		n.next += 2
 		addr = netip.AddrPortFrom(addr.Addr(), n.next)
 	}
 	if n.conns[addr] != nil {
@@ -73,6 +73,9 @@ func (n *Net) Bound(addr netip.AddrPort) bool {
 	defer n.mu.Unlock()
 	return n.conns[addr] != nil
 }
+
+// Inject sends a datagram from wherever it says.
+func (n *Net) Inject(d Datagram) { n.send(d) }
 
 func (n *Net) send(d Datagram) {
 	n.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/rtp"
 
 	"parklamp/media/codec"
+	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
 )
 
@@ -53,13 +54,16 @@ func (p *Peer) Addr() netip.AddrPort { return p.conn.LocalAddr() }
 // Close closes the socket, which ends Record.
 func (p *Peer) Close() error { return p.conn.Close() }
 
-// Record keeps what arrives until the socket is closed.
+// Record keeps the RTP that arrives until the socket is closed.
 func (p *Peer) Record() {
 	buf := make([]byte, 2048)
 	for {
 		n, from, err := Read(p.conn, buf)
 		if err != nil {
 			return
+		}
+		if rtcp.Is(buf[:n]) {
+			continue // shares the port (RFC 5761)
 		}
 		var pkt rtp.Packet
 		if pkt.Unmarshal(append([]byte(nil), buf[:n]...)) != nil {
@@ -85,6 +89,13 @@ func (p *Peer) Forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.packets = nil
+}
+
+// SSRC returns that of its stream.
+func (p *Peer) SSRC() uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ssrc
 }
 
 // Jump moves the stream to another SSRC with other numbers.

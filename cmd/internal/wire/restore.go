@@ -114,7 +114,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 // played at once, where one that goes back is taken for packets that are late.
 func goingOn(st media.State, stored, now time.Time) media.State {
 	if now.Before(stored) {
-		st.SSRC = rand.Uint32()
+		st.SSRC, st.Packets, st.Octets = rand.Uint32(), 0, 0
 	}
 	return st
 }
