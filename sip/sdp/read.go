@@ -25,10 +25,13 @@ type stream struct {
 	zero    bool       // 0.0.0.0 or ::
 	rtcp    netip.AddrPort
 	said    Direction
-	ptime   time.Duration
-	maps    map[uint8]Codec
-	cryptos []Crypto // a=crypto lines that can be used, in order
-	lines   int      // a=crypto lines, whatever is in them
+	mux     bool // a=rtcp-mux
+	// extended: it asks for VoIP metrics or round trips of receivers
+	extended bool
+	ptime    time.Duration
+	maps     map[uint8]Codec
+	cryptos  []Crypto // a=crypto lines that can be used, in order
+	lines    int      // a=crypto lines, whatever is in them
 }
 
 func parse(text []byte) (*description, error) {
@@ -118,6 +121,14 @@ func (s *stream) attribute(key, value string) {
 			name = ""
 		}
 		s.maps[uint8(n)] = Codec{Name: name, PayloadType: uint8(n), ClockRate: uint32(hz)}
+	case "rtcp-mux":
+		s.mux = true // RFC 5761 §5.1.1
+	case "rtcp-xr":
+		// RFC 3611 §5.1: the formats that it wants, each perhaps with parameters.
+		for _, f := range strings.Fields(value) {
+			name, _, _ := strings.Cut(f, "=")
+			s.extended = s.extended || name == "voip-metrics" || name == "rcvr-rtt"
+		}
 	case "rtcp":
 		// RFC 3605 §2.1: a=rtcp:port [nettype addrtype address].
 		f := strings.Fields(value)

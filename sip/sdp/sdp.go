@@ -10,7 +10,7 @@
 // Keys of SRTP (a=crypto) are read and written, and never printed, stored or told in an error.
 //
 // Standards: RFC 3264 (offer/answer), RFC 4568 (a=crypto), RFC 8643 (keys in an offer of plain RTP), RFC 4566 (SDP), RFC 3551 (static payload types), RFC 4733 §2.4
-// (telephone-event), RFC 3605 (a=rtcp), RFC 2543 hold by a zero address as RFC 3264 §8.4 describes it.
+// (telephone-event), RFC 3605 (a=rtcp), RFC 5761 §5.1 (a=rtcp-mux), RFC 3611 §5 (a=rtcp-xr), RFC 2543 hold by a zero address as RFC 3264 §8.4 describes it.
 package sdp
 
 import (
@@ -124,6 +124,8 @@ type Local struct {
 	Codecs    []Codec    `json:"codecs"`
 	DTMF      bool       `json:"dtmf"` // offer and accept telephone-event
 	Direction Direction  `json:"direction"`
+	RTCPMux   bool       `json:"rtcp_mux,omitempty"` // offer and accept RTCP on the port of RTP (RFC 5761)
+	RTCPXR    bool       `json:"rtcp_xr,omitempty"`  // ask for extended reports (RFC 3611 §5)
 
 	// SessionID and Version are the o= line. Package call owns them: one id for a dialog, and a version
 	// that grows by one when, and only when, the description changes (RFC 3264 §8).
@@ -147,9 +149,11 @@ type Local struct {
 
 // Media is what an exchange agreed on, seen from our side.
 type Media struct {
-	Remote          netip.AddrPort `json:"remote"` // where we send RTP
-	RTCP            netip.AddrPort `json:"rtcp"`   // where we send RTCP
-	Codec           Codec          `json:"codec"`  // with the payload type to send
+	Remote          netip.AddrPort `json:"remote"`             // where we send RTP
+	RTCP            netip.AddrPort `json:"rtcp"`               // where we send RTCP
+	RTCPMux         bool           `json:"rtcp_mux,omitempty"` // RTCP shares the port of RTP
+	RTCPXR          bool           `json:"rtcp_xr,omitempty"`  // the far end asks for extended reports
+	Codec           Codec          `json:"codec"`              // with the payload type to send
 	DTMFPayloadType uint8          `json:"dtmf_payload_type"`
 	Send            bool           `json:"send"`        // we may send
 	Receive         bool           `json:"receive"`     // we expect to receive
@@ -189,6 +193,7 @@ func Offer(l Local) []byte {
 			for _, c := range l.offered() {
 				w.crypto(c)
 			}
+			w.reports(l.RTCPMux, l.RTCPXR)
 		} else {
 			w.refused(line)
 		}
@@ -248,6 +253,7 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 			if m.Secure() {
 				w.crypto(ours)
 			}
+			w.reports(m.RTCPMux, l.RTCPXR && m.RTCPXR)
 			continue
 		}
 		line := o.line()
@@ -316,10 +322,16 @@ func (s *stream) media(l Local, codec Codec) (Media, error) {
 		// RFC 3264 §8.4: hold is sendonly or inactive, and a zero address in the manner of RFC 2543.
 		RemoteHold: !theirs.Receives(),
 		Ptime:      s.ptime,
+		// RFC 5761 §5.1.1: only if the offer has it and the answer too.
+		RTCPMux: l.RTCPMux && s.mux,
+		RTCPXR:  s.extended,
 	}
 	if !s.zero {
 		m.Remote = netip.AddrPortFrom(s.addr, s.port)
 		m.RTCP = s.rtcp
+		if m.RTCPMux {
+			m.RTCP = m.Remote
+		}
 	}
 	if l.DTMF {
 		m.DTMFPayloadType = s.dtmf(codec.ClockRate)

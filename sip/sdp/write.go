@@ -79,6 +79,16 @@ func (w *writer) audio(port uint16, proto string, codecs []Codec, dtmf uint8, di
 	w.text("\r\n")
 }
 
+// reports writes what we can do about RTCP, behind our stream.
+func (w *writer) reports(mux, extended bool) {
+	if mux {
+		w.text("a=rtcp-mux\r\n")
+	}
+	if extended {
+		w.text("a=rtcp-xr:rcvr-rtt=all voip-metrics\r\n")
+	}
+}
+
 func (w *writer) rtpmap(pt uint8, name string, rate uint32) {
 	w.text("a=rtpmap:")
 	w.number(uint64(pt))

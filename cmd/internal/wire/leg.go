@@ -72,7 +72,8 @@ func (l *leg) peerURI() gosip.Uri {
 // local is our side of a session with this leg as it is now: the codecs in our order of preference.
 func (l *leg) local() sdp.Local {
 	at := l.media.LocalAddr()
-	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: l.direction()}
+	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: l.direction(),
+		RTCPMux: true, RTCPXR: true}
 }
 
 // direction is what our side of the session does.
@@ -93,7 +94,7 @@ func (l *leg) agree(m sdp.Media, signalled netip.Addr) error {
 	if m.Codec.Name == sdp.PCMA.Name {
 		id = codec.PCMA
 	}
-	err := l.media.Configure(media.Params{Remote: m.Remote, SignalledFrom: signalled, Codec: id, PayloadType: m.Codec.PayloadType,
+	err := l.media.Configure(media.Params{Remote: m.Remote, RTCP: m.RTCP, Mux: m.RTCPMux, Extended: m.RTCPXR, SignalledFrom: signalled, Codec: id, PayloadType: m.Codec.PayloadType,
 		DTMFPayloadType: m.DTMFPayloadType, Send: m.Send, Receive: m.Receive})
 	if err != nil {
 		return fmt.Errorf("media of call %s: %w", l.id, err)
