@@ -234,5 +234,5 @@ func (w *wiring) sending() bool { return w.configured && w.params.Send }
 // target returns where packets go: the latched source, else the signalled address.
 func (s *Session) target() (netip.AddrPort, bool) {
 	to := *s.remote.Load()
-	return to, to.IsValid() && to.Port() != 0 && !to.Addr().IsUnspecified()
+	return to, to.IsValid() && to.Port() != 0 && !to.Addr().IsUnspecified() && to != s.LocalAddr() // a far end may claim to be here
 }

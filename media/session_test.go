@@ -445,3 +445,16 @@ func TestSessionMovesToAnotherAddress(t *testing.T) {
 		}
 	})
 }
+
+// A far end that names our own port gets nothing: we would talk to ourselves.
+func TestNothingIsSentToOurselves(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s := b.session()
+		b.configure(s, both(s.LocalAddr(), codec.PCMU))
+		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		time.Sleep(time.Second)
+		if st := s.Stats(); st.Sent != 0 || st.Bad != 0 {
+			t.Errorf("%d packets sent, %d came back", st.Sent, st.Bad)
+		}
+	})
+}

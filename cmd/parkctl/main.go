@@ -29,6 +29,8 @@ import (
 	"parklamp/parkd/panel"
 )
 
+var version = "unversioned" // set by the linker
+
 // Exit codes.
 const (
 	exitDone  = 0
@@ -64,6 +66,8 @@ type tool struct {
 
 	json   bool
 	socket string
+	count  bool
+	show   bool // the version
 }
 
 // command is one subcommand: its name, what it takes, and what it does.
@@ -78,7 +82,7 @@ type command struct {
 
 // commands in the order of the usage. A name of two words has two words.
 var commands = []command{
-	{"status", "", 0, 0, "who the appliance is, what it does and what ails it", (*tool).status},
+	{"status", "[--counters]", 0, 0, "who the appliance is, what it does and what ails it; or every counter with its meaning", (*tool).status},
 	{"orbits", "", 0, 0, "who is parked where, since when and by whom", (*tool).orbits},
 	{"calls", "", 0, 0, "the calls on this appliance and their sound", (*tool).calls},
 	{"lamps", "", 0, 0, "every lamp with its colour and cadence", (*tool).lamps},
@@ -93,7 +97,7 @@ var commands = []command{
 const defaultSocket = "/run/parklamp/phoned.sock"
 
 func (t *tool) usage(w io.Writer) {
-	fmt.Fprint(w, "usage: parkctl [--json] [--socket PATH] COMMAND\n\n")
+	fmt.Fprint(w, "usage: parkctl [--json] [--socket PATH] COMMAND\n       parkctl --version\n\n")
 	rows := make([][]cell, len(commands))
 	for i, c := range commands {
 		rows[i] = []cell{{text: "  " + strings.TrimSpace(c.name+" "+c.args)}, {text: c.about}}
@@ -131,6 +135,10 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if t.show {
+		fmt.Fprintln(t.out, "parkctl", version)
+		return nil
+	}
 	if len(words) == 0 {
 		return usagef("no command")
 	}
@@ -143,6 +151,9 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 			continue
 		}
 		rest := words[len(name):]
+		if t.count && c.name != "status" {
+			return usagef("--counters belongs to status")
+		}
 		if len(rest) < c.least || len(rest) > c.most {
 			return usagef("want: parkctl %s", strings.TrimSpace(c.name+" "+c.args))
 		}
@@ -159,6 +170,8 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	flags := flag.NewFlagSet("parkctl", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&t.json, "json", false, "")
+	flags.BoolVar(&t.count, "counters", false, "")
+	flags.BoolVar(&t.show, "version", false, "")
 	flags.StringVar(&t.socket, "socket", t.env("PARKLAMP_SOCKET"), "")
 	for {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {

@@ -305,3 +305,25 @@ func TestStopped(t *testing.T) {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }
+
+func TestCountersAndVersion(t *testing.T) {
+	s := dock1()
+	s.Counters = map[string]uint64{"sip.in": 1204, "media.lost": 3}
+	_, socket := serve(t, s)
+	code, out, errs := parkctl(socket, "status", "--counters")
+	if code != 0 || errs != "" || !strings.Contains(out, "1204") || !strings.Contains(out, "SIP messages received") ||
+		strings.Index(out, "media.lost") > strings.Index(out, "sip.in") {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
+	}
+	var got map[string]uint64
+	code, out, _ = parkctl(socket, "--json", "status", "--counters")
+	if err := json.Unmarshal([]byte(out), &got); code != 0 || err != nil || got["media.lost"] != 3 || len(got) != 2 {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	if code, _, errs := parkctl(socket, "calls", "--counters"); code != exitUsage || !strings.Contains(errs, "status") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	if code, out, _ := parkctl(socket, "--version"); code != 0 || out != "parkctl unversioned\n" {
+		t.Errorf("exit %d, %q", code, out)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"parklamp/cmd/internal/client"
@@ -36,6 +38,9 @@ func (t *tool) indented(text []byte) error {
 }
 
 func (t *tool) status(ctx context.Context, _ []string) error {
+	if t.count {
+		return t.counters(ctx)
+	}
 	s, show, err := t.ask(ctx, "status")
 	if !show {
 		return err
@@ -83,6 +88,27 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 			text += " (for " + age(s.At, c.Since) + ")"
 		}
 		rows = append(rows, []cell{{"Health", faint}, {c.Severity, bold}, grade(c.Severity, text)})
+	}
+	t.table(t.out, rows)
+	return nil
+}
+
+// counters prints each counter with its meaning.
+func (t *tool) counters(ctx context.Context) error {
+	s, err := client.Socket(t.socket).Status(ctx)
+	if err != nil {
+		return err
+	}
+	if t.json {
+		text, err := json.Marshal(s.Counters)
+		if err != nil {
+			return err
+		}
+		return t.indented(text)
+	}
+	rows := [][]cell{head("COUNTER", "VALUE", "MEANING")}
+	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
+		rows = append(rows, []cell{{name, bold}, {fmt.Sprint(s.Counters[name]), plain}, {panel.CounterAbout(name), faint}})
 	}
 	t.table(t.out, rows)
 	return nil

@@ -23,6 +23,8 @@ type Status struct {
 	Peers     []Peer      `json:"peers"`
 	Health    []Condition `json:"health"`
 	Accounts  []Account   `json:"accounts"`
+	// Counters are numbers by their names, see the variable Counters.
+	Counters map[string]uint64 `json:"counters"`
 }
 
 // Appliance says which box this is.
@@ -287,6 +289,9 @@ func (s Status) complete() Status {
 	s.Peers = present(s.Peers)
 	s.Health = present(s.Health)
 	s.Accounts = present(s.Accounts)
+	if s.Counters == nil {
+		s.Counters = map[string]uint64{}
+	}
 	return s
 }
 

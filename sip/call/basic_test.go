@@ -339,6 +339,15 @@ func TestLimitsAndDrain(t *testing.T) {
 		if _, err := a.ua.Invite(Invite{To: b.uri("1"), Media: a.local()}, nil); err != ErrTooManyCalls {
 			t.Errorf("second call: %v", err)
 		}
+		urgent, err := a.ua.Invite(Invite{To: b.uri("112"), Media: a.local(), Emergency: true}, nil)
+		if err != nil {
+			t.Errorf("an emergency call beyond the limit: %v", err)
+		}
+		synctest.Wait()
+		if n, m := b.ua.From(a.addr), a.ua.From(b.addr); n != 1 || m != 0 {
+			t.Errorf("%d and %d calls from there, want 1 and 0", n, m)
+		}
+		urgent.Hangup("")
 		c := newSide(t, a.net, "10.0.0.3")
 		cc := c.call(b, "701")
 		c.expect(cc, "ended rejected 503")

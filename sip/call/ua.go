@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -172,6 +173,17 @@ func (u *UA) Calls() []*Call {
 	return all
 }
 
+// From counts the calls that an address has begun and that are not over.
+func (u *UA) From(a netip.Addr) int {
+	n := 0
+	for _, c := range u.Calls() {
+		if info := c.Info(); info.Direction == Incoming && info.Source.Addr().Unmap() == a && !c.Ended() {
+			n++
+		}
+	}
+	return n
+}
+
 // Find gives the call with this dialog, nil if there is none. A zero RemoteTag matches any.
 func (u *UA) Find(id DialogID) *Call {
 	u.mu.Lock()
@@ -202,7 +214,7 @@ func (u *UA) add(c *Call, first func()) error {
 		u.mu.Unlock()
 		return ErrStopping
 	}
-	if u.live >= u.cfg.MaxCalls {
+	if u.live >= u.cfg.MaxCalls && !c.options.Emergency {
 		u.mu.Unlock()
 		return ErrTooManyCalls
 	}

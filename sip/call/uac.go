@@ -36,6 +36,7 @@ type Invite struct {
 	EarlyOnly         bool      // with Replaces: only if that dialog is not answered yet
 	ReferredBy        string    // value of the header
 	AlertInfo         string    // value of the header
+	Emergency         bool      // goes out also beyond Config.MaxCalls
 	Diversion         Party     // who the call was sent on from; no URI: not sent
 	Headers           []gosip.Header
 }

@@ -196,7 +196,7 @@ func (d *description) audio(l Local) (*stream, error) {
 	switch {
 	case best == nil:
 		return nil, ErrNoAudio
-	case !best.addr.IsValid() || best.addr.IsMulticast():
+	case !best.sendable():
 		return nil, ErrAddress
 	}
 	return best, nil
@@ -213,7 +213,7 @@ func (s *stream) effective() Direction {
 
 // choose gives the first format of the stream that is among ours, with the stream's payload type.
 func (s *stream) choose(ours []Codec) (Codec, error) {
-	if !s.addr.IsValid() || s.addr.IsMulticast() {
+	if !s.sendable() {
 		return Codec{}, ErrAddress
 	}
 	for _, f := range s.formats {
@@ -264,3 +264,8 @@ func (s *stream) line() string {
 
 // cut splits at the first space.
 func cut(s string) (before, after string, ok bool) { return strings.Cut(s, " ") }
+
+// sendable says whether a far end may be there: neither a group nor everybody on the link, who never asked for it.
+func (s *stream) sendable() bool {
+	return s.addr.IsValid() && !s.addr.IsMulticast() && s.addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}

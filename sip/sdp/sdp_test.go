@@ -168,6 +168,7 @@ func TestRefusals(t *testing.T) {
 		{"number of G.711 given to another codec", local(), remote("m=audio 5000 RTP/AVP 0", "a=rtpmap:0 opus/48000/2"), ErrNoCodec},
 		{"stereo", local(), remote("m=audio 5000 RTP/AVP 97", "a=rtpmap:97 PCMU/8000/2"), ErrNoCodec},
 		{"other family", v6, remote("m=audio 5000 RTP/AVP 0"), ErrAddress},
+		{"broadcast", local(), remote("m=audio 5000 RTP/AVP 0", "c=IN IP4 255.255.255.255"), ErrAddress},
 		{"multicast", local(), remote("m=audio 5000 RTP/AVP 0", "c=IN IP4 224.2.1.1/127"), ErrAddress},
 		{"host name", local(), remote("m=audio 5000 RTP/AVP 0", "c=IN IP4 pbx.example.com"), ErrAddress},
 	} {

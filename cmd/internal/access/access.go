@@ -1,6 +1,7 @@
 // Package access decides who may call, park, fetch and watch: with a password file, everybody but the peers and the
 // addresses that are trusted has to prove a user and a password by digest (RFC 3261 §22, RFC 8760). Without one, as on
-// an isolated network of phones, nobody is asked. It starts no goroutine and never logs a password.
+// an isolated network of phones, nobody is asked. How many calls one address may begin and have is limited in any case.
+// It starts no goroutine and never logs a password.
 package access
 
 import (
@@ -26,11 +27,14 @@ type Config struct {
 	Realm        string       `toml:"realm" doc:"realm of the challenge; phones show it"`
 	Algorithms   []string     `toml:"algorithms" doc:"digest algorithms that are offered, preferred first: SHA-256, MD5; some old phones want MD5 alone"`
 	Trusted      []netip.Addr `toml:"trusted" doc:"addresses that are not asked, such as the registrar's; peers never are"`
+
+	InvitesPerMinute int `toml:"invites_per_minute" doc:"calls that one address may begin in a minute, more are answered 503; 0 is no limit. Not for trusted addresses and peers (0 to 100000)"`
+	CallsPerSource   int `toml:"calls_per_source" doc:"calls that one address may have at the same time, more are answered 503; 0 is no limit. Not for trusted addresses and peers (0 to 10000)"`
 }
 
 // Default asks nobody.
 func Default() Config {
-	return Config{Realm: "parklamp", Algorithms: sip.Algorithms, Trusted: []netip.Addr{}}
+	return Config{Realm: "parklamp", Algorithms: sip.Algorithms, Trusted: []netip.Addr{}, InvitesPerMinute: 600, CallsPerSource: 100}
 }
 
 // Validate reports a realm that cannot stand in a header and an algorithm that is not known.
@@ -45,6 +49,12 @@ func (c Config) Validate() error {
 		if !slices.Contains(sip.Algorithms, a) {
 			return fmt.Errorf("algorithms[%d] = %q: one of %s", i, a, strings.Join(sip.Algorithms, ", "))
 		}
+	}
+	if c.InvitesPerMinute < 0 || c.InvitesPerMinute > 100000 {
+		return fmt.Errorf("invites_per_minute = %d: allowed are 0 to 100000", c.InvitesPerMinute)
+	}
+	if c.CallsPerSource < 0 || c.CallsPerSource > 10000 {
+		return fmt.Errorf("calls_per_source = %d: allowed are 0 to 10000", c.CallsPerSource)
 	}
 	return nil
 }

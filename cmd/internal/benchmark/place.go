@@ -141,6 +141,7 @@ func (c settings) toml() string {
 	if c.orbits != nil {
 		fmt.Fprintf(&b, "orbits = [\"%s\"]\n", strings.Join(c.orbits, "\", \""))
 	}
+	fmt.Fprint(&b, "\n[access]\ninvites_per_minute = 0\ncalls_per_source = 0\n")
 	if c.calls > 0 {
 		fmt.Fprintf(&b, "\n[calls]\nmax_calls = %d\n", c.calls)
 		fmt.Fprintf(&b, "\n[media]\nport_min = 20000\nport_max = 29999\nmax_sessions = %d\n", c.calls)

@@ -32,6 +32,7 @@ type desk struct {
 	longKey   board.Key // the orbit key whose long press has been reported and which is still down
 	prompt    string    // words last spoken to the worker
 	promptAt  time.Time
+	stuck     uint64 // times that a key was stuck
 }
 
 // step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
@@ -79,6 +80,7 @@ func (d *desk) key(e keypad.Event) {
 		d.step(phone.Hook{Up: e.Kind == keypad.Lifted})
 		return
 	case keypad.Stuck:
+		d.stuck++
 		d.health.Raise(d.now(), "key."+string(e.Key), health.Warning, fmt.Sprintf("key %s is stuck", e.Key),
 			"something lies on the key, or it is wired wrongly")
 		return

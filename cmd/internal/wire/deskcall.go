@@ -16,7 +16,7 @@ func (d *desk) dial(e phone.Dial) {
 	to, err := d.resolve(e.Number)
 	var l *leg
 	if err == nil {
-		l, err = d.invite(to, nil)
+		l, err = d.invite(to, func(o *call.Invite) { o.Emergency = e.Emergency })
 	}
 	if err != nil {
 		d.log.Warn("a number cannot be dialled", "err", err)

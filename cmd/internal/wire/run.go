@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
+
 	"parklamp/board"
 	"parklamp/board/sim"
 	"parklamp/cmd/internal/access"
@@ -44,8 +46,11 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	a.endpoint.Guard(guard)
 	a.ua = call.New(a.endpoint, cfg.Calls, log)
+	a.flood = access.NewFlood(cfg.Access, peerAddresses(cfg.Federation), a.ua.From)
+	a.endpoint.Guard(func(req *gosip.Request, tx *sip.ServerTx) bool {
+		return a.flood.Check(req, tx) && (guard == nil || guard(req, tx))
+	})
 	a.ua.OnIncoming(a.incoming)
 	a.agent = event.New(a.endpoint, cfg.Events, log)
 	a.agent.NotifyHook(a.ua.HandleNotify)

@@ -93,6 +93,7 @@ func (a *Appliance) fill(s *panel.Status) {
 		s.Peers = append(s.Peers, p)
 	}
 	slices.SortFunc(s.Peers, func(x, y panel.Peer) int { return strings.Compare(x.Name, y.Name) })
+	a.count(s)
 	if a.desk != nil {
 		a.desk.fill(s)
 	}

@@ -17,6 +17,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/board"
+	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
 	"parklamp/keypad"
@@ -57,6 +58,7 @@ type Appliance struct {
 	engine     *media.Engine
 	moh        *moh.Music
 	federation *federation.Federation
+	flood      *access.Flood
 	keeper     *keeper
 	panel      *panel.Server
 	lamps      *leds.Driver    // nil in a gateway
@@ -72,7 +74,8 @@ type Appliance struct {
 	desk    *desk // nil in a gateway
 	turns   []func()
 	inTurns bool
-	ignored uint64 // inputs that had no meaning
+	ignored uint64      // inputs that had no meaning
+	ended   mediaTotals // of the sessions that are closed
 	peers   map[string]panel.Peer
 
 	restored restored // made before the loop runs, then the loop's
@@ -109,6 +112,7 @@ func (a *Appliance) removeLeg(l *leg, ev call.Ended) {
 	}
 	l.finish(max(ev.Code, 487), ev.Reason)
 	if l.media != nil {
+		a.ended.add(l.media.Stats())
 		if err := l.media.Close(); err != nil {
 			a.log.Warn("a media session does not close", "call", l.id, "err", err)
 		}

@@ -1,0 +1,68 @@
+package panel
+
+import "slices"
+
+// Counter is what one number of Status.Counters means. Names are stable: programs read them.
+type Counter struct {
+	Name  string
+	About string // in words, with its unit
+}
+
+// Counters lists every name that Status.Counters can have, by the part that counts. Those that end in _now are of the
+// moment, all others count since the start. A gateway has none of the keypad's.
+var Counters = []Counter{
+	{"appliance.ignored_inputs", "events that meant nothing in the state that the phone or the orbits were in"},
+	{"calls.open_now", "calls at this moment"},
+	{"calls.refused_source", "INVITEs refused because their address sent or has too many"},
+	{"event.notify_failed", "NOTIFY requests refused or not answered"},
+	{"event.notify_received", "NOTIFY requests taken"},
+	{"event.notify_sent", "NOTIFY requests sent"},
+	{"event.refused", "requests about subscriptions answered with an error"},
+	{"event.subscriptions_now", "subscriptions of ours that are active"},
+	{"event.watchers_now", "subscriptions that others have here"},
+	{"keypad.ghosts", "presses of several keys that could not be told apart"},
+	{"keypad.read_errors", "scans thrown away because a line could not be read"},
+	{"keypad.scans", "looks at the whole key matrix"},
+	{"keypad.stuck", "times that a key was held so long that it must be stuck"},
+	{"media.bad", "datagrams on media ports that were not RTP, or were our own"},
+	{"media.concealed_ms", "sound that was made up for packets that did not come, in ms"},
+	{"media.digits_dropped", "digits that came faster than they could be taken"},
+	{"media.duplicate", "packets that came twice"},
+	{"media.early", "packets that came before the session was agreed"},
+	{"media.latched", "times that our packets followed a far end to another address"},
+	{"media.late", "packets too late to be played"},
+	{"media.lost", "packets that did not come"},
+	{"media.overruns", "packets that came faster than they could be taken"},
+	{"media.played_ms", "sound played, in ms"},
+	{"media.received", "packets received from far ends"},
+	{"media.relayed", "packets passed on between two legs; part of media.sent"},
+	{"media.reordered", "packets that were overtaken"},
+	{"media.restarts", "changes of a far end's stream"},
+	{"media.send_errors", "packets that the kernel did not take"},
+	{"media.sent", "packets sent"},
+	{"media.sessions_now", "media sessions at this moment"},
+	{"media.strangers", "packets from somebody else than the far end"},
+	{"media.ticks_skipped", "20 ms ticks left out because the machine stood still"},
+	{"media.unwanted", "packets of a type that was not agreed"},
+	{"sip.awaiting_acks_now", "2xx responses that wait for their ACK"},
+	{"sip.client_transactions_now", "requests of ours that are open"},
+	{"sip.connections_now", "TCP and TLS connections"},
+	{"sip.dropped_connections", "connections beyond sip.max_connections"},
+	{"sip.dropped_garbage", "datagrams that were not SIP"},
+	{"sip.dropped_overload", "requests dropped because too many waited"},
+	{"sip.dropped_rate", "datagrams beyond sip.max_datagrams_per_source_per_second"},
+	{"sip.dropped_stray", "responses to nothing"},
+	{"sip.in", "SIP messages received"},
+	{"sip.listener_restarts", "listeners that died and were opened again"},
+	{"sip.out", "SIP messages sent"},
+	{"sip.refused", "requests answered 4xx or 5xx before anybody looked at them"},
+	{"sip.server_transactions_now", "requests of others that are open"},
+}
+
+// CounterAbout is the meaning of a counter, "" if the name is not known.
+func CounterAbout(name string) string {
+	if i := slices.IndexFunc(Counters, func(c Counter) bool { return c.Name == name }); i >= 0 {
+		return Counters[i].About
+	}
+	return ""
+}
