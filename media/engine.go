@@ -231,5 +231,4 @@ type scratch struct {
 	frame   Frame
 	wide    WideFrame
 	payload [FrameSamples]byte
-	piece   [2 * maxPiece]int16
 }

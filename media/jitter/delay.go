@@ -3,44 +3,26 @@ package jitter
 import "time"
 
 const (
-	binWidth   = 5 * time.Millisecond
-	bins       = 128 // 640 ms
-	forgetting = 500 // packets over which an observation loses a factor e
-	minWindow  = 10 * time.Second
-	minParts   = 8
-	// priceOfLoss is the delay that is worth paying to save every frame. ITU-T G.107 with G.113's figures for
-	// G.711 (3.6 R for a per cent, 1 R for 40 ms) would say 14.4 s; a third less, because late packets come in
-	// runs whose first ones no delay learnt from the past could save.
-	priceOfLoss = 10000 * time.Millisecond
-	// Beyond comfortable each further millisecond counts steep more: mouth to ear nears the 150 ms where
-	// G.107's Idd sets in.
-	comfortable = 120 * time.Millisecond
-	steep       = 3
-	// startTarget holds until the histogram has something to say.
-	startTarget  = 20 * time.Millisecond
-	startPackets = 50
+	minWindow = 10 * time.Second // the least delay of this time is the base of all delays
+	minParts  = 8
 )
 
-// estimator learns the distribution of arrival delays above the least one of the last seconds.
+const noDelay = time.Duration(1<<63 - 1)
+
+// estimator turns arrivals into delays above the least one of the last seconds, and those into a target.
 type estimator struct {
-	hist   [bins]float32
-	weight float32 // of the next observation; grows instead of the bins shrinking
-	total  float32
-	seen   int
-	best   time.Duration // the target, without bounds
-	due    int           // packets until best is computed again
+	trials trials
 
 	low    [minParts]time.Duration // least delay in each part of the window
 	lowAt  time.Duration           // start of the newest part
 	lowPos int
 	base   time.Duration // least of low
-	moved  time.Duration // rise of base that is less than a bin
+	last   float32       // ms, delay of the newest packet in sequence
 }
 
-const noDelay = time.Duration(1<<63 - 1)
-
 func (e *estimator) reset() {
-	*e = estimator{weight: 1, best: startTarget}
+	*e = estimator{}
+	e.trials.reset()
 	e.rebase()
 }
 
@@ -52,7 +34,8 @@ func (e *estimator) rebase() {
 	e.base = noDelay
 }
 
-func (e *estimator) add(d, arrival time.Duration) {
+// add takes the delay d of a packet of length ms; inOrder says that no later one came before it.
+func (e *estimator) add(d, arrival time.Duration, length float32, inOrder bool) {
 	if e.base == noDelay {
 		e.lowAt = arrival
 	}
@@ -70,57 +53,15 @@ func (e *estimator) add(d, arrival time.Duration) {
 	for _, l := range e.low {
 		base = min(base, l)
 	}
-	if e.base != noDelay && base > e.base {
-		e.rise(base - e.base)
+	if e.base != noDelay && base != e.base {
+		e.trials.rebase(inMS(base - e.base))
 	}
 	e.base = base
-
-	bin := min(int((d-e.base)/binWidth), bins-1)
-	e.hist[bin] += e.weight
-	e.total += e.weight
-	e.weight *= 1 + 1.0/forgetting
-	if e.weight > 1e6 {
-		for i := range e.hist {
-			e.hist[i] *= 1e-6
-		}
-		e.total *= 1e-6
-		e.weight *= 1e-6
+	a := inMS(d - base)
+	if inOrder {
+		e.last = a
 	}
-	e.seen++
-	if e.due--; e.due <= 0 {
-		e.due = 10
-		e.choose()
-	}
+	e.trials.add(a, length, inOrder)
 }
 
-// rise moves what was observed against a least delay that has been forgotten. When the least delay falls
-// nothing moves: the old route says nothing of the new one.
-func (e *estimator) rise(by time.Duration) {
-	e.moved += by
-	n := min(int(e.moved/binWidth), bins-1)
-	if n == 0 {
-		return
-	}
-	e.moved -= time.Duration(n) * binWidth
-	for _, h := range e.hist[1 : n+1] {
-		e.hist[0] += h
-	}
-	copy(e.hist[1:], e.hist[n+1:])
-	clear(e.hist[bins-n:])
-}
-
-// choose sets best to the delay t that makes price(t) + priceOfLoss·P(later than t) least.
-func (e *estimator) choose() {
-	if e.seen < startPackets {
-		return
-	}
-	late := e.total
-	least := float32(priceOfLoss)
-	for i, h := range e.hist {
-		late -= h
-		t := time.Duration(i+1) * binWidth
-		if cost := float32(t+steep*max(0, t-comfortable)) + float32(priceOfLoss)*max(late, 0)/e.total; cost < least {
-			least, e.best = cost, t
-		}
-	}
-}
+func inMS(d time.Duration) float32 { return float32(d) * 1e-6 }

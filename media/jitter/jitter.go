@@ -35,7 +35,6 @@ type Packet struct {
 	Type    uint8  // given back by Get as it came: the caller's business
 	Marker  bool
 	Comfort bool // comfort noise: describes silence, worth no concealment
-	Quiet   bool // holds nothing that would be missed
 	Samples int  // duration in RTP ticks; 0 for Comfort
 	Payload []byte
 }
@@ -68,13 +67,25 @@ const (
 // Out is what Get decided. Payload is valid until the next call of a method.
 type Out struct {
 	Kind    Kind
-	Samples int // how much time this covers, in samples at 8 kHz, never 0
+	Samples int // how much time this covers before stretching, in RTP ticks, never 0
 	Seq     uint16
 	TS      uint32
 	Type    uint8
 	Payload []byte
 	Spliced bool // what this frame continues is not what was played before it: cross-fade
+	Stretch int  // RTP ticks to put in, or when negative to take out, at most; doing less is no harm
+	Care    Care // how much the stretching may be heard
 }
+
+// Care is how much stretching may be heard; its values are those of package stretch.
+type Care uint8
+
+// The kinds of Care.
+const (
+	Gentle Care = iota
+	Urgent
+	Desperate
+)
 
 // Stats counts since New.
 type Stats struct {
@@ -99,7 +110,6 @@ type slot struct {
 	ts      int64 // extended timestamp
 	held    bool
 	comfort bool
-	quiet   bool
 	typ     uint8
 	samples int32
 	size    int32
@@ -120,7 +130,6 @@ type Buffer struct {
 	shift   int64 // added to unwrapped timestamps since a splice
 	lastPut time.Duration
 	highAt  time.Duration // arrival of the packet with highSeq
-	highD   time.Duration // its arrival minus its timestamp
 	badSeq  uint16
 	badSeen bool
 
@@ -128,11 +137,10 @@ type Buffer struct {
 	playSeq   int64 // extended sequence number expected next
 	pause     bool  // comfort noise was played: silence follows until the next packet
 	size      int64 // ticks in the last packet
-	concealed int   // frames of concealment since the last packet that was played
-	excessAt  time.Duration
-	shortAt   time.Duration
-	excess    bool
-	short     bool
+	concealed int64 // RTP ticks of concealment since the last packet that was played
+	longer    bool  // the change of delay that is wanted
+	since     time.Duration
+	chosen    int // packets until the target is chosen again
 	held      int
 
 	slot [slots]slot
@@ -186,11 +194,8 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		b.highSeq, b.highTS, b.highAt = seq, ts, arrival
 	}
 	d := arrival - time.Duration(ts)*tick
-	if step > 0 {
-		b.highD = d
-	}
 	if !p.Comfort {
-		b.delay.add(d, arrival)
+		b.delay.add(d, arrival, inMS(time.Duration(p.Samples)*tick), step > 0)
 	}
 	s := &b.slot[seq&(slots-1)]
 	switch {
@@ -232,7 +237,7 @@ func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
 	b.started, b.playing, b.badSeen, b.pause = true, false, false, false
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
-	b.concealed, b.excess, b.short, b.held = 0, false, false, 0
+	b.concealed, b.longer, b.since, b.held = 0, false, arrival, 0
 	b.highSeq, b.highTS = int64(p.Seq)+1<<16, int64(p.TS)+1<<32
 	for i := range b.slot {
 		b.slot[i] = slot{seq: -1}
@@ -242,8 +247,7 @@ func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	} else {
 		b.delay.rebase()
 	}
-	b.highD = arrival - time.Duration(b.highTS)*tick
-	b.delay.add(b.highD, arrival)
+	b.delay.add(arrival-time.Duration(b.highTS)*tick, arrival, inMS(frame), true)
 }
 
 func (b *Buffer) store(p *Packet, seq, ts int64) {
@@ -254,7 +258,7 @@ func (b *Buffer) store(p *Packet, seq, ts int64) {
 		b.held--
 	}
 	*s = slot{
-		seq: seq, ts: ts, held: true, comfort: p.Comfort, quiet: p.Quiet, typ: p.Type,
+		seq: seq, ts: ts, held: true, comfort: p.Comfort, typ: p.Type,
 		samples: int32(p.Samples), size: int32(len(p.Payload)), wireTS: p.TS,
 	}
 	copy(b.data[i][:], p.Payload)

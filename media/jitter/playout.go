@@ -3,16 +3,76 @@ package jitter
 import "time"
 
 const (
-	// A delay that is a frame too long for this time is shortened, even inside loud speech.
-	excessPatience = 3 * time.Second
-	// A delay that is a frame too short for this time is lengthened, even inside loud speech.
-	shortPatience = 500 * time.Millisecond
-	// A quiet frame is left out or added after this time.
-	quietPatience = 200 * time.Millisecond
+	// A change of delay waits this long for a pause or a good place; then it is made with less care.
+	patience = 2 * time.Second
+	// A shorter change is not worth a seam, in RTP ticks: 2.5 ms, one of the shortest pitch periods.
+	leastChange = 20
+	// A delay that is this much too long is shortened with less care.
+	muchTooLong = 100 * time.Millisecond
+	// hysteresis keeps a delay that is hardly too long.
+	hysteresis = 2 * time.Millisecond
+	// mostInserted ticks are added to a packet: 15 ms.
+	mostInserted = 120
 )
 
+// Ask says for which moment a piece is wanted.
+type Ask struct {
+	At    time.Duration // when its first sample is played
+	Ahead time.Duration // how long before that it is asked for: what came later could not be had
+	Need  int           // RTP ticks until the caller asks again at the earliest; 160 when 0
+	Grid  time.Duration // the caller asks at multiples of this after each other; 20 ms when 0
+}
+
+// Get says what to play. Between two calls At should grow by what was played of the first; it never goes back.
+func (b *Buffer) Get(q Ask) Out {
+	if q.Need <= 0 {
+		q.Need = defaultSize
+	}
+	if q.Grid <= 0 {
+		q.Grid = frame
+	}
+	if !b.started || q.At-b.lastPut > idleAfter && b.held == 0 {
+		b.playing = false
+		return silence(q)
+	}
+	s := b.first()
+	if !b.playing {
+		// The first packet waits until the target delay has passed.
+		if s == nil || b.lag(q.At, s.ts)-q.Ahead < b.target() {
+			return silence(q)
+		}
+		b.playing = true
+		b.playTS, b.playSeq = s.ts, s.seq
+		return b.play(s, q, false)
+	}
+	if s == nil {
+		if b.pause {
+			return silence(q)
+		}
+		// Late or lost is not known yet: hold the place, and decide when something comes.
+		b.concealed += int64(q.Need)
+		b.stats.Concealed++
+		return Out{Kind: Conceal, Samples: q.Need, Seq: uint16(b.playSeq)}
+	}
+	if lost := s.seq - b.playSeq; lost == 0 && s.ts > b.playTS || b.pause {
+		// The sender paused: the pause may be stretched or shortened for nothing.
+		if b.lag(q.At, s.ts)-q.Ahead < b.target() {
+			return silence(q)
+		}
+		b.playTS, b.concealed = s.ts, 0
+		return b.play(s, q, false)
+	}
+	if b.concealed > 0 {
+		return b.resume(s, q)
+	}
+	if s.ts > b.playTS {
+		return b.gap(s, q)
+	}
+	return b.steady(s, q)
+}
+
 func (b *Buffer) target() time.Duration {
-	return min(max(b.delay.best, b.cfg.Min), b.cfg.Max)
+	return min(max(b.delay.trials.want(), b.cfg.Min), b.cfg.Max)
 }
 
 // lag is the delay of the timestamp ts if it is played at now, above the fastest packet.
@@ -20,52 +80,24 @@ func (b *Buffer) lag(now time.Duration, ts int64) time.Duration {
 	return now - time.Duration(ts)*tick - b.delay.base
 }
 
-// Get says what to play at now. Between two calls now should grow by the Samples of the first; it never
-// goes back.
-func (b *Buffer) Get(now time.Duration) Out {
-	if !b.started || now-b.lastPut > idleAfter && b.held == 0 {
-		b.playing = false
-		return b.silence()
+// excess is by how much the delay of ts is longer than it needs to be. A packet must have come when the caller
+// asks, so that of two delays that are asked for at the same moment the shorter is as good.
+func (b *Buffer) excess(q Ask, ts int64, target time.Duration) time.Duration {
+	covered := b.lag(q.At, ts) - q.Ahead
+	steps := (target - covered) / q.Grid
+	if steps*q.Grid < target-covered {
+		steps++
+	} else if steps < 0 && target-covered+hysteresis > steps*q.Grid {
+		steps++
 	}
-	s := b.first()
-	if !b.playing {
-		// The first packet waits until the target delay has passed.
-		if s == nil || b.lag(now, s.ts) < b.target() {
-			return b.silence()
-		}
-		b.playing = true
-		b.playTS, b.playSeq = s.ts, s.seq
-		return b.play(s, now, false)
-	}
-	if s == nil {
-		if b.pause {
-			return b.silence()
-		}
-		// Late or lost is not known yet: hold the place, and decide when something comes.
-		return b.conceal()
-	}
-	if lost := s.seq - b.playSeq; lost == 0 && s.ts > b.playTS || b.pause {
-		// The sender paused: the pause may be stretched or shortened for nothing.
-		if b.lag(now, s.ts) < b.target() {
-			return b.silence()
-		}
-		b.playTS, b.concealed = s.ts, 0
-		return b.play(s, now, false)
-	}
-	if b.concealed > 0 {
-		return b.resume(s, now)
-	}
-	if s.ts > b.playTS {
-		return b.gap(s, now)
-	}
-	return b.steady(s, now)
+	return q.Ahead - steps*q.Grid
 }
 
 // resume ends a run of concealment. What was concealed may be left out for nothing: it is what the
 // listener missed already. How much, depends on whether the network is fast again.
-func (b *Buffer) resume(s *slot, now time.Duration) Out {
-	want := max(b.target(), b.highD-b.delay.base)
-	for b.concealed > 0 && (s.ts > b.playTS || b.lag(now, b.playTS)-frame >= want) {
+func (b *Buffer) resume(s *slot, q Ask) Out {
+	target := max(b.target(), time.Duration(b.delay.last*1e6))
+	for b.concealed >= b.size*3/4 && b.excess(q, b.playTS, target) >= time.Duration(b.size)*tick {
 		if s.ts == b.playTS {
 			next := b.after(s)
 			if next == nil || next.ts != s.ts+int64(s.samples) {
@@ -77,67 +109,80 @@ func (b *Buffer) resume(s *slot, now time.Duration) Out {
 		} else {
 			b.playTS = min(s.ts, b.playTS+b.size)
 		}
-		b.concealed--
+		b.concealed -= b.size
 	}
+	b.concealed = 0
 	if s.ts > b.playTS {
-		b.concealed = 0
-		return b.gap(s, now)
+		return b.gap(s, q)
 	}
-	return b.play(s, now, true)
+	return b.play(s, q, true)
 }
 
 // gap handles a packet that is missing while later ones are here.
-func (b *Buffer) gap(s *slot, now time.Duration) Out {
-	lag := b.lag(now, b.playTS)
-	if lag-frame >= b.target() {
-		b.playTS = s.ts // shorten the delay by what is missing
-		return b.play(s, now, true)
-	}
+func (b *Buffer) gap(s *slot, q Ask) Out {
 	n := min(b.size, s.ts-b.playTS)
+	if n == s.ts-b.playTS && b.after(s) != nil {
+		// Shorten the delay by what is missing.
+		left := n - max(0, int64(b.excess(q, b.playTS, b.target())/tick))
+		if left < leastChange {
+			b.playTS = s.ts
+			return b.play(s, q, true)
+		}
+		b.playTS += n
+		b.stats.Concealed++
+		return Out{Kind: Conceal, Samples: int(left), Seq: uint16(b.playSeq)}
+	}
 	b.playTS += n
 	b.stats.Concealed++
 	return Out{Kind: Conceal, Samples: int(n), Seq: uint16(b.playSeq)}
 }
 
-// steady plays the packet that is due, unless the delay should change by a frame.
-func (b *Buffer) steady(s *slot, now time.Duration) Out {
-	lag, target := b.lag(now, s.ts), b.target()
+// steady plays the packet that is due, and says how it should be stretched.
+func (b *Buffer) steady(s *slot, q Ask) Out {
+	target := b.target()
+	lag := b.lag(q.At, s.ts)
 	b.stats.Delay = lag
-	switch {
-	case lag-frame >= target:
-		b.short = false
-		if !b.excess {
-			b.excess, b.excessAt = true, now
+	b.delay.trials.heard(inMS(lag))
+	covered := lag - q.Ahead
+	next := b.after(s)
+	follows := next != nil && next.ts == s.ts+int64(s.samples)
+	out := Out{}
+	switch excess := b.excess(q, s.ts, target); {
+	case !follows && !s.comfort && b.overdue(q, covered):
+		out.Stretch, out.Care = mostInserted, Urgent
+	case excess >= leastChange*tick:
+		out.Stretch = -int(excess / tick)
+		if !follows { // nothing to fill the frame up with
+			out.Stretch = min(max(out.Stretch, q.Need-int(s.samples)), 0)
 		}
-		since := now - b.excessAt
-		patience := excessPatience * time.Duration(target+frame) / time.Duration(lag)
-		if s.quiet && since >= quietPatience || since >= patience {
-			if next := b.after(s); next != nil && next.ts == s.ts+int64(s.samples) {
-				b.drop(s)
-				b.excess = false
-				b.playTS, b.playSeq = next.ts, next.seq
-				return b.play(next, now, true)
-			}
+		if excess > muchTooLong {
+			out.Care = Urgent
 		}
-	case lag+frame <= target:
-		b.excess = false
-		if !b.short {
-			b.short, b.shortAt = true, now
-		}
-		since := now - b.shortAt
-		if s.quiet && since >= quietPatience || since >= shortPatience {
-			b.short = false
-			b.stats.Inserted++
-			b.stats.Concealed++
-			return Out{Kind: Conceal, Samples: int(s.samples), Seq: uint16(b.playSeq)}
-		}
-	default:
-		b.excess, b.short = false, false
+	case excess < 0:
+		out.Stretch, out.Care = min(int(-excess/tick)+1, mostInserted), Urgent
 	}
-	return b.play(s, now, false)
+	if out.Stretch == 0 || out.Stretch > 0 != b.longer {
+		b.longer, b.since = out.Stretch > 0, q.At
+	} else if waited := q.At - b.since; waited > 2*patience {
+		out.Care = Desperate
+	} else if waited > patience {
+		out.Care = max(out.Care, Urgent)
+	}
+	p := b.play(s, q, false)
+	p.Stretch, p.Care = out.Stretch, out.Care
+	return p
 }
 
-func (b *Buffer) play(s *slot, now time.Duration, spliced bool) Out {
+// overdue reports whether nothing has come for so long that it is likely that nothing will come in time.
+func (b *Buffer) overdue(q Ask, covered time.Duration) bool {
+	waited := b.lag(q.At-q.Ahead, b.highTS+b.size)
+	if waited < 0 {
+		return false
+	}
+	return b.delay.trials.beyondShare(inMS(waited), inMS(covered)) >= tune.Hazard
+}
+
+func (b *Buffer) play(s *slot, q Ask, spliced bool) Out {
 	i := s.seq & (slots - 1)
 	s.held = false
 	b.held--
@@ -150,20 +195,21 @@ func (b *Buffer) play(s *slot, now time.Duration, spliced bool) Out {
 	b.playTS = max(b.playTS, s.ts) + int64(s.samples)
 	b.pause = s.comfort
 	if s.comfort {
-		out.Kind, out.Samples = Comfort, int(b.size)
+		out.Kind, out.Samples = Comfort, q.Need
 	} else {
 		b.stats.Played++
+	}
+	// Playout can only have delays that the moments of asking allow.
+	if b.chosen--; b.chosen <= 0 {
+		b.chosen = 10
+		grid := inMS(q.Grid)
+		phase := inMS((b.lag(q.At-q.Ahead, s.ts)%q.Grid + q.Grid) % q.Grid)
+		b.delay.trials.choose(phase, grid)
 	}
 	return out
 }
 
-func (b *Buffer) conceal() Out {
-	b.concealed++
-	b.stats.Concealed++
-	return Out{Kind: Conceal, Samples: int(b.size), Seq: uint16(b.playSeq)}
-}
-
-func (b *Buffer) silence() Out { return Out{Kind: Silence, Samples: int(b.size)} }
+func silence(q Ask) Out { return Out{Kind: Silence, Samples: q.Need} }
 
 // first returns the oldest packet held, nil if there is none. Packets that a splice or an overflow left
 // behind the playout point are dropped on the way.
