@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"parklamp/media/codec"
 	"parklamp/media/jitter"
 )
 
@@ -15,15 +16,19 @@ type Config struct {
 	DSCP             int           `toml:"dscp" doc:"DSCP of audio packets, 0 to 63; 46 is Expedited Forwarding"`
 	JitterMin        time.Duration `toml:"jitter_min" doc:"least delay that the jitter buffer aims at, 0s to 200ms"`
 	JitterMax        time.Duration `toml:"jitter_max" doc:"greatest delay that the jitter buffer aims at, 40ms to 1s"`
+	Codecs           []string      `toml:"codecs" doc:"audio codecs in the order in which calls offer them: G722, PCMU, PCMA. A call that comes in gets the first of them if it offers that, else what it likes best itself; a call that is joined with another one gets the codec of that one if it can, so that nothing has to be transcoded"`
 	RealtimePriority int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the pacer's thread where the system permits it, 1 to 99; 0 asks for none"`
 }
 
-// Default returns 1,000 ports, Expedited Forwarding (RFC 4594 §4.1) and an unrestricted jitter buffer.
+// Default returns 1,000 ports, Expedited Forwarding (RFC 4594 §4.1), an unrestricted jitter buffer, and wideband where the
+// far end has it: it costs the network what G.711 costs, parked callers share its encoding of the music as they share
+// G.711's, and appliances fetch from each other in it undecoded. Only a relay to a phone that has none is dearer: G.722 is
+// decoded and encoded there.
 func Default() Config {
 	j := jitter.Default()
 	return Config{
 		PortMin: 20000, PortMax: 20999, MaxSessions: 500, DSCP: 46,
-		JitterMin: j.Min, JitterMax: j.Max, RealtimePriority: 10,
+		JitterMin: j.Min, JitterMax: j.Max, Codecs: []string{"G722", "PCMU", "PCMA"}, RealtimePriority: 10,
 	}
 }
 
@@ -44,6 +49,25 @@ func (c Config) Validate() error {
 		return fmt.Errorf("jitter_max = %s: allowed is 40ms to 1s, not below jitter_min", c.JitterMax)
 	case c.RealtimePriority < 0 || c.RealtimePriority > 99:
 		return fmt.Errorf("realtime_priority = %d: allowed is 0 to 99", c.RealtimePriority)
+	}
+	return validateCodecs(c.Codecs)
+}
+
+// validateCodecs wants each codec once, and one of those that every phone has: an emergency call must not fail for it.
+func validateCodecs(names []string) error {
+	seen := map[codec.ID]bool{}
+	for i, name := range names {
+		id := codec.ByName(name)
+		switch {
+		case id == codec.None:
+			return fmt.Errorf("codecs[%d] = %q: allowed are G722, PCMU and PCMA", i, name)
+		case seen[id]:
+			return fmt.Errorf("codecs[%d] = %q: it is there twice", i, name)
+		}
+		seen[id] = true
+	}
+	if !seen[codec.PCMU] && !seen[codec.PCMA] {
+		return fmt.Errorf("codecs = %q: PCMU or PCMA must be among them, for every phone has those", names)
 	}
 	return nil
 }

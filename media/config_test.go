@@ -26,3 +26,22 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestConfigOfCodecs(t *testing.T) {
+	for want, codecs := range map[string][]string{
+		`codecs[1] = "opus": allowed are G722, PCMU and PCMA`: {"PCMU", "opus"},
+		`codecs[2] = "pcma": it is there twice`:               {"PCMA", "G722", "pcma"},
+		`codecs = ["G722"]: PCMU or PCMA must be among`:       {"G722"},
+		`codecs = []: PCMU or PCMA must be among`:             nil,
+	} {
+		c := Default()
+		c.Codecs = codecs
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+	c := Default()
+	if c.Codecs = []string{"pcma", "G722"}; c.Validate() != nil {
+		t.Error("names are taken in either case")
+	}
+}

@@ -85,6 +85,10 @@ type Params struct {
 	PayloadType uint8
 	// DTMFPayloadType is that of telephone-event (RFC 4733), 0 if not agreed.
 	DTMFPayloadType uint8
+	// DTMFReceive is that of telephone-events that come, if it is another one (RFC 3264 §6.1: each side has its numbers).
+	DTMFReceive uint8 `json:",omitempty"`
+	// NoisePayloadType is that of comfort noise (RFC 3389), 0 if the far end did not say that it takes any.
+	NoisePayloadType uint8 `json:",omitempty"`
 	// Send and Receive say whether RTP may flow in each direction (RFC 3264 §8.4: hold).
 	Send, Receive bool
 }

@@ -183,15 +183,15 @@ const (
 	event
 )
 
-// classify looks a payload type up. Both static G.711 types are taken whatever was agreed: an answerer may
+// classify looks a payload type up. The static types of our codecs are taken whatever was agreed: an answerer may
 // send any codec of ours (RFC 3264 §6.1).
 func classify(w *wiring, pt uint8) (packetKind, codec.ID) {
 	switch {
-	case pt == w.params.DTMFPayloadType && pt != 0:
+	case pt != 0 && (pt == w.params.DTMFPayloadType || pt == w.params.DTMFReceive):
 		return event, codec.None
 	case pt == w.params.PayloadType && w.params.Codec != codec.None:
 		return audio, w.params.Codec
-	case pt == codec.ComfortNoise:
+	case pt == codec.ComfortNoise || pt != 0 && pt == w.params.NoisePayloadType:
 		return noise, codec.None
 	}
 	if id := codec.ByPayloadType(pt); id != codec.None {

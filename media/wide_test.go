@@ -1,6 +1,7 @@
 package media_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -157,6 +158,66 @@ func TestRelayOfG722IsUntouched(t *testing.T) {
 			if string(q.Payload) != string(want[i*160:(i+1)*160]) {
 				t.Fatalf("packet %d is another one", i)
 			}
+		}
+	})
+}
+
+// Each side has its own number for telephone-events: ours is what comes.
+func TestEventsWithANumberOfEachSide(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.session(), b.peer(farHost)
+		params := both(p.Addr(), codec.G722)
+		params.DTMFPayloadType, params.DTMFReceive = 96, 101
+		b.configure(s, params)
+		digits := make(chan byte, 10)
+		s.OnDTMF(func(d byte) { digits <- d })
+		if err := s.SendDTMF("7", 80*time.Millisecond, 80*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		p.Send(s.LocalAddr(), 101, true, []byte{5, 0x8a, 3, 0x20}, 160)
+		time.Sleep(time.Second)
+		if got := drain(digits); got != "5" {
+			t.Errorf("heard %q, want 5", got)
+		}
+		for _, q := range p.Packets() {
+			if q.Header.PayloadType != 96 {
+				t.Fatalf("payload type %d was sent, the far end has 96", q.Header.PayloadType)
+			}
+		}
+		if len(p.Packets()) == 0 {
+			t.Error("no digit was sent")
+		}
+	})
+}
+
+// A stream of G.722 that is gone on with in another process is the same stream, with the music in G.722.
+func TestRestoreOfG722(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.session(), b.peer(farHost)
+		b.configure(s, both(p.Addr(), codec.G722))
+		voice := mediatest.Voice(3, 2*time.Second)
+		s.Play(mediatest.NewLoop(voice))
+		time.Sleep(time.Second)
+		text, err := json.Marshal(s.State())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		var st media.State
+		if err := json.Unmarshal(text, &st); err != nil {
+			t.Fatal(err)
+		}
+		again, err := b.engine.Restore(st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.configure(again, st.Params)
+		again.Play(mediatest.NewLoop(voice))
+		from := len(p.Packets())
+		time.Sleep(2 * time.Second)
+		b.hears("the far end", mediatest.Audio(p.Packets()[from:]), voice)
+		if seams := mediatest.Inspect(p.Packets()); seams.SSRCs != 1 || seams.Backwards+seams.ClockBroken != 0 || p.Packets()[from].Header.PayloadType != 9 {
+			t.Errorf("%s", seams)
 		}
 	})
 }

@@ -6,7 +6,7 @@
 //
 // The package never touches RTP, starts no goroutine, and does no work per frame but to copy 160 bytes.
 //
-// Standards: ITU-T G.711.
+// Standards: ITU-T G.711, G.722.
 package moh
 
 import (
@@ -21,6 +21,8 @@ import (
 
 	"parklamp/media"
 	"parklamp/media/codec"
+	"parklamp/media/codec/g722"
+	"parklamp/media/halfband"
 	"parklamp/media/wav"
 )
 
@@ -30,11 +32,11 @@ var ErrTooShort = errors.New("moh: music is too short")
 // Limits of a music file.
 const (
 	MinLength = time.Second
-	MaxLength = 30 * time.Minute // 14 MB for each of two codecs
+	MaxLength = 30 * time.Minute // 14 MB for each of three codecs
 )
 
 // seam is how long the end of a user's music fades into its beginning, so that the loop does not click.
-const seam = media.SampleRate / 4
+const seam = media.WideRate / 4
 
 // Config says what is played.
 type Config struct {
@@ -58,14 +60,18 @@ type Music struct {
 	name string
 	pcmu []byte
 	pcma []byte
+	g722 []byte
 }
 
 //go:embed music.ulaw
 var builtIn []byte
 
+//go:embed music.g722
+var builtInWide []byte
+
 // BuiltIn returns the built-in piece, encoded at the first call.
 var BuiltIn = sync.OnceValue(func() *Music {
-	m := &Music{name: "built-in", pcmu: builtIn, pcma: append([]byte(nil), builtIn...)}
+	m := &Music{name: "built-in", pcmu: builtIn, pcma: append([]byte(nil), builtIn...), g722: builtInWide}
 	codec.Transcode(codec.PCMA, codec.PCMU, m.pcma)
 	return m
 })
@@ -89,20 +95,28 @@ func Open(cfg Config) (*Music, error) {
 
 // Read makes music from a WAV file: brought to a loudness, its end faded into its beginning.
 func Read(r io.Reader, name string, levelDBFS float64) (*Music, error) {
-	x, err := wav.Read(r, MaxLength)
+	x, err := wav.ReadAt(r, MaxLength, media.WideRate)
 	if err != nil {
 		return nil, err
 	}
-	if time.Duration(len(x))*time.Second/media.SampleRate < MinLength {
-		return nil, fmt.Errorf("%w: %d ms, at least %v are needed", ErrTooShort, len(x)*1000/media.SampleRate, MinLength)
+	if time.Duration(len(x))*time.Second/media.WideRate < MinLength {
+		return nil, fmt.Errorf("%w: %d ms, at least %v are needed", ErrTooShort, len(x)*1000/media.WideRate, MinLength)
 	}
 	return fromSamples(name, loop(level(x, levelDBFS))), nil
 }
 
-func fromSamples(name string, x []int16) *Music {
-	m := &Music{name: name, pcmu: make([]byte, len(x)), pcma: make([]byte, len(x))}
+// fromSamples encodes a piece at 16 kHz.
+func fromSamples(name string, wide []int16) *Music {
+	x := make([]int16, len(wide)/2)
+	var down halfband.Down
+	down.Fill(x, wide)
+	down.Fill(x, wide) // twice: filter and codec begin in the state in which the end of the piece leaves them
+	m := &Music{name: name, pcmu: make([]byte, len(x)), pcma: make([]byte, len(x)), g722: make([]byte, len(x))}
 	codec.Encode(codec.PCMU, m.pcmu, x)
 	codec.Encode(codec.PCMA, m.pcma, x)
+	var e g722.Encoder
+	e.Encode(m.g722, wide)
+	e.Encode(m.g722, wide)
 	return m
 }
 
@@ -167,6 +181,8 @@ func (s *Source) NextEncoded(id codec.ID, dst []byte) int {
 		from = s.music.pcmu
 	case codec.PCMA:
 		from = s.music.pcma
+	case codec.G722:
+		from = s.music.g722
 	default:
 		return -1
 	}

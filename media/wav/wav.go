@@ -59,7 +59,10 @@ type format struct {
 
 // Read returns the audio of a WAV file as mono samples at 8 kHz. A file that plays longer than limit is refused
 // with ErrTooLong.
-func Read(r io.Reader, limit time.Duration) ([]int16, error) {
+func Read(r io.Reader, limit time.Duration) ([]int16, error) { return ReadAt(r, limit, Rate) }
+
+// ReadAt is Read with rate samples a second.
+func ReadAt(r io.Reader, limit time.Duration, rate int) ([]int16, error) {
 	f, size, err := header(r)
 	if err != nil {
 		return nil, err
@@ -81,7 +84,7 @@ func Read(r io.Reader, limit time.Duration) ([]int16, error) {
 	if int64(len(body)) > most {
 		return nil, fmt.Errorf("%w: limit is %v", ErrTooLong, limit)
 	}
-	return Resample(f.mono(body[:len(body)/width*width]), f.rate, Rate), nil
+	return Resample(f.mono(body[:len(body)/width*width]), f.rate, rate), nil
 }
 
 // header reads up to the first byte of audio and returns the size that the data chunk claims.

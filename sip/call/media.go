@@ -64,15 +64,15 @@ func (c *Call) setMedia(m sdp.Media) {
 	c.media, c.hasMedia = m, true
 	c.d.Local.Shape = m.Shape
 	c.d.Local.Proto, c.d.Local.Suite = m.Proto, m.Suite
-	if m.DTMFPayloadType != 0 {
-		c.d.Local.DTMFPayloadType = m.DTMFPayloadType
+	if m.DTMFReceive != 0 {
+		c.d.Local.DTMFPayloadType = m.DTMFReceive
 	}
 }
 
 func sameMedia(a, b sdp.Media) bool {
 	shape := slices.Equal(a.Shape, b.Shape)
 	a.Shape, b.Shape = nil, nil
-	return shape && a.Remote == b.Remote && a.RTCP == b.RTCP && a.Codec == b.Codec && a.DTMFPayloadType == b.DTMFPayloadType &&
+	return shape && a.Remote == b.Remote && a.RTCP == b.RTCP && a.Codec == b.Codec && a.DTMFPayloadType == b.DTMFPayloadType && a.DTMFReceive == b.DTMFReceive && a.NoisePayloadType == b.NoisePayloadType &&
 		a.Send == b.Send && a.Receive == b.Receive && a.RemoteHold == b.RemoteHold && a.Ptime == b.Ptime &&
 		a.Proto == b.Proto && a.Ours.Equal(b.Ours) && a.Theirs.Equal(b.Theirs)
 }

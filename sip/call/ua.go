@@ -74,7 +74,7 @@ func New(ep *sip.Endpoint, cfg Config, log *slog.Logger) *UA {
 		stop:  make(chan struct{}),
 		calls: map[leg]*Call{},
 		ended: map[leg]memory{},
-		most:  sdp.Local{Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, Security: sdp.Preferred, Keys: sdp.NewKeys()},
+		most:  sdp.Local{Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA, sdp.G722}, Security: sdp.Preferred, Keys: sdp.NewKeys()},
 	}
 	ep.Handle("INVITE", u.onInvite)
 	ep.Handle("ACK", u.onACK)

@@ -229,6 +229,8 @@ func (s *stream) choose(ours []Codec) (Codec, error) {
 				c = PCMU
 			case PCMA.PayloadType:
 				c = PCMA
+			case G722.PayloadType:
+				c = G722
 			default:
 				continue
 			}
@@ -242,15 +244,18 @@ func (s *stream) choose(ours []Codec) (Codec, error) {
 	return Codec{}, ErrNoCodec
 }
 
-// dtmf gives the stream's telephone-event number at the rate, 0 if there is none.
-func (s *stream) dtmf(rate uint32) uint8 {
+// named gives the stream's number of a format that is no codec, at the rate, 0 if there is none.
+func (s *stream) named(name string, rate uint32) uint8 {
 	for _, f := range s.formats {
 		n, err := strconv.ParseUint(f, 10, 7)
 		if err != nil {
 			continue
 		}
-		c := s.maps[uint8(n)]
-		if strings.EqualFold(c.Name, "telephone-event") && c.ClockRate == rate {
+		c, ok := s.maps[uint8(n)]
+		if !ok && uint8(n) == comfortNoise.PayloadType {
+			c = comfortNoise
+		}
+		if strings.EqualFold(c.Name, name) && c.ClockRate == rate {
 			return uint8(n)
 		}
 	}

@@ -16,6 +16,7 @@ package sdp
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,11 +107,15 @@ type Codec struct {
 	ClockRate   uint32 `json:"clock_rate"` // Hz
 }
 
-// PCMU and PCMA are G.711 with the static payload types of RFC 3551 §6.
+// The codecs with the static payload types of RFC 3551 §6. The clock of G.722 is 8 kHz there (§4.5.2), whatever it carries.
 var (
 	PCMU = Codec{Name: "PCMU", PayloadType: 0, ClockRate: 8000}
 	PCMA = Codec{Name: "PCMA", PayloadType: 8, ClockRate: 8000}
+	G722 = Codec{Name: "G722", PayloadType: 9, ClockRate: 8000}
 )
+
+// comfortNoise stands among the formats of a description and is no codec of its own. RFC 3389 §4.
+var comfortNoise = Codec{Name: "CN", PayloadType: 13, ClockRate: 8000}
 
 func (c Codec) same(o Codec) bool {
 	return strings.EqualFold(c.Name, o.Name) && c.ClockRate == o.ClockRate
@@ -121,8 +126,9 @@ type Local struct {
 	Addr      netip.Addr `json:"addr"`            // where we receive; IPv4 and IPv6
 	Origin    netip.Addr `json:"origin,omitzero"` // that of the first description of the session; invalid: Addr
 	Port      uint16     `json:"port"`            // RTP; RTCP is on Port+1
-	Codecs    []Codec    `json:"codecs"`
-	DTMF      bool       `json:"dtmf"` // offer and accept telephone-event
+	Codecs    []Codec    `json:"codecs"`          // in order of preference: see Offer and Answer
+	DTMF      bool       `json:"dtmf"`            // offer and accept telephone-event
+	Noise     bool       `json:"noise,omitempty"` // offer and accept comfort noise
 	Direction Direction  `json:"direction"`
 	RTCPMux   bool       `json:"rtcp_mux,omitempty"` // offer and accept RTCP on the port of RTP (RFC 5761)
 	RTCPXR    bool       `json:"rtcp_xr,omitempty"`  // ask for extended reports (RFC 3611 §5)
@@ -147,19 +153,32 @@ type Local struct {
 	Suite string `json:"suite,omitempty"`
 }
 
+// dtmf is the telephone-event number of our offers, 0 if they have none.
+func (l Local) dtmf() uint8 {
+	switch {
+	case !l.DTMF:
+		return 0
+	case l.DTMFPayloadType != 0:
+		return l.DTMFPayloadType
+	}
+	return dtmfPayloadType
+}
+
 // Media is what an exchange agreed on, seen from our side.
 type Media struct {
-	Remote          netip.AddrPort `json:"remote"`             // where we send RTP
-	RTCP            netip.AddrPort `json:"rtcp"`               // where we send RTCP
-	RTCPMux         bool           `json:"rtcp_mux,omitempty"` // RTCP shares the port of RTP
-	RTCPXR          bool           `json:"rtcp_xr,omitempty"`  // the far end asks for extended reports
-	Codec           Codec          `json:"codec"`              // with the payload type to send
-	DTMFPayloadType uint8          `json:"dtmf_payload_type"`
-	Send            bool           `json:"send"`        // we may send
-	Receive         bool           `json:"receive"`     // we expect to receive
-	RemoteHold      bool           `json:"remote_hold"` // the far end has put us on hold
-	Ptime           time.Duration  `json:"ptime"`       // what the far end wants to receive; 20 ms unless it says otherwise
-	Shape           []string       `json:"shape,omitempty"`
+	Remote           netip.AddrPort `json:"remote"`                       // where we send RTP
+	RTCP             netip.AddrPort `json:"rtcp"`                         // where we send RTCP
+	RTCPMux          bool           `json:"rtcp_mux,omitempty"`           // RTCP shares the port of RTP
+	RTCPXR           bool           `json:"rtcp_xr,omitempty"`            // the far end asks for extended reports
+	Codec            Codec          `json:"codec"`                        // with the payload type to send
+	DTMFPayloadType  uint8          `json:"dtmf_payload_type"`            // of telephone-event that we send; 0: not agreed
+	DTMFReceive      uint8          `json:"dtmf_receive,omitempty"`       // of telephone-event that we receive; 0: not agreed
+	NoisePayloadType uint8          `json:"noise_payload_type,omitempty"` // of comfort noise that we send; 0: not agreed
+	Send             bool           `json:"send"`                         // we may send
+	Receive          bool           `json:"receive"`                      // we expect to receive
+	RemoteHold       bool           `json:"remote_hold"`                  // the far end has put us on hold
+	Ptime            time.Duration  `json:"ptime"`                        // what the far end wants to receive; 20 ms unless it says otherwise
+	Shape            []string       `json:"shape,omitempty"`
 
 	Proto  string `json:"proto,omitempty"` // RTP/AVP and the like
 	Suite  string `json:"suite,omitempty"` // how the media is encrypted; "": it is not
@@ -180,16 +199,13 @@ func Offer(l Local) []byte {
 	if len(shape) == 0 {
 		shape = []string{own}
 	}
-	dtmf := uint8(0)
-	if l.DTMF {
-		dtmf = l.DTMFPayloadType
-		if dtmf == 0 {
-			dtmf = dtmfPayloadType
-		}
+	formats := l.Codecs
+	if l.Noise {
+		formats = append(slices.Clone(formats), comfortNoise)
 	}
 	for _, line := range shape {
 		if line == own {
-			w.audio(l.Port, l.proto(), l.Codecs, dtmf, l.Direction)
+			w.audio(l.Port, l.proto(), formats, l.dtmf(), l.Direction)
 			for _, c := range l.offered() {
 				w.crypto(c)
 			}
@@ -219,8 +235,9 @@ func Check(l Local, offer []byte) error {
 	return err
 }
 
-// Answer accepts an offer with one codec, the first of the offer that we know, so that both sides are
-// always of one mind about it (RFC 3264 §6.1 lets an answer list several).
+// Answer accepts an offer with one codec, so that both sides are always of one mind about it (RFC 3264 §6.1 lets an
+// answer list several): the first of ours if the offer has it, else the first of the offer that we know. So a leg that is to
+// be joined with another takes the codec that saves transcoding, and everybody else gets what he likes best.
 func Answer(l Local, offer []byte) ([]byte, Media, error) {
 	d, err := parse(offer)
 	if err != nil {
@@ -234,7 +251,10 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 	if err != nil {
 		return nil, Media{}, err
 	}
-	codec, err := s.choose(l.Codecs)
+	codec, err := s.choose(l.Codecs[:min(1, len(l.Codecs))])
+	if errors.Is(err, ErrNoCodec) {
+		codec, err = s.choose(l.Codecs)
+	}
 	if err != nil {
 		return nil, Media{}, err
 	}
@@ -244,12 +264,16 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 	}
 	m.protect(s.proto, ours, theirs)
 	dir := l.Direction.and(s.effective().reverse())
+	formats := []Codec{codec}
+	if m.NoisePayloadType != 0 {
+		formats = append(formats, Codec{comfortNoise.Name, m.NoisePayloadType, comfortNoise.ClockRate})
+	}
 
 	w := newWriter(l)
 	for i, o := range d.streams {
 		if i == s.index {
 			m.Shape = append(m.Shape, own)
-			w.audio(l.Port, o.proto, []Codec{codec}, m.DTMFPayloadType, dir)
+			w.audio(l.Port, o.proto, formats, m.DTMFPayloadType, dir)
 			if m.Secure() {
 				w.crypto(ours)
 			}
@@ -293,6 +317,10 @@ func Accept(l Local, answer []byte) (Media, error) {
 	if err != nil {
 		return Media{}, err
 	}
+	if m.DTMFPayloadType != 0 {
+		// RFC 3264 §6.1: each side is sent the numbers that it has given itself.
+		m.DTMFReceive = l.dtmf()
+	}
 	m.protect(l.proto(), ours, theirs)
 	m.Shape = l.Shape
 	if len(m.Shape) == 0 {
@@ -334,7 +362,11 @@ func (s *stream) media(l Local, codec Codec) (Media, error) {
 		}
 	}
 	if l.DTMF {
-		m.DTMFPayloadType = s.dtmf(codec.ClockRate)
+		m.DTMFPayloadType = s.named("telephone-event", codec.ClockRate)
+		m.DTMFReceive = m.DTMFPayloadType
+	}
+	if l.Noise {
+		m.NoisePayloadType = s.named(comfortNoise.Name, codec.ClockRate)
 	}
 	return m, nil
 }

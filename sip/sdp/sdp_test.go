@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func TestAnswerMedia(t *testing.T) {
 		want  Media
 		text  string // in the answer
 	}{
-		{"plain", remote("m=audio 5000 RTP/AVP 8 0 101", "a=rtpmap:101 telephone-event/8000"),
+		{"plain", remote("m=audio 5000 RTP/AVP 8 101", "a=rtpmap:101 telephone-event/8000"),
 			Media{Remote: remoteAddr, Codec: PCMA, DTMFPayloadType: 101, Send: true, Receive: true}, "m=audio 4000 RTP/AVP 8 101\r\n"},
 		{"no events", remote("m=audio 5000 RTP/AVP 0"), Media{Remote: remoteAddr, Codec: PCMU, Send: true, Receive: true}, "m=audio 4000 RTP/AVP 0\r\n"},
 		{"events at another rate only", remote("m=audio 5000 RTP/AVP 0 97", "a=rtpmap:97 telephone-event/48000"),
@@ -128,6 +129,57 @@ func TestAnswerMedia(t *testing.T) {
 	}
 }
 
+// The codec of an answer: our first if it is offered, else the far end's first.
+func TestChoice(t *testing.T) {
+	for _, c := range []struct {
+		ours   []Codec
+		theirs string
+		want   Codec
+	}{
+		{[]Codec{G722, PCMU, PCMA}, "0 8 9", G722},
+		{[]Codec{G722, PCMU, PCMA}, "8 0", PCMA},
+		{[]Codec{PCMA, G722, PCMU}, "9 0 8", PCMA},
+		{[]Codec{PCMA, G722, PCMU}, "9 0", G722},
+		{[]Codec{PCMU, PCMA}, "9 8", PCMA},
+		{[]Codec{G722}, "0 9", G722},
+	} {
+		l := local()
+		l.Codecs = c.ours
+		answer, m, err := Answer(l, remote("m=audio 5000 RTP/AVP "+c.theirs))
+		if err != nil || m.Codec != c.want || !strings.Contains(string(answer), "a=rtpmap:"+strconv.Itoa(int(c.want.PayloadType))+" "+c.want.Name+"/8000\r\n") {
+			t.Errorf("ours %v, theirs %s: %+v %v\n%s", c.ours, c.theirs, m.Codec, err, answer)
+		}
+	}
+	// An answerer has chosen already: what it puts first is what we send.
+	l := local()
+	l.Codecs = []Codec{G722, PCMU}
+	if m, err := Accept(l, remote("m=audio 5000 RTP/AVP 0 9")); err != nil || m.Codec != PCMU {
+		t.Errorf("accepted %+v, %v", m.Codec, err)
+	}
+}
+
+// Each side may have numbers of its own: we send theirs and receive ours.
+func TestNumbersOfEachSide(t *testing.T) {
+	l := local()
+	l.Codecs, l.Noise = []Codec{G722, PCMU}, true
+	if offer := string(Offer(l)); !strings.Contains(offer, "RTP/AVP 9 0 13 101\r\n") || !strings.Contains(offer, "a=rtpmap:13 CN/8000\r\n") ||
+		!strings.Contains(offer, "a=rtpmap:9 G722/8000\r\n") {
+		t.Errorf("offer:\n%s", offer)
+	}
+	m, err := Accept(l, remote("m=audio 5000 RTP/AVP 98 97 96", "a=rtpmap:98 G722/8000", "a=rtpmap:97 CN/8000", "a=rtpmap:96 telephone-event/8000"))
+	if err != nil || m.Codec != (Codec{"G722", 98, 8000}) || m.DTMFPayloadType != 96 || m.DTMFReceive != 101 || m.NoisePayloadType != 97 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	answer, m, err := Answer(l, remote("m=audio 5000 RTP/AVP 0 13 96", "a=rtpmap:96 telephone-event/8000"))
+	if err != nil || m.DTMFPayloadType != 96 || m.DTMFReceive != 96 || m.NoisePayloadType != 13 || !strings.Contains(string(answer), "RTP/AVP 0 13 96\r\n") {
+		t.Errorf("%+v, %v\n%s", m, err, answer)
+	}
+	l.Noise = false
+	if answer, m, err := Answer(l, remote("m=audio 5000 RTP/AVP 0 13")); err != nil || m.NoisePayloadType != 0 || strings.Contains(string(answer), "13") {
+		t.Errorf("noise that we do not want: %+v, %v\n%s", m, err, answer)
+	}
+}
+
 // Our own hold: the answer is the common part of both directions.
 func TestAnswerWhileHolding(t *testing.T) {
 	for _, c := range []struct{ ours, theirs, want Direction }{
@@ -164,7 +216,7 @@ func TestRefusals(t *testing.T) {
 		{"video only", local(), remote("m=video 5000 RTP/AVP 31"), ErrNoAudio},
 		{"port 0", local(), remote("m=audio 0 RTP/AVP 0"), ErrNoAudio},
 		{"encrypted", local(), remote("m=audio 5000 RTP/SAVP 0"), ErrSecurity},
-		{"no codec", local(), remote("m=audio 5000 RTP/AVP 9 111", "a=rtpmap:111 opus/48000/2"), ErrNoCodec},
+		{"no codec", local(), remote("m=audio 5000 RTP/AVP 9 13 111", "a=rtpmap:111 opus/48000/2"), ErrNoCodec},
 		{"number of G.711 given to another codec", local(), remote("m=audio 5000 RTP/AVP 0", "a=rtpmap:0 opus/48000/2"), ErrNoCodec},
 		{"stereo", local(), remote("m=audio 5000 RTP/AVP 97", "a=rtpmap:97 PCMU/8000/2"), ErrNoCodec},
 		{"other family", v6, remote("m=audio 5000 RTP/AVP 0"), ErrAddress},

@@ -16,7 +16,7 @@ func (d *desk) dial(e phone.Dial) {
 	to, err := d.resolve(e.Number)
 	var l *leg
 	if err == nil {
-		l, err = d.invite(to, func(o *call.Invite) { o.Emergency = e.Emergency })
+		l, err = d.invite(to, nil, func(o *call.Invite) { o.Emergency = e.Emergency })
 	}
 	if err != nil {
 		d.log.Warn("a number cannot be dialled", "err", err)
@@ -116,7 +116,7 @@ func (d *desk) follow(e phone.Follow) {
 	}
 	t := referrer.transfer
 	t.Accept()
-	l, err := d.invite(t.Target, func(o *call.Invite) { followTransfer(o, t) })
+	l, err := d.invite(t.Target, nil, func(o *call.Invite) { followTransfer(o, t) })
 	if err != nil {
 		d.log.Warn("a transfer cannot be followed", "call", referrer.id, "err", err)
 		t.Done(503, "Service Unavailable")

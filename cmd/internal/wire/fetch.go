@@ -35,6 +35,7 @@ func (p *lot) join(e parkd.Join) {
 	fetcher.token = e.Token
 	fetcher.call.SetIdentity(asserted(e.Slot.Caller)) // RFC 3325: the fetcher sees the caller
 	if !fetcher.answered {
+		fetcher.speakLike(parked)
 		if err := p.answer(fetcher); err != nil {
 			p.log.Warn("a fetch cannot be answered", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
 			p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
@@ -84,7 +85,7 @@ func (p *lot) fetchRemote(e parkd.FetchRemote) {
 		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonUnknown})
 		return
 	}
-	l, err := p.invite(host, func(o *call.Invite) {
+	l, err := p.invite(host, r.leg, func(o *call.Invite) {
 		// RFC 3891 §3: to-tag and from-tag are those of the host's side of the dialog.
 		o.Replaces = &call.DialogID{CallID: e.Slot.Dialog.CallID, LocalTag: e.Slot.Dialog.LocalTag, RemoteTag: e.Slot.Dialog.RemoteTag}
 		if r.leg != nil { // the host's display shows who fetches
@@ -130,6 +131,7 @@ func (p *lot) remoteFetched(l *leg) {
 	}
 	fetcher.token = token
 	fetcher.call.SetIdentity(asserted(l.caller))
+	fetcher.speakLike(l)
 	err := p.answer(fetcher)
 	if err == nil {
 		err = p.relay(l, fetcher)

@@ -24,6 +24,7 @@ type leg struct {
 	media     *media.Session // nil until the far end is to be heard or spoken to
 	caller    parkd.Party    // the far end, as others are told
 	signalled netip.Addr     // of a restored leg: where its INVITE came from in an earlier life
+	codecs    []sdp.Codec    // that it may speak, the one that it should first
 
 	incoming  bool
 	answered  bool          // we sent or got the 200
@@ -72,7 +73,7 @@ func (l *leg) peerURI() gosip.Uri {
 // local is our side of a session with this leg as it is now: the codecs in our order of preference.
 func (l *leg) local() sdp.Local {
 	at := l.media.LocalAddr()
-	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true, Direction: l.direction(),
+	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: l.codecs, DTMF: true, Noise: true, Direction: l.direction(),
 		RTCPMux: true, RTCPXR: true}
 }
 
@@ -90,12 +91,10 @@ func (l *leg) agree(m sdp.Media, signalled netip.Addr) error {
 	if l.media == nil {
 		return nil
 	}
-	id := codec.PCMU
-	if m.Codec.Name == sdp.PCMA.Name {
-		id = codec.PCMA
-	}
-	err := l.media.Configure(media.Params{Remote: m.Remote, RTCP: m.RTCP, Mux: m.RTCPMux, Extended: m.RTCPXR, SignalledFrom: signalled, Codec: id, PayloadType: m.Codec.PayloadType,
-		DTMFPayloadType: m.DTMFPayloadType, Send: m.Send, Receive: m.Receive})
+	err := l.media.Configure(media.Params{Remote: m.Remote, RTCP: m.RTCP, Mux: m.RTCPMux, Extended: m.RTCPXR, SignalledFrom: signalled,
+		Codec: codec.ByName(m.Codec.Name), PayloadType: m.Codec.PayloadType,
+		DTMFPayloadType: m.DTMFPayloadType, DTMFReceive: m.DTMFReceive, NoisePayloadType: m.NoisePayloadType,
+		Send: m.Send, Receive: m.Receive})
 	if err != nil {
 		return fmt.Errorf("media of call %s: %w", l.id, err)
 	}

@@ -238,7 +238,7 @@ func (p *lot) recall(e parkd.Recall) {
 	to, err := p.resolve(e.To)
 	if err == nil {
 		var l *leg
-		l, err = p.invite(to, func(o *call.Invite) { markRecall(o, e.Slot) })
+		l, err = p.invite(to, p.legs[e.Slot.Leg], func(o *call.Invite) { markRecall(o, e.Slot) })
 		if err == nil {
 			l.token = e.Token
 			p.requests[e.Token] = &request{out: l, leg: l, orbit: e.Slot.Orbit}

@@ -22,7 +22,7 @@ func (d *desk) page(orbit string) {
 		if !ok {
 			continue
 		}
-		l, err := d.invite(to, func(o *call.Invite) {
+		l, err := d.invite(to, nil, func(o *call.Invite) {
 			o.Headers = append(o.Headers, gosip.NewHeader("Answer-Mode", "Auto"), gosip.NewHeader("Call-Info", "<sip:page@parklamp.invalid>;answer-after=0"))
 		})
 		if err != nil {

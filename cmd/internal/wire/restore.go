@@ -88,7 +88,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 			return err
 		}
 	}
-	l := &leg{media: s, caller: e.Slot.Caller, incoming: !d.Dialog.Caller, answered: true, confirmed: true, parked: true,
+	l := &leg{media: s, codecs: a.codecs, caller: e.Slot.Caller, incoming: !d.Dialog.Caller, answered: true, confirmed: true, parked: true,
 		onHold: d.Dialog.Local.Direction == sdp.SendOnly, agreed: m.Agreed, signalled: d.Source}
 	l.playMusic(a.moh)
 	if err = s.Configure(resumed(m.State)); err == nil {

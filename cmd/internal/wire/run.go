@@ -34,7 +34,7 @@ import (
 // names, and starts nothing.
 func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{cfg: cfg, version: version, log: log, now: time.Now, started: time.Now(), loop: newLoop(),
-		news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
+		codecs: formats(cfg.Media.Codecs), news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
 		peers: map[string]panel.Peer{}}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	var err error

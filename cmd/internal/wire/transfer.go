@@ -89,7 +89,7 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 		return
 	}
 	t.Accept()
-	out, err := p.invite(t.Target, func(o *call.Invite) {
+	out, err := p.invite(t.Target, other, func(o *call.Invite) {
 		followTransfer(o, t)
 		o.Headers = append(o.Headers, forwards(l))
 		o.PAssertedIdentity = asserted(other.caller)

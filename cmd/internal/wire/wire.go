@@ -68,6 +68,8 @@ type Appliance struct {
 	news       *news // who watches the status
 	documents  *documents
 
+	codecs []sdp.Codec // of the configuration
+
 	// owned by the loop
 	legs    map[parkd.LegID]*leg
 	lot     *lot
@@ -99,7 +101,7 @@ func (a *Appliance) inTurn(f func()) {
 
 // addLeg makes a leg of a call.
 func (a *Appliance) addLeg(c *call.Call) *leg {
-	l := &leg{id: legName(c), call: c}
+	l := &leg{id: legName(c), call: c, codecs: a.codecs}
 	a.legs[l.id] = l
 	return l
 }
@@ -166,14 +168,15 @@ func (a *Appliance) agree(l *leg, m sdp.Media) {
 	}
 }
 
-// invite calls somebody. with may change the INVITE before it goes.
-func (a *Appliance) invite(to gosip.Uri, with func(*call.Invite)) (*leg, error) {
+// invite calls somebody, in the codec of other if it is going to be joined with that leg. with may change the INVITE before
+// it goes.
+func (a *Appliance) invite(to gosip.Uri, other *leg, with func(*call.Invite)) (*leg, error) {
 	from := a.identity(to)
 	s, err := a.engine.Open(from.addr)
 	if err != nil {
 		return nil, fmt.Errorf("media of a call to %s: %w", to.User, err)
 	}
-	l := &leg{media: s}
+	l := &leg{media: s, codecs: speaking(a.codecs, other)}
 	o := call.Invite{To: to, From: from.uri, FromName: a.cfg.Appliance.Name, Auth: from.send.Auth, Route: from.send.Route,
 		Transport: from.send.Transport, Media: l.local()}
 	if with != nil {

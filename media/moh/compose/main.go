@@ -1,9 +1,9 @@
 // Command compose writes the music on hold: a piece of our own, "Warehouse at Dusk", one minute and four
 // seconds of soft chords, a broken-chord accompaniment and a melody, made from nothing but sines.
 //
-//	go run ./media/moh/compose media/moh/music.ulaw
+//	go run ./media/moh/compose media/moh
 //
-// The output is 8 kHz µ-law without a header. The same program writes the same bytes on every machine whose
+// The output is music.ulaw, 8 kHz µ-law without a header, and music.g722, the same in G.722. The same program writes the same bytes on every machine whose
 // floating point follows IEEE 754 without fused operations (amd64, arm); the file is committed. The piece is
 // written into a ring, so that its last note rings into its first bar and the loop has no seam. It reads
 // nothing and starts no goroutine.
@@ -13,8 +13,11 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 
 	"parklamp/media/codec"
+	"parklamp/media/codec/g722"
+	"parklamp/media/halfband"
 )
 
 // Time: 75 beats a minute make a beat 0.8 s and all 20 bars of four beats 64 s, a whole number of frames.
@@ -38,12 +41,15 @@ type ring []float64
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: compose FILE")
+		fmt.Fprintln(os.Stderr, "usage: compose FOLDER")
 		os.Exit(2)
 	}
-	if err := os.WriteFile(os.Args[1], encode(compose()), 0o644); err != nil {
-		fmt.Fprintln(os.Stderr, "compose:", err)
-		os.Exit(1)
+	ulaw := encode(compose())
+	for name, b := range map[string][]byte{"music.ulaw": ulaw, "music.g722": widen(ulaw)} {
+		if err := os.WriteFile(filepath.Join(os.Args[1], name), b, 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "compose:", err)
+			os.Exit(1)
+		}
 	}
 }
 
@@ -58,6 +64,20 @@ func compose() []int16 {
 func encode(x []int16) []byte {
 	out := make([]byte, len(x))
 	codec.Encode(codec.PCMU, out, x)
+	return out
+}
+
+// widen encodes the piece in G.722. It has nothing above 4 kHz: its highest voices end at 3.
+func widen(ulaw []byte) []byte {
+	x, wide := make([]int16, len(ulaw)), make([]int16, 2*len(ulaw))
+	codec.Decode(codec.PCMU, x, ulaw)
+	out := make([]byte, len(ulaw))
+	var up halfband.Up
+	var e g722.Encoder
+	for range 2 { // the second time filter and codec begin in the state in which the end of the piece leaves them
+		up.Fill(wide, x)
+		e.Encode(out, wide)
+	}
 	return out
 }
 
