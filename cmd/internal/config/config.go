@@ -3,7 +3,8 @@
 // wrong, and prints the reference.
 //
 // An unknown key, a value of the wrong kind and a value out of its range are errors, all of them reported at once, each
-// with file, line, column, key, value and what is allowed. The package starts no goroutine and writes no file.
+// with file, line, column, key, value and what is allowed; so is a file that is named and cannot be used. The package
+// starts no goroutine and writes no file.
 package config
 
 import (
@@ -143,10 +144,9 @@ func parse(path string, data []byte) (Config, error) {
 	a := &assigner{file: path, doc: doc}
 	a.assignStruct("", doc.values, reflect.ValueOf(&c).Elem())
 	c.complete()
-	if len(a.errs) == 0 {
-		a.validate(reflect.ValueOf(c))
-	}
-	if len(a.errs) == 0 && len(c.SIP.Listen) == 0 {
+	a.validate(reflect.ValueOf(c))
+	a.inspect(c)
+	if len(c.SIP.Listen) == 0 && !a.complained("sip.listen") {
 		a.fail("sip.listen", `names no socket; write for example ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"] with an address of this machine`)
 	}
 	if len(a.errs) > 0 {
@@ -176,43 +176,6 @@ func Describe(w io.Writer) error {
 	describe(w, "", reflect.ValueOf(c))
 	return nil
 }
-
-// validator is a section that knows its ranges. Its error begins with the key.
-type validator interface{ Validate() error }
-
-// validate asks each section, and finds the line of the key that its error names.
-func (a *assigner) validate(c reflect.Value) {
-	for i := range c.NumField() {
-		section := keyOf(c.Type().Field(i))
-		v, ok := c.Field(i).Interface().(validator)
-		if !ok {
-			continue
-		}
-		if err := v.Validate(); err != nil {
-			text := err.Error()
-			path := section
-			if key := leadingKey.FindString(text); key != "" {
-				path = section + "." + key
-				if origin, ok := origins[path]; ok {
-					path = origin
-				}
-				text = strings.TrimLeft(text[len(key):], " :")
-				if value, ok := strings.CutPrefix(text, "= "); ok {
-					text = value
-				}
-			}
-			if !a.failed(path) {
-				a.fail(path, "%s", text)
-			}
-		}
-	}
-}
-
-// origins are the keys in a file behind the values that complete fills in.
-var origins = map[string]string{"federation.name": "appliance.name", "phone.orbits": "lot.orbits"}
-
-// leadingKey is the key that a section's error begins with, such as "peers[1].address".
-var leadingKey = regexp.MustCompile(`^[a-z][A-Za-z0-9_*#]*(\[[0-9]+\])?(\.[A-Za-z0-9_*#]+)*`)
 
 // byPosition sorts errors in the order of the file, those without a position last.
 func byPosition(x, y error) int {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +106,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestAllFaultsAtOnceInOrder(t *testing.T) {
-	_, err := load(t, "[appliance]\nb = 1\na = 1\n[lot]\ntimeout = 5\n")
+	_, err := load(t, "[appliance]\nb = 1\na = 1\n[lot]\ntimeout = 5\n[sip]\nlisten = [\"udp:eth0:5060\"]\n")
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], "appliance.b") || !strings.Contains(lines[2], "lot.timeout") {
 		t.Errorf("errors %q, want all three in the order of the file", lines)
@@ -115,9 +116,88 @@ func TestAllFaultsAtOnceInOrder(t *testing.T) {
 // A value that another section takes over is complained about once.
 func TestFaultOnce(t *testing.T) {
 	for _, text := range []string{"[appliance]\nname = \"a b\"\n", "[lot]\norbits = [\"abc\"]\n"} {
-		if _, err := load(t, text); err == nil || strings.Contains(err.Error(), "\n") {
+		if _, err := load(t, text+"[sip]\nlisten = [\"udp:eth0:5060\"]\n"); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v, want one line", text, err)
 		}
+	}
+}
+
+// Everything that is wrong is told at once: each value of each section, and each file that cannot be used.
+func TestEveryFault(t *testing.T) {
+	dir := t.TempDir()
+	noWAV, empty, noPEM := filepath.Join(dir, "music.wav"), filepath.Join(dir, "empty"), filepath.Join(dir, "cert.pem")
+	for name, text := range map[string]string{noWAV: "this is no WAV", empty: "", noPEM: "this is no certificate"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := load(t, strings.NewReplacer("NOWAV", noWAV, "EMPTY", empty, "NOPEM", noPEM, "MISSING", filepath.Join(dir, "missing")).Replace(`
+[appliance]
+name = "a b"
+number = ""
+log_level = "loud"
+[sip]
+listen = ["udp:192.0.2.1:0", "tls:192.0.2.1:5061"]
+tls_cert = "NOPEM"
+tls_key = "NOPEM"
+[access]
+password_file = "MISSING"
+trusted = ["224.0.0.1"]
+[dial.directory]
+202 = "sip:"
+203 = "x"
+204 = "sip:204@192.0.2.4"
+[lot]
+timeout = "1ms"
+fetch_timeout = "1h"
+recall_refused = "never"
+[[lot.escalation]]
+to = "the boss"
+ring = "15s"
+[[lot.escalation]]
+to = "sip:a@b"
+ring = "1h"
+[[lot.escalation]]
+to = "sip:a@b"
+ring = "2h"
+[phone]
+dial_plan = []
+[music]
+file = "NOWAV"
+level_dbfs = 5
+[audio]
+speech = "MISSING"
+[[registration.accounts]]
+aor = "sip:a@b"
+password_file = "EMPTY"
+[[registration.accounts]]
+aor = "nobody"
+[[federation.peers]]
+name = "dock-2"
+address = "0.0.0.0:5060"
+[[federation.peers]]
+name = "dock-3"
+address = "224.0.0.1:5060"
+`))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	var got []string
+	for line := range strings.Lines(err.Error()) {
+		_, rest, _ := strings.Cut(line, ": ")
+		key, _, _ := strings.Cut(rest, ": ")
+		got = append(got, key)
+	}
+	want := []string{"appliance.name", "appliance.number", "appliance.log_level", "sip.listen[0]", "sip.tls_cert", "access.password_file",
+		"access.trusted[0]", "dial.directory.202", "dial.directory.203", "lot.timeout", "lot.fetch_timeout", "lot.recall_refused",
+		"lot.escalation[0].to", "lot.escalation[1].ring", "lot.escalation[2].ring", "phone.dial_plan", "music.file", "music.level_dbfs",
+		"audio.speech", "registration.accounts[0].password_file", "registration.accounts[1].aor", "federation.peers[0].address",
+		"federation.peers[1].address"}
+	if !slices.Equal(got, want) {
+		t.Errorf("complains about\n%q\nwant\n%q\n%v", got, want, err)
+	}
+	if strings.Contains(err.Error(), "this is no") {
+		t.Errorf("shows what is in a file: %v", err)
 	}
 }
 

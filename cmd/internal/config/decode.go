@@ -143,11 +143,6 @@ func (a *assigner) fail(path, format string, args ...any) {
 	a.errs = append(a.errs, &keyError{where: where, path: path, text: text, pos: pos})
 }
 
-// failed says whether a key has been complained about.
-func (a *assigner) failed(path string) bool {
-	return slices.ContainsFunc(a.errs, func(err error) bool { return err.(*keyError).path == path })
-}
-
 // keyError is one fault in a file.
 type keyError struct {
 	where, path, text string
