@@ -129,13 +129,18 @@ func (r *rig) speaks(tb testing.TB, s *Session, id codec.ID) {
 
 // arrive gives a session its next packet of a stream.
 func (r *rig) arrive(s *Session, lose int) {
-	r.seq++
+	r.next()
 	if lose > 0 && int(r.seq)%lose == 0 {
 		return
 	}
+	s.receive(r.packet, rigRemote, r.clock.now)
+}
+
+// next makes the packet the next one.
+func (r *rig) next() {
+	r.seq++
 	binary.BigEndian.PutUint16(r.packet[2:], r.seq)
 	binary.BigEndian.PutUint32(r.packet[4:], uint32(r.seq)*FrameSamples)
-	s.receive(r.packet, rigRemote, r.clock.now)
 }
 
 func (r *rig) tick() {
@@ -143,10 +148,13 @@ func (r *rig) tick() {
 	r.engine.tick(r.clock.now, &r.room)
 }
 
-var framePaths = []struct {
+// framePath is one way of a frame through a session.
+type framePath struct {
 	name  string
 	setUp func(tb testing.TB, r *rig) (step func())
-}{
+}
+
+var framePaths = []framePath{
 	{"music encoded once", func(tb testing.TB, r *rig) func() {
 		r.session(tb).Play(&encodedHum{})
 		return r.tick

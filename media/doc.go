@@ -5,6 +5,9 @@
 // socket. What a session sends can change at any tick (Play, Configure, a relay): SSRC, sequence numbers
 // and timestamps go on without a seam, and no change leaves more than 60 ms without a packet.
 //
+// A session that was agreed to be SRTP (Params.Secure) sends and takes nothing that is not sealed with the keys of the
+// call; a packet that fails authentication is counted and is no media: it is not heard and moves nothing.
+//
 // It never speaks SIP or SDP, never opens a file, and never sends to an address that was neither signalled
 // nor proved by the far end's own packets.
 //
@@ -19,5 +22,5 @@
 // that anything slow holds, and no system call but the socket's.
 //
 // Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), RFC 4961 (symmetric
-// RTP), RFC 3389 (comfort noise, received), RFC 3264 §5.1 and §8.4 (early media, hold).
+// RTP), RFC 3711 (SRTP, package srtp), RFC 3389 (comfort noise, received), RFC 3264 §5.1 and §8.4 (early media, hold).
 package media

@@ -130,7 +130,11 @@ func (e *Engine) Open(local netip.Addr) (*Session, error) {
 // Restore opens a session where State was taken from: the same port, and a stream that goes on with the
 // same SSRC as if the packets in between had been lost. Configure, Play and the callbacks are to be called anew.
 func (e *Engine) Restore(st State) (*Session, error) {
-	return e.open(func() (*rtpio.Pair, error) { return e.ports.OpenAt(st.Local) }, st.resume(time.Now()))
+	s, err := e.open(func() (*rtpio.Pair, error) { return e.ports.OpenAt(st.Local) }, st.resume(time.Now()))
+	if err == nil {
+		s.restored = true
+	}
+	return s, err
 }
 
 func (e *Engine) open(bind func() (*rtpio.Pair, error), from origin) (*Session, error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parklamp/media/codec"
+	"parklamp/media/srtp"
 )
 
 // The shape of audio everywhere in Parklamp: 16-bit mono at 8 kHz in frames of 20 ms.
@@ -91,4 +92,9 @@ type Params struct {
 	NoisePayloadType uint8 `json:",omitempty"`
 	// Send and Receive say whether RTP may flow in each direction (RFC 3264 §8.4: hold).
 	Send, Receive bool
+	// Secure says that SRTP was agreed. Until both keys are there nothing is sent and nothing is taken.
+	Secure bool
+	// SendKey and ReceiveKey are ours and the far end's. The same key again keeps its rollover counter. They are not
+	// part of a stored state.
+	SendKey, ReceiveKey srtp.Key `json:"-"`
 }

@@ -59,9 +59,10 @@ type origin struct {
 	packets, octets uint64 // sent in an earlier life
 }
 
-// newOrigin returns random numbers (RFC 3550 §5.1).
+// newOrigin returns random numbers (RFC 3550 §5.1). The sequence number is below 2^15, so that who misses the first
+// packets of SRTP is not mistaken in the rollover counter (RFC 3711 §3.3.1).
 func newOrigin() origin {
-	seq := uint16(rand.Uint32())
+	seq := uint16(rand.Uint32()) >> 1
 	return origin{ssrc: rand.Uint32(), seq: seq, next: rand.Uint32(), first: seq}
 }
 

@@ -2,6 +2,7 @@ package media
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"parklamp/media/dtmf"
 	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
+	"parklamp/media/srtp"
 )
 
 // maxKeys digits wait to be sent at most.
@@ -37,6 +39,8 @@ type Session struct {
 
 	mu     sync.Mutex // serialises changes of wiring
 	closed bool       // guarded by mu
+
+	restored bool // immutable: the far end's stream began in another life of this process
 }
 
 // wiring is what a session is connected to. It is never changed, only replaced.
@@ -108,7 +112,14 @@ func (s *Session) Configure(p Params) error {
 	p.Remote = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
 	p.RTCP = netip.AddrPortFrom(p.RTCP.Addr().Unmap(), p.RTCP.Port())
 	p.SignalledFrom = p.SignalledFrom.Unmap()
+	var bad error
 	err := s.change(func(w *wiring) {
+		g, err := s.secured(w.guard, p)
+		if err != nil {
+			bad = err
+			return
+		}
+		w.guard = g
 		if !w.configured || p.Remote != w.params.Remote {
 			remote := p.Remote
 			s.remote.Store(&remote)
@@ -120,7 +131,7 @@ func (s *Session) Configure(p Params) error {
 		w.revision++
 		s.fitEar(w)
 	})
-	if err == nil {
+	if err = errors.Join(err, bad); err == nil {
 		s.signalControl(p)
 	}
 	return err
@@ -229,7 +240,9 @@ func (s *Session) watch(w *wiring, at time.Duration) {
 }
 
 // sending reports whether packets may go out.
-func (w *wiring) sending() bool { return w.configured && w.params.Send }
+func (w *wiring) sending() bool {
+	return w.configured && w.params.Send && (!w.params.Secure || w.params.SendKey.Suite() != srtp.None)
+}
 
 // target returns where packets go: the latched source, else the signalled address.
 func (s *Session) target() (netip.AddrPort, bool) {

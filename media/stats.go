@@ -12,6 +12,7 @@ type counters struct {
 	received, early, bad                   atomic.Uint64
 	unwanted, strangers, latched, overruns atomic.Uint64
 	digitsDropped                          atomic.Uint64
+	unauthentic, replayed                  atomic.Uint64
 	lastReceived                           atomic.Int64
 }
 
@@ -23,7 +24,8 @@ type Stats struct {
 	Lost, Duplicate, Reordered  uint64 // by sequence number; Lost counts those that came late as well, until they come
 	Restarts                    uint64 // changes of the far end's SSRC or numbers
 	Jitter                      time.Duration
-	Bad                         uint64 // not RTP, or our own
+	Bad                         uint64 // not RTP, our own, or not as SRTP has to be
+	Unauthentic, Replayed       uint64 // parts of Bad: not made with the agreed key; came before, or too late to tell
 	Unwanted                    uint64 // a payload type that was not agreed
 	Strangers                   uint64 // from another source than the far end
 	Early                       uint64 // before Configure
@@ -50,6 +52,7 @@ func (s *Session) Stats() Stats {
 		Received: c.received.Load(), Bad: c.bad.Load(), Unwanted: c.unwanted.Load(),
 		Strangers: c.strangers.Load(), Early: c.early.Load(), Overruns: c.overruns.Load(),
 		DigitsDropped: c.digitsDropped.Load(), Latched: c.latched.Load(),
+		Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
 		Remote: *s.remote.Load(), LastReceived: -1,
 	}
 	if st.Received > 0 {
@@ -75,9 +78,10 @@ type State struct {
 	Params Params         `json:"params"`
 	Remote netip.AddrPort `json:"remote"` // latched source, else Params.Remote
 	SSRC   uint32         `json:"ssrc"`
-	Seq    uint16         `json:"seq"` // of the next packet
-	TS     uint32         `json:"ts"`  // of the next packet
-	At     time.Time      `json:"at"`  // when that packet was due
+	Seq    uint16         `json:"seq"`           // of the next packet
+	TS     uint32         `json:"ts"`            // of the next packet
+	ROC    uint32         `json:"roc,omitempty"` // rollover counter of SRTP (RFC 3711 §3.3.1)
+	At     time.Time      `json:"at"`            // when that packet was due
 	// For RTCP: the CNAME of the stream, and what was sent of it so far.
 	Name    string `json:"name,omitempty"`
 	Packets uint64 `json:"packets,omitempty"`
@@ -93,14 +97,21 @@ func (s *Session) State() State {
 	defer o.mu.Unlock()
 	return State{
 		Local: s.LocalAddr(), Params: w.params, Remote: *s.remote.Load(),
-		SSRC: o.ssrc, Seq: o.seq, TS: o.due(now), At: wall,
+		SSRC: o.ssrc, Seq: o.seq, TS: o.due(now), ROC: w.roc(), At: wall,
 		Name: s.reports.name, Packets: o.packets + s.count.sent.Load(), Octets: o.octets + s.count.sentBytes.Load(),
 	}
 }
 
-// resume returns where the stream would be now, had it been sent without a pause since the state was taken.
+// resume returns where the stream would be now, had it been sent without a pause since the state was taken. An encrypted
+// stream whose sequence numbers have wrapped by now is another one: its next key is new, and the far end may take its
+// rollover counter for 0 or for what it was.
 func (st State) resume(now time.Time) origin {
 	ticks := max(now.Sub(st.At), 0)/FrameDuration + 1
+	if st.Params.Secure && (st.ROC > 0 || time.Duration(st.Seq)+ticks > 1<<16-1) {
+		o := newOrigin()
+		o.name = st.Name
+		return o
+	}
 	first := st.Seq - uint16(st.Packets)
 	if st.Packets == 0 {
 		first = st.Seq + uint16(ticks)

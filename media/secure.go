@@ -1,0 +1,150 @@
+package media
+
+import (
+	"errors"
+	"sync"
+
+	"parklamp/media/srtp"
+)
+
+// errNoKey says that a session is to be encrypted and has no key yet: after a restart, until the re-INVITE is answered.
+var errNoKey = errors.New("media: no key")
+
+// secure is the guard of a session that was agreed to be SRTP. Without a key it lets nothing through: what is agreed to
+// be secret is never sent in the clear.
+type secure struct {
+	count *counters
+	seal  *sealing // nil: no key
+	open  *opening // nil: no key
+}
+
+// sealing is the key of one direction with all that was sent under it. It outlives a Configure with the same key, so that
+// the rollover counter goes on (RFC 3711 §3.3.1).
+type sealing struct {
+	key srtp.Key
+	rtp *srtp.Sealer // RTP under the lock of the outgoing stream
+	mu  sync.Mutex   // guards the Sealer's RTCP
+}
+
+// opening is the same for the other direction; it belongs to the reader.
+type opening struct {
+	key    srtp.Key
+	opener *srtp.Opener
+	// before is the opener of the key that this one took the place of. Packets under it are on their way, or the far
+	// end takes the new one later: it is tried first, until the new key has opened a packet.
+	before *srtp.Opener
+	try    [readSize]byte // a packet to be tried with both: an attempt that fails may overwrite it
+}
+
+// readSize is more than any packet that is accepted.
+const readSize = 1500
+
+var _ guard = (*secure)(nil)
+
+// secured gives the guard of a session that was configured with p; now is the present one.
+func (s *Session) secured(now guard, p Params) (guard, error) {
+	if !p.Secure {
+		return nil, nil
+	}
+	old, _ := now.(*secure)
+	if old == nil {
+		old = &secure{}
+	}
+	next := &secure{count: &s.count}
+	var err error
+	switch {
+	case p.SendKey.Suite() == srtp.None:
+	case old.seal != nil && old.seal.key.Equal(p.SendKey):
+		next.seal = old.seal
+	default:
+		next.seal = &sealing{key: p.SendKey}
+		// Departs from RFC 3711 §3.3.1, which lets the rollover counter go on under a new key: SDP cannot say it, so who
+		// gets a key by SDP begins at 0.
+		if next.seal.rtp, err = srtp.NewSealer(p.SendKey, 0); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case p.ReceiveKey.Suite() == srtp.None:
+	case old.open != nil && old.open.key.Equal(p.ReceiveKey):
+		next.open = old.open
+	default:
+		next.open = &opening{key: p.ReceiveKey}
+		late := s.restored || old.open != nil
+		if next.open.opener, err = srtp.NewOpener(p.ReceiveKey, late); err != nil {
+			return nil, err
+		}
+		if old.open != nil {
+			next.open.before = old.open.opener
+		}
+	}
+	return next, nil
+}
+
+func (g *secure) protect(packet []byte) ([]byte, error) {
+	if g.seal == nil {
+		return nil, errNoKey
+	}
+	return g.seal.rtp.RTP(packet)
+}
+
+func (g *secure) protectControl(packet []byte) ([]byte, error) {
+	if g.seal == nil {
+		return nil, errNoKey
+	}
+	g.seal.mu.Lock()
+	defer g.seal.mu.Unlock()
+	return g.seal.rtp.RTCP(packet)
+}
+
+func (g *secure) unprotect(packet []byte) ([]byte, error) {
+	return g.counted(g.opened(packet, (*srtp.Opener).RTP))
+}
+
+func (g *secure) unprotectControl(packet []byte) ([]byte, error) {
+	return g.counted(g.opened(packet, (*srtp.Opener).RTCP))
+}
+
+func (g *secure) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, error)) ([]byte, error) {
+	o := g.open
+	switch {
+	case o == nil:
+		return nil, errNoKey
+	case o.before == nil:
+		return with(o.opener, packet)
+	case len(packet) > len(o.try):
+		return nil, srtp.ErrMalformed
+	}
+	n := copy(o.try[:], packet)
+	out, err := with(o.before, o.try[:n])
+	if err == nil {
+		return packet[:copy(packet, out)], nil
+	}
+	if !errors.Is(err, srtp.ErrAuthentication) {
+		return nil, err
+	}
+	if out, err = with(o.opener, packet); err == nil {
+		o.before = nil
+	}
+	return out, err
+}
+
+// counted counts what was refused by its reason.
+func (g *secure) counted(packet []byte, err error) ([]byte, error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, srtp.ErrReplayed):
+		g.count.replayed.Add(1)
+	default:
+		g.count.unauthentic.Add(1)
+	}
+	return packet, err
+}
+
+// roc is the rollover counter of the stream that a session sends; 0 in the clear. The caller holds o.mu.
+func (w *wiring) roc() uint32 {
+	if g, ok := w.guard.(*secure); ok && g.seal != nil {
+		return g.seal.rtp.ROC()
+	}
+	return 0
+}
