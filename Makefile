@@ -17,7 +17,7 @@ ARM_PACKAGES   := qemu-user-static
 
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
 ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter ./board/... ./keypad ./leds
-GUEST_TESTS := ./media/audio/alsa
+GUEST_TESTS := ./media/audio/alsa ./board/gpio
 
 .PHONY: help
 help: ## list the targets

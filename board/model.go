@@ -54,6 +54,7 @@ type Model struct {
 	LEDs    []string      // names of the LED lines, index is Line
 	Keys    []ModelKey
 	Lamps   []ModelLamp
+	Wiring  *Wiring // nil for a simulated board
 }
 
 // Config chooses the hardware.
@@ -117,6 +118,7 @@ type lampFile struct {
 
 type modelFile struct {
 	Name    string     `toml:"name"`
+	Layout  string     `toml:"layout"`
 	Settle  string     `toml:"settle"`
 	Diodes  bool       `toml:"diodes"`
 	Rows    []string   `toml:"rows"`
@@ -124,10 +126,14 @@ type modelFile struct {
 	Hook    string     `toml:"hook"`
 	Keys    []keyFile  `toml:"keys"`
 	Lamps   []lampFile `toml:"lamps"`
+
+	Chips map[string]chipFile  `toml:"chips"`
+	Lines map[string]placeFile `toml:"lines"`
 }
 
 // Parse reads a definition in TOML and checks it: no two keys in one place, no line used twice, every key
-// inside the matrix.
+// inside the matrix, every line with a place if there is hardware. A definition that names a layout has the lines,
+// keys and lamps of that built-in model.
 func Parse(text []byte) (Model, error) {
 	var f modelFile
 	d := toml.NewDecoder(strings.NewReader(string(text)))
@@ -138,6 +144,11 @@ func Parse(text []byte) (Model, error) {
 			return Model{}, fmt.Errorf("board: unknown keys:\n%s", strict.String())
 		}
 		return Model{}, fmt.Errorf("board: %w", err)
+	}
+	if f.Layout != "" {
+		if err := f.takeLayout(); err != nil {
+			return Model{}, err
+		}
 	}
 	settle, err := time.ParseDuration(f.Settle)
 	if err != nil || settle < 0 || settle > maxSettle {
@@ -157,7 +168,30 @@ func Parse(text []byte) (Model, error) {
 	if err := m.addLamps(f.Lamps); err != nil {
 		return Model{}, err
 	}
-	return m, m.checkLines()
+	if err := m.checkLines(); err != nil {
+		return m, err
+	}
+	return m, m.wire(f)
+}
+
+// takeLayout fills what the definition takes from another one.
+func (f *modelFile) takeLayout() error {
+	if f.Rows != nil || f.Columns != nil || f.Hook != "" || f.Keys != nil || f.Lamps != nil {
+		return fmt.Errorf("board: layout = %q: rows, columns, hook, keys and lamps come from it and cannot be given", f.Layout)
+	}
+	text, err := models.ReadFile("models/" + f.Layout + ".toml")
+	if err != nil {
+		return fmt.Errorf("board: layout: %w: %q (there are: %s)", ErrNoModel, f.Layout, strings.Join(Names(), ", "))
+	}
+	var from modelFile
+	if err := toml.Unmarshal(text, &from); err != nil {
+		return fmt.Errorf("board: layout %s: %w", f.Layout, err)
+	}
+	if from.Layout != "" {
+		return fmt.Errorf("board: layout = %q: that one has a layout itself", f.Layout)
+	}
+	f.Rows, f.Columns, f.Hook, f.Keys, f.Lamps = from.Rows, from.Columns, from.Hook, from.Keys, from.Lamps
+	return nil
 }
 
 func (m *Model) addKeys(keys []keyFile) error {

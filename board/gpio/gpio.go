@@ -1,0 +1,283 @@
+// Package gpio is a board.Board on real lines: the kernel's GPIO character device for keys, hook and LEDs, MCP23017
+// expanders on I2C and chains of 74HC595 registers on SPI for more LEDs.
+//
+// Lines are found by the label of their chip and their offset, and compared with the name that the board's definition
+// expects; a line that is missing, has another name or is in use is left alone and reported (Fault), and everything
+// else works. It never debounces keys, never knows what a key is for and never reads an output back.
+//
+// Direct lines go through github.com/warthog618/go-gpiocdev and not through periph's gpioioctl (v3.8.5): in that one a
+// failed read is Low, which on a keypad is a pressed key, the first Out(High) drives low first, there is no open drain
+// and no active-low, and WaitForEdge(-1) returns at once. Buses are periph's conn interfaces with host's sysfs drivers.
+//
+// go-gpiocdev runs a goroutine for each request with edges; Close ends them.
+package gpio
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/warthog618/go-gpiocdev"
+	"golang.org/x/sys/unix"
+
+	"parklamp/board"
+)
+
+// consumer is how `gpioinfo` names us.
+const consumer = "parklamp"
+
+// Fault is a part of the hardware that does not work and is left out.
+type Fault struct {
+	Part string // line or chip of the definition
+	Text string // what is wrong
+	Hint string // what to do
+}
+
+// output drives one LED line.
+type output func(on bool) error
+
+// Board is a set of open lines.
+type Board struct {
+	// immutable after Open
+	model   board.Model
+	faults  []Fault
+	rows    lines
+	columns lines
+	hook    lines
+	leds    []output // index is board.Line; nil for one that is left out
+	edges   chan board.Edge
+	closers []func() error
+
+	// guarded by mu: the matrix, which keypad uses
+	mu     sync.Mutex
+	closed bool
+
+	lamps lampLock
+}
+
+// lampLock serialises the LEDs, whose expanders are slow, apart from the matrix.
+type lampLock struct {
+	mu     sync.Mutex
+	closed bool // guarded by mu
+}
+
+var _ board.Board = (*Board)(nil)
+
+// Open takes the lines of a model. The error is ErrSimulated for a model without hardware; everything else that does
+// not work is a Fault.
+func Open(m board.Model) (*Board, error) {
+	if m.Wiring == nil {
+		return nil, fmt.Errorf("open %s: %w", m.Name, board.ErrSimulated)
+	}
+	return open(m, kernelBuses{})
+}
+
+func open(m board.Model, buses buses) (*Board, error) {
+	b := &Board{model: m, leds: make([]output, len(m.LEDs)), edges: make(chan board.Edge, board.EdgeQueue)}
+	found, faults := find(m.Wiring)
+	b.faults = faults
+	b.openMatrix(found)
+	b.openLEDs(found)
+	b.openExpanders(buses)
+	return b, nil
+}
+
+// Faults returns what was left out at Open, in the order of the definition.
+func (b *Board) Faults() []Fault { return b.faults }
+
+func (b *Board) fault(part, hint, format string, a ...any) {
+	b.faults = append(b.faults, Fault{Part: part, Text: fmt.Sprintf(format, a...), Hint: hint})
+}
+
+// openMatrix takes rows, columns and hook. Rows are driven inactive before they are outputs.
+func (b *Board) openMatrix(found map[string]line) {
+	m := b.model
+	b.rows = b.request(found, m.Rows, func(p board.Place) []gpiocdev.LineReqOption {
+		drive := gpiocdev.LineReqOption(gpiocdev.AsPushPull)
+		if p.OpenDrain {
+			drive = gpiocdev.AsOpenDrain
+		}
+		return []gpiocdev.LineReqOption{gpiocdev.AsOutput(), drive}
+	})
+	b.columns = b.request(found, m.Columns, func(p board.Place) []gpiocdev.LineReqOption {
+		return input(p, func(bit int, active bool, at time.Time) {
+			b.raise(board.Edge{Input: board.Column, Index: bit, Active: active, At: at})
+		}, found, m.Columns)
+	})
+	if m.Hook == "" {
+		return
+	}
+	b.hook = b.request(found, []string{m.Hook}, func(p board.Place) []gpiocdev.LineReqOption {
+		return input(p, func(_ int, active bool, at time.Time) {
+			b.raise(board.Edge{Input: board.Hook, Active: active, At: at})
+		}, found, []string{m.Hook})
+	})
+}
+
+// openLEDs takes the LED lines that are the kernel's.
+func (b *Board) openLEDs(found map[string]line) {
+	taken := b.request(found, b.model.LEDs, func(board.Place) []gpiocdev.LineReqOption {
+		return []gpiocdev.LineReqOption{gpiocdev.AsOutput()}
+	})
+	for _, r := range taken {
+		for i, bit := range r.bits {
+			b.leds[bit] = func(on bool) error {
+				old := r.values[i]
+				r.values[i] = number(on)
+				if err := r.lines.SetValues(r.values); err != nil {
+					r.values[i] = old
+					return err
+				}
+				return nil
+			}
+		}
+	}
+}
+
+// raise queues an edge; one that finds the queue full is as good as those before it.
+func (b *Board) raise(e board.Edge) {
+	select {
+	case b.edges <- e:
+	default:
+	}
+}
+
+// Model returns the definition that the board was opened with.
+func (b *Board) Model() board.Model { return b.model }
+
+// Edges gives the interrupts of columns and hook.
+func (b *Board) Edges() <-chan board.Edge { return b.edges }
+
+// SelectRows drives the rows of the mask and lets the others go.
+func (b *Board) SelectRows(rows uint32) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return board.ErrClosed
+	}
+	if rows&^b.model.AllRows() != 0 {
+		return fmt.Errorf("select rows %#x: %w", rows, board.ErrNoLine)
+	}
+	if err := b.rows.write(rows); err != nil {
+		return fmt.Errorf("select rows %#x: %w", rows, err)
+	}
+	return nil
+}
+
+// Columns returns the columns that are active.
+func (b *Board) Columns() (uint32, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, board.ErrClosed
+	}
+	mask, err := b.columns.read()
+	if err != nil {
+		return 0, fmt.Errorf("read columns: %w", err)
+	}
+	return mask, nil
+}
+
+// HookUp reports whether the handset is lifted; never, when the board has no working hook.
+func (b *Board) HookUp() (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false, board.ErrClosed
+	}
+	mask, err := b.hook.read()
+	if err != nil {
+		return false, fmt.Errorf("read hook: %w", err)
+	}
+	return mask != 0, nil
+}
+
+// SetLED drives an LED line. One that was left out at Open takes the order and stays dark.
+func (b *Board) SetLED(l board.Line, on bool) error {
+	b.lamps.mu.Lock()
+	defer b.lamps.mu.Unlock()
+	if b.lamps.closed {
+		return board.ErrClosed
+	}
+	if l < 0 || int(l) >= len(b.leds) {
+		return fmt.Errorf("LED line %d: %w", l, board.ErrNoLine)
+	}
+	if b.leds[l] == nil {
+		return nil
+	}
+	if err := b.leds[l](on); err != nil {
+		return fmt.Errorf("LED line %s: %w", b.model.LEDs[l], err)
+	}
+	return nil
+}
+
+// Close turns every LED off, lets the rows go, frees the lines and closes the edge channel. A second Close does nothing.
+func (b *Board) Close() error {
+	b.lamps.mu.Lock()
+	defer b.lamps.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed, b.lamps.closed = true, true
+	var errs []error
+	for _, led := range b.leds {
+		if led != nil {
+			errs = append(errs, led(false))
+		}
+	}
+	errs = append(errs, b.rows.write(0))
+	for _, c := range b.closers {
+		errs = append(errs, c())
+	}
+	close(b.edges) // the goroutines that wrote to it have ended with their requests
+	return errors.Join(errs...)
+}
+
+// input is what columns and hook are asked for. Edges come with the kernel's time of the interrupt.
+func input(p board.Place, raise func(bit int, active bool, at time.Time), found map[string]line, names []string) []gpiocdev.LineReqOption {
+	bits := map[int]int{}
+	for i, n := range names {
+		if f, ok := found[n]; ok && f.place.Chip == p.Chip {
+			bits[f.place.Offset] = i
+		}
+	}
+	handle := func(e gpiocdev.LineEvent) {
+		if bit, ok := bits[e.Offset]; ok {
+			raise(bit, e.Type == gpiocdev.LineEventRisingEdge, clock(e.Timestamp))
+		}
+	}
+	options := []gpiocdev.LineReqOption{gpiocdev.AsInput, gpiocdev.WithBothEdges, gpiocdev.WithMonotonicEventClock, gpiocdev.WithEventHandler(handle)}
+	switch p.Bias {
+	case board.PullUp:
+		options = append(options, gpiocdev.WithPullUp)
+	case board.PullDown:
+		options = append(options, gpiocdev.WithPullDown)
+	case board.NoBias:
+		options = append(options, gpiocdev.WithBiasDisabled)
+	}
+	if p.Debounce > 0 {
+		options = append(options, gpiocdev.WithDebounce(p.Debounce))
+	}
+	return options
+}
+
+// clock turns a stamp of CLOCK_MONOTONIC into a time of ours.
+func clock(stamp time.Duration) time.Time {
+	var ts unix.Timespec
+	now := time.Now()
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return now
+	}
+	age := time.Duration(ts.Nano()) - stamp
+	return now.Add(-max(age, 0))
+}
+
+func number(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}

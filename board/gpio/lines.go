@@ -1,0 +1,183 @@
+package gpio
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/warthog618/go-gpiocdev"
+	"golang.org/x/sys/unix"
+
+	"parklamp/board"
+)
+
+// line is a line of the definition that the kernel has and nobody uses.
+type line struct {
+	place board.Place
+	chip  string // name below /dev, of this boot
+}
+
+// find looks every line of GPIO chips up, and says of each that cannot be used why.
+func find(w *board.Wiring) (map[string]line, []Fault) {
+	found := map[string]line{}
+	var faults []Fault
+	for _, id := range slices.Sorted(maps.Keys(w.Chips)) {
+		c := w.Chips[id]
+		if c.Kind != board.GPIOChip {
+			continue
+		}
+		chip, name, err := openChip(c.Labels)
+		if err != nil {
+			faults = append(faults, Fault{Part: id, Text: err.Error(), Hint: "is this the right board definition? gpiodetect lists the chips"})
+			continue
+		}
+		for _, l := range slices.Sorted(maps.Keys(w.Lines)) {
+			p := w.Lines[l]
+			if p.Chip != id {
+				continue
+			}
+			if f := inspect(chip, l, p); f != nil {
+				faults = append(faults, *f)
+				continue
+			}
+			found[l] = line{place: p, chip: name}
+		}
+		chip.Close()
+	}
+	return found, faults
+}
+
+// openChip finds a chip by label: numbers below /dev change from boot to boot.
+func openChip(labels []string) (*gpiocdev.Chip, string, error) {
+	var refused error
+	for _, name := range gpiocdev.Chips() {
+		c, err := gpiocdev.NewChip(name, gpiocdev.WithConsumer(consumer))
+		if err != nil {
+			refused = errors.Join(refused, err)
+			continue
+		}
+		if slices.Contains(labels, c.Label) {
+			return c, name, nil
+		}
+		c.Close()
+	}
+	err := fmt.Errorf("no GPIO chip is called %s", strings.Join(labels, " or "))
+	if refused != nil {
+		err = fmt.Errorf("%w (%w)", err, refused)
+	}
+	return nil, "", err
+}
+
+// inspect says what keeps a line from being used, nil for nothing.
+func inspect(chip *gpiocdev.Chip, name string, p board.Place) *Fault {
+	at := fmt.Sprintf("line %d of %s", p.Offset, chip.Label)
+	info, err := chip.LineInfo(p.Offset)
+	switch {
+	case err != nil:
+		return &Fault{Part: name, Text: fmt.Sprintf("%s is missing: the chip has %d lines", at, chip.Lines()), Hint: "check the offset in the board definition"}
+	case !expected(info.Name, p.Expect):
+		// Another pin than the technician wired could be shorted, or be somebody else's.
+		return &Fault{Part: name, Text: fmt.Sprintf("%s is called %q, not %s", at, info.Name, strings.Join(p.Expect, " or ")),
+			Hint: "is this the right board definition? the line is left alone"}
+	case info.Used:
+		return &Fault{Part: name, Text: fmt.Sprintf("%s is in use by %q", at, info.Consumer), Hint: "end that program, or take the overlay that claims the pin out of the boot configuration"}
+	}
+	return nil
+}
+
+// expected compares a name; the kernel may say more than a definition ("P8_07 [gpmc_advn]"), or nothing.
+func expected(name string, want []string) bool {
+	if name == "" || len(want) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(want, func(w string) bool { return name == w || strings.HasPrefix(name, w+" ") })
+}
+
+// request is some lines of one chip that were asked for together.
+type request struct {
+	lines  *gpiocdev.Lines
+	bits   []int // for each line its place in the mask, or its LED
+	values []int // scratch; of outputs what was written last
+}
+
+// lines is a mask of lines, on one chip or several.
+type lines []*request
+
+// config tells lines apart that cannot be asked for together.
+type config struct {
+	chip      string
+	activeLow bool
+	bias      board.Bias
+	openDrain bool
+	debounce  string
+}
+
+// request takes the named lines, those of one chip and one configuration together. What cannot be had is a fault.
+func (b *Board) request(found map[string]line, names []string, options func(board.Place) []gpiocdev.LineReqOption) lines {
+	groups := map[config][]int{}
+	var order []config
+	for bit, n := range names {
+		f, ok := found[n]
+		if !ok {
+			continue
+		}
+		c := config{f.chip, f.place.ActiveLow, f.place.Bias, f.place.OpenDrain, f.place.Debounce.String()}
+		if groups[c] == nil {
+			order = append(order, c)
+		}
+		groups[c] = append(groups[c], bit)
+	}
+	var out lines
+	for _, c := range order {
+		bits := groups[c]
+		first := found[names[bits[0]]].place
+		asked := append(options(first), gpiocdev.WithConsumer(consumer))
+		if c.activeLow {
+			asked = append(asked, gpiocdev.AsActiveLow)
+		}
+		offsets := make([]int, len(bits))
+		for i, bit := range bits {
+			offsets[i] = found[names[bit]].place.Offset
+		}
+		taken, err := gpiocdev.RequestLines(c.chip, offsets, asked...)
+		if err != nil {
+			hint := "end the program that uses them"
+			if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+				hint = "run as root or as a member of the group of /dev/" + c.chip
+			}
+			b.fault(names[bits[0]], hint, "lines %v of %s cannot be had: %v", offsets, first.Chip, err)
+			continue
+		}
+		b.closers = append(b.closers, taken.Close)
+		out = append(out, &request{lines: taken, bits: bits, values: make([]int, len(bits))})
+	}
+	return out
+}
+
+func (l lines) read() (mask uint32, err error) {
+	for _, r := range l {
+		if err := r.lines.Values(r.values); err != nil {
+			return 0, err
+		}
+		for i, v := range r.values {
+			if v != 0 {
+				mask |= 1 << r.bits[i]
+			}
+		}
+	}
+	return mask, nil
+}
+
+func (l lines) write(mask uint32) error {
+	for _, r := range l {
+		for i, bit := range r.bits {
+			r.values[i] = int(mask >> bit & 1)
+		}
+		if err := r.lines.SetValues(r.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
