@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"parklamp/board"
 )
@@ -129,5 +130,77 @@ func TestColour(t *testing.T) {
 		if c.String() != want.name || c.HasGreen() != want.green || c.HasRed() != want.red {
 			t.Errorf("%v: green %v, red %v", c, c.HasGreen(), c.HasRed())
 		}
+	}
+}
+
+const hardware = `
+name = 'x'
+settle = '1ms'
+rows = ['R']
+columns = ['C']
+hook = 'H'
+[[keys]]
+key = 'a'
+[[lamps]]
+lamp = 'a'
+red = 'L'
+[chips.soc]
+kind = 'gpio'
+labels = ['soc']
+[chips.more]
+kind = 'mcp23017'
+bus = 1
+address = 0x20
+[lines]
+R = { chip = 'soc', offset = 0 }
+C = { chip = 'soc', offset = 1 }
+H = { chip = 'soc', offset = 2, debounce = '5ms' }
+L = { chip = 'more', offset = 15 }
+`
+
+func TestWiring(t *testing.T) {
+	m, err := board.Parse([]byte(hardware))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := m.Wiring.Lines
+	if r := w["R"]; !r.OpenDrain || !r.ActiveLow || r.Bias != board.AsIs {
+		t.Errorf("row %+v", r)
+	}
+	if c := w["C"]; !c.ActiveLow || c.Bias != board.PullUp || c.OpenDrain {
+		t.Errorf("column %+v", c)
+	}
+	if h := w["H"]; h.Debounce != 5*time.Millisecond || h.Bias != board.PullUp {
+		t.Errorf("hook %+v", h)
+	}
+	if l := w["L"]; l.ActiveLow || l.Bias != board.AsIs {
+		t.Errorf("LED %+v", l)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown chip kind", "kind = 'gpio'", "kind = 'pcf8574'", "allowed is gpio, mcp23017, 74hc595"},
+		{"no label", "labels = ['soc']", "", "labels"},
+		{"address", "address = 0x20", "address = 0x48", "0x20 to 0x27"},
+		{"line of nobody", "H = {", "G = {", "lines.G"},
+		{"line without place", "L = { chip = 'more', offset = 15 }", "", "lines.L is missing"},
+		{"no such chip", "chip = 'more'", "chip = 'less'", "[more soc]"},
+		{"no offset", ", offset = 15", "", "offset is missing"},
+		{"outside the chip", "offset = 15", "offset = 16", "lines 0 to 15"},
+		{"two on one line", "offset = 1 }", "offset = 0 }", "already that of"},
+		{"key on an expander", "C = { chip = 'soc'", "C = { chip = 'more'", "no interrupts"},
+		{"bias of an LED", "offset = 15 }", "offset = 15, bias = 'pull-up' }", "only columns and hook"},
+		{"unknown bias", "offset = 1 }", "offset = 1, bias = 'up' }", "allowed is pull-up"},
+		{"drive of a column", "offset = 1 }", "offset = 1, drive = 'push-pull' }", "only rows"},
+		{"unknown drive", "R = { chip = 'soc', offset = 0 }", "R = { chip = 'soc', offset = 0, drive = 'strong' }", "open-drain, push-pull"},
+		{"debounced column", "offset = 1 }", "offset = 1, debounce = '5ms' }", "only the hook"},
+		{"long debounce", "'5ms'", "'1s'", "0s to 50ms"},
+		{"misspelt key", "offset = 15 }", "ofset = 15 }", "ofset"},
+		{"layout and keys", "name = 'x'", "name = 'x'\nlayout = 'desk'", "come from it"},
+	} {
+		if _, err := board.Parse([]byte(strings.Replace(hardware, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	if _, err := board.Parse([]byte("layout = 'rpi'\nsettle = '0s'\n")); err == nil || !strings.Contains(err.Error(), "layout itself") {
+		t.Errorf("layout of a layout: %v", err)
 	}
 }
