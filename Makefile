@@ -64,7 +64,7 @@ test-arm: ## packages with kernel structures: their tests built for 32- and 64-b
 	GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(ARM_TESTS)
 
 .PHONY: image-test
-image-test: ## boot an ARM kernel in QEMU and run the tests of the sound card in it; builds the kernel once (12 CPU minutes)
+image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; builds the kernel once (12 CPU minutes)
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES)'
 	buildroot/test/run.sh $(GUEST_TESTS)
 

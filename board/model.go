@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,8 @@ type Model struct {
 
 // Config chooses the hardware.
 type Config struct {
-	Model string `toml:"model" doc:"Hardware model of the board; 'desk' is the desk phone with 10 orbit keys."`
+	Model string `toml:"model" doc:"Hardware of the board: 'desk' is the simulated desk phone with 10 orbit keys, 'rpi' the same on a Raspberry Pi. parkctl board wiring shows where its lines are."`
+	File  string `toml:"file" doc:"Board definition to be used instead of a built-in one; empty for model."`
 }
 
 // Default returns the desk phone.
@@ -85,6 +87,22 @@ func Names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// Load returns the configured model, as the function Load does; a file takes the place of the built-in one.
+func (c Config) Load(orbits []string) (Model, error) {
+	if c.File == "" {
+		return Load(c.Model, orbits)
+	}
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return Model{}, fmt.Errorf("board definition: %w", err)
+	}
+	m, err := Parse(text)
+	if err != nil {
+		return Model{}, fmt.Errorf("board definition %s: %w", c.File, err)
+	}
+	return m.withOrbits(orbits), nil
 }
 
 // Load returns a built-in model with its orbit keys named for the orbits, in order. Orbits beyond the keys

@@ -46,6 +46,39 @@ func (e *expander) set(offset int, high bool) error {
 	return nil
 }
 
+// probe says which expanders do not answer. A chain of registers cannot answer: of it only the bus is looked at.
+func probe(w *board.Wiring, buses buses) (faults []Fault) {
+	for _, id := range slices.Sorted(maps.Keys(w.Chips)) {
+		c := w.Chips[id]
+		var err error
+		hint := hintBus
+		switch c.Kind {
+		case board.MCP23017:
+			var bus i2c.BusCloser
+			if bus, err = buses.I2C(c.Bus); err == nil {
+				hint = hintChip(c)
+				err = (&i2c.Dev{Bus: bus, Addr: c.Address}).Tx([]byte{iodirA}, make([]byte, 2))
+				bus.Close()
+			}
+		case board.HC595:
+			var port spi.PortCloser
+			if port, err = buses.SPI(c.Bus, c.Select); err == nil {
+				port.Close()
+			}
+		}
+		if err != nil {
+			faults = append(faults, Fault{Part: id, Text: fmt.Sprintf("%s does not answer: %v", c.Kind, err), Hint: hint})
+		}
+	}
+	return faults
+}
+
+const hintBus = "is the bus enabled in the boot configuration?"
+
+func hintChip(c board.Chip) string {
+	return fmt.Sprintf("check its wiring and its address pins (%#x)", c.Address)
+}
+
 // openExpanders takes the LEDs that hang on other chips, dark.
 func (b *Board) openExpanders(buses buses) {
 	w := b.model.Wiring
@@ -54,7 +87,7 @@ func (b *Board) openExpanders(buses buses) {
 		c := w.Chips[id]
 		var e *expander
 		var err error
-		hint := "is the bus enabled in the boot configuration?"
+		hint := hintBus
 		switch c.Kind {
 		case board.MCP23017:
 			bus := shared[c.Bus]
@@ -66,7 +99,7 @@ func (b *Board) openExpanders(buses buses) {
 			}
 			if err == nil {
 				e = mcp23017(&i2c.Dev{Bus: bus, Addr: c.Address})
-				hint = fmt.Sprintf("check its wiring and its address pins (%#x)", c.Address)
+				hint = hintChip(c)
 			}
 		case board.HC595:
 			var port spi.PortCloser

@@ -29,6 +29,10 @@ func (b *bus) Tx(addr uint16, w, r []byte) error {
 	if b.broken != nil {
 		return b.broken
 	}
+	if len(r) > 0 { // Record cannot be read
+		b.Ops = append(b.Ops, i2ctest.IO{Addr: addr, W: w, R: r})
+		return nil
+	}
 	return b.Record.Tx(addr, w, r)
 }
 
@@ -149,7 +153,13 @@ B = { chip = "more", offset = 2 }
 	if f := b.Faults(); len(f) != 1 || f[0].Part != "more" || !strings.Contains(f[0].Hint, "0x20") {
 		t.Errorf("faults %+v", f)
 	}
+	if f := probe(m.Wiring, fakeBuses{i2c: fake}); len(f) != 1 || f[0] != b.Faults()[0] {
+		t.Errorf("check says %+v, open %+v", f, b.Faults())
+	}
 	fake.broken = nil
+	if f := probe(m.Wiring, fakeBuses{i2c: fake}); len(f) != 0 || len(fake.Ops) != 1 || len(fake.Ops[0].W) != 1 {
+		t.Errorf("check: %+v with %+v, want one read", f, fake.Ops)
+	}
 	if err := b.SetLED(0, true); err != nil || len(fake.Ops) == 0 {
 		t.Errorf("with power again: %v, %d transfers", err, len(fake.Ops))
 	}
@@ -193,4 +203,3 @@ B = { chip = "more", offset = 16 }
 		}
 	}
 }
-

@@ -75,12 +75,22 @@ func Open(m board.Model) (*Board, error) {
 
 func open(m board.Model, buses buses) (*Board, error) {
 	b := &Board{model: m, leds: make([]output, len(m.LEDs)), edges: make(chan board.Edge, board.EdgeQueue)}
-	found, faults := find(m.Wiring)
+	found, faults := find(m.Wiring, "")
 	b.faults = faults
 	b.openMatrix(found)
 	b.openLEDs(found)
 	b.openExpanders(buses)
 	return b, nil
+}
+
+// Check says what of a model's hardware is not there or cannot be used, without changing any line or lamp. Lines that
+// are in use by Parklamp itself are as they should be. The error is ErrSimulated for a model without hardware.
+func Check(m board.Model) ([]Fault, error) {
+	if m.Wiring == nil {
+		return nil, fmt.Errorf("check %s: %w", m.Name, board.ErrSimulated)
+	}
+	_, faults := find(m.Wiring, consumer)
+	return append(faults, probe(m.Wiring, kernelBuses{})...), nil
 }
 
 // Faults returns what was left out at Open, in the order of the definition.

@@ -19,8 +19,8 @@ type line struct {
 	chip  string // name below /dev, of this boot
 }
 
-// find looks every line of GPIO chips up, and says of each that cannot be used why.
-func find(w *board.Wiring) (map[string]line, []Fault) {
+// find looks every line of GPIO chips up, and says of each that cannot be used why. A line may be in use by friend.
+func find(w *board.Wiring, friend string) (map[string]line, []Fault) {
 	found := map[string]line{}
 	var faults []Fault
 	for _, id := range slices.Sorted(maps.Keys(w.Chips)) {
@@ -38,7 +38,7 @@ func find(w *board.Wiring) (map[string]line, []Fault) {
 			if p.Chip != id {
 				continue
 			}
-			if f := inspect(chip, l, p); f != nil {
+			if f := inspect(chip, l, p, friend); f != nil {
 				faults = append(faults, *f)
 				continue
 			}
@@ -71,7 +71,7 @@ func openChip(labels []string) (*gpiocdev.Chip, string, error) {
 }
 
 // inspect says what keeps a line from being used, nil for nothing.
-func inspect(chip *gpiocdev.Chip, name string, p board.Place) *Fault {
+func inspect(chip *gpiocdev.Chip, name string, p board.Place, friend string) *Fault {
 	at := fmt.Sprintf("line %d of %s", p.Offset, chip.Label)
 	info, err := chip.LineInfo(p.Offset)
 	switch {
@@ -81,7 +81,7 @@ func inspect(chip *gpiocdev.Chip, name string, p board.Place) *Fault {
 		// Another pin than the technician wired could be shorted, or be somebody else's.
 		return &Fault{Part: name, Text: fmt.Sprintf("%s is called %q, not %s", at, info.Name, strings.Join(p.Expect, " or ")),
 			Hint: "is this the right board definition? the line is left alone"}
-	case info.Used:
+	case info.Used && (friend == "" || info.Consumer != friend):
 		return &Fault{Part: name, Text: fmt.Sprintf("%s is in use by %q", at, info.Consumer), Hint: "end that program, or take the overlay that claims the pin out of the boot configuration"}
 	}
 	return nil

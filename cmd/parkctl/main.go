@@ -90,6 +90,8 @@ var commands = []command{
 	{"press", "KEY [down|up|tap|long]", 1, 2, "press a key: park, hold, 5, 701 (an orbit key); tap is the default", (*tool).press},
 	{"hook", "up|down", 1, 1, "lift or replace the handset", (*tool).hook},
 	{"dial", "DIGITS", 1, 1, "press digit keys one after another", (*tool).dial},
+	{"board check", "MODEL|FILE", 1, 1, "say which lines and chips of a board definition this machine lacks", (*tool).boardCheck},
+	{"board wiring", "MODEL|FILE", 1, 1, "print where every key, lamp and the hook are wired", (*tool).boardWiring},
 	{"config describe", "", 0, 0, "print every configuration key with its default and meaning", (*tool).configDescribe},
 	{"config check", "FILE", 1, 1, "say what is wrong with a configuration file", (*tool).configCheck},
 }
@@ -159,8 +161,11 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 		}
 		return c.do(t, ctx, rest)
 	}
-	if words[0] == "config" {
+	switch words[0] {
+	case "config":
 		return usagef("want: parkctl config describe, or parkctl config check FILE")
+	case "board":
+		return usagef("want: parkctl board check MODEL, or parkctl board wiring MODEL")
 	}
 	return usagef("unknown command %q", words[0])
 }

@@ -10,8 +10,6 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
-	"parklamp/board"
-	"parklamp/board/sim"
 	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
@@ -77,12 +75,12 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 
 // addPhone adds the hardware and what uses it.
 func (a *Appliance) addPhone() error {
-	model, err := board.Load(a.cfg.Board.Model, a.cfg.Lot.Orbits)
+	missing, err := a.openBoard()
 	if err != nil {
-		return fmt.Errorf("board: %w", err)
+		return err
 	}
-	a.board = sim.New(model, sim.Options{})
 	a.lamps = leds.New(a.board, a.log)
+	a.missing(missing)
 	a.lamps.OnFault(a.part("lamps", "an LED line cannot be written"))
 	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{}}
 	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country); err != nil {
@@ -98,6 +96,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	// The endpoint outlives the rest by stopGrace, so that BYE, unsubscribe and unregister get out.
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	if a.board != nil {
+		defer a.board.Close() // after the lamps and the keypad have ended: nothing stays lit on a phone that is off
+	}
 	a.revive()
 	failed := make(chan error, 1)
 	go func() {

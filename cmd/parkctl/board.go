@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"parklamp/board"
+	"parklamp/board/gpio"
+)
+
+// mostOrbitKeys is more than a board can have: the wiring is shown with all of them.
+const mostOrbitKeys = 64
+
+// loadBoard takes a built-in model or a file; what has a dot or a slash in it is a file.
+func loadBoard(name string) (board.Model, error) {
+	c := board.Config{Model: name}
+	if strings.ContainsAny(name, "./") {
+		c = board.Config{File: name}
+	}
+	keys := make([]string, mostOrbitKeys)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("orbit key %d", i+1)
+	}
+	m, err := c.Load(keys)
+	if err != nil {
+		return m, configError{fmt.Errorf("parkctl: %w", err)}
+	}
+	return m, nil
+}
+
+var errBoard = errors.New("the board is not complete")
+
+func (t *tool) boardCheck(_ context.Context, args []string) error {
+	m, err := loadBoard(args[0])
+	if err != nil {
+		return err
+	}
+	faults, err := gpio.Check(m)
+	if err != nil {
+		return fmt.Errorf("%w; a definition with [lines] can be checked", err)
+	}
+	if t.json {
+		if faults == nil {
+			faults = []gpio.Fault{}
+		}
+		if err := json.NewEncoder(t.out).Encode(faults); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range faults {
+			fmt.Fprintf(t.out, "%s: %s (%s)\n", f.Part, f.Text, f.Hint)
+		}
+	}
+	if len(faults) > 0 {
+		return errBoard
+	}
+	if !t.json {
+		fmt.Fprintf(t.out, "%s is complete: %d lines on %d chips.\n", m.Name, len(m.Wiring.Lines), len(m.Wiring.Chips))
+	}
+	return nil
+}
+
+// wire is a row of the wiring table.
+type wire struct {
+	Line   string `json:"line"`
+	For    string `json:"for"`
+	Chip   string `json:"chip"`
+	Offset int    `json:"offset"`
+	Pin    string `json:"pin,omitempty"`
+	Wired  string `json:"wired"`
+}
+
+func (t *tool) boardWiring(_ context.Context, args []string) error {
+	m, err := loadBoard(args[0])
+	if err != nil {
+		return err
+	}
+	if m.Wiring == nil {
+		return fmt.Errorf("wiring of %s: %w", m.Name, board.ErrSimulated)
+	}
+	rows := wiring(m)
+	if t.json {
+		return json.NewEncoder(t.out).Encode(rows)
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
+		fmt.Fprintf(t.out, "%s is %s\n", id, chipText(m.Wiring.Chips[id]))
+	}
+	fmt.Fprintln(t.out)
+	table := [][]cell{{{text: "LINE"}, {text: "CHIP"}, {text: "PIN"}, {text: "WIRED"}, {text: "FOR"}}}
+	for _, r := range rows {
+		table = append(table, []cell{{text: r.Line}, {text: fmt.Sprintf("%s %d", r.Chip, r.Offset)}, {text: r.Pin}, {text: r.Wired}, {text: r.For}})
+	}
+	t.table(t.out, table)
+	return nil
+}
+
+func chipText(c board.Chip) string {
+	switch c.Kind {
+	case board.MCP23017:
+		return fmt.Sprintf("an MCP23017 at %#x on /dev/i2c-%d", c.Address, c.Bus)
+	case board.HC595:
+		return fmt.Sprintf("%d 74HC595 in a chain on /dev/spidev%d.%d", c.Chain, c.Bus, c.Select)
+	}
+	return "the GPIO chip that the kernel calls " + strings.Join(c.Labels, " or ")
+}
+
+// wiring lists rows, columns, hook and LEDs in the order of the model.
+func wiring(m board.Model) []wire {
+	var rows []wire
+	add := func(line, use, wired string) {
+		p := m.Wiring.Lines[line]
+		rows = append(rows, wire{Line: line, For: use, Chip: p.Chip, Offset: p.Offset, Pin: p.Header, Wired: wired})
+	}
+	keys := func(of func(board.ModelKey) bool) string {
+		var labels []string
+		for _, k := range m.Keys {
+			if of(k) {
+				labels = append(labels, k.Label)
+			}
+		}
+		return strings.Join(labels, ", ")
+	}
+	for i, line := range m.Rows {
+		drive := "push-pull, a diode at each key"
+		if m.Wiring.Lines[line].OpenDrain {
+			drive = "open drain"
+		}
+		add(line, keys(func(k board.ModelKey) bool { return k.Row == i }), "row, "+drive)
+	}
+	for i, line := range m.Columns {
+		add(line, keys(func(k board.ModelKey) bool { return k.Column == i }), "column"+input(m.Wiring.Lines[line]))
+	}
+	if m.Hook != "" {
+		add(m.Hook, "hook switch", "switch"+input(m.Wiring.Lines[m.Hook]))
+	}
+	for _, l := range m.Lamps {
+		for _, led := range []struct {
+			line   board.Line
+			colour string
+		}{{l.Green, "green"}, {l.Red, "red"}} {
+			if led.line == board.NoLine {
+				continue
+			}
+			name, lit := m.LEDs[led.line], "lit when high"
+			if m.Wiring.Lines[name].ActiveLow {
+				lit = "lit when low"
+			}
+			add(name, l.Label+" "+led.colour, "LED, "+lit)
+		}
+	}
+	return rows
+}
+
+func input(p board.Place) string {
+	level := ", active high"
+	if p.ActiveLow {
+		level = ", closed to ground"
+	}
+	switch p.Bias {
+	case board.PullUp:
+		return level + ", internal pull-up"
+	case board.PullDown:
+		return level + ", internal pull-down"
+	}
+	return level + ", no internal resistor"
+}
