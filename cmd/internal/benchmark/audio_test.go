@@ -124,7 +124,7 @@ func TestHallCountsIntervals(t *testing.T) {
 	h.take([]byte{1, 2, 3}, a, at)
 	got := h.end()
 	h.take(packet, a, at) // after its end
-	if got.calls != 2 || len(got.gaps) != 6 || got.off != 2 {
+	if got.calls != 2 || len(got.gaps) != 6 || above(got.off, offBy) != 2 {
 		t.Errorf("%d calls, %d intervals, %d off; want 2, 6, 2", got.calls, len(got.gaps), got.off)
 	}
 	if got.gaps[0] != 14*time.Millisecond || got.gaps[5] != 26*time.Millisecond {

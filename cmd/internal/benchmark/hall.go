@@ -68,11 +68,17 @@ type heardBy struct {
 	calls  int
 	gaps   []time.Duration // sorted
 	delays []time.Duration // sorted
-	off    int             // gaps that differ from 20 ms by more than offBy
+	off    []time.Duration // by how much the gaps differ from 20 ms, sorted
 }
 
 // offBy is how far an interval may be from 20 ms before it counts as off; the incumbent was counted so.
 const offBy = 5 * time.Millisecond
+
+// above counts those that are greater than a limit.
+func above(sorted []time.Duration, limit time.Duration) int {
+	n, _ := slices.BinarySearch(sorted, limit+1)
+	return len(sorted) - n
+}
 
 // end stops counting.
 func (h *hall) end() heardBy {
@@ -84,9 +90,8 @@ func (h *hall) end() heardBy {
 	slices.Sort(r.gaps)
 	slices.Sort(r.delays)
 	for _, g := range r.gaps {
-		if (g - frame).Abs() > offBy {
-			r.off++
-		}
+		r.off = append(r.off, (g - frame).Abs())
 	}
+	slices.Sort(r.off)
 	return r
 }

@@ -50,6 +50,7 @@ func main() {
 	bin := flag.String("bin", "out/bin", "`folder` with the programs that make build makes")
 	quick := flag.Bool("quick", false, "fewer cycles and smaller numbers: a minute instead of ten")
 	only := flag.String("only", "", "`stages` to run, with commas between; all if empty")
+	calls := flag.Int("calls", 0, "only crowds of so many `calls`; 0 is every size")
 	flag.Parse()
 	wanted := map[string]bool{}
 	for name := range strings.SplitSeq(*only, ",") {
@@ -69,14 +70,14 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
-	if err := run(ctx, *bin, *quick, *only); err != nil {
+	if err := run(ctx, *bin, *quick, *only, *calls); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, quick bool, only string) (err error) {
+func run(ctx context.Context, bin string, quick bool, only string, calls int) (err error) {
 	// What this program throws away must not make it stop the world while it reads: it has memory to spare.
 	debug.SetGCPercent(400)
 	head := machine()
@@ -85,7 +86,7 @@ func run(ctx context.Context, bin string, quick bool, only string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{bin: bin, dir: dir, quick: quick, speaker: &speaker{}}
+	b := &bench{bin: bin, dir: dir, quick: quick, calls: calls, speaker: &speaker{}}
 	var wg sync.WaitGroup
 	speaking, hush := context.WithCancel(ctx)
 	wg.Go(func() { b.speaker.run(speaking) })

@@ -21,6 +21,7 @@ import (
 type bench struct {
 	bin, dir string
 	quick    bool
+	calls    int // size of the only crowds to measure; 0: all
 	report   report
 	speaker  *speaker
 	nets     int
