@@ -37,6 +37,7 @@ type stepClock struct{ now time.Duration }
 
 func (c *stepClock) Now() time.Duration         { return c.now }
 func (c *stepClock) SleepUntil(t time.Duration) { c.now = t }
+func (c *stepClock) Wake()                      {}
 
 type hum struct{ n int16 }
 
@@ -145,7 +146,7 @@ func (r *rig) next() {
 
 func (r *rig) tick() {
 	r.clock.now += FrameDuration
-	r.engine.tick(r.clock.now, &r.room)
+	r.engine.pacer.tick(r.clock.now, *r.engine.sessions.Load(), &r.room)
 }
 
 // framePath is one way of a frame through a session.

@@ -17,7 +17,7 @@ type Config struct {
 	JitterMin        time.Duration `toml:"jitter_min" doc:"least delay that the jitter buffer aims at, 0s to 200ms"`
 	JitterMax        time.Duration `toml:"jitter_max" doc:"greatest delay that the jitter buffer aims at, 40ms to 1s"`
 	Codecs           []string      `toml:"codecs" doc:"audio codecs in the order in which calls offer them: G722, PCMU, PCMA. A call that comes in gets the first of them if it offers that, else what it likes best itself; a call that is joined with another one gets the codec of that one if it can, so that nothing has to be transcoded"`
-	RealtimePriority int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the pacer's thread where the system permits it, 1 to 99; 0 asks for none"`
+	RealtimePriority int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the two media threads where the system permits it, 2 to 99; the rest of the program is then in SCHED_RR at priority 1; 0 asks for neither"`
 }
 
 // Default returns 1,000 ports, Expedited Forwarding (RFC 4594 §4.1), an unrestricted jitter buffer, and wideband where the
@@ -47,8 +47,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("jitter_min = %s: allowed is 0s to 200ms", c.JitterMin)
 	case c.JitterMax < 40*time.Millisecond || c.JitterMax > time.Second || c.JitterMax < c.JitterMin:
 		return fmt.Errorf("jitter_max = %s: allowed is 40ms to 1s, not below jitter_min", c.JitterMax)
-	case c.RealtimePriority < 0 || c.RealtimePriority > 99:
-		return fmt.Errorf("realtime_priority = %d: allowed is 0 to 99", c.RealtimePriority)
+	case c.RealtimePriority < 0 || c.RealtimePriority == 1 || c.RealtimePriority > 99:
+		return fmt.Errorf("realtime_priority = %d: allowed is 0 and 2 to 99", c.RealtimePriority)
 	}
 	return validateCodecs(c.Codecs)
 }

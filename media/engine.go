@@ -28,12 +28,8 @@ var (
 	ErrKeysFull = errors.New("media: too many digits waiting to be sent")
 )
 
-const (
-	// maxCatchUp ticks are made up for after a stall; what is older is left out, as a longer burst helps nobody.
-	maxCatchUp = 5
-	// callbackQueue callbacks wait at most; a digit beyond that is dropped and counted, a timeout tried again.
-	callbackQueue = 256
-)
+// callbackQueue callbacks wait at most; a digit beyond that is dropped and counted, a timeout tried again.
+const callbackQueue = 256
 
 // Engine is the clock and the ports of all sessions of an appliance.
 type Engine struct {
@@ -44,9 +40,10 @@ type Engine struct {
 	network rtpio.Network
 	ports   *rtpio.Ports
 	poller  rtpio.Poller
+	pacer   *pacer
 	calls   chan func() // capacity callbackQueue
 
-	sessions atomic.Pointer[[]*Session] // replaced under mu, read by the pacer
+	sessions atomic.Pointer[[]*Session] // replaced under mu
 	skipped  atomic.Uint64
 
 	inbox scratch // owned by the reader
@@ -76,6 +73,7 @@ func NewEngine(cfg Config, log *slog.Logger, opts ...Option) *Engine {
 	if e.clock == nil {
 		e.clock = newKernelClock()
 	}
+	e.pacer = newPacer(e.clock, &e.skipped)
 	e.poller = e.network.NewPoller()
 	e.controlQueue, e.controlSpare = newControlQueue()
 	e.ports = rtpio.NewPorts(e.network, cfg.PortMin, cfg.PortMax, cfg.DSCP)
@@ -89,11 +87,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var failed error
 	wg.Go(func() { e.pace(ctx) })
 	wg.Go(func() { e.control(ctx) })
-	wg.Go(func() {
-		if failed = e.poller.Run(ctx); failed != nil {
-			e.log.Error("media receives nothing any more", "err", failed)
-		}
-	})
+	wg.Go(func() { failed = e.read(ctx) })
 	wg.Go(func() {
 		for {
 			select {
@@ -130,7 +124,7 @@ func (e *Engine) Open(local netip.Addr) (*Session, error) {
 // Restore opens a session where State was taken from: the same port, and a stream that goes on with the
 // same SSRC as if the packets in between had been lost. Configure, Play and the callbacks are to be called anew.
 func (e *Engine) Restore(st State) (*Session, error) {
-	s, err := e.open(func() (*rtpio.Pair, error) { return e.ports.OpenAt(st.Local) }, st.resume(time.Now()))
+	s, err := e.open(func() (*rtpio.Pair, error) { return e.ports.OpenAt(st.Local) }, st.resume(time.Now(), e.clock.Now()))
 	if err == nil {
 		s.restored = true
 	}
@@ -178,6 +172,7 @@ func (e *Engine) admit() error {
 func (e *Engine) remove(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.pacer.stir(s)
 	next := slices.DeleteFunc(slices.Clone(*e.sessions.Load()), func(o *Session) bool { return o == s })
 	e.sessions.Store(&next)
 }
@@ -192,40 +187,35 @@ func (e *Engine) post(f func()) bool {
 	}
 }
 
-// pace gives every session its ticks. It computes what is due from the clock and never counts wake-ups.
+// pace runs the pacer on a thread of its own.
 func (e *Engine) pace(ctx context.Context) {
-	// The thread is never unlocked: it ends with this goroutine, and its priority with it.
-	runtime.LockOSThread()
-	if _, ok := e.clock.(*kernelClock); ok && e.cfg.RealtimePriority > 0 {
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(e.cfg.RealtimePriority)}
-		if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-			e.log.Info("media pacer runs without real-time priority", "err", err)
-		}
-	}
-	var room scratch
-	start := e.clock.Now()
-	for k := int64(1); ctx.Err() == nil; {
-		e.clock.SleepUntil(start + time.Duration(k)*FrameDuration)
-		due := int64((e.clock.Now() - start) / FrameDuration)
-		if late := due - k - maxCatchUp; late > 0 {
-			e.skipped.Add(uint64(late))
-			k += late
-		}
-		for ; k <= due; k++ {
-			e.tick(start+time.Duration(k)*FrameDuration, &room)
-		}
-	}
+	e.hurry("pacer")
+	e.pacer.run(ctx, new(scratch))
 }
 
-// tick is everything that happens in one tick, for all sessions. All hear before any speaks, so that what one hears
-// another can say in the same tick, in a conference.
-func (e *Engine) tick(at time.Duration, room *scratch) {
-	all := *e.sessions.Load()
-	for _, s := range all {
-		s.hear(at, room)
+// read runs the reader on a thread of its own.
+func (e *Engine) read(ctx context.Context) error {
+	e.hurry("reader")
+	err := e.poller.Run(ctx)
+	if err != nil {
+		e.log.Error("media receives nothing any more", "err", err)
 	}
-	for _, s := range all {
-		s.tick(at, room)
+	return err
+}
+
+// hurry gives the calling goroutine a thread of its own with real-time priority, where the system permits it. The thread
+// is never unlocked: it ends with the goroutine, and its priority with it.
+func (e *Engine) hurry(who string) {
+	if _, ok := e.clock.(*kernelClock); !ok {
+		return
+	}
+	runtime.LockOSThread()
+	if e.cfg.RealtimePriority == 0 {
+		return
+	}
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(e.cfg.RealtimePriority)}
+	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+		e.log.Info("media "+who+" runs without real-time priority", "err", err)
 	}
 }
 

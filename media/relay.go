@@ -75,6 +75,7 @@ func (s *Session) part(br *Bridge) {
 			w.bridge, w.peer = nil, nil
 		}
 	})
+	s.engine.pacer.stir(s)
 }
 
 // pass forwards a packet that was received to the other session. payload may be overwritten.

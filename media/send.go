@@ -19,7 +19,7 @@ const (
 	halfFrame = FrameDuration / 2
 	// Limits of what a relay may have moved the stream against the clock before that is taken for skew. One
 	// tick is left out at most, so that no gap exceeds 40 ms.
-	mostAhead  = FrameDuration + halfFrame
+	mostAhead  = 2*FrameDuration + halfFrame
 	mostBehind = time.Second
 	// relayJump is how far a relayed stream's clock may be from ours before it is taken for a new clock.
 	relayJump = 8000 // ticks, 1 s
@@ -49,9 +49,10 @@ type outgoing struct {
 
 // origin is where a stream begins or has come to.
 type origin struct {
-	ssrc uint32 // never changes
-	seq  uint16 // of the next packet
-	next uint32 // timestamp after the last packet
+	ssrc uint32        // never changes
+	seq  uint16        // of the next packet
+	next uint32        // timestamp after the last packet
+	from time.Duration // when a stream that goes on from another process is due
 
 	// for RTCP
 	name            string // CNAME; "" makes one
@@ -66,16 +67,17 @@ func newOrigin() origin {
 	return origin{ssrc: rand.Uint32(), seq: seq, next: rand.Uint32(), first: seq}
 }
 
-// due returns the timestamp of audio from a relay that begins at the given time.
-func (o *outgoing) due(at time.Duration) uint32 {
+// stamp returns the timestamp of audio from a relay that begins at the given time.
+func (o *outgoing) stamp(at time.Duration) uint32 {
 	if !o.sent || at <= o.end {
 		return o.next
 	}
 	return o.next + frames(at-o.end)
 }
 
-// slot returns the timestamp of a tick, and whether it is to be left out because the stream is more than half
-// a frame ahead: a relay's first packet comes between two ticks, and what it gained is given back here.
+// slot returns the timestamp of a tick, and whether it is to be left out because the stream is more than a frame ahead: a
+// relay's first packet comes before the last one's audio has ended, and what that gained is given back here. Less stays:
+// the receiver has got used to the relay's time, and any gap would be late for it.
 func (o *outgoing) slot(at time.Duration) (ts uint32, skip bool) {
 	if !o.sent {
 		return o.next, false
@@ -85,10 +87,37 @@ func (o *outgoing) slot(at time.Duration) (ts uint32, skip bool) {
 	if o.relayed && (ahead > mostAhead || ahead < -mostBehind) {
 		o.ideal, ahead = at, 0
 	}
-	if ahead > 0 {
-		return o.next, o.relayed && ahead > halfFrame
+	switch {
+	case ahead > 0:
+		return o.next, o.relayed && ahead > FrameDuration
+	case !o.talk:
+		// After a pause the stream may have another place in the 20 ms; its clock is the time that went by.
+		return o.next + uint32((-ahead*SampleRate+time.Second/2)/time.Second), false
 	}
 	return o.next + frames(-ahead), false
+}
+
+// due returns when the next packet of a session is to go out, not before earliest, and whether that may change its
+// place among the slots of the pacer. A session that is wired to nothing has none.
+func (s *Session) due(earliest time.Duration) (at time.Duration, change bool) {
+	w := s.wiring.Load()
+	if !w.configured && w.ear == nil {
+		return forever, s.talk.placed
+	}
+	o := &s.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case !s.talk.placed:
+	case !w.sending() || w.source == nil:
+		return 0, false
+	case o.sent && (w.ear != nil || w.bridge != nil && o.feed == w.bridge):
+		return 0, false // somebody hears in its slot, or the relay sends
+	}
+	if !o.sent {
+		return max(earliest, o.from), true
+	}
+	return max(earliest, min(o.ideal, o.end)), true
 }
 
 // frames returns the ticks of the RTP clock in d, rounded to whole frames.
@@ -276,9 +305,9 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt
 	marker := h.Marker
 	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
 	ahead := int16(seq - o.seq)
-	clock := int32(ts - o.due(at))
+	clock := int32(ts - o.stamp(at))
 	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
-		seq, ts = o.seq, o.due(at)
+		seq, ts = o.seq, o.stamp(at)
 		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
 		o.feed, o.feedSSRC, o.anchor, o.relayed = b, h.SSRC, seq, true
 		ahead, marker = 0, true

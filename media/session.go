@@ -35,7 +35,8 @@ type Session struct {
 	count   counters
 	reports reports // own lock
 
-	talk pacing // owned by the pacer
+	talk    pacing // owned by the pacer
+	stirred atomic.Bool
 
 	mu     sync.Mutex // serialises changes of wiring
 	closed bool       // guarded by mu
@@ -75,6 +76,10 @@ type pacing struct {
 	tone    dtmf.Tone
 	keyTS   uint32
 	fired   time.Duration // the silence that began at this time has been reported
+
+	placed bool // in a slot of the wheel
+	slot   int64
+	from   time.Duration // nothing is due in it before
 }
 
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
@@ -112,6 +117,7 @@ func (s *Session) Configure(p Params) error {
 	p.Remote = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
 	p.RTCP = netip.AddrPortFrom(p.RTCP.Addr().Unmap(), p.RTCP.Port())
 	p.SignalledFrom = p.SignalledFrom.Unmap()
+	defer s.engine.pacer.stir(s)
 	var bad error
 	err := s.change(func(w *wiring) {
 		g, err := s.secured(w.guard, p)
@@ -137,12 +143,13 @@ func (s *Session) Configure(p Params) error {
 	return err
 }
 
-// Play sets what is sent from the next tick on; nil sends nothing. The pacer may call the previous source
-// once more.
+// Play sets what is sent from now on; nil sends nothing. Where nothing was being sent, the first packet goes out within
+// slotTime, else when the last one's audio ends. The pacer may call the previous source once more.
 func (s *Session) Play(src Source) {
 	encoded, _ := src.(EncodedSource)
 	wide, _ := src.(WideSource)
 	_ = s.change(func(w *wiring) { w.source, w.encoded, w.wide = src, encoded, wide })
+	s.engine.pacer.stir(s)
 }
 
 // Listen sets what hears the far end; nil nobody. While set, it gets a frame in each tick.
@@ -151,6 +158,7 @@ func (s *Session) Listen(sink Sink) {
 		w.sink = sink
 		s.fitEar(w)
 	})
+	s.engine.pacer.stir(s)
 }
 
 // SendDTMF queues digits (0-9 * # A-D), each sounding and followed by a pause as given, at least 40 ms each.
@@ -221,7 +229,7 @@ func (s *Session) hear(at time.Duration, room *scratch) {
 	}
 }
 
-// tick is called by the pacer after every session has heard.
+// tick is called by the pacer after every session of its slot has heard.
 func (s *Session) tick(at time.Duration, room *scratch) {
 	w := s.wiring.Load()
 	s.speak(w, at, room)

@@ -95,18 +95,22 @@ func (s *Session) State() State {
 	now, wall := s.engine.clock.Now(), time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if ahead := o.ideal - now; o.sent && ahead.Abs() <= FrameDuration {
+		wall = wall.Add(ahead)
+	}
 	return State{
 		Local: s.LocalAddr(), Params: w.params, Remote: *s.remote.Load(),
-		SSRC: o.ssrc, Seq: o.seq, TS: o.due(now), ROC: w.roc(), At: wall,
+		SSRC: o.ssrc, Seq: o.seq, TS: o.stamp(now), ROC: w.roc(), At: wall,
 		Name: s.reports.name, Packets: o.packets + s.count.sent.Load(), Octets: o.octets + s.count.sentBytes.Load(),
 	}
 }
 
-// resume returns where the stream would be now, had it been sent without a pause since the state was taken. An encrypted
-// stream whose sequence numbers have wrapped by now is another one: its next key is new, and the far end may take its
-// rollover counter for 0 or for what it was.
-func (st State) resume(now time.Time) origin {
-	ticks := max(now.Sub(st.At), 0)/FrameDuration + 1
+// resume returns where the stream would be now, had it been sent without a pause since the state was taken. wall and now
+// are the same moment. An encrypted stream whose sequence numbers have wrapped by now is another one: its next key is
+// new, and the far end may take its rollover counter for 0 or for what it was.
+func (st State) resume(wall time.Time, now time.Duration) origin {
+	gone := max(wall.Sub(st.At), 0)
+	ticks := gone/FrameDuration + 1
 	if st.Params.Secure && (st.ROC > 0 || time.Duration(st.Seq)+ticks > 1<<16-1) {
 		o := newOrigin()
 		o.name = st.Name
@@ -118,6 +122,7 @@ func (st State) resume(now time.Time) origin {
 	}
 	return origin{
 		ssrc: st.SSRC, seq: st.Seq + uint16(ticks), next: st.TS + uint32(ticks)*FrameSamples,
+		from: now + ticks*FrameDuration - gone,
 		name: st.Name, first: first, packets: st.Packets, octets: st.Octets,
 	}
 }

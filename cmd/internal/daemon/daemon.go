@@ -60,10 +60,16 @@ func run(name, version string, phone bool, args []string) int {
 		return 0
 	}
 	debug.SetMemoryLimit(memoryLimit)
-	// The pacer's thread needs a processor of its own the moment it wakes, whatever the others do: without one more than
-	// there are cores it waits for a busy goroutine to yield.
-	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
+	// The two media threads (pacer and reader) need a processor of the runtime the moment they wake, whatever the others do:
+	// without two more than there are cores they wait for a goroutine to yield. Measured with 500 parked calls and one of
+	// two cores busy, packets off by p99 and p99.9: one more 349 and 2,300 µs, two more 200 and 857 µs.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(cfg.Appliance.LogLevel)}))
+	if cfg.Media.RealtimePriority > 0 {
+		if err := makeRealtime(); err != nil {
+			log.Info("the appliance runs in the normal scheduling class", "err", err)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a, err := wire.New(cfg, version, phone, log)
