@@ -230,5 +230,7 @@ func (s *Session) Quality() quality.Call {
 		r.playout = p
 	}
 	in, known := s.in.reception.Received()
-	return r.reporter.Call(in, known, r.playout)
+	q := r.reporter.Call(in, known, r.playout)
+	q.SSRC, q.RemoteSSRC = s.out.ssrc, in.SSRC
+	return q
 }

@@ -106,8 +106,14 @@ func dock1() panel.Status {
 			{Number: "704", State: panel.StateFree},
 		},
 		Calls: []panel.Call{
-			{ID: "c1", State: "talking", Direction: "in", Remote: jane, Since: ago(25), Media: panel.Media{Codec: "PCMU", Sent: 1250, Received: 1200, Lost: 50, Late: 2, JitterMS: 0.42}},
+			{ID: "c1", State: "talking", Direction: "in", Remote: jane, Since: ago(25), Media: panel.Media{Codec: "PCMU", Sent: 1250, Received: 1200, Lost: 50, Late: 2, JitterMS: 0.42},
+				Quality: panel.Quality{In: panel.Sound{Known: true, LossPercent: 4, R: 80.5, MOS: 4}, Out: panel.Sound{Known: true, R: 91.3, MOS: 4.4}, RoundTripMS: 23.6}},
 			{ID: "c2", State: "parked", Direction: "in", Remote: acme, Since: ago(60), Orbit: "701", Media: panel.Media{Codec: "PCMA", Sent: 3000, Received: 3000}},
+		},
+		Ended: []panel.Call{
+			{ID: "b2", State: "ended", Direction: "out", Remote: acme, Since: ago(300), Ended: ago(60), Cause: "remote", Media: panel.Media{Codec: "PCMU"},
+				Quality: panel.Quality{In: panel.Sound{Known: true, LossPercent: 7, DiscardPercent: 0.3, R: 70, MOS: 3.5}, Out: panel.Sound{Known: true, R: 91.3, MOS: 4.4}, RoundTripMS: 80}},
+			{ID: "b1", State: "ended", Direction: "in", Remote: jane, Since: ago(900), Ended: ago(600), Cause: "timeout", Media: panel.Media{Codec: "PCMA"}},
 		},
 		Peers:    []panel.Peer{{Name: "dock-2", Address: "127.0.0.2:5060", State: panel.PeerAlive, Since: ago(3600)}, {Name: "office", Address: "127.0.0.3:5060", State: panel.PeerDead, Since: ago(42)}},
 		Health:   []panel.Condition{{Code: "peer-dead", Severity: panel.SeverityError, Since: ago(42), Text: "office does not answer", Hint: "Look whether it has power and network."}},

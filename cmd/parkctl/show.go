@@ -165,9 +165,18 @@ func (t *tool) calls(ctx context.Context, _ []string) error {
 	}
 	if len(s.Calls) == 0 {
 		fmt.Fprintln(t.out, "No call on this appliance.")
-		return nil
+	} else {
+		t.liveCalls(s)
 	}
-	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "OUT", "IN", "LOST", "LATE", "JITTER")}
+	if len(s.Ended) > 0 {
+		fmt.Fprintln(t.out, "\nThe last calls:")
+		t.endedCalls(s)
+	}
+	return nil
+}
+
+func (t *tool) liveCalls(s panel.Status) {
+	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "OUT", "IN", "LOST", "LATE", "JITTER", "MOS", "THERE", "TRIP")}
 	for _, c := range s.Calls {
 		m := c.Media
 		lost := cell{fmt.Sprint(m.Lost), plain}
@@ -176,10 +185,51 @@ func (t *tool) calls(ctx context.Context, _ []string) error {
 		}
 		rows = append(rows, []cell{{c.ID, bold}, {words(c.State), plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(s.At, c.Since), plain},
 			{c.Orbit, plain}, {m.Codec, plain}, {fmt.Sprint(m.Sent), plain}, {fmt.Sprint(m.Received), plain}, lost,
-			{fmt.Sprint(m.Late), plain}, {fmt.Sprintf("%.1f ms", m.JitterMS), plain}})
+			{fmt.Sprint(m.Late), plain}, {fmt.Sprintf("%.1f ms", m.JitterMS), plain}, score(c.Quality.In), score(c.Quality.Out), trip(c.Quality)})
 	}
 	t.table(t.out, rows)
-	return nil
+}
+
+// endedCalls shows how the last calls sounded, here and there.
+func (t *tool) endedCalls(s panel.Status) {
+	rows := [][]cell{head("ENDED", "DIRECTION", "WITH", "LASTED", "CODEC", "LOST", "LATE", "MOS", "LOST THERE", "LATE THERE", "MOS THERE", "TRIP", "END")}
+	for _, c := range s.Ended {
+		in, out := c.Quality.In, c.Quality.Out
+		rows = append(rows, []cell{{age(s.At, c.Ended) + " ago", plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(c.Ended, c.Since), plain}, {c.Media.Codec, plain},
+			percent(in, in.LossPercent), percent(in, in.DiscardPercent), score(in), percent(out, out.LossPercent), percent(out, out.DiscardPercent), score(out), trip(c.Quality), {c.Cause, plain}})
+	}
+	t.table(t.out, rows)
+}
+
+func percent(s panel.Sound, v float64) cell {
+	if !s.Known {
+		return cell{}
+	}
+	c := cell{fmt.Sprintf("%.1f %%", v), plain}
+	if v > 2 { // one hears it
+		c.shade = red
+	}
+	return c
+}
+
+// score is the mean opinion score of one direction; below 3.6 many are not content (ITU-T G.107 annex B).
+func score(s panel.Sound) cell {
+	switch {
+	case !s.Known:
+		return cell{}
+	case s.MOS < 3.6:
+		return cell{fmt.Sprintf("%.1f", s.MOS), red}
+	case s.MOS < 4:
+		return cell{fmt.Sprintf("%.1f", s.MOS), yellow}
+	}
+	return cell{fmt.Sprintf("%.1f", s.MOS), green}
+}
+
+func trip(q panel.Quality) cell {
+	if q.RoundTripMS == 0 {
+		return cell{}
+	}
+	return cell{fmt.Sprintf("%.0f ms", q.RoundTripMS), plain}
 }
 
 func (t *tool) lamps(ctx context.Context, _ []string) error {

@@ -20,7 +20,7 @@ type Stream struct {
 	Lost      uint64 // never came
 	Discarded uint64 // came too late to be played; only known of what we receive, or from an extended report
 	Jitter    time.Duration
-	Delay     time.Duration // from mouth to ear, estimated; 0 if no round trip is known
+	Delay     time.Duration // from mouth to ear, estimated; what both ends add, as long as no round trip is known
 	R         float64       // rating of the conversation, 0 to 93.2
 	MOS       float64       // the same as a mean opinion score, 1 to 4.41 (MOS-CQ)
 	Listening float64       // the score without the delay (MOS-LQ)
@@ -35,6 +35,8 @@ type Call struct {
 	RoundTrip, RoundTripWorst time.Duration
 	// Buffer is the mean delay of the playout here, BufferWorst the longest.
 	Buffer, BufferWorst time.Duration
+	// SSRC of both streams; 0 is also what it is before anything came.
+	SSRC, RemoteSSRC uint32
 }
 
 // LossRate returns the part that was lost, 0 to 1.

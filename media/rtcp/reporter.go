@@ -391,6 +391,7 @@ func (r *Reporter) Call(in Received, known bool, p Playout) quality.Call {
 		c.Buffer = r.buffer / time.Duration(r.buffers)
 	}
 	if known {
+		p.Delay = c.Buffer // over the whole call
 		c.In = r.heard(in, p)
 	}
 	c.Out = r.theirs()
@@ -406,11 +407,8 @@ func (r *Reporter) heard(in Received, p Playout) quality.Stream {
 }
 
 // oneWay is the delay from mouth to ear, the same in both directions (RFC 3611 §4.7.3): half of the round trip and of what
-// both ends add.
+// both ends add; as long as no round trip is known, without it.
 func (r *Reporter) oneWay(p Playout) time.Duration {
-	if r.learnt.Trips == 0 {
-		return 0
-	}
 	theirs := assumedBuffer + 2*packetTime
 	if x := r.learnt.Extended; x.Known && x.EndSystem > 0 {
 		theirs = x.EndSystem

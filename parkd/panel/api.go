@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,8 @@ func (s *Server) routes() http.Handler {
 		answer(w, s.backend.Status().complete().Orbits)
 	})
 	mux.HandleFunc("GET /api/calls", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, s.backend.Status().complete().Calls)
+		st := s.backend.Status()
+		answer(w, present(slices.Concat(st.Calls, st.Ended)))
 	})
 	mux.HandleFunc("GET /api/events", s.events)
 	mux.HandleFunc("GET /api/listen", s.listen)

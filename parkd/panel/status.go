@@ -20,6 +20,7 @@ type Status struct {
 	Lamps     []Lamp      `json:"lamps"`
 	Orbits    []Orbit     `json:"orbits"`
 	Calls     []Call      `json:"calls"`
+	Ended     []Call      `json:"ended"` // the last calls that have ended, newest first
 	Peers     []Peer      `json:"peers"`
 	Health    []Condition `json:"health"`
 	Accounts  []Account   `json:"accounts"`
@@ -206,15 +207,37 @@ func (p Party) String() string {
 	return p.Name + " (" + who + ")"
 }
 
-// Call is one leg that this appliance has, parked or not.
+// Call is one leg that this appliance has, parked or not, or has had.
 type Call struct {
 	ID        string    `json:"id"`
-	State     string    `json:"state"`     // "ringing", "talking", "held", "parked"
+	State     string    `json:"state"`     // "ringing", "talking", "held", "parked", "ended"
 	Direction string    `json:"direction"` // "in" or "out"
 	Remote    Party     `json:"remote"`
 	Since     time.Time `json:"since,omitzero"`
 	Orbit     string    `json:"orbit"` // number, if it is parked
 	Media     Media     `json:"media"`
+	Quality   Quality   `json:"quality"`
+	Ended     time.Time `json:"ended,omitzero"`
+	Cause     string    `json:"cause,omitempty"` // of the end: "local", "remote", "timeout"
+}
+
+// Quality is how a call sounds.
+type Quality struct {
+	In  Sound `json:"in"`  // what is heard here, measured
+	Out Sound `json:"out"` // what the far end hears, as its reports (RTCP) say
+	// RoundTripMS is the time to the far end and back; 0: not known.
+	RoundTripMS float64 `json:"round_trip_ms"`
+}
+
+// Sound is one direction of a call.
+type Sound struct {
+	Known          bool    `json:"known"` // else nothing has been heard or reported
+	LossPercent    float64 `json:"loss_percent"`
+	DiscardPercent float64 `json:"discard_percent"` // came too late to be played
+	JitterMS       float64 `json:"jitter_ms"`
+	DelayMS        float64 `json:"delay_ms"` // from mouth to ear, estimated
+	R              float64 `json:"r"`        // rating of ITU-T G.107, at most 93.2
+	MOS            float64 `json:"mos"`      // mean opinion score, 1 to 4.5
 }
 
 // Media counts the RTP of a leg since its beginning.
@@ -286,6 +309,7 @@ func (s Status) complete() Status {
 		}
 	}
 	s.Calls = present(s.Calls)
+	s.Ended = present(s.Ended)
 	s.Peers = present(s.Peers)
 	s.Health = present(s.Health)
 	s.Accounts = present(s.Accounts)

@@ -32,6 +32,7 @@ import (
 	"parklamp/sip"
 	"parklamp/sip/call"
 	"parklamp/sip/event"
+	"parklamp/sip/event/vqreport"
 	"parklamp/sip/phone"
 	"parklamp/sip/reg"
 )
@@ -54,6 +55,7 @@ type Config struct {
 	Board        board.Config      `toml:"board" doc:"The hardware."`
 	Keypad       keypad.Config     `toml:"keypad" doc:"How keys are read."`
 	Media        media.Config      `toml:"media" doc:"RTP."`
+	Quality      vqreport.Config   `toml:"quality" doc:"Reports on how calls sounded."`
 	Music        moh.Config        `toml:"music" doc:"Music on hold."`
 	Tones        tone.Config       `toml:"tones" doc:"The sounds of the phone."`
 	Audio        audio.Config      `toml:"audio" doc:"Handset and loudspeaker."`
@@ -116,6 +118,7 @@ func Default() Config {
 		Board:        board.Default(),
 		Keypad:       keypad.Default(),
 		Media:        media.Default(),
+		Quality:      vqreport.Default(),
 		Music:        moh.Default(),
 		Tones:        tone.Default(),
 		Audio:        audio.Default(),

@@ -46,6 +46,7 @@ type BaresipOptions struct {
 	Password  string // of the registrar; "" for none
 	Registrar string // host:port of registrar and proxy; "" for none
 	Speech    string // WAV, 8 kHz mono, that it says in every call
+	RTCPMux   bool   // wants RTCP on the port of RTP
 }
 
 const baresipConfig = `poll_method epoll
@@ -67,6 +68,8 @@ snd_path %[3]s
 module_tmp account.so
 module_app ctrl_tcp.so
 module_app menu.so
+module_app rtcpsummary.so
+rtcp_mux %[5]s
 ctrl_tcp_listen %[4]s
 `
 
@@ -82,7 +85,11 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf(baresipConfig, at, o.Speech, o.Dir, control)
+	mux := "no"
+	if o.RTCPMux {
+		mux = "yes"
+	}
+	config := fmt.Sprintf(baresipConfig, at, o.Speech, o.Dir, control, mux)
 	// The account is added over the control port, so that no event of its registration is missed.
 	account := fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual", o.User, at)
 	if o.Registrar != "" {
@@ -235,6 +242,28 @@ func (b *Baresip) take(eventType string) (BaresipEvent, bool) {
 
 // Addr is where it takes SIP, over UDP and TCP.
 func (b *Baresip) Addr() netip.AddrPort { return b.addr }
+
+// Ended waits until baresip says how its last call sounded: for each key (PR packets received, PL lost as we reported and as
+// it counted, JI jitter likewise, DL round trip, both in ms) the value.
+func (b *Baresip) Ended(ctx context.Context) (map[string]string, error) {
+	for {
+		_, text, _ := strings.Cut(string(b.Output()), "EX=BareSip;")
+		if line, _, ok := strings.Cut(text, "\n"); ok {
+			all := map[string]string{}
+			for field := range strings.SplitSeq(line, ";") {
+				if k, v, ok := strings.Cut(strings.TrimSpace(field), "="); ok {
+					all[k] = v
+				}
+			}
+			return all, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("baresip: its summary: %w\n%s", ctx.Err(), b.tail())
+		case <-time.After(20 * time.Millisecond): // another program writes
+		}
+	}
+}
 
 // Heard is what its newest call has heard so far: 8 kHz samples, only of packets that came. It begins anew with a call,
 // and ends where the call is put on hold or changed by anybody: baresip 1.0 does not go on with it then.

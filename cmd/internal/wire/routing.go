@@ -197,7 +197,7 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 		a.digit(l, ev.Digit, true)
 	case call.Ended:
 		l.ended = true
-		a.log.Info("call ended", "call", l.id, "cause", ev.Cause.String(), "code", ev.Code)
+		a.soundEnded(l, ev)
 	}
 	switch {
 	case l.desk != "":

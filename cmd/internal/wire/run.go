@@ -33,7 +33,7 @@ import (
 func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{cfg: cfg, version: version, log: log, now: time.Now, started: time.Now(), loop: newLoop(),
 		codecs: formats(cfg.Media.Codecs), news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
-		peers: map[string]panel.Peer{}}
+		peers: map[string]panel.Peer{}, sounds: newSounds()}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	var err error
 	if a.endpoint, err = sip.New(cfg.SIP, log); err != nil {
@@ -113,6 +113,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 		"socket", a.cfg.Panel.Socket)
 	parts := map[string]func(context.Context) error{
 		"links": a.watchLinks, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
+	}
+	if a.cfg.Quality.Collector != "" {
+		parts["quality"] = a.publishSounds
 	}
 	if a.desk != nil {
 		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run

@@ -89,6 +89,7 @@ func (a *Appliance) fill(s *panel.Status) {
 		s.Calls = append(s.Calls, a.callStatus(l))
 	}
 	slices.SortFunc(s.Calls, func(x, y panel.Call) int { return x.Since.Compare(y.Since) })
+	s.Ended = slices.Clone(a.sounds.ended)
 	for _, p := range a.peers {
 		s.Peers = append(s.Peers, p)
 	}
@@ -132,6 +133,7 @@ func (a *Appliance) callStatus(l *leg) panel.Call {
 	}
 	if l.media != nil {
 		c.Media = mediaStatus(l.media.Stats(), l.agreed.Codec.Name)
+		c.Quality = qualityStatus(l.media.Quality())
 	}
 	return c
 }

@@ -4,7 +4,7 @@
 import { complain, keyButton, named, orbitLetters, padOrder, post, shortcuts } from "./keys.js";
 import { Clock, Lamp } from "./lamps.js";
 import { Listener } from "./sound.js";
-import { el, orbitText, soundText, stateText, upper, who, words } from "./words.js";
+import { el, orbitText, qualityText, soundText, stateText, upper, who, words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 // put changes a text only if it is another, so that screen readers and
@@ -107,7 +107,10 @@ function build(s) {
 const time = (t) => t ? Date.parse(t) : 0;
 function age(since) {
   if (!since) return "";
-  const s = Math.max(0, Math.floor((clock.now() - time(since)) / 1000));
+  return span((clock.now() - time(since)) / 1000);
+}
+function span(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
   const two = (n) => String(n).padStart(2, "0");
   const h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
   return h ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
@@ -201,9 +204,22 @@ function showLists(s) {
     put(d, age(c.since));
     const n = c.media;
     const lost = n.lost_packets + n.received_packets > 0 ? 100 * n.lost_packets / (n.lost_packets + n.received_packets) : 0;
-    put(m, n.codec ? `${n.codec}, ${n.sent_packets} out, ${n.received_packets} in, ${lost.toFixed(1)} % lost, jitter ${n.jitter_ms.toFixed(1)} ms` : "none");
+    put(m, n.codec ? `${n.codec}, ${n.sent_packets} out, ${n.received_packets} in, ${lost.toFixed(1)} % lost, jitter ${n.jitter_ms.toFixed(1)} ms`
+      + (qualityText(c.quality) && "; " + qualityText(c.quality)) : "none");
   });
   $("calls-table").hidden = s.calls.length === 0;
+  list($("ended"), "ended-none", s.ended, (c) => c.id, () => {
+    const tr = el("tr");
+    tr.append(el("td"), el("td"), el("td"), el("td"));
+    return tr;
+  }, (tr, c) => {
+    const [a, b, d, m] = tr.children;
+    put(a, (c.direction === "in" ? "from " : "to ") + (who(c.remote) || "unknown"));
+    put(b, new Date(c.ended).toLocaleTimeString());
+    put(d, span((time(c.ended) - time(c.since)) / 1000));
+    put(m, qualityText(c.quality) || "not known");
+  });
+  $("ended-details").hidden = s.ended.length === 0;
   list($("health"), "health-none", s.health, (c) => c.code + c.text, entry, (li, c) =>
     fillEntry(li, c.severity === "error" ? "bad" : "warn", c.text, c.since ? "for " + age(c.since) : "", c.hint));
   list($("peers"), "peers-none", s.peers, (p) => p.name, entry, (li, p) =>

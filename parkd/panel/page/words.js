@@ -73,3 +73,10 @@ export function soundText(p) {
   if (p.dnd) parts.push("do not disturb is on");
   return parts.join(" · ");
 }
+
+// qualityText says how a call sounds to whom, "" if nothing is known.
+export function qualityText(q) {
+  const side = (s, name) => s.known
+    ? `MOS ${s.mos.toFixed(1)} ${name} (${s.loss_percent.toFixed(1)} % lost${s.discard_percent >= .05 ? `, ${s.discard_percent.toFixed(1)} % late` : ""})` : "";
+  return [side(q.in, "here"), side(q.out, "there"), q.round_trip_ms ? `round trip ${q.round_trip_ms.toFixed(0)} ms` : ""].filter(Boolean).join(", ");
+}

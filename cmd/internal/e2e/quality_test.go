@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"parklamp/cmd/internal/peer"
+	"parklamp/cmd/internal/speech"
+	"parklamp/parkd/panel"
+)
+
+// reported says whether both directions of a call are known, and the round trip.
+func reported(q panel.Quality) bool { return q.In.Known && q.Out.Known && q.RoundTripMS > 0 }
+
+// TestReportsWithBaresip: baresip and an appliance tell each other how they hear, on two ports and on one.
+func TestReportsWithBaresip(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	for _, mux := range []bool{false, true} {
+		b := p.registeredSoftphone("caller", speech.Caller(), peer.BaresipOptions{RTCPMux: mux})
+		b.do("dial", uri("201", p.dock1()))
+		p.answer(p.dock1())
+		b.sees("CALL_ESTABLISHED")
+		// 12 s: reports of ours that answer reports of baresip have gone out as well.
+		live := p.await(p.dock1(), "reports of baresip", func(st panel.Status) bool {
+			return len(st.Calls) == 1 && reported(st.Calls[0].Quality) && st.Calls[0].Media.Received > 600
+		})
+		if q := live.Calls[0].Quality; q.In.LossPercent > 1 || q.Out.LossPercent > 1 || q.Out.MOS < 4 || q.RoundTripMS > 200 {
+			t.Errorf("mux %v: on loopback %+v", mux, q)
+		}
+		b.do("hangup", "")
+		b.sees("CALL_CLOSED")
+		p.hook(p.dock1(), false)
+		p.idle(p.dock1())
+		st := p.status(p.dock1())
+		if len(st.Ended) == 0 || !reported(st.Ended[0].Quality) || st.Ended[0].Cause != "remote" || st.Ended[0].Remote.Number != "caller" {
+			t.Errorf("mux %v: the last calls: %+v", mux, st.Ended)
+		}
+		p.logged(p.dock1(), "far_end_heard.mos=")
+
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		s, err := b.Ended(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What baresip knows of its own stream it has from our reports.
+		theirs, _, _ := strings.Cut(s["JI"], ",")
+		jitter, err1 := strconv.ParseFloat(theirs, 64)
+		trip, err2 := strconv.ParseFloat(s["DL"], 64)
+		if s["PL"] != "0,0" || err1 != nil || err2 != nil || jitter+trip <= 0 || trip > 200 {
+			t.Errorf("mux %v: baresip says %v", mux, s)
+		}
+		t.Logf("mux %v: appliance %+v; baresip %v", mux, st.Ended[0].Quality, s)
+		if muxed := strings.Contains(string(b.Output()), "RTP/RTCP multiplexing enabled"); muxed != mux {
+			t.Errorf("mux %v: baresip has it %v", mux, muxed)
+		}
+	}
+}
+
+// TestCollectorGetsTheSoundOfACall: SIPp is the collector of RFC 6035, and gets a report on a call when that has ended.
+func TestCollectorGetsTheSoundOfACall(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	l.Close()
+	collector, err := peer.StartSIPp(peer.SIPpOptions{Scenario: "collector", Dir: t.TempDir(), Local: at, TCP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(collector.Stop)
+	p := newPlace(t, fmt.Sprintf("[quality]\ncollector = \"sip:collector@%s;transport=tcp\"\n", at))
+	b := p.softphone("caller", speech.Caller())
+	b.do("dial", uri("201", p.dock1()))
+	p.answer(p.dock1())
+	p.await(p.dock1(), "reports of baresip", func(st panel.Status) bool { return len(st.Calls) == 1 && reported(st.Calls[0].Quality) })
+	b.do("hangup", "")
+
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := collector.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	trace, err := collector.Trace()
+	if err != nil || len(trace) == 0 {
+		t.Fatalf("nothing came: %v", err)
+	}
+	body := trace[0].Body()
+	for _, want := range []string{
+		"LocalID: sip:201@", "RemoteID: sip:caller@", "LocalAddr: IP=" + p.addr(1).String() + " PORT=", "LocalMetrics:\n", "SessionDesc:PT=0 PD=PCMU SR=8000 ",
+		"JitterBuffer:JBA=3 ", "PacketLoss:NLR=0.0 JDR=", "BurstGapLoss:BLD=", "Delay:", "QualityEst:RCQ=", " MOSCQ=4.", "RemoteMetrics:\n", "DialogID: ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the report lacks %q:\n%s", want, body)
+		}
+	}
+	t.Log(body)
+}
