@@ -99,7 +99,11 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 			to.forward(w, br, h, packet, pt, uint32(payload[2])<<8|uint32(payload[3]), now, now)
 		}
 	case noise:
-		// Comfort noise is never agreed by us (RFC 3389 §4 needs it in SDP), so no leg can be sent it.
+		// RFC 3389 §4: only who said so in SDP is sent comfort noise. Others hear nothing in the pauses.
+		if pt := w.params.NoisePayloadType; pt != 0 {
+			packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
+			to.forward(w, br, h, packet, pt, 0, now, now)
+		}
 	}
 }
 

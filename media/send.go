@@ -211,6 +211,13 @@ func (s *Session) speak(w *wiring, at time.Duration, room *scratch) {
 		}
 		fallthrough
 	default:
+		n = 0
+		if !w.fetch(room) {
+			break
+		}
+		if s.engine.cfg.SilenceSuppression && w.params.NoisePayloadType != 0 && s.hushed(w, at, room) {
+			return
+		}
 		n = s.talk.encode(w, room)
 	}
 	if n == 0 {

@@ -72,6 +72,7 @@ type wiring struct {
 // pacing is what the pacer remembers of a session from tick to tick.
 type pacing struct {
 	encoder codec.Encoder
+	gate    gate // used where silence is not sent
 	keys    dtmf.Sender
 	tone    dtmf.Tone
 	keyTS   uint32

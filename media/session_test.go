@@ -35,15 +35,20 @@ func inBubble(t *testing.T, f func(t *testing.T, b *bench)) {
 		n := mediatest.NewNet()
 		e := media.NewEngine(media.Default(), slog.New(slog.NewTextHandler(io.Discard, nil)),
 			media.WithNetwork(n), media.WithClock(media.NewTimerClock()))
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- e.Run(ctx) }()
-		f(t, &bench{t, n, e})
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("Run: %v", err)
-		}
+		runEngine(t, e, func() { f(t, &bench{t, n, e}) })
 	})
+}
+
+// runEngine runs f with e running.
+func runEngine(t *testing.T, e *media.Engine, f func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	f()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
 }
 
 func (b *bench) session() *media.Session {

@@ -40,18 +40,21 @@ func (s *Session) fitEar(w *wiring) {
 	}
 }
 
-// encode asks the source for a frame in the shape that the codec wants and returns the bytes in room.payload, 0 when
-// there is nothing to send.
+// fetch asks the source for a frame in the shape that the codec wants: room.wide or room.frame.
+func (w *wiring) fetch(room *scratch) bool {
+	if w.speaksWide() {
+		return w.wide.NextWide(&room.wide)
+	}
+	return w.source.Next(&room.frame)
+}
+
+// speaksWide reports whether the source is asked for 16 kHz.
+func (w *wiring) speaksWide() bool { return w.wide != nil && w.params.Codec.Rate() == WideRate }
+
+// encode makes what was fetched into room.payload and returns the bytes.
 func (t *pacing) encode(w *wiring, room *scratch) int {
-	id := w.params.Codec
-	if w.wide != nil && id.Rate() == WideRate {
-		if !w.wide.NextWide(&room.wide) {
-			return 0
-		}
-		return t.encoder.Encode(id, room.payload[:], room.wide[:], WideRate)
+	if w.speaksWide() {
+		return t.encoder.Encode(w.params.Codec, room.payload[:], room.wide[:], WideRate)
 	}
-	if !w.source.Next(&room.frame) {
-		return 0
-	}
-	return t.encoder.Encode(id, room.payload[:], room.frame[:], SampleRate)
+	return t.encoder.Encode(w.params.Codec, room.payload[:], room.frame[:], SampleRate)
 }

@@ -11,8 +11,6 @@ import (
 	"strings"
 
 	"github.com/zaf/g711"
-
-	"parklamp/media/codec/g722"
 )
 
 // ID names a codec. The zero value, None, means that no codec was agreed.
@@ -178,25 +176,6 @@ func Transcode(to, from ID, b []byte) bool {
 	default:
 		for i, c := range b {
 			b[i] = aOfMu[c]
-		}
-	}
-	return true
-}
-
-// Quiet reports whether a payload holds nothing louder than about -46 dBFS: background, where a frame can
-// be left out or added unheard.
-func Quiet(id ID, payload []byte) bool {
-	const limit = 160
-	if id == G722 {
-		return g722.Quiet(payload, limit)
-	}
-	table := &linearOfMu
-	if id == PCMA {
-		table = &linearOfA
-	}
-	for _, b := range payload {
-		if s := table[b]; s > limit || s < -limit {
-			return false
 		}
 	}
 	return true

@@ -133,26 +133,6 @@ func TestOddLengths(t *testing.T) {
 	}
 }
 
-func TestQuietG722(t *testing.T) {
-	for _, c := range []struct {
-		amplitude float64
-		want      bool
-	}{{0, true}, {60, true}, {400, false}, {8000, false}} {
-		x := make([]int16, 3200)
-		noise := uint32(1)
-		for i := range x {
-			noise = noise*1664525 + 1013904223
-			x[i] = int16(c.amplitude * (float64(noise>>16)/32768 - 1))
-		}
-		var e Encoder
-		payload := make([]byte, 1600)
-		e.Encode(G722, payload[:400], x[:800], 16000)
-		if e.Encode(G722, payload[:160], x[800:1120], 16000); Quiet(G722, payload[:160]) != c.want {
-			t.Errorf("noise up to %.0f: quiet is %t", c.amplitude, !c.want)
-		}
-	}
-}
-
 func TestStreamsDoNotAllocate(t *testing.T) {
 	var e Encoder
 	var tr Transcoder
@@ -200,5 +180,4 @@ func BenchmarkFrame(b *testing.B) {
 	var there, back Transcoder
 	run("transcode G722 to PCMA", func() { there.Convert(PCMA, G722, payload, payload) })
 	run("transcode PCMA to G722", func() { back.Convert(G722, PCMA, payload, payload) })
-	run("quiet G722", func() { Quiet(G722, payload) })
 }

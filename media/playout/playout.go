@@ -10,6 +10,7 @@ package playout
 import (
 	"time"
 
+	"parklamp/media/comfort"
 	"parklamp/media/jitter"
 	"parklamp/media/plc"
 	"parklamp/media/stretch"
@@ -19,8 +20,6 @@ const (
 	clockRate = 8000 // RTP clock of every codec, ticks a second
 	// ComfortType marks comfort noise in a packet's Type; other types are the Decoder's.
 	ComfortType = 0xff
-	// quietNoise is the level of comfort noise whose packet does not give one, -dBov.
-	quietNoise = 78
 	// mostStretched RTP ticks are put in at most.
 	mostStretched = 120
 )
@@ -74,7 +73,8 @@ type Player struct {
 	n     int     // samples in fifo
 	kinds Kind    // worst kind in fifo
 	piece []int16 // room to decode into
-	level uint8   // of comfort noise, -dBov; 0 when the last packet was audio
+	noise comfort.Noise
+	noisy bool // the last packet was of comfort noise
 }
 
 // New returns a player of rate samples a second, a multiple of 8000.
@@ -121,7 +121,7 @@ func (p *Player) more(at time.Duration, size int) {
 	event := Piece{At: at + ahead, Kind: Audio, Seq: out.Seq}
 	switch out.Kind {
 	case jitter.Play:
-		p.level, event.New = 0, true
+		p.noisy, event.New = false, true
 		clear(piece[p.decoder.Decode(out.Type, piece, out.Payload):])
 		p.conceal.Join(piece, out.Spliced)
 		n = p.change(room, piece, out)
@@ -130,15 +130,13 @@ func (p *Player) more(at time.Duration, size int) {
 		p.stats.Played += uint64(n)
 	case jitter.Comfort:
 		event.Kind, event.New = Comfort, true
-		p.level = quietNoise
-		if len(out.Payload) > 0 {
-			p.level = max(out.Payload[0]&0x7f, 1) // RFC 3389 §3.1
-		}
-		p.conceal.Noise(room[:n], p.level)
+		p.noisy = true
+		p.noise.Describe(out.Payload)
+		p.comfort(room[:n])
 	case jitter.Silence:
-		if p.level > 0 {
+		if p.noisy {
 			event.Kind = Comfort // the noise lasts until there is audio again
-			p.conceal.Noise(room[:n], p.level)
+			p.comfort(room[:n])
 			break
 		}
 		event.Kind = Silence
@@ -155,6 +153,12 @@ func (p *Player) more(at time.Duration, size int) {
 		event.Samples = n
 		p.Observe(event)
 	}
+}
+
+// comfort makes noise as it was described last.
+func (p *Player) comfort(dst []int16) {
+	p.noise.Fill(dst, p.rate)
+	p.conceal.Good(dst, false)
 }
 
 // change stretches a piece as the buffer asked.

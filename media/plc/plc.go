@@ -206,21 +206,6 @@ func (c *Concealer) findPitch() int {
 
 func (c *Concealer) noise() float32 { return white(&c.random) * c.background }
 
-// Noise fills dst with comfort noise of the given level in -dBov, 0 to 127 (RFC 3389 §3.1), and remembers
-// it as the background.
-func (c *Concealer) Noise(dst []int16, level uint8) {
-	// RFC 3389 §3: 0 dBov is the rms of a full-scale square wave.
-	rms := float32(32767 * math.Pow(10, -float64(min(level, 127))/20))
-	for i := range dst {
-		dst[i] = clip(white(&c.random) * rms)
-	}
-	if c.lost > 0 {
-		c.lost = 0
-	}
-	c.background = min(max(rms, 1), backgroundCap)
-	c.remember(dst)
-}
-
 // white returns uniform noise with an rms of one (xorshift, Marsaglia 2003).
 func white(x *uint32) float32 {
 	*x ^= *x << 13

@@ -129,22 +129,10 @@ func TestGoodAudioIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestComfortNoiseLevel(t *testing.T) {
-	c := New(rate)
-	f := make([]int16, 8000)
-	for _, level := range []uint8{40, 60, 127} {
-		c.Noise(f, level)
-		want := 32767 * math.Pow(10, -float64(level)/20)
-		if got := rmsOf(f); math.Abs(got-want) > 1+0.05*want {
-			t.Errorf("level %d: rms %.1f, want %.1f", level, got, want)
-		}
-	}
-}
-
 func TestNoAllocation(t *testing.T) {
 	c := New(rate)
 	f := vowel(100, 160)
-	if n := testing.AllocsPerRun(200, func() { c.Good(f, false); c.Conceal(f); c.Conceal(f); c.Noise(f, 50) }); n != 0 {
+	if n := testing.AllocsPerRun(200, func() { c.Good(f, false); c.Conceal(f); c.Conceal(f) }); n != 0 {
 		t.Errorf("%.1f allocations", n)
 	}
 }

@@ -106,24 +106,3 @@ func join(x *[taps]int16) (first, second int16) {
 
 // within limits v to -limit-1 ... limit.
 func within(v, limit int32) int32 { return max(-limit-1, min(limit, v)) }
-
-// Quiet reports whether a payload holds nothing louder than about limit (of 32,768), without decoding it and without
-// knowing what was before: the codes alone say how the step sizes go, and both forget where they began within a
-// packet. What a predictor foresees, such as a steady tone, is taken for quieter than it is.
-func Quiet(payload []byte, limit int32) bool {
-	limit /= 2 // bands have 15 bits
-	low, high := band{step: minLow}, band{step: minHigh}
-	for range 2 { // the second time from where the first has come to
-		loudest := int32(0)
-		for _, code := range payload {
-			l, h := low.step*values6[code&0x3f]>>15, high.step*values2[code>>6]>>15
-			loudest = max(loudest, l, -l, h, -h)
-			low.scaleLow(code >> 2 & 0xf)
-			high.scaleHigh(code >> 6)
-		}
-		if loudest > limit {
-			return false
-		}
-	}
-	return true
-}
