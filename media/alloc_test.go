@@ -169,6 +169,17 @@ var framePaths = []framePath{
 		s.Play(&encodedHum{})
 		return func() { r.arrive(s, 0); r.tick() }
 	}},
+	{"parked caller who talks and has no events", func(tb testing.TB, r *rig) func() {
+		s := r.session(tb)
+		p := s.wiring.Load().params
+		p.DTMFPayloadType = 0
+		if err := s.Configure(p); err != nil {
+			tb.Fatal(err)
+		}
+		s.OnDTMF(func(byte, bool) {})
+		s.Play(&encodedHum{})
+		return func() { r.arrive(s, 0); r.tick() }
+	}},
 	{"phone call, 5 % lost", func(tb testing.TB, r *rig) func() {
 		s := r.session(tb)
 		s.Play(&hum{})

@@ -23,6 +23,6 @@
 // cmd/internal/daemon. On the path of a frame there is no allocation, no log, no wait for a lock
 // that anything slow holds, and no system call but the socket's.
 //
-// Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), RFC 4961 (symmetric
+// Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), ITU-T Q.24 (digits as tones), RFC 4961 (symmetric
 // RTP), RFC 3711 (SRTP, package srtp), RFC 3389 (comfort noise, received), RFC 3264 §5.1 and §8.4 (early media, hold).
 package media

@@ -18,6 +18,7 @@ type incoming struct {
 	revision uint64
 	header   rtp.Header
 	events   dtmf.Receiver
+	tones    *tones // nil until audio came of a far end that sends no events
 	// reception is read by others too
 	reception rtcp.Reception
 }
@@ -132,6 +133,10 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: late}) {
 		in.events.Reset()
+		if in.tones != nil {
+			in.tones.known = false
+			in.tones.detector.Reset()
+		}
 	}
 	if w.params.Receive {
 		s.deliver(w, kind, id, payload, now)
@@ -152,9 +157,12 @@ func (s *Session) move(to netip.AddrPort, revision uint64) {
 func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
 	h := &s.in.header
 	if kind == event {
-		if digit, ok := s.in.events.Put(h.Timestamp, payload); ok {
+		for _, digit := range s.in.events.Put(h.Timestamp, h.Marker, payload, now) {
 			s.digit(w, digit)
 		}
+	}
+	if kind == audio && w.inBand() {
+		s.listenForTones(w, id, h, payload)
 	}
 	if w.ear != nil && kind != event && !w.ear.offer(h, kind, id, payload, now) {
 		s.count.overruns.Add(1)
@@ -164,10 +172,9 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 	}
 }
 
+// digit takes a digit that came as a telephone-event.
 func (s *Session) digit(w *wiring, digit byte) {
-	if f := w.onDTMF; f != nil && !s.engine.post(func() { f(digit) }) {
-		s.count.digitsDropped.Add(1)
-	}
+	s.tellDigit(w, digit, false)
 	if w.bridge != nil {
 		w.bridge.digit(w.peer, digit)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/pion/rtp"
 
 	"parklamp/media/codec"
+	"parklamp/media/dtmf"
 	"parklamp/media/jitter"
 )
 
@@ -94,9 +95,10 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 		packet := room.packet[:headerSize+n]
 		to.forward(w, br, h, packet, w.params.PayloadType, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
 	case event:
-		if pt := w.params.DTMFPayloadType; pt != 0 && len(payload) >= 4 {
+		// RFC 4733 §2.5.1.1: nobody is sent an event that was not agreed, and we agree to digits only.
+		if ticks, digits := dtmf.Samples(payload); digits && w.params.DTMFPayloadType != 0 {
 			packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
-			to.forward(w, br, h, packet, pt, uint32(payload[2])<<8|uint32(payload[3]), now, now)
+			to.forward(w, br, h, packet, w.params.DTMFPayloadType, ticks, now, now)
 		}
 	case noise:
 		// RFC 3389 §4: only who said so in SDP is sent comfort noise. Others hear nothing in the pauses.

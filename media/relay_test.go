@@ -165,8 +165,8 @@ func TestRelayCarriesDigits(t *testing.T) {
 			t.Fatal(err)
 		}
 		here, there := make(chan byte, 10), make(chan byte, 10)
-		s1.OnDTMF(func(d byte) { here <- d })
-		right.OnDTMF(func(d byte) { there <- d })
+		s1.OnDTMF(func(d byte, _ bool) { here <- d })
+		right.OnDTMF(func(d byte, _ bool) { there <- d })
 		left.Play(mediatest.NewLoop(mediatest.Voice(1, time.Second)))
 		time.Sleep(100 * time.Millisecond)
 		if err := left.SendDTMF("1#", 80*time.Millisecond, 80*time.Millisecond); err != nil {

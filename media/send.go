@@ -294,10 +294,11 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	}
 	var payload [dtmf.EventSize]byte
 	step.Event.Put(payload[:])
-	s.write(w, room, w.params.DTMFPayloadType, step.First, o.seq, t.keyTS, payload[:])
+	ts := t.keyTS + step.Offset
+	s.write(w, room, w.params.DTMFPayloadType, step.First, o.seq, ts, payload[:])
 	o.seq++
 	o.talk, o.relayed = true, false
-	o.advance(t.keyTS+uint32(step.Event.Duration), at+FrameDuration)
+	o.advance(ts+uint32(step.Event.Duration), at+FrameDuration)
 	return true
 }
 

@@ -63,7 +63,7 @@ type wiring struct {
 	guard   guard   // nil: in the clear
 	control control // nil: RTCP is counted and dropped
 
-	onDTMF    func(byte)
+	onDTMF    func(digit byte, inBand bool)
 	onTimeout func()
 	timeout   time.Duration
 	armedAt   time.Duration // when timeout began to count, if nothing came since
@@ -187,9 +187,10 @@ func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
 	return nil
 }
 
-// OnDTMF sets what is told each digit that the far end sends as a telephone-event, at its beginning. It
-// runs on the engine's callback goroutine and must not block.
-func (s *Session) OnDTMF(f func(digit byte)) {
+// OnDTMF sets what is told each digit that the far end sends: as a telephone-event, at its beginning, or where those
+// were not agreed as a tone in its audio (inBand), some 40 ms after. It runs on the engine's callback goroutine and must
+// not block.
+func (s *Session) OnDTMF(f func(digit byte, inBand bool)) {
 	_ = s.change(func(w *wiring) { w.onDTMF = f })
 }
 

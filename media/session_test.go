@@ -321,7 +321,7 @@ func TestDigitsBothWays(t *testing.T) {
 				n := 0
 				b.net.Hook(func(d *mediatest.Datagram) { n++; d.Drop = tc.lose(n) })
 				got := make(chan byte, 20)
-				o.OnDTMF(func(d byte) { got <- d })
+				o.OnDTMF(func(d byte, _ bool) { got <- d })
 				s.Play(mediatest.NewLoop(mediatest.Voice(1, time.Second)))
 				if err := s.SendDTMF("*68703#", 100*time.Millisecond, 100*time.Millisecond); err != nil {
 					t.Fatal(err)

@@ -170,7 +170,7 @@ func TestEventsWithANumberOfEachSide(t *testing.T) {
 		params.DTMFPayloadType, params.DTMFReceive = 96, 101
 		b.configure(s, params)
 		digits := make(chan byte, 10)
-		s.OnDTMF(func(d byte) { digits <- d })
+		s.OnDTMF(func(d byte, _ bool) { digits <- d })
 		if err := s.SendDTMF("7", 80*time.Millisecond, 80*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,11 @@
 // Package dtmf carries digits beside the audio (RFC 4733 telephone-event) and, where the far end has not
 // agreed to that, as tones within it (ITU-T Q.23).
 //
-// It is pure: no clock, no goroutine, no allocation per packet or tick. It does not detect tones.
+// Receiver and Sender are the two ends of a stream of events, Tone makes the tones of a digit, and Detector finds them in
+// speech (ITU-T Q.24). Which of them a call uses is for its session to say.
+//
+// It is pure: no clock, no goroutine, no allocation per packet or tick. It neither offers nor reads redundancy of
+// RFC 2198: an end is sent three times instead (RFC 4733 §2.5.1.4).
 package dtmf
 
 import "encoding/binary"
@@ -15,6 +19,18 @@ type Event struct {
 	End      bool   // the E bit
 	Volume   uint8  // -dBm0, 0 to 63
 	Duration uint16 // RTP ticks since the event's timestamp
+}
+
+// Samples returns how long all events of a payload last together, RTP ticks, and whether it holds nothing but digits.
+func Samples(payload []byte) (ticks uint32, digits bool) {
+	digits = len(payload) >= EventSize
+	for n := 0; n < MaxEvents && len(payload) >= EventSize; n++ {
+		e, _ := Parse(payload)
+		_, is := Digit(e.Code)
+		ticks, digits = ticks+uint32(e.Duration), digits && is
+		payload = payload[EventSize:]
+	}
+	return ticks, digits
 }
 
 // EventSize is the size of a payload in bytes.
@@ -59,47 +75,3 @@ func Code(digit byte) (uint8, bool) {
 	}
 	return 0, false
 }
-
-// Receiver turns the packets of events into digits: one for each event, however many of its packets are
-// lost, repeated or out of order.
-type Receiver struct {
-	known    bool
-	ts       uint32
-	code     uint8
-	duration uint16
-	ended    bool
-}
-
-// Put takes the timestamp and payload of a packet, and reports the digit that it begins.
-func (r *Receiver) Put(ts uint32, payload []byte) (digit byte, ok bool) {
-	e, ok := Parse(payload)
-	if !ok {
-		return 0, false
-	}
-	digit, ok = Digit(e.Code)
-	if !ok {
-		return 0, false
-	}
-	if r.known {
-		ahead := int32(ts - r.ts)
-		if ahead < 0 {
-			return 0, false
-		}
-		if ahead == 0 {
-			// RFC 4733 §2.5.2.2: the same timestamp is the same event.
-			r.duration = max(r.duration, e.Duration)
-			r.ended = r.ended || e.End
-			return 0, false
-		}
-		// RFC 4733 §2.5.1.3: a long event goes on in a segment that starts where the last one was full.
-		if e.Code == r.code && !r.ended && r.duration == 0xffff && ahead == 0xffff {
-			r.ts, r.duration, r.ended = ts, e.Duration, e.End
-			return 0, false
-		}
-	}
-	*r = Receiver{known: true, ts: ts, code: e.Code, duration: e.Duration, ended: e.End}
-	return digit, true
-}
-
-// Reset forgets the stream (a new SSRC has another clock).
-func (r *Receiver) Reset() { *r = Receiver{} }

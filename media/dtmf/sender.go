@@ -14,8 +14,8 @@ const (
 	tickTime  = 20 * time.Millisecond
 	tickTicks = 160 // RTP ticks in one tick of the sender
 	volume    = 10  // -dBm0
-	ends      = 3   // RFC 4733 §2.5.1.4: the final packet is sent three times in all
-	maxEach   = 8 * time.Second
+	ends      = 3   // RFC 4733 §2.5.1.4: the final packet of an event and of a segment is sent three times in all
+	maxEach   = time.Minute
 )
 
 // Key is one digit to be sent.
@@ -44,10 +44,11 @@ func Keys(digits string, each, gap time.Duration) ([]Key, error) {
 
 // Step is what a tick of 20 ms sends.
 type Step struct {
-	Event Event
-	First bool // a new event: marker bit and a new timestamp (RFC 4733 §2.2.1, §2.2.2)
-	Send  bool // Event is to be sent; else audio flows in this tick
-	Tone  bool // for a far end without events: the tone sounds in this tick
+	Event  Event
+	Offset uint32 // of the event's timestamp from where the key was pressed, RTP ticks: not 0 in later segments of a long one
+	First  bool   // a new event: marker bit and a new timestamp (RFC 4733 §2.2.1, §2.2.2)
+	Send   bool   // Event is to be sent; else audio flows in this tick
+	Tone   bool   // for a far end without events: the tone sounds in this tick
 }
 
 // Sender plays one key after the other, tick by tick. The zero value is idle.
@@ -55,6 +56,10 @@ type Sender struct {
 	key  Key
 	tick uint16
 	busy bool
+
+	offset  uint32 // of the present segment
+	repeats uint8  // reports of a full segment
+	ended   uint8  // reports of the end
 }
 
 // Start begins a key; the sender must be idle.
@@ -66,17 +71,28 @@ func (s *Sender) Busy() bool { return s.busy }
 // Next returns the next tick's step.
 func (s *Sender) Next() Step {
 	s.tick++
-	if s.tick >= s.key.On+max(s.key.Gap, ends-1) {
-		s.busy = false
+	// RFC 4733 §2.5.1.3: an event of more than 0xffff ticks is reported in segments. The last report of a segment that is
+	// full has no E bit; it takes as many ticks as it is repeated, then the next segment has grown by these.
+	lasts := uint32(min(s.tick, s.key.On)) * tickTicks
+	since := lasts - s.offset
+	full := since > longest
+	if full {
+		if s.repeats++; s.repeats <= ends {
+			since = longest
+		} else {
+			s.offset, s.repeats = s.offset+longest, 0
+			since, full = lasts-s.offset, false
+		}
 	}
-	e := Event{
-		Code: s.key.Code, Volume: volume,
-		End:      s.tick >= s.key.On,
-		Duration: min(s.tick, s.key.On) * tickTicks, // at most 8 s, 64,000,
+	e := Event{Code: s.key.Code, Volume: volume, End: s.tick >= s.key.On && !full, Duration: uint16(since)}
+	send := s.ended < ends
+	if e.End && send {
+		s.ended++
 	}
+	s.busy = s.ended < ends || s.tick < s.key.On+s.key.Gap
 	return Step{
-		Event: e, First: s.tick == 1,
-		Send: s.tick < s.key.On+ends,
+		Event: e, Offset: s.offset, First: s.tick == 1,
+		Send: send,
 		Tone: s.tick <= s.key.On,
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"parklamp/media/dtmf"
 )
 
-// hearDigits takes the digits that the far end of a leg sends as telephone-events (RFC 4733). In a relay they go to the
-// other far end by themselves.
+// hearDigits takes the digits that the far end of a leg sends as telephone-events (RFC 4733), or as tones where those were
+// not agreed. In a relay both go to the other far end by themselves.
 func (a *Appliance) hearDigits(l *leg) {
-	l.media.OnDTMF(func(digit byte) {
-		a.loop.post(func() { a.digit(l, digit, false) })
+	l.media.OnDTMF(func(digit byte, inBand bool) {
+		if !inBand { // a tone was heard already
+			a.loop.post(func() { a.digit(l, digit, false) })
+		}
 	})
 }
 

@@ -105,9 +105,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	slot.Leg = l.id
 	a.restored.slots = append(a.restored.slots, slot)
 	a.restored.legs = append(a.restored.legs, l)
-	kept := slot
-	kept.Leg = ""
-	a.keeper.stored[slot.CallID] = kept
+	a.keeper.stored[slot.CallID] = true
 	return nil
 }
 

@@ -1,0 +1,5 @@
+//go:build race
+
+package dtmf_test
+
+const raceDetector = true

@@ -1,0 +1,135 @@
+package media_test
+
+import (
+	"testing"
+	"time"
+
+	"parklamp/media"
+	"parklamp/media/codec"
+	"parklamp/media/dtmf"
+	"parklamp/media/mediatest"
+)
+
+// told collects digits, those in band in brackets.
+func told(s *media.Session) chan byte {
+	got := make(chan byte, 60)
+	s.OnDTMF(func(d byte, inBand bool) {
+		if inBand {
+			got <- '('
+			got <- d
+			got <- ')'
+			return
+		}
+		got <- d
+	})
+	return got
+}
+
+// TestTonesAreDigits: a far end that agreed to no events sends its digits as tones; each is told once, whatever the codec,
+// and whatever the network does to its packets.
+func TestTonesAreDigits(t *testing.T) {
+	const digits = "*68703#"
+	want := ""
+	for _, d := range digits {
+		want += "(" + string(d) + ")"
+	}
+	for _, tc := range []struct {
+		name string
+		id   codec.ID
+		hook func(n int, d *mediatest.Datagram)
+	}{
+		{"mu-law", codec.PCMU, nil},
+		{"A-law", codec.PCMA, nil},
+		{"G.722", codec.G722, nil},
+		{"every ninth packet lost", codec.PCMU, func(n int, d *mediatest.Datagram) { d.Drop = n%9 == 0 }},
+		{"every packet late by up to 50 ms", codec.PCMU, func(n int, d *mediatest.Datagram) { d.Delay = time.Duration(n%6) * 10 * time.Millisecond }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				s, o := b.session(), b.session()
+				for _, x := range [2][2]*media.Session{{s, o}, {o, s}} {
+					p := both(x[1].LocalAddr(), tc.id)
+					p.DTMFPayloadType = 0
+					b.configure(x[0], p)
+				}
+				n := 0
+				if tc.hook != nil {
+					b.net.Hook(func(d *mediatest.Datagram) { n++; tc.hook(n, d) })
+				}
+				got := told(o)
+				s.Play(mediatest.NewLoop(mediatest.Voice(1, time.Second)))
+				if err := s.SendDTMF(digits, 120*time.Millisecond, 120*time.Millisecond); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3 * time.Second)
+				if text := drain(got); text != want {
+					t.Errorf("heard %q, want %q", text, want)
+				}
+			})
+		})
+	}
+}
+
+// TestNoDigitTwice: where events were agreed, tones in the audio are no digits, whether the far end sends both or a person
+// plays them into the telephone.
+func TestNoDigitTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, p := b.leg()
+		got := told(s)
+		var tone dtmf.Tone
+		sound := make([]int16, 4*160)
+		tone.Fill(sound, 5)
+		var coded [160]byte
+		for i := range 4 {
+			codec.Encode(codec.PCMU, coded[:], sound[i*160:(i+1)*160])
+			p.Send(s.LocalAddr(), 0, i == 0, coded[:], 160)
+			if i == 2 {
+				p.Send(s.LocalAddr(), 101, true, []byte{5, 10, 0, 160}, 0)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		p.Send(s.LocalAddr(), 101, false, []byte{5, 0x8a, 3, 0x20}, 800)
+		time.Sleep(time.Second)
+		if text := drain(got); text != "5" {
+			t.Errorf("heard %q, want 5", text)
+		}
+	})
+}
+
+// TestRelayPassesEventsThatWereAgreed: several digits in a packet go on as they are, flash (RFC 4733 §3.2, event 16) goes to
+// nobody, and the stream has no seam.
+func TestRelayPassesEventsThatWereAgreed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.session(), b.peer(otherHost)
+		params := both(p2.Addr(), codec.PCMU)
+		params.DTMFPayloadType = 96
+		b.configure(s2, params)
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		got := told(s1)
+		b.talk(p1, s1, codec.PCMU, mediatest.Voice(1, 200*time.Millisecond))
+		p2.Forget()
+		two := []byte{5, 0x8a, 1, 0x40, 6, 0x8a, 1, 0x40}
+		p1.Send(s1.LocalAddr(), 101, true, []byte{16, 10, 0, 160}, 160)
+		p1.Send(s1.LocalAddr(), 101, true, two, 0)
+		p1.Send(s1.LocalAddr(), 101, false, two, 640)
+		time.Sleep(100 * time.Millisecond)
+		if text := drain(got); text != "56" {
+			t.Errorf("heard %q, want 56", text)
+		}
+		events := 0
+		for _, q := range p2.Packets() {
+			if q.Header.PayloadType != 96 {
+				continue
+			}
+			if events++; string(q.Payload) != string(two) {
+				t.Errorf("events % x were sent on, want % x", q.Payload, two)
+			}
+		}
+		if events != 2 {
+			t.Errorf("%d packets with events were sent on, want 2", events)
+		}
+	})
+}
