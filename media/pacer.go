@@ -2,6 +2,7 @@ package media
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,9 @@ const (
 	slots    = int64(FrameDuration / slotTime)
 	// maxCatchUp ticks are made up for after a stall; what is older is left out, as a longer burst helps nobody.
 	maxCatchUp = 5
+	// The goroutine yields after so long where so much time is left before the next slot.
+	yieldAfter = 8 * time.Millisecond
+	yieldRoom  = slotTime / 4
 )
 
 // pacer gives every session a tick each 20 ms, in a slot of its own. What is due is computed from the clock; wake-ups
@@ -31,6 +35,8 @@ type pacer struct {
 	// owned by the goroutine of run
 	wheel [slots][]*Session
 	done  int64 // the last slot that was worked off, counted from start
+
+	yielded time.Duration // when the goroutine gave up its processor of its own accord
 
 	mu    sync.Mutex
 	stirs []*Session // guarded by mu: sessions whose place is to be looked at
@@ -70,7 +76,14 @@ func (p *pacer) step(room *scratch) {
 		p.done = max(p.done, p.slot(p.clock.Now())-1)
 		return
 	}
-	if p.clock.Now() < next {
+	now := p.clock.Now()
+	// As rtpio's yieldAfter: at a time of our own choice instead of the monitor's.
+	if now-p.yielded > yieldAfter && next-now > yieldRoom {
+		p.yielded = now
+		runtime.Gosched()
+		now = p.clock.Now()
+	}
+	if now < next {
 		p.clock.SleepUntil(next)
 	}
 	p.work(p.clock.Now(), room)

@@ -11,7 +11,7 @@ import (
 func churn(s *stage) error {
 	calls := s.choose(1000, 300)
 	const orbits = 200
-	c, err := newCrowd(s, orbits)
+	c, err := newCrowd(s, orbits, usual)
 	if err != nil {
 		return err
 	}

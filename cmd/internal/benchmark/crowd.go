@@ -33,8 +33,8 @@ type crowd struct {
 }
 
 // newCrowd starts an appliance with n orbits.
-func newCrowd(s *stage, n int) (*crowd, error) {
-	a, err := s.gateway(settings{orbits: numbers(n), calls: 2*n + 50})
+func newCrowd(s *stage, n int, kind crowdKind) (*crowd, error) {
+	a, err := s.gateway(settings{orbits: numbers(n), calls: 2*n + 50, normal: kind == normal})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ type crowdKind uint8
 const (
 	usual    crowdKind = iota
 	speaking           // the callers send RTP as well
-	theirs             // the whole process is in the scheduling class of the incumbent
+	normal             // the appliance asks for no real-time class
 	besieged           // this program keeps one core busy meanwhile
 )
 
@@ -128,9 +128,9 @@ func parkedMusic(s *stage) error {
 		n    int
 		kind crowdKind
 	}
-	crowds := []crowd{{50, usual}, {200, usual}, {200, theirs}, {500, usual}, {500, besieged}, {500, theirs}, {200, speaking}}
+	crowds := []crowd{{50, usual}, {200, usual}, {200, normal}, {500, usual}, {500, besieged}, {200, speaking}}
 	if s.quick {
-		crowds = []crowd{{50, usual}, {200, theirs}}
+		crowds = []crowd{{50, usual}, {200, normal}}
 	}
 	var errs []error
 	for _, c := range crowds {
@@ -145,17 +145,11 @@ func parkedMusic(s *stage) error {
 }
 
 func parkedCrowd(s *stage, n int, kind crowdKind) error {
-	c, err := newCrowd(s, n)
+	c, err := newCrowd(s, n, kind)
 	if err != nil {
 		return err
 	}
 	defer c.hush()
-	if kind == theirs {
-		if err := makeRealtime(c.appliance.PID()); err != nil {
-			s.report.note("Music in the incumbent's class is not measured: %v.", err)
-			return nil
-		}
-	}
 	if err := c.park(kind == speaking); err != nil {
 		return err
 	}
@@ -181,8 +175,8 @@ func parkedCrowd(s *stage, n int, kind crowdKind) error {
 	case speaking:
 		r.add(fmt.Sprintf("%d parked whose callers also send RTP: CPU", n), "% core", fmt.Sprint(windows), spread("%.1f", f.cpu), theirParkedSendingCPU)
 		return nil
-	case theirs:
-		what = fmt.Sprintf("%d parked with music, whole process in SCHED_RR 10: ", n)
+	case normal:
+		what = fmt.Sprintf("%d parked with music, normal scheduling class: ", n)
 	case besieged:
 		what = fmt.Sprintf("%d parked with music, one core kept busy: ", n)
 	default:
@@ -233,7 +227,7 @@ func relayed(s *stage) error {
 		if s.calls > 0 && s.calls != n {
 			continue
 		}
-		for _, kind := range []crowdKind{usual, theirs} {
+		for _, kind := range []crowdKind{usual, normal} {
 			if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n, kind) }); err != nil {
 				errs = append(errs, fmt.Errorf("%d calls: %w", n, err))
 			}
@@ -278,17 +272,11 @@ func tails(sorted []time.Duration) string {
 // relayedCrowd measures n relayed calls, in the class in which the system runs the appliance or in the incumbent's: what
 // passes packets on as they come waits for a core like any other thread, unless it is in a real-time class.
 func relayedCrowd(s *stage, n int, kind crowdKind) error {
-	c, err := newCrowd(s, n)
+	c, err := newCrowd(s, n, kind)
 	if err != nil {
 		return err
 	}
 	defer c.hush()
-	if kind == theirs {
-		if err := makeRealtime(c.appliance.PID()); err != nil {
-			s.report.note("Relay in the incumbent's class is not measured: %v.", err)
-			return nil
-		}
-	}
 	if err := c.park(true); err != nil {
 		return err
 	}
@@ -338,16 +326,14 @@ func relayedCrowd(s *stage, n int, kind crowdKind) error {
 	}
 	r := &s.report
 	what, cpu, times := fmt.Sprintf("%d relayed calls: ", n), theirRelayCPU[n], theirRelay[n]
-	if kind == theirs {
-		what = fmt.Sprintf("%d relayed calls, whole process in SCHED_RR 10: ", n)
-	} else if times != "" {
-		times = theirRelayNormal[n]
+	if kind == normal {
+		what, times = fmt.Sprintf("%d relayed calls, normal scheduling class: ", n), theirRelayNormal[n]
 	}
 	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), cpu)
 	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), times)
 	// The last packet is counted as said before it has come, and the counters are not read in the same moment.
 	r.add(what+"packets that came of those that were sent", "%", fmt.Sprint(said), fmt.Sprintf("%.2f", 100*float64(len(delays))/float64(said)), "")
-	if kind != theirs {
+	if kind == usual {
 		r.add(what+"memory a call (two legs)", "kB", "1", fmt.Sprintf("%.0f", perCall(f.held, c.idle, n)), theirRelayRSS)
 	}
 	return nil

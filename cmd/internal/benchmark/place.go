@@ -131,6 +131,7 @@ type settings struct {
 	calls    int      // at the same time; the default if 0
 	speech   string   // WAV file for the microphone
 	logLevel string   // "warn" if empty
+	normal   bool     // no real-time class
 }
 
 func (c settings) toml() string {
@@ -146,6 +147,9 @@ func (c settings) toml() string {
 	if c.calls > 0 {
 		fmt.Fprintf(&b, "\n[calls]\nmax_calls = %d\n", c.calls)
 		fmt.Fprintf(&b, "\n[media]\nport_min = 20000\nport_max = 29999\nmax_sessions = %d\n", c.calls)
+		if c.normal {
+			fmt.Fprint(&b, "realtime_priority = 0\n")
+		}
 	}
 	fmt.Fprint(&b, "\n[phone]\nundo = \"1s\"\n")
 	if c.speech != "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,21 +101,6 @@ func parseStatus(text string) (f footprint, err error) {
 		return f, fmt.Errorf("status has no VmRSS or no Threads")
 	}
 	return f, nil
-}
-
-// theirClass is how Debian starts the incumbent: the whole process in SCHED_RR, priority 10.
-var theirClass = unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 10}
-
-// makeRealtime puts every thread of a process into the class of the incumbent; threads that they start inherit it.
-func makeRealtime(pid int) error {
-	for range 2 { // a thread may have been started meanwhile by one that was not in it yet
-		for _, tid := range threads(pid) {
-			if err := unix.SchedSetAttr(tid, &theirClass, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("real-time class: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 func threads(pid int) []int {
