@@ -1,15 +1,17 @@
-// Package jitter decides when each received packet is played, or that something else is played for it.
+// Package jitter decides when each received packet is played, how it is stretched, or that something else is played
+// for it.
 //
 // It is pure: no clock, goroutine, lock or log, and no allocation after New. Put takes a packet with its
 // time of arrival, Get says what to play at a time; both times count from any one origin of the caller. It
-// never decodes: payloads go through it as bytes, so that it serves every codec whose clock is 8 kHz.
+// never decodes: payloads go through it as bytes, so that it serves every codec whose RTP clock is 8 kHz.
 //
-// The delay follows the network: a histogram of relative arrival delays with slow forgetting, and as the
-// target the delay at which waiting longer costs the listener as much as it saves frames from coming too late. The
-// delay moves in pauses of the sender and in frames that are lost or quiet, for nothing; elsewhere by whole
-// frames and reluctantly. Packets held are bounded by slots, their bytes by MaxPayload.
+// The delay follows the network. Trials, listeners with rules of their own, hear the same packets; the buffer takes the
+// target of the one that suffers least by ITU-T G.107, from delay and from frames that come too late. The delay moves
+// in pauses of the sender and over frames that are missing, for nothing; inside speech by a wish to the caller
+// to take pitch periods out or put them in. When packets fail to come, those that are here are made longer before
+// they run out. Packets held are bounded by slots, their bytes by blocks.
 //
-// Standards: RFC 3550 §5.1, appendix A.1 (sequence), A.8 (jitter).
+// Standards: RFC 3550 §5.1, appendix A.1 (sequence); ITU-T G.107 (what delay and loss cost).
 package jitter
 
 import "time"
@@ -18,7 +20,10 @@ const (
 	// MaxPayload is the largest payload held, in bytes: 60 ms of G.711.
 	MaxPayload = 480
 
-	slots       = 64 // packets held at once: 1.28 s of 20 ms packets
+	slots       = 64  // packets held at once: 1.28 s of 20 ms packets
+	blocks      = 64  // of payload, as many
+	blockSize   = 160 // bytes: 20 ms of G.711 or G.722
+	noBlock     = 255
 	maxDropout  = 500
 	tick        = time.Second / 8000 // one RTP clock tick: 125 µs
 	defaultSize = 160                // ticks in a packet of 20 ms
@@ -46,12 +51,27 @@ type Verdict uint8
 const (
 	Accepted  Verdict = iota
 	Reordered         // accepted, after one with a later sequence number
+	Spliced           // accepted; its timestamp does not continue the timeline and was moved onto it
+	NewSource         // accepted as the first of another SSRC; older packets are gone
+	Restarted         // accepted as the first of another sequence; older packets are gone
+	Resumed           // accepted as the first after a long silence
 	Duplicate         // dropped: it is here or was played
 	Late              // dropped: its time has passed
 	Jumped            // dropped: far outside the sequence, wait for a second one that follows it
-	Oversized         // dropped: more than MaxPayload bytes
-	Restarted         // accepted as the first of a new stream (SSRC or sequence); older packets are gone
+	Oversized         // dropped: more than MaxPayload bytes, or no duration
+	verdicts
 )
+
+var verdictNames = [verdicts]string{"accepted", "reordered", "spliced", "new source", "restarted", "resumed", "duplicate",
+	"late", "jumped", "oversized"}
+
+// String returns the verdict in lower case.
+func (v Verdict) String() string {
+	if v < verdicts {
+		return verdictNames[v]
+	}
+	return "unknown"
+}
 
 // Kind is what to play.
 type Kind uint8
@@ -89,11 +109,26 @@ const (
 
 // Stats counts since New.
 type Stats struct {
-	Put, Played, Late, Duplicates, Reordered, Jumped, Oversized, Overflows, Restarts uint64
-	Concealed                                                                        uint64 // pieces of concealment
-	Skipped                                                                          uint64 // packets thrown away to shorten the delay
-	Inserted                                                                         uint64 // frames added to lengthen it
-	Target, Delay                                                                    time.Duration
+	Put, Played  uint64
+	Lost         uint64 // packets that had not come when those after them were played
+	Late         uint64 // of Lost, those that came at last
+	Duplicates   uint64
+	Reordered    uint64
+	Jumped       uint64
+	Oversized    uint64
+	Overflows    uint64 // packets thrown away for want of room
+	NewSources   uint64
+	Restarts     uint64
+	Splices      uint64 // timestamp jumps
+	Pauses       uint64 // silences of the sender
+	Comforts     uint64 // comfort noise packets played
+	Concealed    uint64 // pieces of concealment
+	Skipped      uint64 // packets left out after as much concealment
+	RouteChanges uint64 // the least delay of 10 s moved by more than 10 ms
+	// SkewPPM is by how much the sender's clock seems slower than ours, from the drift of the least delay; 0 for the
+	// first minute.
+	SkewPPM       float64
+	Target, Delay time.Duration // above the fastest packet
 }
 
 // Config bounds the delay that the buffer adds above the fastest packet.
@@ -108,12 +143,13 @@ func Default() Config { return Config{Min: 0, Max: 400 * time.Millisecond} }
 type slot struct {
 	seq     int64 // extended sequence number, of the packet held or of the last one played from here
 	ts      int64 // extended timestamp
+	wireTS  uint32
+	samples int16
+	size    int16
 	held    bool
 	comfort bool
 	typ     uint8
-	samples int32
-	size    int32
-	wireTS  uint32
+	block   uint8 // first of its payload
 }
 
 // Buffer holds the packets of one stream. It belongs to one goroutine.
@@ -138,26 +174,48 @@ type Buffer struct {
 	pause     bool  // comfort noise was played: silence follows until the next packet
 	size      int64 // ticks in the last packet
 	concealed int64 // RTP ticks of concealment since the last packet that was played
-	longer    bool  // the change of delay that is wanted
+	tooLong   bool  // the delay has been so
 	since     time.Duration
-	chosen    int // packets until the target is chosen again
+	planned   time.Duration // when the next packet plays if this one is not stretched
+	restUntil time.Duration
+	step      time.Duration // the greatest common divisor of
+	stepOf    int64         // a packet's length, RTP ticks,
+	stepGrid  time.Duration // and the grid
+	chosen    int           // packets until the target is chosen again
 	held      int
 
-	slot [slots]slot
-	data [slots][MaxPayload]byte
+	slot  [slots]slot
+	data  [blocks][blockSize]byte
+	chain [blocks]uint8 // the block after each, of a payload or of those that are free
+	free  uint8
+	whole [MaxPayload]byte // a payload of several blocks, put together
 }
 
-// New returns an empty buffer, about 35 kB.
+// New returns an empty buffer, about 15 kB.
 func New(cfg Config) *Buffer {
 	b := &Buffer{cfg: cfg, size: defaultSize}
 	b.delay.reset()
+	b.empty()
 	return b
+}
+
+// empty forgets all packets.
+func (b *Buffer) empty() {
+	for i := range b.slot {
+		b.slot[i] = slot{seq: -1, block: noBlock}
+	}
+	for i := range b.chain {
+		b.chain[i] = uint8(i + 1)
+	}
+	b.chain[blocks-1] = noBlock
+	b.free, b.held = 0, 0
 }
 
 // Stats returns a copy of the counters.
 func (b *Buffer) Stats() Stats {
 	s := b.stats
 	s.Target = b.target()
+	s.RouteChanges, s.SkewPPM = b.delay.steps, b.delay.drift.ppm
 	return s
 }
 
@@ -168,12 +226,22 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		b.stats.Oversized++
 		return Oversized
 	}
-	if !b.started || p.SSRC != b.ssrc || arrival-b.lastPut > idleAfter {
+	if !b.started || p.SSRC != b.ssrc {
+		v := NewSource
+		if !b.started {
+			v = Restarted
+		} else {
+			b.stats.NewSources++
+		}
 		b.restart(p, arrival)
-		b.store(p, b.highSeq, b.highTS)
-		return Restarted
+		return v
 	}
 	step := int64(int16(p.Seq - uint16(b.highSeq)))
+	if arrival-b.lastPut > idleAfter {
+		b.restart(p, arrival)
+		b.stats.Pauses++
+		return Resumed
+	}
 	// RFC 3550 appendix A.1: a packet far outside the sequence counts only once a second one follows it.
 	if step > maxDropout || step < -maxDropout {
 		if !b.badSeen || p.Seq != b.badSeq {
@@ -181,21 +249,23 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 			b.stats.Jumped++
 			return Jumped
 		}
+		b.stats.Restarts++
 		b.restart(p, arrival)
-		b.store(p, b.highSeq, b.highTS)
 		return Restarted
 	}
 	b.badSeen = false
 	b.lastPut = arrival
 	seq := b.highSeq + step
 	ts := b.highTS + int64(int32(p.TS+uint32(b.shift)-uint32(b.highTS)))
+	spliced := false
 	if step > 0 {
-		ts = b.splice(p, step, ts, arrival)
+		moved := b.splice(p, step, ts, arrival)
+		spliced, ts = moved != ts, moved
 		b.highSeq, b.highTS, b.highAt = seq, ts, arrival
 	}
 	d := arrival - time.Duration(ts)*tick
 	if !p.Comfort {
-		b.delay.add(d, arrival, inMS(time.Duration(p.Samples)*tick), step > 0)
+		b.delay.add(d, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
 	}
 	s := &b.slot[seq&(slots-1)]
 	switch {
@@ -204,12 +274,20 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		return Duplicate
 	case s.seq > seq || b.playing && (ts < b.playTS || seq < b.playSeq):
 		b.stats.Late++
+		if s.seq < seq { // a second copy of it is a duplicate
+			b.forget(s)
+			*s = slot{seq: seq, block: noBlock}
+		}
 		return Late
 	}
 	b.store(p, seq, ts)
-	if step < 0 {
+	switch {
+	case step < 0:
 		b.stats.Reordered++
 		return Reordered
+	case spliced:
+		b.stats.Splices++
+		return Spliced
 	}
 	return Accepted
 }
@@ -230,40 +308,89 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 	return want
 }
 
+// restart makes a packet the first of a stream.
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
-	if b.started {
-		b.stats.Restarts++
-	}
 	sameClock := b.started && p.SSRC == b.ssrc
 	b.started, b.playing, b.badSeen, b.pause = true, false, false, false
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
-	b.concealed, b.longer, b.since, b.held = 0, false, arrival, 0
+	b.concealed, b.tooLong, b.planned, b.restUntil = 0, false, 0, 0
 	b.highSeq, b.highTS = int64(p.Seq)+1<<16, int64(p.TS)+1<<32
-	for i := range b.slot {
-		b.slot[i] = slot{seq: -1}
-	}
+	b.empty()
 	if !sameClock {
 		b.delay.reset()
 	} else {
 		b.delay.rebase()
 	}
-	b.delay.add(arrival-time.Duration(b.highTS)*tick, arrival, inMS(frame), true)
+	b.delay.add(arrival-time.Duration(b.highTS)*tick, arrival, inMS(frame), 1)
+	b.store(p, b.highSeq, b.highTS)
 }
 
 func (b *Buffer) store(p *Packet, seq, ts int64) {
-	i := seq & (slots - 1)
-	s := &b.slot[i]
+	s := &b.slot[seq&(slots-1)]
 	if s.held {
 		b.stats.Overflows++
-		b.held--
+		b.forget(s)
 	}
 	*s = slot{
 		seq: seq, ts: ts, held: true, comfort: p.Comfort, typ: p.Type,
-		samples: int32(p.Samples), size: int32(len(p.Payload)), wireTS: p.TS,
+		samples: int16(p.Samples), size: int16(len(p.Payload)), wireTS: p.TS, block: noBlock,
 	}
-	copy(b.data[i][:], p.Payload)
 	b.held++
+	link := &s.block
+	for rest := p.Payload; len(rest) > 0; {
+		for b.free == noBlock {
+			if oldest := b.oldest(); oldest != s {
+				b.stats.Overflows++
+				b.forget(oldest)
+			}
+		}
+		i := b.free
+		b.free = b.chain[i]
+		*link, b.chain[i] = i, noBlock
+		link = &b.chain[i]
+		rest = rest[copy(b.data[i][:], rest):]
+	}
 	if !p.Comfort {
 		b.size = int64(p.Samples)
 	}
+}
+
+// oldest returns the held packet that is first in sequence. There is one.
+func (b *Buffer) oldest() (first *slot) {
+	for i := range b.slot {
+		if s := &b.slot[i]; s.held && (first == nil || s.seq < first.seq) {
+			first = s
+		}
+	}
+	return first
+}
+
+// forget lets go of the packet in a slot, if there is one. Its bytes stay until the next is stored.
+func (b *Buffer) forget(s *slot) {
+	if !s.held {
+		return
+	}
+	s.held = false
+	b.held--
+	for i := s.block; i != noBlock; {
+		next := b.chain[i]
+		b.chain[i] = b.free
+		b.free, i = i, next
+	}
+	s.block = noBlock
+}
+
+// payload returns the bytes of a packet that is held; valid until the next packet is stored.
+func (b *Buffer) payload(s *slot) []byte {
+	if s.block == noBlock {
+		return nil
+	}
+	if s.size <= blockSize {
+		return b.data[s.block][:s.size]
+	}
+	n := 0
+	for i := s.block; i != noBlock; i = b.chain[i] {
+		n += copy(b.whole[n:], b.data[i][:min(blockSize, int(s.size)-n)])
+	}
+	return b.whole[:n]
 }

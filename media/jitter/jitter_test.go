@@ -187,6 +187,9 @@ func TestRouteStep(t *testing.T) {
 	if m := l.missing(t, 3000); m > 20 {
 		t.Errorf("%d packets missing at two route changes", m)
 	}
+	if n := l.b.Stats().RouteChanges; n != 2 {
+		t.Errorf("%d route changes counted, want 2", n)
+	}
 	if d := l.delays[len(l.delays)-1]; d > 80*ms {
 		t.Errorf("20 s after the delay of the network fell to 20 ms, packets are played after %s", d)
 	}
@@ -204,6 +207,9 @@ func TestClockSkew(t *testing.T) {
 		}
 		if d := l.b.Stats().Delay; d > 60*ms {
 			t.Errorf("%g ppm: delay ends at %s", ppm, d)
+		}
+		if got := l.b.Stats().SkewPPM; got < ppm-20 || got > ppm+20 {
+			t.Errorf("%g ppm are taken for %.0f", ppm, got)
 		}
 	}
 }
@@ -242,10 +248,10 @@ func TestNewStream(t *testing.T) {
 		change func(p *Packet)
 		want   Verdict
 	}{
-		{"another SSRC", func(p *Packet) { p.SSRC, p.Seq, p.TS = 2, 777, 888 }, Restarted},
+		{"another SSRC", func(p *Packet) { p.SSRC, p.Seq, p.TS = 2, 777, 888 }, NewSource},
 		{"another sequence", func(p *Packet) { p.Seq, p.TS = p.Seq+30000, p.TS+5e6 }, Jumped},
-		{"another clock under the same numbers", func(p *Packet) { p.TS -= 5e6 }, Accepted},
-		{"a clock that leaps ahead", func(p *Packet) { p.TS += 5e6 }, Accepted},
+		{"another clock under the same numbers", func(p *Packet) { p.TS -= 5e6 }, Spliced},
+		{"a clock that leaps ahead", func(p *Packet) { p.TS += 5e6 }, Spliced},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := New(Default())
@@ -255,13 +261,13 @@ func TestNewStream(t *testing.T) {
 				if n >= 200 {
 					before := p
 					tc.change(&p)
-					if tc.want == Restarted {
+					if tc.want == NewSource {
 						p.Seq, p.TS = p.Seq+before.Seq, p.TS+before.TS
 					}
 				}
 				now += 20 * ms
 				if v := b.Put(&p, now); n == 200 && v != tc.want {
-					t.Errorf("verdict %d, want %d", v, tc.want)
+					t.Errorf("verdict %s, want %s", v, tc.want)
 				}
 				if b.Get(Ask{At: now}).Kind == Play {
 					played++
@@ -271,6 +277,41 @@ func TestNewStream(t *testing.T) {
 				t.Errorf("played %d of 400", played)
 			}
 		})
+	}
+}
+
+// TestLargePackets: payloads of several blocks come back as they were, also when there are more than fit.
+func TestLargePackets(t *testing.T) {
+	b := New(Default())
+	next, played := uint16(0), 0
+	for n := range 400 {
+		payload := make([]byte, 480)
+		for i := range payload {
+			payload[i] = byte(n*7 + i/3)
+		}
+		p := Packet{SSRC: 1, Seq: uint16(n), TS: uint32(n * 480), Samples: 480, Payload: payload}
+		now := time.Duration(n) * 60 * ms
+		if b.Put(&p, now); n >= 200 && n < 240 {
+			continue // the listener stands still
+		}
+		for range 3 {
+			out := b.Get(Ask{At: now})
+			if out.Kind != Play {
+				continue
+			}
+			if next = out.Seq; len(out.Payload) != 480 {
+				t.Fatalf("packet %d has %d bytes", next, len(out.Payload))
+			}
+			for i, v := range out.Payload {
+				if v != byte(int(next)*7+i/3) {
+					t.Fatalf("byte %d of packet %d is another's", i, next)
+				}
+			}
+			played++
+		}
+	}
+	if st := b.Stats(); played < 300 || st.Overflows < 10 || st.Lost < 10 {
+		t.Errorf("%d played, %+v", played, st)
 	}
 }
 
@@ -325,7 +366,7 @@ func FuzzBuffer(f *testing.F) {
 			p := Packet{
 				SSRC: uint32(flags & 1), Seq: uint16(int8(data[1])) * uint16(1+flags>>6),
 				TS:      uint32(int32(int16(binary.BigEndian.Uint16(data[2:])))) * uint32(1+flags>>5),
-				Samples: 160, Payload: data[:min(len(data), 160)],
+				Samples: 160, Payload: data[:min(len(data), 160+int(flags>>4)*20)],
 			}
 			if flags&2 != 0 {
 				p.Comfort, p.Samples = true, 0
@@ -333,7 +374,7 @@ func FuzzBuffer(f *testing.F) {
 			if flags&4 != 0 {
 				p.Samples = 80
 			}
-			if b.Put(&p, now) == Restarted {
+			if v := b.Put(&p, now); v == Restarted || v == NewSource || v == Resumed {
 				lastOf = false
 			}
 			for range data[4] % 8 {
@@ -349,8 +390,17 @@ func FuzzBuffer(f *testing.F) {
 					lastSeq, lastOf = out.Seq, true
 				}
 			}
-			if b.held < 0 || b.held > slots {
-				t.Fatalf("%d packets held", b.held)
+			free, used := 0, 0
+			for i := b.free; i != noBlock; i = b.chain[i] {
+				free++
+			}
+			for _, s := range b.slot {
+				for i := s.block; i != noBlock; i = b.chain[i] {
+					used++
+				}
+			}
+			if b.held < 0 || b.held > slots || free+used != blocks {
+				t.Fatalf("%d packets held, %d blocks used and %d free", b.held, used, free)
 			}
 			data = data[5:]
 		}

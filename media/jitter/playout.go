@@ -7,10 +7,13 @@ const (
 	patience = 2 * time.Second
 	// A shorter change is not worth a seam, in RTP ticks: 2.5 ms, one of the shortest pitch periods.
 	leastChange = 20
+	// A delay that is less than this too long is shortened when it has been so for a while.
+	tooLong = 30 * time.Millisecond
+	calm    = 400 * time.Millisecond
 	// A delay that is this much too long is shortened with less care.
 	muchTooLong = 100 * time.Millisecond
-	// hysteresis keeps a delay that is hardly too long.
-	hysteresis = 2 * time.Millisecond
+	// After a change, restAfter times as much is played as it is.
+	restAfter = 3
 	// mostInserted ticks are added to a packet: 15 ms.
 	mostInserted = 120
 )
@@ -38,7 +41,10 @@ func (b *Buffer) Get(q Ask) Out {
 	s := b.first()
 	if !b.playing {
 		// The first packet waits until the target delay has passed.
-		if s == nil || b.lag(q.At, s.ts)-q.Ahead < b.target() {
+		if s == nil {
+			return silence(q)
+		}
+		if _, _, covered := b.covered(q, s.ts); covered < b.target() {
 			return silence(q)
 		}
 		b.playing = true
@@ -56,10 +62,11 @@ func (b *Buffer) Get(q Ask) Out {
 	}
 	if lost := s.seq - b.playSeq; lost == 0 && s.ts > b.playTS || b.pause {
 		// The sender paused: the pause may be stretched or shortened for nothing.
-		if b.lag(q.At, s.ts)-q.Ahead < b.target() {
+		if _, _, covered := b.covered(q, s.ts); covered < b.target() {
 			return silence(q)
 		}
-		b.playTS, b.concealed = s.ts, 0
+		b.playTS = s.ts
+		b.stats.Pauses++
 		return b.play(s, q, false)
 	}
 	if b.concealed > 0 {
@@ -83,14 +90,28 @@ func (b *Buffer) lag(now time.Duration, ts int64) time.Duration {
 // excess is by how much the delay of ts is longer than it needs to be. A packet must have come when the caller
 // asks, so that of two delays that are asked for at the same moment the shorter is as good.
 func (b *Buffer) excess(q Ask, ts int64, target time.Duration) time.Duration {
-	covered := b.lag(q.At, ts) - q.Ahead
-	steps := (target - covered) / q.Grid
-	if steps*q.Grid < target-covered {
-		steps++
-	} else if steps < 0 && target-covered+hysteresis > steps*q.Grid {
+	step, ahead, covered := b.covered(q, ts)
+	steps := (target - covered) / step
+	if steps*step < target-covered {
 		steps++
 	}
-	return q.Ahead - steps*q.Grid
+	return ahead - steps*step
+}
+
+// covered is the longest delay with which a packet is here in time if playout goes on as it plays ts now. Packets whose
+// length is not the grid's are asked for at moments that are more or less ahead of their time: the worst of them
+// counts, and a change of delay by step makes the same pattern again.
+func (b *Buffer) covered(q Ask, ts int64) (step, ahead, covered time.Duration) {
+	if b.size != b.stepOf || q.Grid != b.stepGrid {
+		b.stepOf, b.stepGrid = b.size, q.Grid
+		x, y := time.Duration(b.size)*tick, q.Grid
+		for y > 0 {
+			x, y = y, x%y
+		}
+		b.step = x
+	}
+	ahead = q.Ahead % b.step
+	return b.step, ahead, b.lag(q.At, ts) - ahead - (q.Grid - b.step)
 }
 
 // resume ends a run of concealment. What was concealed may be left out for nothing: it is what the
@@ -142,69 +163,92 @@ func (b *Buffer) steady(s *slot, q Ask) Out {
 	target := b.target()
 	lag := b.lag(q.At, s.ts)
 	b.stats.Delay = lag
-	b.delay.trials.heard(inMS(lag))
-	covered := lag - q.Ahead
+	b.delay.trials.hear(inMS(lag))
 	next := b.after(s)
 	follows := next != nil && next.ts == s.ts+int64(s.samples)
-	out := Out{}
-	switch excess := b.excess(q, s.ts, target); {
-	case !follows && !s.comfort && b.overdue(q, covered):
+	shorter, longer := b.wish(s, q, target, follows)
+	out := b.play(s, q, false)
+	switch {
+	case b.overdue(q, lag-q.Ahead):
+		// Make what is here last longer before it runs out.
 		out.Stretch, out.Care = mostInserted, Urgent
-	case excess >= leastChange*tick:
-		out.Stretch = -int(excess / tick)
-		if !follows { // nothing to fill the frame up with
-			out.Stretch = min(max(out.Stretch, q.Need-int(s.samples)), 0)
+		if !follows {
+			out.Care = Desperate
 		}
-		if excess > muchTooLong {
-			out.Care = Urgent
-		}
-	case excess < 0:
-		out.Stretch, out.Care = min(int(-excess/tick)+1, mostInserted), Urgent
+	case shorter > 0:
+		out.Stretch, out.Care = -shorter, b.care(q, lag-target > muchTooLong)
+	case longer > 0:
+		out.Stretch, out.Care = longer, b.care(q, true)
 	}
-	if out.Stretch == 0 || out.Stretch > 0 != b.longer {
-		b.longer, b.since = out.Stretch > 0, q.At
-	} else if waited := q.At - b.since; waited > 2*patience {
-		out.Care = Desperate
-	} else if waited > patience {
-		out.Care = max(out.Care, Urgent)
+	return out
+}
+
+// wish is by how many RTP ticks the packet that is played next should be shorter or longer.
+func (b *Buffer) wish(s *slot, q Ask, target time.Duration, follows bool) (shorter, longer int) {
+	if done := b.planned - q.At; done > 0 {
+		b.restUntil = q.At + done*restAfter
 	}
-	p := b.play(s, q, false)
-	p.Stretch, p.Care = out.Stretch, out.Care
-	return p
+	b.planned = q.At + time.Duration(s.samples)*tick
+	excess := b.excess(q, s.ts, target)
+	if excess < leastChange*tick {
+		b.tooLong = false
+		return 0, int(max(0, (-excess+tick-1)/tick))
+	}
+	if !b.tooLong {
+		b.tooLong, b.since = true, q.At
+	}
+	if excess < muchTooLong && (q.At < b.restUntil || excess < tooLong && q.At-b.since < calm) {
+		return 0, 0
+	}
+	shorter = int(excess / tick)
+	if !follows {
+		shorter = min(shorter, int(s.samples)-q.Need) // or there is nothing to fill the frame up with
+	}
+	return max(0, shorter), 0
+}
+
+// care is how much a change may be heard: the longer it is wanted in vain, the more.
+func (b *Buffer) care(q Ask, urgent bool) Care {
+	switch waited := q.At - b.since; {
+	case b.tooLong && waited > 2*patience:
+		return Desperate
+	case b.tooLong && waited > patience || urgent:
+		return Urgent
+	}
+	return Gentle
 }
 
 // overdue reports whether nothing has come for so long that it is likely that nothing will come in time.
 func (b *Buffer) overdue(q Ask, covered time.Duration) bool {
-	waited := b.lag(q.At-q.Ahead, b.highTS+b.size)
+	waited := inMS(b.lag(q.At-q.Ahead, b.highTS+b.size)) - b.delay.last
 	if waited < 0 {
 		return false
 	}
-	return b.delay.trials.beyondShare(inMS(waited), inMS(covered)) >= tune.Hazard
+	return b.delay.trials.outlasts(waited, inMS(covered)-b.delay.last) >= likely
 }
 
 func (b *Buffer) play(s *slot, q Ask, spliced bool) Out {
-	i := s.seq & (slots - 1)
-	s.held = false
-	b.held--
-	b.playSeq = s.seq + 1
-	b.concealed = 0
 	out := Out{
 		Kind: Play, Samples: int(s.samples), Seq: uint16(s.seq), TS: s.wireTS, Type: s.typ,
-		Payload: b.data[i][:s.size], Spliced: spliced,
+		Payload: b.payload(s), Spliced: spliced,
 	}
+	b.forget(s)
+	b.stats.Lost += uint64(s.seq - b.playSeq)
+	b.playSeq = s.seq + 1
+	b.concealed = 0
 	b.playTS = max(b.playTS, s.ts) + int64(s.samples)
 	b.pause = s.comfort
 	if s.comfort {
 		out.Kind, out.Samples = Comfort, q.Need
+		b.stats.Comforts++
 	} else {
 		b.stats.Played++
 	}
 	// Playout can only have delays that the moments of asking allow.
 	if b.chosen--; b.chosen <= 0 {
-		b.chosen = 10
-		grid := inMS(q.Grid)
-		phase := inMS((b.lag(q.At-q.Ahead, s.ts)%q.Grid + q.Grid) % q.Grid)
-		b.delay.trials.choose(phase, grid)
+		b.chosen = 25
+		step, _, covered := b.covered(q, s.ts)
+		b.delay.trials.choose(inMS((covered%step+step)%step), inMS(step), inMS(q.Grid))
 	}
 	return out
 }
@@ -241,7 +285,6 @@ func (b *Buffer) from(seq int64) *slot {
 }
 
 func (b *Buffer) drop(s *slot) {
-	s.held = false
-	b.held--
+	b.forget(s)
 	b.stats.Skipped++
 }

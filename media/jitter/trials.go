@@ -5,36 +5,37 @@ import (
 	"time"
 )
 
-// The trials are listeners of the same stream who each keep to a rule of their own: a fixed target, or one that
-// follows the slowest packets of the last moments. What each of them suffered is what the network does to that
-// rule, runs of late packets and the help of stretching included, which a histogram of delays cannot tell. The
-// buffer follows whoever suffers least.
+const (
+	// horizon is the number of packets over which what a trial suffered loses a factor e: a minute of 20 ms packets.
+	horizon = 3000
+	// priceOfLoss is R for all frames being bad, at the rate of the first per cent: ITU-T G.107 with G.113's Ie = 0 and
+	// Bpl = 25.1 gives 3.8 R for a per cent.
+	priceOfLoss = 360
+	// shorterBy and longerBy are the shares of time by which stretching changes the delay, as it does on speech.
+	shorterBy, longerBy = 0.25, 0.3
+	// bridge is the share of its delay that a trial can add by stretching while packets fail to come.
+	bridge = 0.5
+	// mostOfOneGap bounds the bad frames that one gap counts: one long outage says little about the next.
+	mostOfOneGap = 8
+	// Each trial begins as if it had suffered for priorPackets, what is suffered falling by e every priorSpread ms.
+	priorPackets, priorBad, priorSpread = 300, 0.02, 12
+	// elsewhere is the delay outside the buffer, in ms, that is assumed where G.107 wants the whole: 20 ms of packet, and
+	// a network.
+	elsewhere = 60
+	// heardOver is the number of packets over which the delay that is heard is averaged: half a minute.
+	heardOver = 1500
+	// loyalty is by how much R another trial must be better than the one that is followed.
+	loyalty = 0.02
+	// likely is the share of gaps that outlast the delay at which it is worth to stretch in advance.
+	likely = 0.05
+)
 
-// tune holds the constants of the trials.
-var tune = struct {
-	Horizon   [2]float32
-	Mix       float32
-	LossPrice float32 // R for a bad frame in each
-	Down, Up  float32
-	Bridge    float32
-	Prior     float32
-	PriorTau  float32
-	PriorLvl  float32
-	Base      float32 // ms before the buffer
-	Hazard    float32
-	Stick     float32
-	DelayAvg  float32
-	Follow    bool
-	Cap       float32
-}{
-	Horizon: [2]float32{500, 3000}, Mix: 0.5, LossPrice: 360, Down: 0.25, Up: 0.3, Bridge: 0.4,
-	Prior: 50, PriorTau: 12, PriorLvl: 0.1, Base: 60, Hazard: 0.1, Stick: 0.02, DelayAvg: 1500, Follow: true, Cap: 6,
-}
-
+// fixedTargets are the targets of the trials that keep to one, in ms.
 var fixedTargets = [...]float32{
-	0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50, 55, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200, 240, 280, 320, 400,
+	0, 3, 6, 10, 14, 18, 23, 28, 34, 40, 47, 55, 65, 75, 90, 105, 120, 140, 165, 195, 230, 270, 320, 400,
 }
 
+// The other trials aim at a margin above the slowest packet, which they forget at some speed.
 var (
 	decays  = [...]float32{20, 100, 400} // ms a second
 	margins = [...]float32{5, 15, 35}    // ms
@@ -46,40 +47,40 @@ const (
 	experts   = fixeds + followers
 )
 
+// trials are listeners of the same stream who each keep to a rule of their own: a fixed target, or one that follows
+// the slowest packets of the last moments. What each of them suffers is what the network does to that rule, runs of
+// late packets and the help of stretching included, which a histogram of delays cannot tell. The buffer follows
+// whoever suffers least. All delays are in ms above the least one.
 type trials struct {
-	delay  [experts]float32 // ms, of the trial now
+	delay  [experts]float32 // that the trial has now
 	target [experts]float32
-	gap    [experts]float32 // frames concealed in this run that late packets may be left out for
-	sumD   [2][experts]float32
-	bad    [2][experts]float32
-	hist   [fixeds]float32 // packets by delay: in (target[i-1], target[i]]
-	beyond float32
-	weight [2]float32
-	total  [2]float32
+	gap    [experts]float32 // frames that late packets may be left out for, as they were concealed in this run
+	sum    [experts]float32 // of delays
+	bad    [experts]float32 // frames
+	weight float32          // of the next observation; grows instead of the sums shrinking
+	total  float32
+
+	rises  [fixeds + 1]float32 // packets by how much later than the one before they came
+	lost   float32             // packets before which one was missing
+	last   float32             // delay of the newest packet in sequence
 	peak   [len(decays)]float32
-	best   int
-	mean   float32 // ms, delay that is heard, long average
 	grid   float32 // ms between the moments of asking
+	heard  float32 // delay that is heard, on average
+	chosen int
 }
 
 func (v *trials) reset() {
-	*v = trials{weight: [2]float32{1, 1}, grid: inMS(frame)}
+	*v = trials{weight: 1, total: priorPackets, grid: inMS(frame), heard: 20}
 	copy(v.target[:], fixedTargets[:])
 	for i := range v.target {
 		if i >= fixeds {
 			v.target[i] = margins[(i-fixeds)%len(margins)] + 15
 		}
 		v.delay[i] = v.target[i]
+		v.sum[i] = v.delay[i] * priorPackets
+		v.bad[i] = priorPackets * priorBad * float32(math.Exp(-float64(v.delay[i]/priorSpread)))
 	}
-	for h := range 2 {
-		v.total[h] = tune.Prior
-		for i := range experts {
-			v.sumD[h][i] = v.delay[i] * tune.Prior
-			v.bad[h][i] = tune.Prior * tune.PriorLvl * float32(math.Exp(-float64(v.delay[i]/tune.PriorTau)))
-		}
-	}
-	v.mean = 20
-	v.choose(0, 20)
+	v.choose(0, v.grid, v.grid)
 }
 
 // rebase moves everything when the least delay rises by ms.
@@ -90,41 +91,40 @@ func (v *trials) rebase(ms float32) {
 	for i := range v.peak {
 		v.peak[i] = max(0, v.peak[i]-ms)
 	}
+	v.last = max(0, v.last-ms)
 	if ms <= 0 {
 		return // the old route says nothing of the new one
 	}
-	for h := range 2 {
-		j := 0
-		for i := range fixeds {
-			at := fixedTargets[i] + ms
-			for j < fixeds-1 && fixedTargets[j+1] <= at {
-				j++
-			}
-			b, d := v.bad[h][j], v.sumD[h][j]
-			if j < fixeds-1 {
-				f := (at - fixedTargets[j]) / (fixedTargets[j+1] - fixedTargets[j])
-				b += f * (v.bad[h][j+1] - b)
-				d += f * (v.sumD[h][j+1] - d)
-			}
-			v.bad[h][i], v.sumD[h][i] = b, max(0, d-ms*v.total[h])
+	j := 0
+	for i, t := range fixedTargets {
+		for j < fixeds-1 && fixedTargets[j+1] <= t+ms {
+			j++
 		}
-		for i := fixeds; i < experts; i++ {
-			v.sumD[h][i] = max(0, v.sumD[h][i]-ms*v.total[h])
+		bad, sum := v.bad[j], v.sum[j]
+		if j < fixeds-1 {
+			f := (t + ms - fixedTargets[j]) / (fixedTargets[j+1] - fixedTargets[j])
+			bad += f * (v.bad[j+1] - bad)
+			sum += f * (v.sum[j+1] - sum)
 		}
+		v.bad[i], v.sum[i] = bad, max(0, sum-ms*v.total)
+	}
+	for i := fixeds; i < experts; i++ {
+		v.sum[i] = max(0, v.sum[i]-ms*v.total)
 	}
 }
 
-// add lets every trial hear a packet that came a ms after the fastest.
-func (v *trials) add(a, length float32, inOrder bool) {
+// add lets every trial hear a packet of length ms that came a ms after the fastest; step says how many it is after the
+// newest so far.
+func (v *trials) add(a, length float32, step int) {
+	inOrder := step > 0
 	for k := range v.peak {
 		v.peak[k] = max(a, v.peak[k]-decays[k]*length*1e-3)
 		for m := range margins {
 			v.target[fixeds+k*len(margins)+m] = v.peak[k] + margins[m]
 		}
 	}
-	down, up := tune.Down*length, tune.Up*length
-	w0, w1 := v.weight[0], v.weight[1]
-	for i := range experts {
+	down, up, w := shorterBy*length, longerBy*length, v.weight
+	for i := range v.delay {
 		d, t := v.delay[i], v.target[i]
 		if d > t {
 			d = max(t, d-down)
@@ -137,53 +137,50 @@ func (v *trials) add(a, length float32, inOrder bool) {
 			v.gap[i] = 0
 		}
 		v.delay[i] = d
-		v.sumD[0][i] += d * w0
-		v.sumD[1][i] += d * w1
+		v.sum[i] += d * w
 	}
-	i := 0
-	for i < fixeds && a > fixedTargets[i] {
-		i++
-	}
-	if i < fixeds {
-		v.hist[i] += w0
-	} else {
-		v.beyond += w0
-	}
-	for h := range 2 {
-		v.total[h] += v.weight[h]
-		v.weight[h] *= 1 + 1/tune.Horizon[h]
-		if v.weight[h] > 1e6 {
-			v.scale(h)
+	if inOrder {
+		i := 0
+		for i < fixeds && a-v.last > fixedTargets[i] {
+			i++
 		}
+		v.rises[i] += w
+		if step > 1 {
+			v.lost += w
+		}
+		v.last = a
+	}
+	v.total += w
+	if v.weight *= 1 + 1.0/horizon; v.weight > 1e6 {
+		v.scale()
 	}
 }
 
-func (v *trials) scale(h int) {
-	for i := range experts {
-		v.sumD[h][i] *= 1e-6
-		v.bad[h][i] *= 1e-6
+func (v *trials) scale() {
+	const by = 1e-6
+	for i := range v.sum {
+		v.sum[i] *= by
+		v.bad[i] *= by
 	}
-	v.total[h] *= 1e-6
-	v.weight[h] *= 1e-6
-	if h == 0 {
-		for i := range v.hist {
-			v.hist[i] *= 1e-6
-		}
-		v.beyond *= 1e-6
+	for i := range v.rises {
+		v.rises[i] *= by
 	}
+	v.lost *= by
+	v.total *= by
+	v.weight *= by
 }
 
 // late is what a trial with delay d suffers from a packet that came after it, and its delay from then on.
 func (v *trials) late(i int, a, d, length float32, inOrder bool) float32 {
-	bad := float32(1)
-	switch {
-	case v.gap[i] >= 1:
+	if v.gap[i] >= 1 {
 		v.gap[i]-- // left out for what was concealed already
 		return d
-	case inOrder:
+	}
+	bad := float32(1)
+	if inOrder {
 		// Playout waits for whole steps of the grid, and stretching fills a part of them.
 		wait := v.grid * float32(int((a-d)/v.grid)+1)
-		held := min(a, d+min(wait, d*tune.Bridge))
+		held := min(a, d+min(wait, d*bridge))
 		bad = (wait - (held - d)) / length
 		if v.gap[i] > 0 { // not a burst: wait for it
 			held = a
@@ -191,96 +188,76 @@ func (v *trials) late(i int, a, d, length float32, inOrder bool) float32 {
 		v.gap[i] = bad
 		d = held
 	}
-	bad = min(bad, tune.Cap)
-	v.bad[0][i] += bad * v.weight[0]
-	v.bad[1][i] += bad * v.weight[1]
+	v.bad[i] += min(bad, mostOfOneGap) * v.weight
 	return d
 }
 
-// suffered is the impairment of a trial in R: of its delay, and of its bad frames.
-func (v *trials) suffered(i int) (loss, delay float32) {
-	m := tune.Mix
-	loss = m*v.bad[0][i]/v.total[0] + (1-m)*v.bad[1][i]/v.total[1]
-	delay = m*v.sumD[0][i]/v.total[0] + (1-m)*v.sumD[1][i]/v.total[1]
-	return loss * tune.LossPrice, delay
-}
-
-// choose picks the best trial. Playout can only cover delays of phase + n·grid ms.
-func (v *trials) choose(phase, grid float32) {
+// choose picks the best trial. Playout can only cover delays of phase + n·step ms; the caller asks at every grid ms.
+func (v *trials) choose(phase, step, grid float32) {
 	v.grid = grid
-	slope := slopeOf(v.mean + tune.Base)
+	perMS := slopeOf(v.heard + elsewhere)
 	least, best := float32(math.Inf(1)), 0
+	share := 1 / v.total
 	for i := range experts {
-		if i >= fixeds && !tune.Follow {
-			break
-		}
-		loss, delay := v.suffered(i)
+		delay := v.sum[i] * share
 		if i < fixeds {
 			t := fixedTargets[i]
-			delay += rounded(t, phase, grid) - t
+			delay += phase + step*ceil((t-phase)/step) - t
 		} else {
-			delay += grid / 2
+			delay += step / 2
 		}
-		cost := loss + delay*slope
-		if i == v.best {
-			cost -= tune.Stick
+		cost := v.bad[i]*share*priceOfLoss + delay*perMS
+		if i == v.chosen {
+			cost -= loyalty
 		}
 		if cost < least {
 			least, best = cost, i
 		}
 	}
-	v.best = best
+	v.chosen = best
 }
 
-// rounded returns the least phase + n·grid that is not below t.
-func rounded(t, phase, grid float32) float32 {
-	return phase + grid*float32(math.Ceil(float64((t-phase)/grid)))
+func ceil(x float32) float32 {
+	n := float32(int(x))
+	if n < x {
+		n++
+	}
+	return n
 }
 
 // want is the delay to aim at.
-func (v *trials) want() time.Duration {
-	return time.Duration(v.target[v.best] * 1e6)
-}
+func (v *trials) want() time.Duration { return time.Duration(v.target[v.chosen] * 1e6) }
 
-// beyondShare is how many of the packets that take longer than a take longer than b too.
-func (v *trials) beyondShare(a, b float32) float32 {
-	sa, sb := v.beyond, v.beyond
-	for i := fixeds - 1; i >= 0; i-- {
+// outlasts is how many of the packets that fail to come for a ms, lost ones among them, come more than b ms late.
+func (v *trials) outlasts(a, b float32) float32 {
+	longer, longest := v.rises[fixeds]+v.lost, v.rises[fixeds]
+	for i := fixeds - 1; i >= 0 && fixedTargets[i] > a; i-- {
+		longer += v.rises[i]
 		if fixedTargets[i] > b {
-			sb += v.hist[i]
+			longest += v.rises[i]
 		}
-		if fixedTargets[i] <= a {
-			break
-		}
-		sa += v.hist[i]
 	}
-	if sa <= 0 {
+	if longer <= 0 {
 		return 1
 	}
-	return sb / sa
+	return longest / longer
 }
 
-// heard takes the delay of a packet that is played.
-func (v *trials) heard(ms float32) {
-	v.mean += (ms - v.mean) / tune.DelayAvg
-}
-
-// slopeOf is the derivative of the delay impairment Id of ITU-T G.107 with its default parameters, in R a
-// millisecond, at a one-way delay.
-func slopeOf(ms float32) float32 {
-	i := min(max(int(ms/slopeStep), 0), len(slopes)-1)
-	return slopes[i]
-}
+// hear takes the delay of a packet that is played.
+func (v *trials) hear(ms float32) { v.heard += (ms - v.heard) / heardOver }
 
 const slopeStep = 10 // ms
 
+// slopes is the derivative of the delay impairment Id of ITU-T G.107, R a millisecond, by one-way delay.
 var slopes = func() (s [60]float32) {
 	for i := range s {
-		at := float64(i*slopeStep) + slopeStep/2
-		s[i] = float32(delayImpairment(at+5)-delayImpairment(at-5)) / 10
+		at := (float64(i) + 0.5) * slopeStep
+		s[i] = float32(delayImpairment(at+slopeStep/2)-delayImpairment(at-slopeStep/2)) / slopeStep
 	}
 	return s
 }()
+
+func slopeOf(ms float32) float32 { return slopes[min(max(int(ms/slopeStep), 0), len(slopes)-1)] }
 
 // delayImpairment is Idte + Idle + Idd of G.107 §7.4 for a one-way delay in ms, all else at its default.
 func delayImpairment(ms float64) float64 {

@@ -200,10 +200,10 @@ func FuzzPlayer(f *testing.F) {
 		at := time.Duration(0)
 		played := time.Duration(-1)
 		p.Observe = func(e Piece) {
-			if e.At <= played || e.Samples <= 0 || e.Samples > jitter.MaxPayload+mostStretched {
+			if e.At < played || e.Samples <= 0 || e.Samples > jitter.MaxPayload+mostStretched {
 				t.Fatalf("piece of %d samples at %s after one at %s", e.Samples, e.At, played)
 			}
-			played = e.At
+			played = e.At + p.time(e.Samples)
 		}
 		for len(data) >= 5 {
 			in := jitter.Packet{
@@ -216,9 +216,10 @@ func FuzzPlayer(f *testing.F) {
 			p.Put(&in, at)
 			for range data[4] % 8 {
 				at += time.Duration(data[4]) * ms
-				p.Read(make([]int16, 40<<(data[0]>>3&3)), at)
+				frame := make([]int16, 40<<(data[0]>>3&3))
+				p.Read(frame, at)
+				at += p.time(len(frame))
 			}
-			at += 60 * ms // never before what was played
 			data = data[5:]
 		}
 	})
