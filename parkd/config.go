@@ -20,7 +20,7 @@ type Config struct {
 	RecallRing    time.Duration `toml:"recall_ring" doc:"how long a recall of the parker rings"`
 	RecallRefused string        `toml:"recall_refused" doc:"what a refused recall does: next (go on), park (again, for the whole timeout) or release (end the call)"`
 	Escalation    []Step        `toml:"escalation" doc:"whom to ring when the recall fails, in order; after the last the call is parked again with higher priority"`
-	UndoWindow    time.Duration `toml:"undo_window" doc:"how long after parking the same key takes the call back"`
+	UndoWindow    time.Duration `toml:"undo_window" doc:"how long after parking the same key takes the call back, and how long the phone tells the orbit (at least 1s)"`
 	ClaimTimeout  time.Duration `toml:"claim_timeout" doc:"how long a park waits for the federation's answer before it is refused"`
 	FetchTimeout  time.Duration `toml:"fetch_timeout" doc:"how long a fetch may take before the caller goes back to the orbit"`
 	AvoidFor      time.Duration `toml:"avoid_for" doc:"how long an orbit that was just lost to a peer is not tried again"`

@@ -74,17 +74,13 @@ type CancelFetch struct{ Token string }
 // RecallFailed answer with the same token.
 type Recall struct {
 	Token string
-	Leg   LegID
 	To    string // DeskPhone or a URI
 	Step  int
 	Slot  SlotState // the caller to be shown
 }
 
 // StopRecall ends a recall that rings.
-type StopRecall struct {
-	Token string
-	Leg   LegID
-}
+type StopRecall struct{ Token string }
 
 // HangUp ends a leg. Reason is text for people and the Reason header.
 type HangUp struct {

@@ -73,11 +73,10 @@ type Swap struct {
 	Dialog DialogRef
 }
 
-// CallerChanged gives the caller's new identity or dialog identifiers; empty fields stay as they were.
+// CallerChanged gives the caller's new identity.
 type CallerChanged struct {
 	Leg    LegID
 	Caller Party
-	Dialog DialogRef
 }
 
 // RecallProgress says that the recalled phone rings.

@@ -300,9 +300,9 @@ func line(e Effect) string {
 	case CancelFetch:
 		return "cancel-fetch " + e.Token
 	case Recall:
-		return fmt.Sprintf("recall %s leg=%s to=%s step=%d", e.Token, e.Leg, e.To, e.Step)
+		return fmt.Sprintf("recall %s to=%s step=%d", e.Token, e.To, e.Step)
 	case StopRecall:
-		return fmt.Sprintf("stop-recall %s leg=%s", e.Token, e.Leg)
+		return "stop-recall " + e.Token
 	case HangUp:
 		return fmt.Sprintf("hang-up %s (%s)", e.Leg, e.Reason)
 	case Report:

@@ -257,9 +257,6 @@ func (c *call) take(in CallerChanged) {
 	if in.Caller != (Party{}) {
 		c.Caller = in.Caller
 	}
-	if in.Dialog != (DialogRef{}) {
-		c.Dialog = in.Dialog
-	}
 }
 
 // endingAt is the start of the last tenth of the wait.

@@ -55,7 +55,7 @@ func (m *Machine) enterRecalling(c *call, step int) {
 	c.Deadline = m.now.Add(ring)
 	m.setTimer(c, c.Deadline)
 	m.changed(c)
-	m.emit(Recall{Token: c.recall, Leg: c.Leg, To: to, Step: step, Slot: c.SlotState})
+	m.emit(Recall{Token: c.recall, To: to, Step: step, Slot: c.SlotState})
 }
 
 // parkAgain starts another wait of full length.
@@ -67,7 +67,7 @@ func (m *Machine) parkAgain(c *call, priority int) {
 }
 
 func (m *Machine) stopRecall(c *call) {
-	m.emit(StopRecall{Token: c.recall, Leg: c.Leg})
+	m.emit(StopRecall{Token: c.recall})
 	c.recall = ""
 }
 

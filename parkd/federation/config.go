@@ -36,6 +36,18 @@ func Default() Config {
 	}
 }
 
+// At names the appliances of the site at an address. That is the one way to ask whether somebody is a peer, as long as
+// peers are told apart by name and address.
+func (c Config) At(a netip.Addr) []string {
+	var names []string
+	for _, p := range c.Peers {
+		if p.Address.Addr().Unmap() == a.Unmap() {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // maxPeers is the size of a mesh; a larger site goes through hubs.
 const maxPeers = 100
 

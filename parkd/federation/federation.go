@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -175,11 +176,7 @@ func (f *Federation) PeerURI(name, user string) (gosip.Uri, bool) {
 
 // peerOf reports which peer sent a request, going by the user of its From and the address it came from.
 func (f *Federation) peerOf(user string, source netip.Addr) (name string, ok bool) {
-	l := f.links[user]
-	if l == nil || l.peer.Address.Addr().Unmap() != source.Unmap() {
-		return "", false
-	}
-	return user, true
+	return user, slices.Contains(f.cfg.At(source), user)
 }
 
 func uriAt(user string, at netip.AddrPort) gosip.Uri {

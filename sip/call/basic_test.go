@@ -372,3 +372,27 @@ func TestStoppedUA(t *testing.T) {
 		t.Errorf("saw %q", seen)
 	}
 }
+
+// Whatever waits for a call's goroutine, and be it as much as is allowed, the owner can end the call.
+func TestHangupFindsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		ca, cb := established(t, a, b)
+		hold := make(chan struct{})
+		ca.post(func() { <-hold })
+		synctest.Wait()
+		for i := range maxQueued {
+			if !ca.admit(func() {}) || !ca.post(func() {}) {
+				t.Fatalf("no room for number %d", i)
+			}
+		}
+		if ca.admit(func() {}) || ca.post(func() {}) {
+			t.Error("more than maxQueued wait")
+		}
+		ca.Hangup("")
+		ca.Hangup("again")
+		close(hold)
+		a.expect(ca, "ended local 0")
+		b.expect(cb, "ended remote 0")
+	})
+}

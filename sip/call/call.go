@@ -15,8 +15,9 @@ import (
 // ID names a call for maps and logs: unique in the process, the same for the call's whole life.
 type ID string
 
-// maxQueued bounds the requests and method calls that wait for a call's goroutine. A request above it
-// is refused, a method call has no effect; both mean that a Handler blocks.
+// maxQueued bounds the requests and, counted apart, the method calls that wait for a call's goroutine. A request above
+// it is refused, a method call has no effect; both mean that a Handler blocks. Hangup and Reject always find room: no
+// flood can keep a call alive.
 const maxQueued = 1024
 
 // phase is how far a call has come.
@@ -46,8 +47,6 @@ type Info struct {
 	Diversion   Party // who sent the call on to us last (RFC 5806)
 	Replaces    *Call // the call that this one wants to take the place of, matched as RFC 3891 §3 says; see TakeOver
 	AutoAnswer  bool  // the caller asks us to answer without ringing
-	AnswerAfter time.Duration
-	AlertInfo   string
 	UserAgent   string
 	TLS         bool                     // the INVITE came by TLS
 	Source      netip.AddrPort           // where the INVITE came from; invalid for an outgoing call
@@ -104,6 +103,8 @@ type Call struct {
 	// guarded by mu
 	mu      sync.Mutex
 	queue   []func()
+	waiting [2]int  // of queue: from the network, from the owner
+	leaving [2]bool // Hangup and Reject have been called
 	closed  bool
 	handler Handler
 	info    Info
@@ -201,13 +202,25 @@ func (c *Call) emit(ev Event) {
 	}
 }
 
-// post queues f for the call's goroutine; false when the call is gone or too much waits.
-func (c *Call) post(f func()) bool {
+// Where work for a call comes from.
+const (
+	network = iota
+	owner
+)
+
+// post queues f, a command of the owner, for the call's goroutine; false when the call is gone or too much waits.
+func (c *Call) post(f func()) bool { return c.enqueue(owner, f) }
+
+// admit queues f, a request, for the call's goroutine; false when the call is gone or too much waits.
+func (c *Call) admit(f func()) bool { return c.enqueue(network, f) }
+
+func (c *Call) enqueue(from int, f func()) bool {
 	c.mu.Lock()
-	if c.closed || len(c.queue) >= maxQueued {
+	if c.closed || c.waiting[from] >= maxQueued {
 		c.mu.Unlock()
 		return false
 	}
+	c.waiting[from]++
 	c.queue = append(c.queue, f)
 	c.mu.Unlock()
 	select {
@@ -231,6 +244,23 @@ func (c *Call) must(f func()) {
 	}
 }
 
+// The commands that are never dropped. Once is enough of each.
+const (
+	hangingUp = iota
+	rejecting
+)
+
+// leave queues the first of the commands that end a call, whatever waits.
+func (c *Call) leave(by int, f func()) {
+	c.mu.Lock()
+	again := c.leaving[by]
+	c.leaving[by] = true
+	c.mu.Unlock()
+	if !again {
+		c.must(f)
+	}
+}
+
 // run is the call's goroutine.
 func (c *Call) run() {
 	defer close(c.settled)
@@ -244,7 +274,7 @@ func (c *Call) run() {
 		for {
 			c.mu.Lock()
 			batch := c.queue
-			c.queue = nil
+			c.queue, c.waiting = nil, [2]int{}
 			c.mu.Unlock()
 			if len(batch) == 0 {
 				break
@@ -254,14 +284,14 @@ func (c *Call) run() {
 			}
 			c.publish()
 		}
-		if c.state == phaseEnded && c.busy == 0 && c.leave() {
+		if c.state == phaseEnded && c.busy == 0 && c.close() {
 			return
 		}
 	}
 }
 
-// leave closes the queue if nothing has come meanwhile.
-func (c *Call) leave() bool {
+// close closes the queue if nothing has come meanwhile.
+func (c *Call) close() bool {
 	c.mu.Lock()
 	if len(c.queue) > 0 {
 		c.mu.Unlock()
@@ -317,7 +347,7 @@ func (c *Call) ended(ev Ended) {
 // Hangup ends the call whatever it is at: CANCEL, refusal with 480, or BYE. reason is for the far end's
 // people and goes into a Reason header; "" sends none.
 func (c *Call) Hangup(reason string) {
-	c.post(func() { c.hangup(Ended{Cause: Local, Reason: reason}, reason) })
+	c.leave(hangingUp, func() { c.hangup(Ended{Cause: Local, Reason: reason}, reason) })
 }
 
 // hangup ends the call from our side and tells ev (as Cancelled, if it was not answered yet).

@@ -3,7 +3,6 @@ package call
 import (
 	"errors"
 	"strings"
-	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
@@ -102,28 +101,26 @@ func asserted(p Party) gosip.Header {
 }
 
 // autoAnswer reads the many ways to ask a phone to answer by itself.
-func autoAnswer(m message) (after time.Duration, ok bool) {
+func autoAnswer(m message) bool {
 	// RFC 5373 §3.
 	for _, h := range []string{"answer-mode", "priv-answer-mode"} {
 		if v, _, _ := strings.Cut(value(m, h), ";"); strings.EqualFold(strings.TrimSpace(v), "auto") {
-			return 0, true
+			return true
 		}
 	}
 	// Snom, Yealink, Grandstream: Call-Info: <sip:x>;answer-after=0.
 	for _, v := range values(m, "call-info") {
 		if a, found := param(v, "answer-after"); found {
-			d, valid := seconds(a)
-			return d, valid
+			_, valid := seconds(a)
+			return valid
 		}
 	}
 	// Polycom and others: Alert-Info: <http://x>;info=alert-autoanswer;delay=0, or info=... alone.
 	for _, v := range values(m, "alert-info") {
 		low := strings.ToLower(v)
 		if strings.Contains(low, "autoanswer") || strings.Contains(low, "auto-answer") || strings.Contains(low, "auto answer") || strings.Contains(low, "answer-after=0") {
-			a, _ := param(v, "delay")
-			d, _ := seconds(a)
-			return d, true
+			return true
 		}
 	}
-	return 0, false
+	return false
 }

@@ -293,7 +293,7 @@ func (u *UA) inDialog(method func(c *Call, req *gosip.Request, tx *sip.ServerTx)
 			respond(req, tx, 481, statusText(481))
 			return
 		}
-		if c.post(func() { method(c, req, tx) }) {
+		if c.admit(func() { method(c, req, tx) }) {
 			return
 		}
 		if c.Ended() {
@@ -307,7 +307,7 @@ func (u *UA) inDialog(method func(c *Call, req *gosip.Request, tx *sip.ServerTx)
 func (u *UA) onACK(req *gosip.Request, _ *sip.ServerTx) {
 	// An ACK is never answered, whatever is wrong with it.
 	if c := u.lookup(req); c != nil && c.knowsTag(fromTag(req)) {
-		c.post(func() { c.onACK(req) })
+		c.admit(func() { c.onACK(req) })
 	}
 }
 

@@ -40,13 +40,12 @@ func (u *UA) newIncoming(req *gosip.Request, tx *sip.ServerTx, replaced *Call) (
 		ReferredBy: firstParty(req, "referred-by", "b"),
 		Diversion:  firstParty(req, "diversion"),
 		Replaces:   replaced,
-		AlertInfo:  clean(value(req, "alert-info")),
 		UserAgent:  clean(value(req, "user-agent")),
 		TLS:        tx.Transport() == "tls",
 		Source:     tx.Source(),
 		Header:     reader(req),
 	}
-	c.info.AnswerAfter, c.info.AutoAnswer = autoAnswer(req)
+	c.info.AutoAnswer = autoAnswer(req)
 	return c, nil
 }
 
@@ -219,7 +218,7 @@ func (c *Call) accepted(n uint32) {
 
 // Reject refuses an incoming call. Reason "" means the phrase of the code.
 func (c *Call) Reject(code int, reason string, headers ...gosip.Header) {
-	c.post(func() {
+	c.leave(rejecting, func() {
 		if c.state != phaseIncoming {
 			return
 		}

@@ -31,12 +31,12 @@ type Config struct {
 	DialTone        time.Duration `toml:"dial_tone" doc:"How long the dial tone waits for the first digit."`
 	FailureTone     time.Duration `toml:"failure_tone" doc:"How long busy and reorder tones last before they fall silent."`
 	SpeakerFailure  time.Duration `toml:"speaker_failure" doc:"The same when hands-free; the loudspeaker then switches itself off."`
-	Undo            time.Duration `toml:"undo" doc:"How long after parking the Park key takes the call back, and how long the orbit is told."`
+	Undo            time.Duration `toml:"-"` // how long after parking the Park key takes the call back, and how long the orbit is told; the lot section sets it
 	List            time.Duration `toml:"list" doc:"How long after the spoken list the Park key still fetches the call that has waited longest."`
 	Reminder        time.Duration `toml:"reminder" doc:"How often a held call reminds of itself."`
 	ReminderRing    time.Duration `toml:"reminder_ring" doc:"How long a held call rings each time when the handset is down."`
-	ParkTimeout     time.Duration `toml:"park_timeout" doc:"After this time a park that was not answered counts as refused; the call stays."`
-	FetchTimeout    time.Duration `toml:"fetch_timeout" doc:"After this time a fetch that was not answered is given up."`
+	ParkTimeout     time.Duration `toml:"-"` // after it a park that was not answered counts as refused; longer than the lot takes to answer
+	FetchTimeout    time.Duration `toml:"-"` // after it a fetch that was not answered is given up; longer than the lot takes to answer
 	TransferTimeout time.Duration `toml:"transfer_timeout" doc:"After this time a transfer that was not answered counts as failed; the call comes back."`
 	EmergencyHangUp time.Duration `toml:"emergency_hang_up" doc:"An emergency call ends only when the handset is put down twice within this time; the first time it goes on hands-free."`
 
@@ -90,8 +90,8 @@ func (c Config) Validate() error {
 		{"list", c.List, time.Second, time.Minute},
 		{"reminder", c.Reminder, 5 * time.Second, 10 * time.Minute},
 		{"reminder_ring", c.ReminderRing, 2 * time.Second, 10 * time.Minute},
-		{"park_timeout", c.ParkTimeout, time.Second, time.Minute},
-		{"fetch_timeout", c.FetchTimeout, time.Second, time.Minute},
+		{"park_timeout", c.ParkTimeout, time.Second, 2 * time.Minute},
+		{"fetch_timeout", c.FetchTimeout, time.Second, 2 * time.Minute},
 		{"transfer_timeout", c.TransferTimeout, time.Second, 5 * time.Minute},
 		{"emergency_hang_up", c.EmergencyHangUp, time.Second, time.Minute},
 	} {

@@ -59,8 +59,14 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Guard returns what sip.Endpoint.Guard takes, nil when nobody is asked. peers are addresses that are trusted as well.
-func Guard(c Config, peers []netip.Addr) (func(req *gosip.Request, tx *sip.ServerTx) bool, error) {
+// trusts says whether an address is never asked or refused.
+func (c Config) trusts(a netip.Addr, isPeer func(netip.Addr) bool) bool {
+	return slices.Contains(c.Trusted, a) || isPeer != nil && isPeer(a)
+}
+
+// Guard returns what sip.Endpoint.Guard takes, nil when nobody is asked. Who isPeer says is
+// trusted as well; it may be nil.
+func Guard(c Config, isPeer func(netip.Addr) bool) (func(req *gosip.Request, tx *sip.ServerTx) bool, error) {
 	if c.PasswordFile == "" {
 		return nil, nil
 	}
@@ -72,13 +78,12 @@ func Guard(c Config, peers []netip.Addr) (func(req *gosip.Request, tx *sip.Serve
 	if err != nil {
 		return nil, err
 	}
-	trusted := append(slices.Clone(c.Trusted), peers...)
 	door := sip.NewAuthenticator(c.Realm, func(user string) (string, bool) {
 		p, ok := passwords[user]
 		return p, ok
 	}, c.Algorithms...)
 	return func(req *gosip.Request, tx *sip.ServerTx) bool {
-		return slices.Contains(trusted, tx.Source().Addr().Unmap()) || door.Check(req, tx)
+		return c.trusts(tx.Source().Addr().Unmap(), isPeer) || door.Check(req, tx)
 	}, nil
 }
 

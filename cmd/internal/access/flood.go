@@ -2,7 +2,6 @@ package access
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,7 +25,7 @@ type Flood struct {
 	// immutable
 	perMinute float64 // 0: no limit
 	calls     int     // 0: no limit
-	trusted   []netip.Addr
+	trusts    func(netip.Addr) bool
 	open      func(netip.Addr) int // calls that an address has open
 	now       func() time.Time
 
@@ -42,11 +41,11 @@ type bucket struct {
 	at     time.Time
 }
 
-// NewFlood makes the limits of a configuration. peers are never refused, as those that are trusted; open tells how many
-// calls an address has.
-func NewFlood(c Config, peers []netip.Addr, open func(netip.Addr) int) *Flood {
-	return &Flood{perMinute: float64(c.InvitesPerMinute), calls: c.CallsPerSource, trusted: append(slices.Clone(c.Trusted), peers...),
-		open: open, now: time.Now, young: map[netip.Addr]bucket{}}
+// NewFlood makes the limits of a configuration. Peers are never refused, nor who is trusted; open tells how many calls an
+// address has.
+func NewFlood(c Config, isPeer func(netip.Addr) bool, open func(netip.Addr) int) *Flood {
+	return &Flood{perMinute: float64(c.InvitesPerMinute), calls: c.CallsPerSource,
+		trusts: func(a netip.Addr) bool { return c.trusts(a, isPeer) }, open: open, now: time.Now, young: map[netip.Addr]bucket{}}
 }
 
 // Refused is how many INVITEs were refused.
@@ -65,7 +64,7 @@ func (f *Flood) Check(req *gosip.Request, tx *sip.ServerTx) bool {
 }
 
 func (f *Flood) allow(from netip.Addr) bool {
-	if slices.Contains(f.trusted, from) {
+	if f.trusts(from) {
 		return true
 	}
 	return f.take(from) && (f.calls == 0 || f.open(from) < f.calls)

@@ -16,7 +16,7 @@ func TestFloodLimitsRateAndCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stranger, trusted, peer := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
 		open := 0
-		f := NewFlood(Config{InvitesPerMinute: 60, CallsPerSource: 5, Trusted: []netip.Addr{trusted}}, []netip.Addr{peer}, func(netip.Addr) int { return open })
+		f := NewFlood(Config{InvitesPerMinute: 60, CallsPerSource: 5, Trusted: []netip.Addr{trusted}}, func(a netip.Addr) bool { return a == peer }, func(netip.Addr) int { return open })
 		count := func(from netip.Addr) (n int) {
 			for range 100 {
 				if f.allow(from) {

@@ -151,7 +151,6 @@ func (c settings) toml() string {
 			fmt.Fprint(&b, "realtime_priority = 0\n")
 		}
 	}
-	fmt.Fprint(&b, "\n[phone]\nundo = \"1s\"\n")
 	if c.speech != "" {
 		fmt.Fprintf(&b, "\n[audio]\nspeech = %q\n", c.speech)
 	}

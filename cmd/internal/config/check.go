@@ -70,7 +70,8 @@ func (a *assigner) validate(c reflect.Value) {
 }
 
 // origins are the keys in a file behind the values that complete fills in.
-var origins = map[string]string{"federation.name": "appliance.name", "phone.orbits": "lot.orbits"}
+var origins = map[string]string{"federation.name": "appliance.name", "phone.orbits": "lot.orbits", "phone.undo": "lot.undo_window",
+	"phone.park_timeout": "lot.claim_timeout", "phone.fetch_timeout": "lot.fetch_timeout"}
 
 // leadingKey is the key that a section's error begins with, such as "peers[1].address".
 var leadingKey = regexp.MustCompile(`^[a-z][A-Za-z0-9_*#]*(\[[0-9]+\])?(\.[A-Za-z0-9_*#]+)*`)

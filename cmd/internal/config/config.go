@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"parklamp/board"
 	"parklamp/cmd/internal/access"
@@ -159,9 +160,17 @@ func parse(path string, data []byte) (Config, error) {
 	return c, nil
 }
 
+// lotMargin is how much later than the lot the phone gives up.
+const lotMargin = 2 * time.Second
+
 // complete fills in what follows from other keys.
 func (c *Config) complete() {
 	c.Phone.Orbits = c.Lot.Orbits
+	c.Phone.Undo = max(c.Lot.UndoWindow, time.Second)
+	// The lot answers first: the phone only makes sure that nobody waits for ever. A fetch from a peer may take a quarter
+	// longer, and a park that meets its own caller's old orbit is asked again for a second.
+	c.Phone.ParkTimeout = c.Lot.ClaimTimeout + lotMargin
+	c.Phone.FetchTimeout = c.Lot.FetchTimeout*5/4 + lotMargin
 	c.Federation.Name = c.Appliance.Name
 	c.Federation.ForgetDead = c.Lot.ForgetDead
 }

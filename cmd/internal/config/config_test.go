@@ -74,6 +74,20 @@ address = "192.0.2.2:5060"
 	}
 }
 
+// The lot says how long things take; the phone has no second opinion, and gives up after the lot would have answered.
+func TestOneUndoWindow(t *testing.T) {
+	c, err := load(t, "[sip]\nlisten = [\"udp:eth0:5060\"]\n[lot]\nundo_window = \"8s\"\nclaim_timeout = \"1m\"\nfetch_timeout = \"1m\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Phone.Undo != 8*time.Second || c.Phone.ParkTimeout <= c.Lot.ClaimTimeout || c.Phone.FetchTimeout <= c.Lot.FetchTimeout*5/4 {
+		t.Errorf("the phone has %v, %v, %v", c.Phone.Undo, c.Phone.ParkTimeout, c.Phone.FetchTimeout)
+	}
+	if _, err := load(t, "[phone]\nundo = \"5s\"\n[sip]\nlisten = [\"udp:eth0:5060\"]\n"); err == nil {
+		t.Error("phone.undo is a key")
+	}
+}
+
 // Each fault names file, line, column, key, value and what is allowed.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{

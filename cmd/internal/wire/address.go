@@ -10,7 +10,6 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/parkd"
-	"parklamp/parkd/federation"
 	"parklamp/sip"
 	"parklamp/sip/call"
 	"parklamp/sip/reg"
@@ -99,28 +98,20 @@ func (a *Appliance) resolve(number string) (gosip.Uri, error) {
 
 // isOurs says whether a URI names this appliance or a peer: then the lot takes it.
 func (a *Appliance) isOurs(u gosip.Uri) bool {
-	if slices.ContainsFunc(a.endpoint.Listening(), func(l string) bool { return strings.Contains(l, ":"+u.Host+":") }) {
-		return true
-	}
-	return slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool { return p.Address.Addr().String() == strings.Trim(u.Host, "[]") })
+	return a.listens(addrOf(u)) || a.isPeer(addrOf(u))
 }
 
 // fromPeer says whether a call comes from an appliance of the site. Only these may page: who opens a microphone
 // must be somebody who may (RFC 5373, security considerations).
 func (a *Appliance) fromPeer(info call.Info) bool {
-	return slices.Contains(peerAddresses(a.cfg.Federation), info.Source.Addr().Unmap())
+	return a.isPeer(info.Source.Addr())
 }
+
+// isPeer says whether an address is that of an appliance of the site.
+func (a *Appliance) isPeer(at netip.Addr) bool { return len(a.cfg.Federation.At(at)) > 0 }
 
 // isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
 func (a *Appliance) isMine(user string) bool {
 	return user == "" || user == a.cfg.Appliance.Number || user == a.cfg.Appliance.Name ||
 		slices.ContainsFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+user+"@") })
-}
-
-func peerAddresses(cfg federation.Config) []netip.Addr {
-	var all []netip.Addr
-	for _, p := range cfg.Peers {
-		all = append(all, p.Address.Addr().Unmap())
-	}
-	return all
 }

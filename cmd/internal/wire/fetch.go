@@ -158,7 +158,7 @@ func (p *lot) cancelFetch(token string) {
 	if out := r.out; out != nil && out != r.leg && !out.ended {
 		out.token, out.stranded = "", r.orbit
 		if out.answered {
-			p.keep(out)
+			p.shelter(out)
 		}
 	}
 }

@@ -19,14 +19,14 @@ const (
 
 // request is an open question to parkd: who asked, and how the answer is told.
 type request struct {
-	desk  phone.CallID // the desk phone's name of the call; "" if the desk phone did not ask
-	leg   *leg         // the leg whose far end asked; nil if the desk phone did
-	park  bool         // a Park; otherwise a Fetch, an Undo or a recall
-	leave *leg         // after the park has committed, this leg is hung up: its far end sent the REFER
-	out   *leg         // FetchRemote, Recall: the leg to the host or to the recalled phone
-	keep  bool         // nobody asked: the caller of leg is to be kept
-	gone  bool         // the parker has hung up: no orbit to be had is no reason to refuse
-	orbit string       // as asked for
+	desk    phone.CallID // the desk phone's name of the call; "" if the desk phone did not ask
+	leg     *leg         // the leg whose far end asked; nil if the desk phone did
+	park    bool         // a Park; otherwise a Fetch, an Undo or a recall
+	leave   *leg         // after the park has committed, this leg is hung up: its far end sent the REFER
+	out     *leg         // FetchRemote, Recall: the leg to the host or to the recalled phone
+	shelter bool         // nobody asked: the caller of leg is to be kept
+	gone    bool         // the parker has hung up: no orbit to be had is no reason to refuse
+	orbit   string       // as asked for
 }
 
 // lot carries out what the orbit machine decides. It is owned by the loop.
@@ -198,8 +198,8 @@ func (p *lot) refused(e parkd.Refused) {
 		if e.Reason != parkd.ReasonEmergency {
 			r.leave.refused = refusedTransfer{at: p.now(), orbit: r.orbit}
 		}
-	case r.keep:
-		p.keepElsewhere(r.leg)
+	case r.shelter:
+		p.shelterElsewhere(r.leg)
 	case r.leg != nil && !r.leg.ended:
 		code, text := sipReason(e.Reason)
 		if r.leg.answered {

@@ -26,10 +26,10 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 	case call.Ended:
 		switch {
 		case ev.Cause == call.Remote:
-			p.keepFromRefusal(l) // who asked for a transfer wanted the call
-			p.keepFromCrossing(l)
+			p.shelterFromRefusal(l) // who asked for a transfer wanted the call
+			p.shelterFromCrossing(l)
 		case vanished(ev.Cause):
-			p.keepFromVanished(l)
+			p.shelterFromVanished(l)
 		}
 		if !l.incoming && !l.answered {
 			p.outFailed(l, ev)
@@ -61,7 +61,7 @@ func (p *lot) outAnswered(l *leg) {
 	case l.referrer != nil:
 		p.transferred(l)
 	case l.stranded != "":
-		p.keep(l)
+		p.shelter(l)
 	case r == nil:
 		l.call.Hangup("") // a recall that was given up while the answer was under way
 	case r.leg == l: // a recall

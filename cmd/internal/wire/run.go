@@ -40,12 +40,12 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		return nil, err
 	}
 	a.endpoint.OnHealth(a.onListener)
-	guard, err := access.Guard(cfg.Access, peerAddresses(cfg.Federation))
+	guard, err := access.Guard(cfg.Access, a.isPeer)
 	if err != nil {
 		return nil, err
 	}
 	a.ua = call.New(a.endpoint, cfg.Calls, log)
-	a.flood = access.NewFlood(cfg.Access, peerAddresses(cfg.Federation), a.ua.From)
+	a.flood = access.NewFlood(cfg.Access, a.isPeer, a.ua.From)
 	a.endpoint.Guard(func(req *gosip.Request, tx *sip.ServerTx) bool {
 		return a.flood.Check(req, tx) && (guard == nil || guard(req, tx))
 	})

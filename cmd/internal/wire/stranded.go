@@ -6,8 +6,8 @@ import (
 	"parklamp/parkd"
 )
 
-// keepAgain is the pause between two tries to park a caller whom nobody else has.
-const keepAgain = time.Second
+// shelterAgain is the pause between two tries to park a caller whom nobody else has.
+const shelterAgain = time.Second
 
 // crossing is how soon after the fetch was confirmed a BYE of the fetcher counts as a CANCEL that came too late: nobody
 // has said a word by then. A fetcher that has sent no RTP is given longer.
@@ -26,21 +26,21 @@ type refusedTransfer struct {
 	orbit string    // where the caller was to be parked, "" for any or for a transfer to somebody
 }
 
-// keep parks a caller who was fetched for somebody that is gone: in the orbit that he came from, where he is queued if it is
+// shelter parks a caller who was fetched for somebody that is gone: in the orbit that he came from, where he is queued if it is
 // taken meanwhile, and never refused for want of one: the end of the fetcher's leg would end his.
-func (p *lot) keep(l *leg) {
+func (p *lot) shelter(l *leg) {
 	if l.ended || l.parking != "" { // a park of whoever is gone is under way: the machine knows that he is
 		return
 	}
 	p.unpair(l)
 	l.playMusic(p.moh)
 	p.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
-	p.park(l, &request{leg: l, keep: true, gone: true}, l.stranded, parkd.Party{}, "")
+	p.park(l, &request{leg: l, shelter: true, gone: true}, l.stranded, parkd.Party{}, "")
 }
 
-// keepFromCrossing parks the caller again whose fetcher ended the call as it was answered: his CANCEL crossed our 200, and
+// shelterFromCrossing parks the caller again whose fetcher ended the call as it was answered: his CANCEL crossed our 200, and
 // his phone ended with BYE what it had never wanted (RFC 3261 §15, §9.1).
-func (p *lot) keepFromCrossing(fetcher *leg) {
+func (p *lot) shelterFromCrossing(fetcher *leg) {
 	other := fetcher.pair
 	if other == nil || fetcher.joined.IsZero() {
 		return
@@ -48,23 +48,23 @@ func (p *lot) keepFromCrossing(fetcher *leg) {
 	since := p.now().Sub(fetcher.joined)
 	if since < crossing || since < silentCrossing && fetcher.media.Stats().Received == 0 {
 		other.stranded = fetcher.fetched
-		p.keep(other)
+		p.shelter(other)
 	}
 }
 
-// keepElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.
-func (p *lot) keepElsewhere(l *leg) {
+// shelterElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.
+func (p *lot) shelterElsewhere(l *leg) {
 	l.stranded = ""
-	p.loop.after("keep "+string(l.id), keepAgain, func() {
+	p.loop.after("shelter "+string(l.id), shelterAgain, func() {
 		if !l.parked && l.pair == nil && l.desk == "" { // somebody has him meanwhile
-			p.keep(l)
+			p.shelter(l)
 		}
 	})
 }
 
-// keepFromRefusal parks the caller whose phone hung up because its transfer was refused. Where the orbit is taken he is
+// shelterFromRefusal parks the caller whose phone hung up because its transfer was refused. Where the orbit is taken he is
 // queued: that is where people will look for him.
-func (p *lot) keepFromRefusal(l *leg) {
+func (p *lot) shelterFromRefusal(l *leg) {
 	other := l.pair
 	if other == nil || l.refused.at.IsZero() || p.now().Sub(l.refused.at) >= hangUpAfterRefusal {
 		return
@@ -72,13 +72,13 @@ func (p *lot) keepFromRefusal(l *leg) {
 	p.unpair(l)
 	other.playMusic(p.moh)
 	p.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
-	p.park(other, &request{leg: other, keep: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
+	p.park(other, &request{leg: other, shelter: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
 }
 
-// keepFromVanished parks the caller again whose fetcher is not there any more.
-func (p *lot) keepFromVanished(fetcher *leg) {
+// shelterFromVanished parks the caller again whose fetcher is not there any more.
+func (p *lot) shelterFromVanished(fetcher *leg) {
 	if other := fetcher.pair; other != nil && !fetcher.joined.IsZero() {
 		other.stranded = fetcher.fetched
-		p.keep(other)
+		p.shelter(other)
 	}
 }

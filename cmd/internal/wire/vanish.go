@@ -26,7 +26,7 @@ func (p *lot) peerVanished(name string) {
 			if silent := l.media.Stats().LastReceived; silent >= 0 && silent < vanishGrace/2 {
 				continue
 			}
-			p.keepFromVanished(l)
+			p.shelterFromVanished(l)
 			l.call.Hangup("appliance does not answer")
 		}
 	})

@@ -14,8 +14,7 @@
 // parker (referred-by, and an element of ours), the direction and the age, and has
 // the Call-ID and tags that Replaces takes (RFC 3891 §3) for pick-up by key.
 //
-// Marshal and Parse are pure, Parse is bounded by MaxBytes, MaxDialogs and the limits
-// of package xmldoc. Mirror puts partial documents together (RFC 4235 §4.3).
+// Marshal is pure. Nobody here watches dialogs of others: what reads documents back is for the tests.
 package dialoginfo
 
 import (

@@ -158,41 +158,6 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestMirror(t *testing.T) {
-	doc := func(v uint32, s Scope, dialogs ...Dialog) Document {
-		return Document{Version: v, State: s, Dialogs: dialogs}
-	}
-	var m Mirror
-	for _, step := range []struct {
-		name string
-		doc  Document
-		err  error
-		want string
-	}{
-		{"partial first", doc(0, Partial), ErrGap, ""},
-		{"full", doc(3, Full, Dialog{ID: "a", State: Early}, Dialog{ID: "x"}), nil, "a:early "},
-		{"add", doc(4, Partial, Dialog{ID: "b", State: Confirmed}), nil, "a:early b:confirmed "},
-		{"late", doc(3, Full), nil, "a:early b:confirmed "},
-		{"gap", doc(6, Partial, Dialog{ID: "a"}), ErrGap, "a:early b:confirmed "},
-		{"change and remove", doc(5, Partial, Dialog{ID: "b", State: Early}, Dialog{ID: "a"}), nil, "b:early "},
-		{"full again, far ahead", doc(90, Full, Dialog{ID: "c", State: Trying}), nil, "c:trying "},
-	} {
-		if err := m.Apply(step.doc); !errors.Is(err, step.err) {
-			t.Errorf("%s: error = %v, want %v", step.name, err, step.err)
-		}
-		var got string
-		for _, g := range m.Dialogs() {
-			got += g.ID + ":" + g.State.String() + " "
-		}
-		if got != step.want {
-			t.Errorf("%s: dialogs %q, want %q", step.name, got, step.want)
-		}
-	}
-	if m.Reset(); m.Known() || len(m.Dialogs()) != 0 {
-		t.Error("state after Reset")
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	for _, d := range documents() {
 		f.Add(Marshal(d))
