@@ -29,6 +29,9 @@ func (t *mediaTotals) add(s media.Stats) {
 	t.Late += s.Late
 	t.Played += s.Played
 	t.Concealment += s.Concealment
+	t.ReportsSent += s.ReportsSent
+	t.ReportsTaken += s.ReportsTaken
+	t.ReportsRefused += s.ReportsRefused
 }
 
 // count fills in the counters that the loop owns, and those that anybody may read.
@@ -47,6 +50,8 @@ func (a *Appliance) count(s *panel.Status) {
 		"media.received": total.Received, "media.relayed": total.Relayed, "media.reordered": total.Reordered,
 		"media.restarts": total.Restarts, "media.send_errors": total.SendErrors, "media.sent": total.Sent,
 		"media.strangers": total.Strangers, "media.unwanted": total.Unwanted,
+		"media.reports_sent": total.ReportsSent, "media.reports_taken": total.ReportsTaken, "media.reports_refused": total.ReportsRefused,
+		"quality.published": a.sounds.published.Load(), "quality.not_published": a.sounds.failed.Load(),
 		"media.sessions_now": uint64(a.engine.Sessions()), "media.ticks_skipped": a.engine.Skipped(),
 	}
 	e := a.agent.Stats()

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"parklamp/cmd/internal/health"
@@ -43,10 +44,12 @@ type sounds struct {
 	hosts   map[netip.Addr][]float64
 	order   []netip.Addr         // of hosts, longest ago first
 	reports chan vqreport.Report // capacity maxReports; a full one drops
+
+	published, failed atomic.Uint64 // reports that the collector took, and that it did not get
 }
 
-func newSounds() sounds {
-	return sounds{hosts: map[netip.Addr][]float64{}, reports: make(chan vqreport.Report, maxReports)}
+func newSounds() *sounds {
+	return &sounds{hosts: map[netip.Addr][]float64{}, reports: make(chan vqreport.Report, maxReports)}
 }
 
 // soundEnded tells how a call sounded that has just ended: the log, the panel, the collector, and health if calls with
@@ -69,6 +72,7 @@ func (a *Appliance) soundEnded(l *leg, ev call.Ended) {
 		select {
 		case a.sounds.reports <- a.soundReport(l, q, stats.Remote):
 		default:
+			a.sounds.failed.Add(1)
 			a.log.Debug("a report on the sound of a call is dropped: the collector is slow", "call", l.id)
 		}
 	}
@@ -108,7 +112,7 @@ func (a *Appliance) judge(host netip.Addr, q quality.Call) {
 	if !host.IsValid() || max(q.In.Packets, q.Out.Packets) < leastPackets {
 		return
 	}
-	s := &a.sounds
+	s := a.sounds
 	if s.hosts[host] == nil && len(s.hosts) >= maxHosts {
 		a.forgetHost(s.order[0])
 	}
@@ -137,7 +141,7 @@ func hostCode(host netip.Addr) string { return "calls." + host.String() }
 
 // forgetHost drops what is remembered of a host.
 func (a *Appliance) forgetHost(host netip.Addr) {
-	s := &a.sounds
+	s := a.sounds
 	delete(s.hosts, host)
 	s.order = slices.DeleteFunc(s.order, func(h netip.Addr) bool { return h == host })
 	a.loop.stop("sound " + host.String())
@@ -190,7 +194,10 @@ func (a *Appliance) publishSounds(ctx context.Context) error {
 			}
 			res, err := a.agent.Publish(ctx, event.PublishRequest{Target: to, Event: vqreport.Event, From: us.uri, ContentType: vqreport.ContentType, Body: r.Body(),
 				Expires: reportLives, Timeout: reportTimeout, Auth: us.send.Auth, Route: us.send.Route, Transport: us.send.Transport})
-			if err != nil || res.Code >= 300 {
+			if err == nil && res.Code < 300 {
+				a.sounds.published.Add(1)
+			} else {
+				a.sounds.failed.Add(1)
 				a.log.Debug("the collector does not take a report on the sound of a call", "call", r.CallID, "code", res.Code, "err", err)
 			}
 		}

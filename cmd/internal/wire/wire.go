@@ -76,7 +76,7 @@ type Appliance struct {
 	desk    *desk // nil in a gateway
 	turns   []func()
 	inTurns bool
-	sounds  sounds
+	sounds  *sounds
 	ignored uint64      // inputs that had no meaning
 	ended   mediaTotals // of the sessions that are closed
 	peers   map[string]panel.Peer
