@@ -77,7 +77,7 @@ func ticks(heard <-chan []int16, n int) []int16 {
 func TestCallBothWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, heard := start(t)
-		s.Open(true)
+		s.Open(PathHandset)
 		s.Speak(&steady{v: 700, n: 1000})
 		ticks(heard, 3)
 		capture, play := s.Capture(), s.Playback()
@@ -106,9 +106,9 @@ func TestCallBothWays(t *testing.T) {
 			}
 		}
 		s.Mute(true)
-		ticks(heard, bufferFrames)
+		ticks(heard, 6)
 		var f media.Frame
-		for range bufferFrames {
+		for range 6 {
 			capture.Next(&f)
 		}
 		ticks(heard, 3)
@@ -139,7 +139,7 @@ func TestClosedPathIsSilentBothWays(t *testing.T) {
 		if ended != 1 {
 			t.Errorf("the prompt ended %d times", ended)
 		}
-		s.Open(true)
+		s.Open(PathHandset)
 		if got := ticks(heard, 3); slices.ContainsFunc(got, func(v int16) bool { return v != 0 }) {
 			t.Errorf("old audio after opening: %v", got)
 		}
@@ -153,7 +153,7 @@ func TestClosedPathIsSilentBothWays(t *testing.T) {
 func TestPromptsTonesAndRinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, heard := start(t)
-		s.Open(true)
+		s.Open(PathHandset)
 		ticks(heard, 2)
 		var ended []string
 		s.Play(&steady{v: 500, n: 3}, func() { ended = append(ended, "first") })
@@ -170,7 +170,7 @@ func TestPromptsTonesAndRinger(t *testing.T) {
 		if !slices.Equal(ended, []string{"first"}) {
 			t.Errorf("ended: %v", ended)
 		}
-		s.Open(false)
+		s.Open(PathClosed)
 		s.Ring(&steady{v: 800, n: 100})
 		s.SetRingerVolume(Normal)
 		if got := ticks(heard, 2); !slices.Equal(got, []int16{800, 800}) {
@@ -181,7 +181,7 @@ func TestPromptsTonesAndRinger(t *testing.T) {
 			t.Errorf("ringer at 0: %v", got)
 		}
 		s.Ring(nil)
-		s.Open(true)
+		s.Open(PathHandset)
 		s.SetVolume(MaxVolume + 7)
 		s.Play(&steady{v: 20000, n: 9}, nil)
 		if got := ticks(heard, 2); !slices.Equal(got, []int16{32767, 32767}) {
@@ -204,13 +204,13 @@ func TestRestsWithoutTicks(t *testing.T) {
 		time.Sleep(time.Hour)
 		speech := &steady{v: 1, n: 1000}
 		s.Speak(speech)
-		s.Open(true)
+		s.Open(PathHandset)
 		time.Sleep(10*media.FrameDuration + media.FrameDuration/2)
 		synctest.Wait()
 		if got := 1000 - speech.n; got != 11 {
 			t.Errorf("%d ticks in 210 ms after an hour of rest, want 11", got)
 		}
-		s.Open(false)
+		s.Open(PathClosed)
 		time.Sleep(time.Hour)
 		cancel()
 		if err := <-done; err != nil {
@@ -222,7 +222,7 @@ func TestRestsWithoutTicks(t *testing.T) {
 func TestListenersAreLimitedAndMayBeSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, heard := start(t)
-		s.Open(true)
+		s.Open(PathHandset)
 		ctx, cancel := context.WithCancel(t.Context())
 		var more []<-chan []int16
 		for {
@@ -249,30 +249,6 @@ func TestListenersAreLimitedAndMayBeSlow(t *testing.T) {
 			t.Errorf("after the others left: %v", err)
 		}
 	})
-}
-
-func TestBufferDropsTheOldest(t *testing.T) {
-	var b buffer
-	var f media.Frame
-	b.push(flat(1))
-	if b.pop(&f) {
-		t.Error("played before the prefill")
-	}
-	for v := int16(2); v <= bufferFrames+3; v++ {
-		b.push(flat(v))
-	}
-	for want := int16(4); want <= bufferFrames+3; want++ {
-		if !b.pop(&f) || f[0] != want {
-			t.Fatalf("got %d, want %d", f[0], want)
-		}
-	}
-	if b.pop(&f) {
-		t.Error("an empty buffer gave a frame")
-	}
-	b.push(flat(1))
-	if b.pop(&f) {
-		t.Error("after a gap played before the prefill")
-	}
 }
 
 func TestClip(t *testing.T) {
@@ -325,29 +301,52 @@ func TestOpenSpeech(t *testing.T) {
 	}
 }
 
-func TestExchangeDoesNotAllocate(t *testing.T) {
-	h := NewHandset()
-	h.Open(true)
-	h.Play(tone.New("us", tone.Dial), nil)
-	var mic, ear, ringer media.Frame
-	capture, play := h.Capture(), h.Playback()
-	if n := testing.AllocsPerRun(100, func() {
-		play.Write(&ear, media.Audio)
-		h.Exchange(&mic, &ear, &ringer)
-		capture.Next(&mic)
-	}); n != 0 {
-		t.Errorf("%v allocations a tick", n)
+func TestTradingDoesNotAllocate(t *testing.T) {
+	for _, oneClock := range []bool{true, false} {
+		h := newHandset(0, oneClock)
+		h.Open(PathHandset)
+		h.Play(tone.New("us", tone.Dial), nil)
+		var f media.Frame
+		var w media.WideFrame
+		mic, ear, bell := make([]int16, 240), make([]int16, 240), make([]int16, 240)
+		capture, play := h.Capture(), h.Playback()
+		for _, wide := range []bool{false, true} {
+			if n := testing.AllocsPerRun(100, func() {
+				if wide {
+					play.WriteWide(&w, media.Audio)
+				} else {
+					play.Write(&f, media.Audio)
+				}
+				for range 4 {
+					h.Hear(48000, mic)
+					h.Sound(48000, ear, bell)
+				}
+				if wide {
+					capture.NextWide(&w)
+				} else {
+					capture.Next(&f)
+				}
+			}); n != 0 {
+				t.Errorf("wide %v: %v allocations a tick", wide, n)
+			}
+		}
 	}
 }
 
-func BenchmarkExchange(b *testing.B) {
-	h := NewHandset()
-	h.Open(true)
+// A tick of a card at 48 kHz with periods of 5 ms.
+func BenchmarkTick(b *testing.B) {
+	h := newHandset(0, false)
+	h.Open(PathHandset)
 	h.Play(tone.New("us", tone.Dial), nil)
-	var mic, ear, ringer media.Frame
+	var f media.Frame
+	mic, ear, bell := make([]int16, 240), make([]int16, 240), make([]int16, 240)
 	b.ReportAllocs()
 	for range b.N {
-		h.Playback().Write(&ear, media.Audio)
-		h.Exchange(&mic, &ear, &ringer)
+		h.Playback().Write(&f, media.Audio)
+		for range 4 {
+			h.Hear(48000, mic)
+			h.Sound(48000, ear, bell)
+		}
+		h.Capture().Next(&f)
 	}
 }

@@ -1,26 +1,26 @@
-// Package audio joins calls with what a person holds to the ear: microphone, earpiece and ringer.
+// Package audio joins calls with what a person holds to the ear: microphone, earpiece, loudspeaker and ringer.
 //
-// Handset is the part that no hardware changes: it takes what a media session receives (Playback), mixes it
-// with the phone's own tones and prompts, and hands a session what the microphone hears (Capture). A device
-// trades frames with it by its own clock; small buffers stand between that clock and the pacer's. Sim is a
-// device without hardware: its microphone hears a clip or silence, and anybody may listen to its earpiece.
+// Handset is the part that no hardware changes: it takes what a media session receives (Playback), mixes it with the
+// phone's own tones and prompts, and hands a session what the microphone hears (Capture), at 8 or 16 kHz as the call
+// needs. A device trades pieces of a few milliseconds with it by its own clock; a line in each direction stands between that
+// clock and the pacer's, keeps as little as is safe and says how much faster the device's side is to run. Card is a
+// sound card of the kernel. Sim is a device without hardware: its microphone hears a clip or silence, and anybody may
+// listen to its earpiece. Both pass the same suite (audiotest).
 //
-// The package never opens a socket and never decides what is to be heard. Sim.Run runs in the caller's
-// goroutine and starts none; with the path closed and nothing to play it sleeps.
+// The package never opens a socket and never decides what is to be heard. Sim.Run runs in the caller's goroutine and
+// starts none; Card.Run owns one for each direction while there is anything to hear or to say. With the path closed and
+// nothing to play both sleep.
 package audio
 
 import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"parklamp/media"
-)
-
-// Buffer sizes in frames of 20 ms.
-const (
-	bufferFrames = 6 // capacity; the oldest frame is dropped when another comes
-	prefill      = 2 // held back after a gap, so that two clocks of one rate do not starve each other
+	"parklamp/media/audio/duplex"
+	"parklamp/media/resample"
 )
 
 // MaxVolume is the loudest volume; Normal leaves the sound as it is. A step is 3 dB, 0 is silence.
@@ -29,55 +29,122 @@ const (
 	Normal    = 6
 )
 
+// MaxPiece is the longest piece that a device may trade.
+const MaxPiece = media.FrameDuration
+
+// maxSamples is MaxPiece at the highest rate of a device.
+const maxSamples = 48000 / 50
+
+// Path is the pair of microphone and loudspeaker that the person uses.
+type Path uint8
+
+// The paths. A board says what each of them is; the ringer sounds on PathSpeaker.
+const (
+	PathClosed  Path = iota // both are off
+	PathHandset             // the handset
+	PathHeadset             // a headset in its socket
+	PathSpeaker             // hands-free
+	paths
+)
+
+// String returns the name that the configuration uses.
+func (p Path) String() string {
+	if p >= paths {
+		return "unknown"
+	}
+	return [...]string{"closed", "handset", "headset", "speaker"}[p]
+}
+
 // Device is the audio of a phone, whatever the hardware: a Handset and the clock that drives it.
 type Device interface {
-	// Run trades frames with the hardware until ctx ends.
+	// Run trades pieces with the hardware until ctx ends.
 	Run(ctx context.Context) error
-	Open(on bool)
+	Open(p Path)
 	Play(src media.Source, ended func())
 	Overlay(src media.Source)
 	Ring(src media.Source)
 	Mute(on bool)
 	SetVolume(level int)
 	SetRingerVolume(level int)
-	Capture() media.Source
-	Playback() media.Sink
+	Capture() media.WideSource
+	Playback() media.WideSink
 }
 
-// Handset is the device-independent half of a phone's audio. All methods may be called from any goroutine;
-// none waits for more than the copying of a frame.
+// Handset is the device-independent half of a phone's audio. All methods may be called from any goroutine, but Hear by
+// one and Sound by one; none waits for more than the copying of a frame.
 type Handset struct {
-	wake chan struct{} // capacity 1: Sim.Run looks at everything, so one wake-up is as good as many
+	wake  chan struct{} // capacity 1: the device looks at everything, so one wake-up is as good as many
+	epoch time.Time
+
+	// owned by who calls Hear
+	hear way
+	// owned by who calls Sound
+	sound, bell way
+	quiet       [maxSamples]int16
 
 	// guarded by mu
 	mu       sync.Mutex
-	open     bool
+	using    Path
 	muted    bool
 	volume   int
 	ringing  int // volume of the ringer
-	fromCall buffer
-	fromMic  buffer
-	local    media.Source // tone or prompt
-	ended    func()
-	overlay  media.Source // short signal above everything
-	ringer   media.Source
-	scratch  media.Frame
+	fromCall *line
+	fromMic  *line
+	side     *line // microphone to earpiece, at the device's rate; only while sidetone is on
+	sidetone int32 // gain, 1/256; 0 is off
+	micGain  int32
+	outGain  int32
+	echo     *duplex.Switch // on a path with echo control
+	local    reader         // tone or prompt
+	overlay  reader         // short signal above everything
+	ringer   reader
+	widen    *resample.Converter // tones at 16 kHz
+	tones    [media.FrameSamples + 8]int16
+	scratch  [maxSamples]int16
 }
 
-// NewHandset returns a handset with its path closed and both volumes normal.
-func NewHandset() *Handset {
-	return &Handset{wake: make(chan struct{}, 1), volume: Normal, ringing: Normal}
+// way is a converter between the device's rate and the call's, made anew when one of them changes.
+type way struct {
+	from, to int
+	conv     *resample.Converter // nil when the rates are one and the clock is
+	samples  [2 * maxSamples]int16
 }
 
-// Open connects microphone and earpiece (the handset is lifted), or cuts both. What waited in the buffers is
-// forgotten. Tones of Play are heard only on an open path; the ringer has its own loudspeaker.
-func (h *Handset) Open(on bool) {
+// between makes the way fit.
+func (w *way) between(from, to int, oneClock bool) {
+	if w.from == from && w.to == to {
+		return
+	}
+	w.from, w.to, w.conv = from, to, nil
+	if from != to || !oneClock {
+		// Rates were checked by whoever opened the device: 8, 16 or 48 kHz.
+		w.conv, _ = resample.New(from, to)
+	}
+}
+
+// NewHandset returns a handset with its path closed and both volumes normal, for a device whose clock is the pacer's own
+// and which is late by up to margin.
+func NewHandset(margin time.Duration) *Handset { return newHandset(margin, true) }
+
+func newHandset(margin time.Duration, oneClock bool) *Handset {
+	widen, _ := resample.New(media.SampleRate, media.WideRate)
+	return &Handset{
+		wake: make(chan struct{}, 1), epoch: time.Now(), volume: Normal, ringing: Normal, micGain: unity, outGain: unity, widen: widen,
+		fromCall: newLine(media.SampleRate, margin, oneClock),
+		fromMic:  newLine(media.SampleRate, margin, oneClock),
+		side:     newLine(media.SampleRate, 0, true),
+	}
+}
+
+// Open connects microphone and earpiece of a path in place of those of another, or cuts both (PathClosed). What waited is
+// forgotten when the path opens or closes. Tones of Play are heard only on an open path; the ringer is that of PathSpeaker.
+func (h *Handset) Open(p Path) {
 	h.change(func() {
-		if h.open != on {
-			h.open = on
-			h.fromCall.reset()
-			h.fromMic.reset()
+		if (h.using == PathClosed) != (p == PathClosed) {
+			h.fromCall.reset(h.fromCall.rate)
+			h.fromMic.reset(h.fromMic.rate)
 		}
+		h.using = min(p, PathSpeaker)
 	})
 }
 
@@ -85,14 +152,14 @@ func (h *Handset) Open(on bool) {
 // Play(nil, nil). ended, if not nil, is called once, from the device's goroutine, when the source ends by
 // itself; it must not block.
 func (h *Handset) Play(src media.Source, ended func()) {
-	h.change(func() { h.local, h.ended = src, ended })
+	h.change(func() { h.local = reader{src: src, ended: ended} })
 }
 
 // Overlay lets the person hear a short signal above all else; nil ends it.
-func (h *Handset) Overlay(src media.Source) { h.change(func() { h.overlay = src }) }
+func (h *Handset) Overlay(src media.Source) { h.change(func() { h.overlay = reader{src: src} }) }
 
 // Ring plays a source on the ringer until Ring(nil).
-func (h *Handset) Ring(src media.Source) { h.change(func() { h.ringer = src }) }
+func (h *Handset) Ring(src media.Source) { h.change(func() { h.ringer = reader{src: src} }) }
 
 // Mute sends silence in place of the microphone.
 func (h *Handset) Mute(on bool) { h.change(func() { h.muted = on }) }
@@ -116,138 +183,247 @@ func (h *Handset) change(f func()) {
 	}
 }
 
+// now is the time on the handset's clock.
+func (h *Handset) now() time.Duration { return time.Since(h.epoch) }
+
 // Capture is what the microphone hears, for media.Session.Play. It gives a frame in every tick: silence when
 // the path is closed or muted, or when the device is late.
-func (h *Handset) Capture() media.Source { return (*capture)(h) }
+func (h *Handset) Capture() media.WideSource { return (*capture)(h) }
 
 // Playback takes what a call receives, for media.Session.Listen.
-func (h *Handset) Playback() media.Sink { return (*playback)(h) }
+func (h *Handset) Playback() media.WideSink { return (*playback)(h) }
 
 type capture Handset
 
-// Next gives the pacer the next frame of the microphone.
-func (c *capture) Next(f *media.Frame) bool {
+// Next gives the pacer the next frame of the microphone at 8 kHz.
+func (c *capture) Next(f *media.Frame) bool { return c.next(f[:], media.SampleRate) }
+
+// NextWide gives the pacer the next frame of the microphone at 16 kHz.
+func (c *capture) NextWide(f *media.WideFrame) bool { return c.next(f[:], media.WideRate) }
+
+func (c *capture) next(f []int16, rate int) bool {
+	now := (*Handset)(c).now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.fromMic.pop(f) {
-		clear(f[:])
+	if c.fromMic.rate != rate {
+		c.fromMic.reset(rate)
 	}
+	c.fromMic.pop(f, now)
 	return true
 }
 
 type playback Handset
 
 // Write takes the next frame from the pacer.
-func (p *playback) Write(f *media.Frame, _ media.Kind) {
+func (p *playback) Write(f *media.Frame, _ media.Kind) { p.write(f[:], media.SampleRate) }
+
+// WriteWide takes the next frame at 16 kHz from the pacer.
+func (p *playback) WriteWide(f *media.WideFrame, _ media.Kind) { p.write(f[:], media.WideRate) }
+
+func (p *playback) write(f []int16, rate int) {
+	now := (*Handset)(p).now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.open {
-		p.fromCall.push(f)
+	if p.using == PathClosed {
+		return
 	}
+	if p.fromCall.rate != rate {
+		p.fromCall.reset(rate)
+	}
+	p.fromCall.push(f, now)
 }
 
-// Exchange is a tick of the device: mic goes in, ear and ringer come out. It does not allocate.
-func (h *Handset) Exchange(mic, ear, ringer *media.Frame) {
-	if ended := h.exchange(mic, ear, ringer); ended != nil {
+// Hear takes what the microphone heard, at the device's rate, at most MaxPiece of it. It does not allocate while the rates
+// stay, and may change mic.
+func (h *Handset) Hear(rate int, mic []int16) {
+	h.mu.Lock()
+	h.fromMic.tick(len(mic), rate, 1, h.now())
+	call, ppm, oneClock := h.fromMic.rate, h.fromMic.ppm, h.fromMic.locked
+	if h.sidetone != 0 {
+		if h.side.rate != rate {
+			h.side.reset(rate)
+		}
+		h.side.push(mic, h.now())
+	}
+	h.mu.Unlock()
+	h.hear.between(rate, call, oneClock)
+	if h.hear.conv != nil {
+		h.hear.conv.SetPPM(ppm)
+		mic = h.hear.samples[:h.hear.conv.Convert(h.hear.samples[:], mic)]
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.using == PathClosed || h.fromMic.rate != call || len(mic) == 0 {
+		return
+	}
+	scale(mic, h.micGain)
+	if h.echo != nil {
+		h.echo.Near(mic, call)
+	}
+	if h.muted {
+		clear(mic)
+	}
+	h.fromMic.push(mic, h.now())
+}
+
+// Sound fills what earpiece (or loudspeaker) and ringer are to play, at the device's rate, at most MaxPiece of it; both have
+// the same length. It does not allocate while the rates stay.
+func (h *Handset) Sound(rate int, ear, ringer []int16) {
+	h.mu.Lock()
+	h.fromCall.tick(len(ear), rate, -1, h.now())
+	call, ppm, oneClock := h.fromCall.rate, h.fromCall.ppm, h.fromCall.locked
+	h.mu.Unlock()
+	h.sound.between(call, rate, oneClock)
+	h.bell.between(media.SampleRate, rate, oneClock)
+	x, need := ear, len(ear)
+	if h.sound.conv != nil {
+		h.sound.conv.SetPPM(ppm)
+		need = h.sound.conv.Need(len(ear))
+		x = h.sound.samples[:need]
+	}
+	bell, bells := ringer, len(ringer)
+	if h.bell.conv != nil {
+		bells = h.bell.conv.Need(len(ringer))
+		bell = h.bell.samples[:bells]
+	}
+	h.mu.Lock()
+	ended := h.mix(x, call)
+	clear(bell)
+	h.ringer.add(bell, gains[h.ringing])
+	h.mu.Unlock()
+	if h.sound.conv != nil {
+		clear(ear[h.sound.conv.Convert(ear, x):])
+	}
+	if h.bell.conv != nil {
+		clear(ringer[h.bell.conv.Convert(ringer, bell):])
+	}
+	h.sidetoneTo(ear, rate)
+	if ended != nil {
 		ended()
 	}
 }
 
-func (h *Handset) exchange(mic, ear, ringer *media.Frame) (ended func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	clear(ear[:])
-	clear(ringer[:])
-	if h.ringer != nil {
-		if h.ringer.Next(&h.scratch) {
-			mix(ringer, &h.scratch, h.ringing)
-		} else {
-			h.ringer = nil
-		}
+// mix fills x with the call and the phone's own sounds. The caller holds mu.
+func (h *Handset) mix(x []int16, rate int) (ended func()) {
+	clear(x)
+	if h.using != PathClosed && h.fromCall.rate == rate {
+		h.fromCall.pop(x, h.now())
+		scale(x, gains[h.volume])
 	}
-	if h.open {
-		if h.muted {
-			clear(mic[:])
-		}
-		h.fromMic.push(mic)
-		if h.fromCall.pop(&h.scratch) {
-			mix(ear, &h.scratch, h.volume)
-		}
+	// Tones are made at 8 kHz.
+	n := len(x)
+	if rate == media.WideRate {
+		n = h.widen.Need(len(x))
 	}
+	tones := h.tones[:min(n, len(h.tones))]
+	clear(tones)
 	// A tone runs on while the path is closed, unheard, so that its end is not missed.
-	if h.local != nil {
-		switch {
-		case !h.local.Next(&h.scratch):
-			ended, h.local, h.ended = h.ended, nil, nil
-		case h.open:
-			mix(ear, &h.scratch, h.volume)
+	sounds := h.local.add(tones, gains[h.volume])
+	sounds = h.overlay.add(tones, gains[h.volume]) || sounds
+	if h.local.over {
+		ended = h.local.ended
+		h.local = reader{}
+	}
+	if rate == media.WideRate {
+		n = h.widen.Convert(h.scratch[:len(x)], tones)
+		tones, sounds = h.scratch[:n], true // its last samples come out later
+	}
+	if h.using == PathClosed {
+		clear(x)
+		return ended
+	}
+	if sounds {
+		for i, s := range tones {
+			x[i] = clip(int32(x[i]) + int32(s))
 		}
 	}
-	if h.overlay != nil {
-		switch {
-		case !h.overlay.Next(&h.scratch):
-			h.overlay = nil
-		case h.open:
-			mix(ear, &h.scratch, h.volume)
-		}
+	scale(x, h.outGain)
+	if h.echo != nil {
+		h.echo.Far(x, rate)
 	}
 	return ended
 }
 
-// busy reports whether there is anything to do in a tick.
+// sidetoneTo lets the person hear herself.
+func (h *Handset) sidetoneTo(ear []int16, rate int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sidetone == 0 || h.using == PathClosed || h.muted || h.side.rate != rate {
+		return
+	}
+	own := h.scratch[:len(ear)]
+	h.side.pop(own, h.now())
+	for i, s := range own {
+		ear[i] = clip(int32(ear[i]) + (int32(s)*h.sidetone)>>8)
+	}
+}
+
+// path returns the path in use.
+func (h *Handset) path() Path {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.using
+}
+
+// busy reports whether there is anything to do.
 func (h *Handset) busy() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.open || h.local != nil || h.overlay != nil || h.ringer != nil
+	return h.using != PathClosed || h.local.src != nil || h.overlay.src != nil || h.ringer.src != nil
 }
+
+// reader takes a source's frames piece by piece.
+type reader struct {
+	src   media.Source
+	ended func()
+	over  bool // src has ended by itself
+	frame media.Frame
+	left  int // samples of frame that were not taken
+}
+
+// add mixes the next samples into dst with a gain in 1/256 and reports whether there were any.
+func (r *reader) add(dst []int16, gain int32) bool {
+	sounds := false
+	for len(dst) > 0 && r.src != nil {
+		if r.left == 0 {
+			if !r.src.Next(&r.frame) {
+				r.src, r.over = nil, true
+				break
+			}
+			r.left = len(r.frame)
+		}
+		n := min(len(dst), r.left)
+		for i, s := range r.frame[len(r.frame)-r.left:][:n] {
+			dst[i] = clip(int32(dst[i]) + (int32(s)*gain)>>8)
+		}
+		r.left -= n
+		dst, sounds = dst[n:], true
+	}
+	return sounds
+}
+
+// unity is a gain of 0 dB.
+const unity = 256
 
 // gains are the volume steps as factors of 1/256.
 var gains = func() (g [MaxVolume + 1]int32) {
 	for i := 1; i < len(g); i++ {
-		g[i] = int32(math.Round(256 * math.Pow(10, 3*float64(i-Normal)/20)))
+		g[i] = factor(3 * float64(i-Normal))
 	}
 	return g
 }()
 
-// mix adds src to dst at a volume; what is too loud is held at full scale.
-func mix(dst, src *media.Frame, volume int) {
-	gain := gains[volume]
-	for i, s := range src {
-		dst[i] = int16(max(-32768, min(32767, int32(dst[i])+(int32(s)*gain)>>8)))
+// factor is a gain in dB as a factor of 1/256.
+func factor(db float64) int32 { return int32(math.Round(unity * math.Pow(10, db/20))) }
+
+// scale multiplies x by a gain in 1/256; what is too loud is held at full scale.
+func scale(x []int16, gain int32) {
+	if gain == unity {
+		return
+	}
+	for i, s := range x {
+		x[i] = clip((int32(s) * gain) >> 8)
 	}
 }
 
-// buffer is a ring of frames between two clocks.
-type buffer struct {
-	frames [bufferFrames]media.Frame
-	first  int
-	count  int
-	filled bool // prefill was reached since the last gap
-}
-
-func (b *buffer) reset() { b.first, b.count, b.filled = 0, 0, false }
-
-// push adds a frame; a full buffer drops its oldest.
-func (b *buffer) push(f *media.Frame) {
-	if b.count == bufferFrames {
-		b.first = (b.first + 1) % bufferFrames
-		b.count--
-	}
-	b.frames[(b.first+b.count)%bufferFrames] = *f
-	b.count++
-	b.filled = b.filled || b.count >= prefill
-}
-
-// pop takes the oldest frame. After a gap it waits for prefill frames.
-func (b *buffer) pop(f *media.Frame) bool {
-	if b.count == 0 {
-		b.filled = false
-	}
-	if !b.filled {
-		return false
-	}
-	*f = b.frames[b.first]
-	b.first = (b.first + 1) % bufferFrames
-	b.count--
-	return true
-}
+func clip(v int32) int16 { return int16(max(-32768, min(32767, v))) }

@@ -20,19 +20,9 @@ const (
 	maxListeners = 8
 	listenQueue  = 25               // frames a listener may be behind, half a second; then frames are dropped for it
 	maxSpeech    = 10 * time.Minute // of a clip for the microphone
-	maxLate      = 5                // ticks made up for after the machine stood still; more are skipped
+	simMargin    = 10 * time.Millisecond
+	maxLate      = 5 // ticks made up for after the machine stood still; more are skipped
 )
-
-// Config says what a simulated microphone hears.
-type Config struct {
-	Speech string `toml:"speech" doc:"WAV file that the simulated microphone hears again and again while the handset is lifted; empty for silence."`
-}
-
-// Default returns a silent room.
-func Default() Config { return Config{} }
-
-// Validate accepts every Config; the file is read by OpenSpeech.
-func (c Config) Validate() error { return nil }
 
 // OpenSpeech reads what the microphone is to hear; nil when nothing is configured.
 func OpenSpeech(cfg Config) (media.Source, error) {
@@ -68,7 +58,7 @@ var _ Device = (*Sim)(nil)
 
 // NewSim returns a simulated device with a silent microphone.
 func NewSim() *Sim {
-	return &Sim{Handset: NewHandset(), listeners: make(map[chan []int16]struct{})}
+	return &Sim{Handset: NewHandset(simMargin), listeners: make(map[chan []int16]struct{})}
 }
 
 // Speak lets the microphone hear src from now on, until it ends; nil is silence. It is heard, and goes on, only
@@ -138,15 +128,18 @@ func (s *Sim) listened() bool {
 // tick trades one frame.
 func (s *Sim) tick() {
 	clear(s.mic[:])
-	if s.isOpen() {
+	if s.path() != PathClosed {
 		s.simMu.Lock()
 		if s.speech != nil && !s.speech.Next(&s.mic) {
 			s.speech = nil
 		}
 		s.simMu.Unlock()
+		s.Hear(media.SampleRate, s.mic[:])
 	}
-	s.Exchange(&s.mic, &s.ear, &s.bell)
-	mix(&s.ear, &s.bell, Normal)
+	s.Sound(media.SampleRate, s.ear[:], s.bell[:])
+	for i, v := range s.bell {
+		s.ear[i] = clip(int32(s.ear[i]) + int32(v))
+	}
 	s.simMu.Lock()
 	defer s.simMu.Unlock()
 	for ch := range s.listeners {
@@ -155,12 +148,6 @@ func (s *Sim) tick() {
 		default:
 		}
 	}
-}
-
-func (h *Handset) isOpen() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.open
 }
 
 // Clip is recorded sound as a media source. One goroutine uses it.

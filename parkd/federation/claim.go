@@ -121,6 +121,19 @@ func (c *Core) release(in Release) {
 	c.letGo(in.Orbit, in.Token)
 }
 
+// vacated gives an orbit back, unless a call is in it.
+func (c *Core) vacated(orbit string) {
+	if occupies(c.local.Slots, orbit) {
+		return
+	}
+	if g, ok := c.grants[orbit]; ok && g.peer == c.cfg.Name {
+		delete(c.grants, orbit)
+	}
+	if h, ok := c.held[orbit]; ok {
+		c.letGo(orbit, h.token)
+	}
+}
+
 // letGo frees what an arbiter still keeps for us.
 func (c *Core) letGo(orbit, token string) {
 	if g, ok := c.grants[orbit]; ok && g.peer == c.cfg.Name && g.token == token {

@@ -47,6 +47,9 @@ type Release struct {
 	Orbit string
 }
 
+// Vacated says that an orbit was had by a claim and is not used any more, though no document ever showed it.
+type Vacated struct{ Orbit string }
+
 // Asked is a peer's claim; Reply answers, in the same step.
 type Asked struct {
 	Peer  string
@@ -152,6 +155,7 @@ func (Asked) input()      {}
 func (Returned) input()   {}
 func (Answered) input()   {}
 func (Moved) input()      {}
+func (Vacated) input()    {}
 func (Raised) input()     {}
 
 func (Tell) effect()      {}
@@ -274,6 +278,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.answered(in)
 	case Moved:
 		c.moved()
+	case Vacated:
+		c.vacated(in.Orbit)
 	case Raised:
 		if in.Epoch >= c.local.Epoch {
 			c.emit(RaiseSelf(in))

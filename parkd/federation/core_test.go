@@ -363,3 +363,26 @@ func TestMovedAsksEverybody(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// A call that was over before anybody was told of it gives its orbit back at once, whoever the arbiter is.
+func TestVacatedOrbitIsFree(t *testing.T) {
+	c, now := arbiter(t)
+	far, near := orbitOf(t, "b"), orbitOf(t, "a")
+	c.Step(now, Claim{Token: "t", Orbit: far})
+	c.Step(now, Answered{Peer: "b", Token: "t", Orbit: far, Granted: true})
+	if es := c.Step(now, Vacated{Orbit: far}); !slices.Contains(es, Effect(GiveBack{Peer: "b", Token: "t", Orbit: far})) {
+		t.Errorf("the arbiter is not told: %v", es)
+	}
+	c.Step(now, Claim{Token: "u", Orbit: near})
+	if r := reply(c.Step(now, Asked{"c", "v", near})); r.Granted {
+		t.Error("granted twice")
+	}
+	c.Step(now, Vacated{Orbit: near})
+	if r := reply(c.Step(now, Asked{"c", "v", near})); !r.Granted {
+		t.Errorf("not free: %+v", r)
+	}
+	c.Step(now, Local{State: parkd.Announce{Epoch: 1, Generation: 1, Slots: []parkd.SlotState{{Orbit: far}}}})
+	if es := c.Step(now, Vacated{Orbit: far}); len(es) != 0 {
+		t.Errorf("a call is in it, and yet: %v", es)
+	}
+}

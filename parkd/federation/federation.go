@@ -165,6 +165,9 @@ func (f *Federation) Release(token, orbit string) {
 	f.step(Release{Token: token, Orbit: orbit})
 }
 
+// Vacate gives back the orbit of a call that came and went before SetLocal told of it.
+func (f *Federation) Vacate(orbit string) { f.step(Vacated{Orbit: orbit}) }
+
 // PeerURI is where a peer is reached, for INVITEs that fetch its calls.
 func (f *Federation) PeerURI(name, user string) (gosip.Uri, bool) {
 	l := f.links[name]

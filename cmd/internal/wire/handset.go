@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -28,27 +29,37 @@ var (
 
 // handset is what the worker hears and speaks into, in the words of the phone. It is owned by the loop.
 type handset struct {
-	device  *audio.Sim
+	device  audio.Device
+	sim     *audio.Sim // nil with a sound card
 	country string
 	calls   []*media.Session // joined with the open path: none, one, or the two of a conference
 	parties []member         // of a conference, in the order of calls; else nil
 	ringing phone.RingKind
 }
 
-func newHandset(cfg audio.Config, country string) (*handset, error) {
+// newHandset returns the handset of the configured sound card, or a simulated one. report is told of the card's faults.
+func newHandset(cfg audio.Config, country string, log *slog.Logger, report func(error)) (*handset, error) {
+	if cfg.Card != "" {
+		return &handset{device: audio.NewCard(cfg, log, report), country: country}, nil
+	}
 	speech, err := audio.OpenSpeech(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("audio: %w", err)
 	}
-	h := &handset{device: audio.NewSim(), country: country}
-	h.device.Speak(speech)
-	return h, nil
+	sim := audio.NewSim()
+	sim.Speak(speech)
+	return &handset{device: sim, sim: sim, country: country}, nil
 }
 
 func (h *handset) run(ctx context.Context) error { return h.device.Run(ctx) }
 
-// open selects what the worker uses. The simulated device has one path: the handset and the loudspeaker are the same.
-func (h *handset) open(p phone.Path) { h.device.Open(p != phone.PathNone) }
+// paths are the phone's in the words of the sound device.
+var paths = map[phone.Path]audio.Path{
+	phone.PathNone: audio.PathClosed, phone.PathHandset: audio.PathHandset, phone.PathSpeaker: audio.PathSpeaker,
+}
+
+// open selects what the worker uses.
+func (h *handset) open(p phone.Path) { h.device.Open(paths[p]) }
 
 // join connects microphone and earpiece with calls in place of those before: with none, one, or two that hear each other
 // as well.

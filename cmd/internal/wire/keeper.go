@@ -54,22 +54,25 @@ type kept struct {
 // commit is one state of all calls on its way to the disk.
 type commit struct {
 	calls []kept
-	ids   map[string]bool // parked calls that are on the disk with it
+	slots map[string]parkd.SlotState // what is on the disk with it, by call id, without legs
 }
 
 // keeper stores the calls of the appliance, so that its next life can go on with those that are parked and say good-bye
 // to the others. The loop tells it what changes; run, a goroutine of its own, writes, so that neither the music nor
-// anything else waits for the disk. Only news of a call that is not on the disk yet waits before peers hear of it.
+// anything else waits for the disk. Only news of a call that the disk does not have yet, as it is now, wait before peers
+// and who asked for the park hear of it; that a call is gone is told at once.
 type keeper struct {
 	*Appliance
 	tell    func(parkd.Announce) // immutable; what peers and the arbiter are told
+	vacate  func(orbit string)   // immutable; gives back a claim for a call that was never told
 	journal *journal.Journal     // nil: off. Its methods are run's, but for the time before and after run.
 	commits chan commit          // capacity 1; a newer state takes the place of one that waits
 
 	// owned by the loop
 	dirty  bool
-	stored map[string]bool // ids of parked calls that are on the disk
-	held   *parkd.Announce // waits for that
+	stored map[string]parkd.SlotState // parked calls as they are on the disk, by id
+	held   *parkd.Announce            // waits for that
+	after  []promise                  // wait for it as well, oldest first
 
 	// owned by run
 	last    map[string]journal.Entry
@@ -77,7 +80,8 @@ type keeper struct {
 }
 
 func newKeeper(a *Appliance) *keeper {
-	k := &keeper{Appliance: a, tell: a.federation.SetLocal, commits: make(chan commit, 1), stored: map[string]bool{}, last: map[string]journal.Entry{}}
+	k := &keeper{Appliance: a, tell: a.federation.SetLocal, vacate: a.federation.Vacate, commits: make(chan commit, 1),
+		stored: map[string]parkd.SlotState{}, last: map[string]journal.Entry{}}
 	if a.cfg.Journal.Path != "" {
 		k.journal = journal.New(a.cfg.Journal.Path, a.cfg.Appliance.Name)
 	}
@@ -91,23 +95,61 @@ func (k *keeper) announce(e parkd.Announce) {
 		k.tell(e)
 		return
 	}
-	if k.held == nil {
-		k.loop.after("announce", heldFor, k.release)
+	k.wait()
+	if k.held != nil {
+		for _, s := range k.held.Slots { // of a call that came and went meanwhile nobody will ever hear
+			if !slices.ContainsFunc(e.Slots, func(o parkd.SlotState) bool { return o.Orbit == s.Orbit }) {
+				k.vacate(s.Orbit)
+			}
+		}
 	}
 	k.held = &e
 }
 
-// has says whether every call of an announcement is on the disk.
-func (k *keeper) has(e parkd.Announce) bool {
-	return !slices.ContainsFunc(e.Slots, func(s parkd.SlotState) bool { return !k.stored[s.CallID] })
+// promise is something to be said once the disk has a call.
+type promise struct {
+	call string
+	say  func()
 }
 
-// release tells what was held back.
+// once says something when the disk has a call, after heldFor at the latest, or if the call is gone meanwhile.
+func (k *keeper) once(call string, say func()) {
+	if _, ok := k.stored[call]; ok || k.journal == nil {
+		say()
+		return
+	}
+	k.dirty = true
+	k.wait()
+	k.after = append(k.after, promise{call, say})
+}
+
+// wait begins the time after which nobody waits for the disk any longer.
+func (k *keeper) wait() {
+	if k.held == nil && len(k.after) == 0 {
+		k.loop.after("announce", heldFor, k.release)
+	}
+}
+
+// has says whether every call of an announcement is on the disk as it is.
+func (k *keeper) has(e parkd.Announce) bool {
+	return !slices.ContainsFunc(e.Slots, func(s parkd.SlotState) bool {
+		s.Leg = ""
+		old, ok := k.stored[s.CallID]
+		return !ok || old != s
+	})
+}
+
+// release tells what was held back: the peers first.
 func (k *keeper) release() {
 	k.loop.stop("announce")
 	if k.held != nil {
 		k.tell(*k.held)
 		k.held = nil
+	}
+	after := k.after
+	k.after = nil
+	for _, p := range after {
+		p.say()
 	}
 }
 
@@ -127,11 +169,12 @@ func (k *keeper) settle() {
 
 // snapshot is every answered call as it is now.
 func (k *keeper) snapshot() commit {
-	c := commit{ids: map[string]bool{}}
+	c := commit{slots: map[string]parkd.SlotState{}}
 	slots := map[parkd.LegID]parkd.SlotState{}
 	for _, s := range k.lot.machine.Hosted().Slots {
 		slots[s.Leg] = s
-		c.ids[s.CallID] = true
+		s.Leg = ""
+		c.slots[s.CallID] = s
 	}
 	for _, l := range k.legs {
 		d := l.call.Dialog()
@@ -170,17 +213,25 @@ func (k *keeper) run(ctx context.Context) error {
 			return nil
 		case c := <-k.commits:
 			k.write(c)
-			k.loop.post(func() { k.written(c.ids) })
+			k.loop.post(func() { k.written(c.slots) })
 		}
 	}
 }
 
 // written goes on when a state is on the disk, or could not be written: parking goes on then.
-func (k *keeper) written(ids map[string]bool) {
-	k.stored = ids
-	if k.held != nil && k.has(*k.held) {
+func (k *keeper) written(slots map[string]parkd.SlotState) {
+	k.stored = slots
+	if k.held != nil && !k.has(*k.held) {
+		return // who waits for one of its calls waits for all of it: the peers hear first
+	}
+	if k.held != nil || !k.owes() {
 		k.release()
 	}
+}
+
+// owes says whether somebody waits for a call that the disk does not have.
+func (k *keeper) owes() bool {
+	return slices.ContainsFunc(k.after, func(p promise) bool { _, ok := k.stored[p.call]; return !ok })
 }
 
 func (k *keeper) write(c commit) {

@@ -19,13 +19,14 @@ import (
 // keeping is a keeper whose disk is the test: nothing is written before the test says so.
 type keeping struct {
 	*keeper
-	told []string // call ids of each announcement that peers were told
+	told    []string // call ids of each announcement that peers were told
+	vacated []string // orbits given back
 }
 
 func newKeeping(t *testing.T, path string) *keeping {
 	a := &Appliance{loop: newLoop(), log: slog.New(slog.DiscardHandler), now: time.Now, health: health.New(func() {})}
 	a.lot = &lot{Appliance: a, machine: parkd.New(parkd.Default(), "dock-1", 1), requests: map[string]*request{}}
-	k := &keeping{keeper: &keeper{Appliance: a, commits: make(chan commit, 1), stored: map[string]bool{},
+	k := &keeping{keeper: &keeper{Appliance: a, commits: make(chan commit, 1), stored: map[string]parkd.SlotState{},
 		last: map[string]journal.Entry{}}}
 	k.tell = func(e parkd.Announce) {
 		var ids []string
@@ -34,6 +35,7 @@ func newKeeping(t *testing.T, path string) *keeping {
 		}
 		k.told = append(k.told, fmt.Sprintf("%d:%s", e.Generation, strings.Join(ids, ",")))
 	}
+	k.vacate = func(orbit string) { k.vacated = append(k.vacated, orbit) }
 	if path != "" {
 		k.journal = journal.New(path, "dock-1")
 		t.Cleanup(k.journal.Close)
@@ -46,16 +48,28 @@ func newKeeping(t *testing.T, path string) *keeping {
 func (k *keeping) hosts(generation uint64, ids ...string) {
 	e := parkd.Announce{Generation: generation}
 	for _, id := range ids {
-		e.Slots = append(e.Slots, parkd.SlotState{CallID: id})
+		e.Slots = append(e.Slots, slotOf(id))
 	}
 	k.loop.ask(func() { k.announce(e) })
 }
 
+// slotOf is a call with that id on the orbit of that name; "a!" is the same call in another state.
+func slotOf(id string) parkd.SlotState {
+	id, recalling := strings.CutSuffix(id, "!")
+	s := parkd.SlotState{CallID: id, Orbit: "7" + id, Leg: parkd.LegID("leg of " + id), State: parkd.Parked}
+	if recalling {
+		s.State = parkd.Recalling
+	}
+	return s
+}
+
 // onDisk says what the disk has now.
 func (k *keeping) onDisk(ids ...string) {
-	set := map[string]bool{}
+	set := map[string]parkd.SlotState{}
 	for _, id := range ids {
-		set[id] = true
+		s := slotOf(id)
+		s.Leg = ""
+		set[s.CallID] = s
 	}
 	k.loop.ask(func() { k.written(set) })
 }
@@ -77,11 +91,17 @@ func TestStoredThenTold(t *testing.T) {
 		k.expect(t)
 		k.onDisk("a")
 		k.expect(t, "1:a")
-		k.hosts(2, "a") // ending, recalling, fetching
+		k.hosts(2, "a!") // recalling: another state is stored as well
+		k.expect(t, "1:a")
+		k.onDisk("a!")
 		k.expect(t, "1:a", "2:a")
+		k.onDisk("a")
 
 		k.hosts(3, "a", "b")
 		k.hosts(4, "b") // a was fetched meanwhile: order is kept
+		if !slices.Equal(k.vacated, []string{"7a"}) {
+			t.Errorf("given back: %v", k.vacated)
+		}
 		k.expect(t, "1:a", "2:a")
 		k.onDisk("a") // written before b was parked
 		k.expect(t, "1:a", "2:a")
@@ -91,6 +111,30 @@ func TestStoredThenTold(t *testing.T) {
 		k.expect(t, "1:a", "2:a", "4:b", "5:")
 		time.Sleep(time.Second)
 		k.expect(t, "1:a", "2:a", "4:b", "5:")
+	})
+}
+
+// Who transferred a caller here hears that the park holds after the disk has it and the peers know, or after heldFor.
+func TestStoredThenCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		once := func(id string) {
+			k.loop.ask(func() { k.once(id, func() { k.told = append(k.told, "committed "+id) }) })
+		}
+		once("a") // the machine says Committed before Announce
+		k.hosts(1, "a")
+		k.expect(t)
+		k.onDisk()
+		k.expect(t)
+		k.onDisk("a")
+		k.expect(t, "1:a", "committed a")
+		once("a")
+		k.expect(t, "1:a", "committed a", "committed a")
+		once("b")
+		time.Sleep(heldFor - time.Millisecond)
+		k.expect(t, "1:a", "committed a", "committed a")
+		time.Sleep(2 * time.Millisecond)
+		k.expect(t, "1:a", "committed a", "committed a", "committed b")
 	})
 }
 

@@ -152,11 +152,14 @@ func (p *lot) committed(e parkd.Committed) {
 	case r.desk != "":
 		p.desk.step(phone.ParkCommitted{Call: r.desk, Orbit: e.Orbit})
 	case r.leave != nil:
-		if r.leave.transfer != nil {
-			r.leave.transfer.Done(200, "OK") // RFC 3515 §2.4.5: the final NOTIFY
-			r.leave.transfer = nil
-		}
-		r.leave.call.Hangup("parked on " + e.Orbit)
+		// Stored first, then told: who hears 200 lets go of the caller.
+		p.keeper.once(e.Slot.CallID, func() {
+			if r.leave.transfer != nil {
+				r.leave.transfer.Done(200, "OK") // RFC 3515 §2.4.5: the final NOTIFY
+				r.leave.transfer = nil
+			}
+			r.leave.call.Hangup("parked on " + e.Orbit)
+		})
 	}
 	if l := p.legs[e.Leg]; l != nil && l == r.leg && l.tellOrbit {
 		l.tellOrbit = false

@@ -105,7 +105,9 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	slot.Leg = l.id
 	a.restored.slots = append(a.restored.slots, slot)
 	a.restored.legs = append(a.restored.legs, l)
-	a.keeper.stored[slot.CallID] = true
+	kept := slot
+	kept.Leg = ""
+	a.keeper.stored[slot.CallID] = kept
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (a *Appliance) addPhone() error {
 	a.missing(missing)
 	a.lamps.OnFault(a.part("lamps", "an LED line cannot be written"))
 	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{}}
-	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country); err != nil {
+	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
 		return err
 	}
 	a.scanner = keypad.New(a.cfg.Keypad, a.board, func(e keypad.Event) { a.loop.post(func() { a.desk.key(e) }) }, a.log)

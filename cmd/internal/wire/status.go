@@ -242,5 +242,8 @@ func (a *Appliance) Listen(ctx context.Context) (<-chan []int16, error) {
 	if a.desk == nil {
 		return nil, panel.ErrNoPhone
 	}
-	return a.desk.handset.device.Listen(ctx)
+	if a.desk.handset.sim == nil {
+		return nil, fmt.Errorf("%w: what the handset hears goes to its sound card", panel.ErrNotNow)
+	}
+	return a.desk.handset.sim.Listen(ctx)
 }
