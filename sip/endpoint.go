@@ -59,6 +59,11 @@ func WithTLS(server, client *tls.Config) Option {
 	return func(e *Endpoint) { e.tlsServer, e.tlsClient = server, client }
 }
 
+// WithHolder asks f which process has a socket that cannot be bound; "" is not known.
+func WithHolder(f func(transport string, at netip.AddrPort) string) Option {
+	return func(e *Endpoint) { e.holder = f }
+}
+
 // WithInterfaces asks f instead of the operating system for the addresses of an interface.
 func WithInterfaces(f func(name string) ([]netip.Addr, error)) Option {
 	return func(e *Endpoint) { e.ifaces = f }
@@ -73,6 +78,7 @@ type Endpoint struct {
 	net       Network
 	dns       Resolver
 	ifaces    func(name string) ([]netip.Addr, error)
+	holder    func(transport string, at netip.AddrPort) string
 	tlsServer *tls.Config
 	tlsClient *tls.Config
 	listeners []*listener
@@ -115,6 +121,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 	e := &Endpoint{
 		cfg: cfg, log: log,
 		net: SystemNetwork(cfg.DSCP), dns: net.DefaultResolver, ifaces: interfaceAddrs,
+		holder:       func(string, netip.AddrPort) string { return "" },
 		ready:        make(chan struct{}),
 		handlers:     make(map[string]Handler),
 		serverTxs:    make(map[string]*ServerTx),

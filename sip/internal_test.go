@@ -112,23 +112,6 @@ func TestSerial(t *testing.T) {
 	}
 }
 
-func TestSocketInode(t *testing.T) {
-	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:13C4 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0
-   1: 0200007F:13C4 0300007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0
-   2: 00000000:13C6 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1 0
-   3: 00000000000000000000000001000000:13C4 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 444 1 0
-   4: short
-`
-	for at, want := range map[string]string{
-		"127.0.0.1:5060": "111", "127.0.0.2:5060": "", "127.0.0.9:5062": "333", "[::1]:5060": "444", "127.0.0.1:5061": "",
-	} {
-		if got := socketInode(table, netip.MustParseAddrPort(at), true); got != want {
-			t.Errorf("%s: inode %q, want %q", at, got, want)
-		}
-	}
-}
-
 // The example of RFC 7616 §3.9.1.
 func TestDigestExample(t *testing.T) {
 	c := Credentials{Username: "Mufasa", Password: "Circle of Life"}

@@ -107,7 +107,7 @@ func (l *listener) explain(at netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		who := "another program"
-		if h := portHolder(l.spec.kind, at); h != "" {
+		if h := l.e.holder(l.spec.kind, at); h != "" {
 			who = h
 		}
 		return fmt.Errorf("sip: %s is in use by %s; stop it or change sip.%s: %w", l, who, l.key, err)

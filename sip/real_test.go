@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -93,7 +93,7 @@ func TestBusyPort(t *testing.T) {
 		}
 		cfg := sip.Default()
 		cfg.Listen = []string{fmt.Sprintf("%s:127.0.0.2:%d", kind, port), kind + ":" + at}
-		e, err := sip.New(cfg, nil)
+		e, err := sip.New(cfg, nil, sip.WithHolder(func(transport string, at netip.AddrPort) string { return transport + " thief at " + at.String() }))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestBusyPort(t *testing.T) {
 		if err == nil {
 			t.Fatal("Run came back without an error")
 		}
-		for _, part := range []string{kind + ":" + at, "sip.listen[1]", fmt.Sprintf("process %d (sip.test)", os.Getpid())} {
+		for _, part := range []string{kind + ":" + at, "sip.listen[1]", kind + " thief at " + at} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%q is missing in %q", part, err)
 			}

@@ -2,14 +2,10 @@ package panel
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -44,57 +40,4 @@ func listenSocket(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// holder names the process that listens on addr, or "" where /proc does not
-// tell, as for processes of other users.
-func holder(addr netip.AddrPort) string {
-	inode := ""
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		text, err := os.ReadFile(table)
-		if err != nil {
-			continue
-		}
-		if inode = listenerInode(string(text), addr.Port()); inode != "" {
-			break
-		}
-	}
-	if inode == "" {
-		return ""
-	}
-	want := "socket:[" + inode + "]"
-	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, fd := range fds {
-		if target, err := os.Readlink(fd); err != nil || target != want {
-			continue
-		}
-		pid := strings.Split(fd, "/")[2]
-		name, err := os.ReadFile("/proc/" + pid + "/comm")
-		if err != nil {
-			return "pid " + pid
-		}
-		return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
-	}
-	return ""
-}
-
-// listenerInode finds the inode of the socket that listens on port in the text
-// of /proc/net/tcp (proc_net_tcp in the kernel's documentation): fields are
-// slot, local address:port in hexadecimal, remote, state (0A is listening), …,
-// inode as the tenth.
-func listenerInode(table string, port uint16) string {
-	for line := range strings.Lines(table) {
-		f := strings.Fields(line)
-		if len(f) < 10 || f[3] != "0A" {
-			continue
-		}
-		_, hex, ok := strings.Cut(f[1], ":")
-		if !ok {
-			continue
-		}
-		if p, err := strconv.ParseUint(hex, 16, 16); err == nil && uint16(p) == port {
-			return f[9]
-		}
-	}
-	return ""
 }

@@ -3,7 +3,6 @@ package panel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -91,37 +90,21 @@ func TestPortTaken(t *testing.T) {
 	cfg := Default()
 	cfg.Socket = ""
 	cfg.Listen = l.Addr().(*net.TCPAddr).AddrPort()
-	err = New(cfg, newFakePhone(), slog.New(slog.DiscardHandler)).Run(t.Context())
+	srv := New(cfg, newFakePhone(), slog.New(slog.DiscardHandler))
+	srv.NameHolders(func(at netip.AddrPort) string {
+		if at != cfg.Listen {
+			t.Errorf("asked who has %s", at)
+		}
+		return "nginx (pid 812)"
+	})
+	err = srv.Run(t.Context())
 	var le *ListenError
 	if !errors.As(err, &le) {
 		t.Fatalf("Run: %v, want a ListenError", err)
 	}
-	for _, want := range []string{cfg.Listen.String(), "address already in use", fmt.Sprintf("held by panel.test (pid %d)", os.Getpid()), "change panel.listen"} {
+	for _, want := range []string{cfg.Listen.String(), "address already in use", "held by nginx (pid 812)", "change panel.listen"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
 	}
-}
-
-const procNetTCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 34671 1 0000000000000000 100 0 0 10 0
-   1: 0100007F:1F91 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 34672 1 0000000000000000 20 4 30 10 -1
-`
-
-func TestListenerInode(t *testing.T) {
-	for port, want := range map[uint16]string{8080: "34671", 8081: "", 22: ""} {
-		if got := listenerInode(procNetTCP, port); got != want {
-			t.Errorf("port %d: inode %q, want %q", port, got, want)
-		}
-	}
-}
-
-func FuzzListenerInode(f *testing.F) {
-	f.Add(procNetTCP, uint16(8080))
-	f.Add("0: : 0 0A 0 0 0 0 0 0", uint16(0))
-	f.Fuzz(func(t *testing.T, table string, port uint16) {
-		if got := listenerInode(table, port); got != "" && !strings.Contains(table, got) {
-			t.Errorf("inode %q is not in the table", got)
-		}
-	})
 }

@@ -62,6 +62,8 @@ type Server struct {
 	ears    chan struct{} // capacity MaxListeners; full: 503
 	ready   chan struct{} // closed when every listener is up
 
+	holder func(netip.AddrPort) string // set before Run
+
 	addr netip.AddrPort // set before ready is closed, then immutable
 }
 
@@ -77,8 +79,12 @@ func New(cfg Config, b Backend, log *slog.Logger) *Server {
 		streams: make(chan struct{}, cfg.MaxStreams),
 		ears:    make(chan struct{}, cfg.MaxListeners),
 		ready:   make(chan struct{}),
+		holder:  func(netip.AddrPort) string { return "" },
 	}
 }
+
+// NameHolders asks f which process has a port that is taken; "" is not known. Before Run.
+func (s *Server) NameHolders(f func(tcp netip.AddrPort) string) { s.holder = f }
 
 // Ready is closed when every listener is up.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
@@ -95,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.cfg.offered() {
 		l, err := net.Listen("tcp", s.cfg.Listen.String())
 		if err != nil {
-			return &ListenError{Address: s.cfg.Listen.String(), Key: "panel.listen", Holder: holder(s.cfg.Listen), Err: err}
+			return &ListenError{Address: s.cfg.Listen.String(), Key: "panel.listen", Holder: s.holder(s.cfg.Listen), Err: err}
 		}
 		s.addr = l.Addr().(*net.TCPAddr).AddrPort()
 		doors = append(doors, door{l, guard(s.cfg.Hosts, routes)})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
+	"parklamp/cmd/internal/holder"
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media"
@@ -36,7 +38,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		peers: map[string]panel.Peer{}, sounds: newSounds()}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	var err error
-	if a.endpoint, err = sip.New(cfg.SIP, log); err != nil {
+	if a.endpoint, err = sip.New(cfg.SIP, log, sip.WithHolder(holder.Of)); err != nil {
 		return nil, err
 	}
 	a.endpoint.OnHealth(a.onListener)
@@ -70,6 +72,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		}
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
+	a.panel.NameHolders(func(at netip.AddrPort) string { return holder.Of("tcp", at) })
 	return a, nil
 }
 

@@ -1,4 +1,6 @@
-package sip
+// Package holder finds out which process has a port, for the error that says that it is taken: package sip and the panel
+// ask it. It reads /proc, as the appliance runs Linux, and starts no goroutine.
+package holder
 
 import (
 	"encoding/binary"
@@ -12,12 +14,11 @@ import (
 	"strings"
 )
 
-// portHolder names the process that holds the socket s, or is empty when the
-// kernel does not tell (another user's process, no /proc). Linux only, as the
-// appliance is.
-func portHolder(kind string, at netip.AddrPort) string {
+// Of names the process that has a socket, such as "nginx (pid 812)"; it is empty when the kernel does not tell (another
+// user's process, no /proc). network is udp, or anything else for TCP.
+func Of(network string, at netip.AddrPort) string {
 	table := "tcp"
-	if kind == kindUDP {
+	if network == "udp" {
 		table = "udp"
 	}
 	for _, file := range []string{table, table + "6"} {
@@ -80,7 +81,7 @@ func inodeOwner(inode string) string {
 		}
 		pid := strings.Split(link, "/")[2]
 		name, _ := os.ReadFile("/proc/" + pid + "/comm") // the pid is the better half anyway
-		return fmt.Sprintf("process %s (%s)", pid, strings.TrimSpace(string(name)))
+		return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
 	}
 	return ""
 }
