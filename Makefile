@@ -81,6 +81,7 @@ bench: SHELL := /bin/bash
 bench: .SHELLFLAGS := -o pipefail -c
 bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
 	$(GO) run ./cmd/internal/benchmark -bin $(OUT)/bin | tee $(OUT)/bench.txt
+	$(GO) run ./cmd/internal/listening -out $(OUT)/listening | tee -a $(OUT)/bench.txt
 	$(GO) test -run '^$$' -bench . -benchmem ./sip/... ./media/... ./parkd/... | tee -a $(OUT)/bench.txt
 
 .PHONY: fuzz

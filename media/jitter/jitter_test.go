@@ -406,3 +406,14 @@ func FuzzBuffer(f *testing.F) {
 		}
 	})
 }
+
+// TestSlopeOfDelay compares with G.107 worked by hand: about 1 R for 40 ms while a conversation is easy, several times
+// that beyond 200 ms.
+func TestSlopeOfDelay(t *testing.T) {
+	if s := slopeOf(100) * 40; s < 0.6 || s > 1.4 {
+		t.Errorf("40 ms at 100 ms cost %.2f R", s)
+	}
+	if s := slopeOf(250) * 40; s < 3 || s > 8 {
+		t.Errorf("40 ms at 250 ms cost %.2f R", s)
+	}
+}

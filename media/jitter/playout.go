@@ -114,22 +114,22 @@ func (b *Buffer) covered(q Ask, ts int64) (step, ahead, covered time.Duration) {
 	return b.step, ahead, b.lag(q.At, ts) - ahead - (q.Grid - b.step)
 }
 
-// resume ends a run of concealment. What was concealed may be left out for nothing: it is what the
-// listener missed already. How much, depends on whether the network is fast again.
+// resume ends a run of concealment. What was concealed stands for what is missing, and beyond that packets may be left
+// out for it: it is what the listener missed already. How many, depends on whether the network is fast again.
 func (b *Buffer) resume(s *slot, q Ask) Out {
 	target := max(b.target(), time.Duration(b.delay.last*1e6))
-	for b.concealed >= b.size*3/4 && b.excess(q, b.playTS, target) >= time.Duration(b.size)*tick {
-		if s.ts == b.playTS {
-			next := b.after(s)
-			if next == nil || next.ts != s.ts+int64(s.samples) {
-				break
-			}
-			b.drop(s)
-			s = next
-			b.playTS, b.playSeq = s.ts, s.seq
-		} else {
-			b.playTS = min(s.ts, b.playTS+b.size)
+	if missed := min(b.concealed, s.ts-b.playTS); missed > 0 && int64(b.excess(q, b.playTS, target)/tick) >= missed/2 {
+		b.playTS += missed
+		b.concealed -= missed
+	}
+	for s.ts == b.playTS && b.concealed >= b.size*3/4 && b.excess(q, b.playTS, target) >= time.Duration(b.size)*tick {
+		next := b.after(s)
+		if next == nil || next.ts != s.ts+int64(s.samples) {
+			break
 		}
+		b.drop(s)
+		s = next
+		b.playTS, b.playSeq = s.ts, s.seq
 		b.concealed -= b.size
 	}
 	b.concealed = 0

@@ -57,7 +57,6 @@ func Replay(t *Trace, cfg jitter.Config, speech []byte, keepSound bool) *Run {
 	speed := 1 + t.SkewPPM*1e-6
 	local := func(at time.Duration) time.Duration { return time.Duration(float64(at) * speed) }
 	size := int(t.PTime * rate / time.Second)
-	origin := t.Packets[0].TS
 	payload := make([]byte, size)
 
 	player := playout.New(cfg, rate, law{})
@@ -84,9 +83,7 @@ func Replay(t *Trace, cfg jitter.Config, speech []byte, keepSound bool) *Run {
 				in.Payload, in.Type = payload[:1], playout.ComfortType
 				in.Payload[0] = 60
 			} else {
-				from := int(p.TS-origin) % len(speech)
-				n := copy(payload, speech[from:])
-				copy(payload[n:], speech)
+				spoken(payload, speech, t, p.TS)
 				in.Payload, in.Samples = payload, size
 			}
 			player.Put(&in, local(p.Arrival))
@@ -99,6 +96,24 @@ func Replay(t *Trace, cfg jitter.Config, speech []byte, keepSound bool) *Run {
 	}
 	run.Player, run.Buffer = player.Stats()
 	return run
+}
+
+// spoken fills payload with what the sender says at a timestamp, µ-law.
+func spoken(payload, speech []byte, t *Trace, ts uint32) {
+	from := int(ts-t.Packets[0].TS) % len(speech)
+	for n := 0; n < len(payload); from = 0 {
+		n += copy(payload[n:], speech[from:])
+	}
+}
+
+// say fills pcm with what the sender says at a timestamp.
+func say(pcm []int16, speech []byte, t *Trace, ts uint32) {
+	if len(speech) == 0 {
+		return
+	}
+	var payload [jitter.MaxPayload]byte
+	spoken(payload[:len(pcm)], speech, t, ts)
+	codec.Decode(codec.PCMU, pcm, payload[:len(pcm)])
 }
 
 // WriteLog writes the playout log.
