@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"testing"
 	"time"
 
 	"parklamp/cmd/internal/site"
@@ -160,4 +161,50 @@ func conferenceEnds(p *place) {
 	p.hook(p.dock1(), false)
 	one.ended()
 	two.ended()
+}
+
+// TestBaresipInAConference: a phone of another make puts the conference on hold, and is not heard then; afterwards it is.
+func TestBaresipInAConference(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	worker := speech.Worker()
+	one := p.visitor(p.dock1(), visit{says: asLoudAs(worker, mediatest.Voice(11, speechLength))})
+	two := p.softphone("two", asLoudAs(worker, mediatest.Melody(12, speechLength)))
+	two.do("dial", uri("201", p.dock1()))
+	p.await(p.dock1(), "waiting call", func(st panel.Status) bool { return st.Phone.Ring == "waiting" })
+	p.press(p.dock1(), "hold")
+	two.sees("CALL_ESTABLISHED")
+	p.talking(p.dock1())
+	p.press(p.dock1(), "conference")
+	p.phone(p.dock1(), "conference")
+	p.listen(handsetHearsAll(p.dock1(), one.says, two.says), one.hearsAll(worker, two.says), two.hearsAll(worker, one.says))
+
+	two.do("hold", "")
+	from := time.Now()
+	p.listen(one.hearing(worker))
+	if other, _ := mediatest.Match(one.Audio(from), two.says); other > mediatest.Different {
+		t.Errorf("the other far end is heard while it holds the conference: likeness %.2f", other)
+	}
+	p.phone(p.dock1(), "conference")
+	two.do("resume", "")
+	p.listen(handsetHearsAll(p.dock1(), one.says, two.says), one.hearsAll(worker, two.says))
+
+	p.hook(p.dock1(), false)
+	one.ended()
+	two.sees("CALL_CLOSED")
+	p.idle(p.Appliances...)
+}
+
+// hearsAll is the softphone's ear for several voices at a time.
+func (s *softphone) hearsAll(refs ...[]int16) ear {
+	skip := len(s.Heard())
+	return mixture("baresip "+s.uri, func() []int16 {
+		pcm := s.Heard()
+		if len(pcm)-skip < 2*8000 {
+			return nil
+		}
+		part := pcm[skip:]
+		skip = len(pcm)
+		return part
+	}, refs...)
 }

@@ -15,7 +15,7 @@ func (a *Appliance) hearDigits(l *leg) {
 	})
 }
 
-// digit lets whoever talks with the far end of a leg hear a digit of it. One that came by INFO is not in the RTP: towards
+// digit lets whoever talks with the far end of a leg hear a digit of it; in a conference that is the worker alone. One that came by INFO is not in the RTP: towards
 // another leg it becomes a telephone-event.
 func (a *Appliance) digit(l *leg, digit byte, byInfo bool) {
 	switch {
