@@ -397,67 +397,39 @@ func BenchmarkEightParties(b *testing.B) {
 	}
 }
 
-// TestWideAndNarrow: wideband parties hear each other beyond 4 kHz, a narrowband one hears them without what would fold
-// back, and is heard by them; when the last wideband party leaves, nothing is resampled any more.
-func TestWideAndNarrow(t *testing.T) {
-	const ticks = 100
-	m := New()
-	var ear tape
-	if _, err := m.AddLocal(&clip{}, &ear); err != nil {
-		t.Fatal(err)
-	}
-	one, _ := m.Add()
-	two, _ := m.Add()
-	narrow, _ := m.Add()
-	high, low := make([]int16, ticks*media.WideSamples), sine(1000, -20, ticks*media.FrameSamples)
-	for i := range high { // 500 Hz and 5 kHz
-		at := 2 * math.Pi * float64(i) / media.WideRate
-		high[i] = int16(3000 * (math.Sin(500*at) + math.Sin(5000*at)))
-	}
-	var wide, small []int16
-	for k := range ticks {
-		f := media.WideFrame(high[k*media.WideSamples:])
-		one.WriteWide(&f, media.Audio)
-		say(narrow, low, k*media.FrameSamples)
-		two.NextWide(&f)
-		wide = append(wide, f[:]...)
-		var g media.Frame
-		narrow.Next(&g)
-		small = append(small, g[:]...)
-		one.NextWide(&f)
-	}
-	wide, small = wide[len(wide)/2:], small[len(small)/2:]
-	at := func(x []int16, hz, rate float64) float64 { return mediatest.Level(x, hz*media.SampleRate/rate) }
-	level := mediatest.Level(sine(500, 0, 8000), 500) + 20*math.Log10(3000.0/32767)
-	for _, tc := range []struct {
-		what      string
-		got, want float64
-	}{
-		{"wide hears 5 kHz", at(wide, 5000, media.WideRate), level}, {"wide hears 500 Hz", at(wide, 500, media.WideRate), level},
-		{"wide hears the narrow one", at(wide, 1000, media.WideRate), -20}, {"narrow hears 500 Hz", at(small, 500, media.SampleRate), level},
-		{"the handset hears 500 Hz", at(ear[len(ear)/2:], 500, media.SampleRate), level},
-		{"the handset hears the narrow one", at(ear[len(ear)/2:], 1000, media.SampleRate), -20},
-	} {
-		if math.Abs(tc.got-tc.want) > 0.3 {
-			t.Errorf("%s at %.1f dBFS, want %.1f", tc.what, tc.got, tc.want)
-		}
-	}
-	if folded := at(small, 3000, media.SampleRate); folded > level-60 {
-		t.Errorf("5 kHz folds back to 3 kHz at %.1f dBFS", folded)
-	}
-	one.Leave()
-	two.Leave()
-	a, _ := m.Add()
-	for range 3 {
-		say(narrow, low, 0)
-		var f, g media.Frame
-		a.Next(&f)
-		narrow.Next(&g)
-		small = append(small[:0], f[:]...)
-	}
-	for i, got := range small {
-		if got != low[i] {
-			t.Fatalf("narrow again: sample %d is %d, want %d", i, got, low[i])
-		}
+// BenchmarkThreeWay is the conference of a desk phone: a handset and two calls, one of them wideband in the second case.
+func BenchmarkThreeWay(b *testing.B) {
+	for _, wide := range []bool{false, true} {
+		b.Run(map[bool]string{false: "narrow", true: "wide"}[wide], func(b *testing.B) {
+			m := New()
+			x := media.Frame(sine(440, -20, media.FrameSamples))
+			m.AddLocal(still{}, &reused{make(tape, 0, media.FrameSamples)})
+			one, _ := m.Add()
+			two, _ := m.Add()
+			var f media.Frame
+			var w media.WideFrame
+			b.ReportAllocs()
+			for b.Loop() {
+				if wide {
+					one.WriteWide(&w, media.Audio)
+					one.NextWide(&w)
+				} else {
+					one.Write(&x, media.Audio)
+					one.Next(&f)
+				}
+				two.Write(&x, media.Audio)
+				two.Next(&f)
+			}
+		})
 	}
 }
+
+// still is a silent local source, reused a sink that keeps nothing.
+type (
+	still  struct{}
+	reused struct{ tape }
+)
+
+func (still) Next(f *media.Frame) bool { clear(f[:]); return true }
+
+func (r *reused) Write(f *media.Frame, _ media.Kind) { r.tape = append(r.tape[:0], f[:]...) }
