@@ -128,10 +128,15 @@ var (
 
 // Put takes samples and reports the digit that was recognised among them. At most 20 ms at a time: two digits never are.
 func (d *Detector) Put(samples []int16) (digit byte, ok bool) {
-	for _, s := range samples {
-		d.part[d.filled] = float32(s)
-		if d.filled++; d.filled < hop {
-			continue
+	for len(samples) > 0 {
+		n := min(hop-d.filled, len(samples))
+		part := d.part[d.filled : d.filled+n]
+		for i, s := range samples[:n] {
+			part[i] = float32(s)
+		}
+		samples = samples[n:]
+		if d.filled += n; d.filled < hop {
+			break
 		}
 		d.filled = 0
 		if code, found := d.look(); found {

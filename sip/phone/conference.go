@@ -57,9 +57,7 @@ func (m *Machine) stepConferring(in Input) {
 			m.enterTalking(c)
 			return
 		case KeyTransfer: // the two go on without the worker
-			c.with, other.with = "", ""
-			m.do(Music{other.id})
-			m.attendedTransfer(other, c)
+			m.leaveConference(c, other)
 			return
 		}
 	}
@@ -74,6 +72,13 @@ func (m *Machine) refusePark() {
 		return
 	}
 	m.beep(ToneBusy, beepLong)
+}
+
+// leaveConference asks the far ends of a conference to go on with each other. c stays in the ear until they do.
+func (m *Machine) leaveConference(c, other *call) {
+	c.with, other.with = "", ""
+	m.do(Music{other.id})
+	m.attendedTransfer(other, c)
 }
 
 // leftConference: of the two calls in the ear one has ended; the worker talks to the other.

@@ -40,6 +40,8 @@ type Config struct {
 	TransferTimeout time.Duration `toml:"transfer_timeout" doc:"After this time a transfer that was not answered counts as failed; the call comes back."`
 	EmergencyHangUp time.Duration `toml:"emergency_hang_up" doc:"An emergency call ends only when the handset is put down twice within this time; the first time it goes on hands-free."`
 
+	ConferenceJoin bool `toml:"conference_join" doc:"true: when the worker hangs up in a conference, the two others go on with each other (attended transfer). false: both calls end; the Transfer key joins them."`
+
 	MaxCalls     int `toml:"max_calls" doc:"Calls at this phone at once, held and waiting ones included; further callers get busy. An emergency call always finds room."`
 	RingerVolume int `toml:"ringer_volume" doc:"Volume of the ringer at start, 0 to 10."`
 	VoiceVolume  int `toml:"voice_volume" doc:"Volume of handset and loudspeaker at start, 0 to 10."`

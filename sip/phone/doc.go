@@ -111,7 +111,7 @@
 // room for the second one, as Hold does; in dial tone it takes the held call back. Pressed again it parts the two: the
 // one that was on hold is so again. Hold holds both, and Hold takes both back. A far end that hangs up leaves an ordinary
 // call with the other. Transfer joins the two and leaves them; hook down ends both calls, since only Transfer joins two
-// callers. A conference cannot be parked, held or not: busy tone, nothing changes.
+// callers, unless ConferenceJoin says that it does so, too. A conference cannot be parked, held or not: busy tone, nothing changes.
 //
 // Digits: dial, or in a call go to the far end (DTMF), in a conference to both. While the phone rings or waits for something they are looked at
 // for an emergency number only. In a call an emergency number is dialled after Hold.

@@ -155,6 +155,11 @@ func (m *Machine) release() {
 	switch c.state {
 	case CallDialing, CallAlerting, CallEarly, CallTalking:
 		other := m.find(c.with)
+		if other != nil && m.cfg.ConferenceJoin {
+			m.leaveConference(c, other)
+			m.do(Music{c.id})
+			break
+		}
 		m.hangUp(c)
 		if other != nil { // a conference ends with the worker who made it: nobody is joined behind his back
 			m.hangUp(other)

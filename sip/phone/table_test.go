@@ -257,3 +257,29 @@ func listed(effects []Effect) string {
 	}
 	return s.String()
 }
+
+// TestConferenceJoin: hanging up leaves the two others to each other; if they cannot, both ring and nobody is dropped.
+func TestConferenceJoin(t *testing.T) {
+	conference := "incoming c1 from=0301; hook up; key hold; digit 2; digit 0; digit 4; answered p1; key conference; hook down"
+	for _, tc := range []struct{ then, want string }{
+		{"", "music c1; attended-transfer c1 to=p1; set-timer call:c1 30s; music p1; connect nothing; open none = idle"},
+		{"transfer-progress c1 200 final", "hang-up c1; stop-timer call:c1; hang-up p1 = idle"},
+		{"transfer-progress c1 603 final", "stop-timer call:c1; hold c1; show c1 from=0301 note=\"not transferred\"; hold p1; " +
+			"show p1 from=204 note=\"not transferred\"; ring-start recall c1; set-timer reminder 20s; beep error 200ms = ringing"},
+		{"ended c1", "stop-timer call:c1; hold p1; show p1 from=204 note=\"not transferred\"; ring-start recall p1; set-timer reminder 20s = ringing"},
+	} {
+		cfg := testConfig()
+		cfg.ConferenceJoin = true
+		b := newBench(cfg)
+		var out []Effect
+		for line := range strings.SplitSeq(conference, "; ") {
+			out = feed(t, b, line)
+		}
+		if tc.then != "" {
+			out = feed(t, b, tc.then)
+		}
+		if got := strings.TrimPrefix(listed(out), ": ") + " = " + b.m.state.String(); got != tc.want {
+			t.Errorf("%s:\n got %s\nwant %s", tc.then, got, tc.want)
+		}
+	}
+}

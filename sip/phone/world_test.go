@@ -45,7 +45,9 @@ type world struct {
 }
 
 func newWorld(t *rapid.T, documented map[step]bool) *world {
-	return &world{bench: newBench(testConfig()), t: t, byID: make(map[CallID]*far), steps: documented}
+	cfg := testConfig()
+	cfg.ConferenceJoin = rapid.Bool().Draw(t, "conference join")
+	return &world{bench: newBench(cfg), t: t, byID: make(map[CallID]*far), steps: documented}
 }
 
 func (w *world) fail(format string, args ...any) {
