@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,15 @@ func TestListenerFollowsItsInterface(t *testing.T) {
 		host := n.Roamer()
 		far := siptest.NewEndpoint(t, n, "10.0.0.9")
 		told := map[string]error{}
+		var tellMu sync.Mutex // two listeners tell at a time
 		cfg := sip.Default()
 		cfg.Listen = []string{"udp:eth0:5060", "tcp:eth0:5060"}
 		e := siptest.Start(t, cfg, host.Options(), func(e *sip.Endpoint) {
-			e.OnHealth(func(listen string, err error) { told[listen] = err })
+			e.OnHealth(func(listen string, err error) {
+				tellMu.Lock()
+				defer tellMu.Unlock()
+				told[listen] = err
+			})
 		})
 		ask := func(e *sip.Endpoint, uri string) int {
 			t.Helper()
@@ -64,6 +70,7 @@ func TestListenerFollowsItsInterface(t *testing.T) {
 				}
 			}
 		}
+		synctest.Wait()
 		if len(told) != 2 || told["udp:eth0:5060"] == nil || !strings.Contains(told["udp:eth0:5060"].Error(), "no address") {
 			t.Errorf("told %v", told)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,8 +114,10 @@ func TestPartition(t *testing.T) {
 			t.Errorf("updates = %q", got)
 		}
 		w.net.Heal(a, b)
-		time.Sleep(80 * time.Second) // 64*T1 for the try that is under way, then the back-off
-		expect(t, "updates", r.flush(), "active 701 version=0 state=1")
+		time.Sleep(80 * time.Second) // 64*T1 for the try that is under way, which may be told as lost, then the back-off
+		if got := r.flush(); !strings.HasSuffix(got, "active 701 version=0 state=1") {
+			t.Errorf("updates = %q, want active at the end", got)
+		}
 	})
 }
 

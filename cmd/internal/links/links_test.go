@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,11 +60,26 @@ func TestHas(t *testing.T) {
 
 // fake is a network that a test changes.
 type fake struct {
-	now    State
-	events chan struct{}
+	events chan struct{} // capacity 10: no test changes more
+
+	mu  sync.Mutex
+	now State // guarded by mu
 }
 
-func (f *fake) State() (State, error) { return f.now, nil }
+// set changes the network and says that something may have changed.
+func (f *fake) set(all ...Link) {
+	f.mu.Lock()
+	f.now = State{Links: all}
+	f.mu.Unlock()
+	f.events <- struct{}{}
+}
+
+func (f *fake) State() (State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now, nil
+}
+
 func (f *fake) Wait(ctx context.Context) error {
 	select {
 	case <-f.events:
@@ -84,11 +100,9 @@ func TestWatch(t *testing.T) {
 			done <- Watch(ctx, f, func(c []Change, _ State) { told = append(told, fmt.Sprint(c)) })
 		}()
 		synctest.Wait()
-		f.now.Links = []Link{link("eth0", true)}
-		f.events <- struct{}{}
+		f.set(link("eth0", true))
 		time.Sleep(settle / 2)
-		f.now.Links = []Link{link("eth0", true, "192.0.2.9")}
-		f.events <- struct{}{}
+		f.set(link("eth0", true, "192.0.2.9"))
 		time.Sleep(time.Second)
 		cancel()
 		if err := <-done; err != nil {
@@ -119,14 +133,18 @@ func TestKernel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	news := make(chan string, 100)
-	done := make(chan error, 1)
+	done, begun := make(chan error, 1), make(chan struct{})
 	go func() {
 		done <- Watch(ctx, k, func(changes []Change, _ State) {
+			if changes == nil {
+				close(begun)
+			}
 			for _, c := range changes {
 				news <- c.String()
 			}
 		})
 	}()
+	<-begun // what changes before is no change
 	for _, step := range []struct{ command, want string }{
 		{"link set lo up", "link up (lo)"},
 		{"link add eth0 type veth peer name far", ""},
