@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -81,6 +82,12 @@ func (e *Endpoint) transportsFor(u gosip.Uri, s Send) ([]string, error) {
 		return nil, fmt.Errorf("%w: no listener for %s", ErrUnresolvable, want)
 	}
 	return have, nil
+}
+
+// TLSOnly says whether a request to a URI can travel by nothing but TLS: what keys of media need (RFC 4568 §8.1).
+func (e *Endpoint) TLSOnly(u gosip.Uri, s Send) bool {
+	kinds, err := e.transportsFor(u, s)
+	return err == nil && !slices.ContainsFunc(kinds, func(k string) bool { return k != kindTLS })
 }
 
 // resolve finds the servers of a URI in the order in which to try them, RFC

@@ -106,7 +106,7 @@ func dock1() panel.Status {
 			{Number: "704", State: panel.StateFree},
 		},
 		Calls: []panel.Call{
-			{ID: "c1", State: "talking", Direction: "in", Remote: jane, Since: ago(25), Media: panel.Media{Codec: "PCMU", Sent: 1250, Received: 1200, Lost: 50, Late: 2, JitterMS: 0.42},
+			{ID: "c1", State: "talking", Direction: "in", Remote: jane, Since: ago(25), Media: panel.Media{Codec: "PCMU", Encryption: "AES_CM_128_HMAC_SHA1_80", Sent: 1250, Received: 1200, Lost: 50, Late: 2, JitterMS: 0.42},
 				Quality: panel.Quality{In: panel.Sound{Known: true, LossPercent: 4, R: 80.5, MOS: 4}, Out: panel.Sound{Known: true, R: 91.3, MOS: 4.4}, RoundTripMS: 23.6}},
 			{ID: "c2", State: "parked", Direction: "in", Remote: acme, Since: ago(60), Orbit: "701", Media: panel.Media{Codec: "PCMA", Sent: 3000, Received: 3000}},
 		},

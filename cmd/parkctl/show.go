@@ -176,7 +176,7 @@ func (t *tool) calls(ctx context.Context, _ []string) error {
 }
 
 func (t *tool) liveCalls(s panel.Status) {
-	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "OUT", "IN", "LOST", "LATE", "JITTER", "MOS", "THERE", "TRIP")}
+	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "SRTP", "OUT", "IN", "LOST", "LATE", "JITTER", "MOS", "THERE", "TRIP")}
 	for _, c := range s.Calls {
 		m := c.Media
 		lost := cell{fmt.Sprint(m.Lost), plain}
@@ -184,7 +184,7 @@ func (t *tool) liveCalls(s panel.Status) {
 			lost.shade = red
 		}
 		rows = append(rows, []cell{{c.ID, bold}, {words(c.State), plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(s.At, c.Since), plain},
-			{c.Orbit, plain}, {m.Codec, plain}, {fmt.Sprint(m.Sent), plain}, {fmt.Sprint(m.Received), plain}, lost,
+			{c.Orbit, plain}, {m.Codec, plain}, {encrypted(m), plain}, {fmt.Sprint(m.Sent), plain}, {fmt.Sprint(m.Received), plain}, lost,
 			{fmt.Sprint(m.Late), plain}, {fmt.Sprintf("%.1f ms", m.JitterMS), plain}, score(c.Quality.In), score(c.Quality.Out), trip(c.Quality)})
 	}
 	t.table(t.out, rows)
@@ -199,6 +199,14 @@ func (t *tool) endedCalls(s panel.Status) {
 			percent(in, in.LossPercent), percent(in, in.DiscardPercent), score(in), percent(out, out.LossPercent), percent(out, out.DiscardPercent), score(out), trip(c.Quality), {c.Cause, plain}})
 	}
 	t.table(t.out, rows)
+}
+
+// encrypted says whether nobody on the way can listen; --json names the suite.
+func encrypted(m panel.Media) string {
+	if m.Encryption == "" {
+		return "no"
+	}
+	return "yes"
 }
 
 func percent(s panel.Sound, v float64) cell {

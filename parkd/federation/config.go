@@ -22,6 +22,7 @@ type Config struct {
 type Peer struct {
 	Name    string         `toml:"name" doc:"its name"`
 	Address netip.AddrPort `toml:"address" doc:"its SIP address and port, reached by TCP"`
+	SRTP    string         `toml:"srtp" doc:"encryption of the media of calls between the two: off or preferred; both mean none as long as peers are reached by TCP, since keys need TLS; required would end every fetch and is refused"`
 }
 
 // Default returns a federation without peers.
@@ -69,6 +70,10 @@ func (c Config) Validate() error {
 			return fmt.Errorf("peers[%d].name = %q: each name once, and not this appliance's own", i, p.Name)
 		case !p.Address.IsValid() || p.Address.Port() == 0 || p.Address.Addr().IsUnspecified() || p.Address.Addr().IsMulticast():
 			return fmt.Errorf("peers[%d].address = %q: an address and port such as 192.0.2.7:5060", i, p.Address)
+		case p.SRTP == "required":
+			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred: peers are reached by TCP, and keys need TLS", i, p.SRTP)
+		case p.SRTP != "" && p.SRTP != "off" && p.SRTP != "preferred":
+			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred", i, p.SRTP)
 		case addrs[p.Address]:
 			return fmt.Errorf("peers[%d].address = %q: each address once", i, p.Address)
 		}

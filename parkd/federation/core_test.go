@@ -217,7 +217,8 @@ func TestRankMovesOnlyWhatItMust(t *testing.T) {
 func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 	good := Default()
 	good.Name = "dock-1"
-	good.Peers = []Peer{{"dock-2", netip.MustParseAddrPort("10.0.0.2:5060")}, {"office", netip.MustParseAddrPort("10.0.0.3:5060")}}
+	good.Peers = []Peer{{Name: "dock-2", Address: netip.MustParseAddrPort("10.0.0.2:5060"), SRTP: "preferred"},
+		{Name: "office", Address: netip.MustParseAddrPort("10.0.0.3:5060")}}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +234,8 @@ func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 		{"peer's name", func(c *Config) { c.Peers[1].Name = "" }, `peers[1].name = "": 1 to 64`},
 		{"no address", func(c *Config) { c.Peers[1].Address = netip.AddrPort{} }, `peers[1].address = "invalid AddrPort": an address`},
 		{"address twice", func(c *Config) { c.Peers[1].Address = c.Peers[0].Address }, `peers[1].address = "10.0.0.2:5060": each address once`},
+		{"keys by TCP", func(c *Config) { c.Peers[1].SRTP = "required" }, `peers[1].srtp = "required": allowed are off and preferred: peers are reached by TCP`},
+		{"srtp", func(c *Config) { c.Peers[1].SRTP = "yes" }, `peers[1].srtp = "yes": allowed are off and preferred`},
 		{"probes", func(c *Config) { c.ProbeEvery = 0 }, "probe_every = 0s: 100ms to 30s"},
 		{"dead before the second probe", func(c *Config) { c.DeadAfter = time.Second }, "dead_after = 1s: 2s to 5m0s"},
 		{"claim wait", func(c *Config) { c.ClaimWait = time.Minute }, "claim_wait = 1m0s: 50ms to 2s"},

@@ -260,7 +260,7 @@ func testWords(b *browser) {
 	}
 	for id, want := range map[string]string{
 		"state": "Being called by Acme", "sound": "The phone rings in the recall rhythm: a parked call comes back · do not disturb is on",
-		"health": "office does not answer", "peers": "does not answer, its orbits are not known", "accounts": "sip:dock-1@example.net", "calls": "PCMU, 1250 out, 1247 in, 0.2 % lost",
+		"health": "office does not answer", "peers": "does not answer, its orbits are not known", "accounts": "sip:dock-1@example.net", "calls": "PCMU, not encrypted, 1250 out, 1247 in, 0.2 % lost",
 		"ended": "4:00MOS 3.6 here (7.0 % lost)",
 	} {
 		if got := eval[string](b, `document.getElementById("`+id+`").textContent`); !strings.Contains(got, want) {

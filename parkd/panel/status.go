@@ -242,13 +242,15 @@ type Sound struct {
 
 // Media counts the RTP of a leg since its beginning.
 type Media struct {
-	Codec    string  `json:"codec"`
-	Remote   string  `json:"remote"` // address and port that RTP goes to
-	Sent     uint64  `json:"sent_packets"`
-	Received uint64  `json:"received_packets"`
-	Lost     uint64  `json:"lost_packets"`
-	Late     uint64  `json:"late_packets"`
-	JitterMS float64 `json:"jitter_ms"`
+	Codec string `json:"codec"`
+	// Encryption is the suite of SRTP (RFC 4568 §6.2); empty: anybody on the way can listen.
+	Encryption string  `json:"encryption"`
+	Remote     string  `json:"remote"` // address and port that RTP goes to
+	Sent       uint64  `json:"sent_packets"`
+	Received   uint64  `json:"received_packets"`
+	Lost       uint64  `json:"lost_packets"`
+	Late       uint64  `json:"late_packets"`
+	JitterMS   float64 `json:"jitter_ms"`
 }
 
 // Peer states.

@@ -3,6 +3,8 @@ package call
 import (
 	"fmt"
 	"time"
+
+	"parklamp/sip/sdp"
 )
 
 // Config bounds the calls of a UA.
@@ -13,6 +15,7 @@ type Config struct {
 	RingTimeout     time.Duration `toml:"ring_timeout" doc:"an unanswered call ends after this time (5s to 170s)"`
 	TransferTimeout time.Duration `toml:"transfer_timeout" doc:"a transfer that reports nothing final for so long has failed (5s to 10m)"`
 	MaxTransfers    int           `toml:"max_transfers" doc:"REFERs under way in one call; more are answered 486 (1 to 16)"`
+	SRTP            string        `toml:"srtp" doc:"encryption of media where an account does not say: required, preferred (where signalling is TLS and the far end takes it) or off; keys travel by TLS only, so that required refuses every call without it"`
 	TrustIdentity   bool          `toml:"trust_identity" doc:"believe P-Asserted-Identity and Remote-Party-ID of a far end (RFC 3325: only inside a trust domain)"`
 }
 
@@ -27,12 +30,16 @@ func Default() Config {
 		RingTimeout:     2 * time.Minute,
 		TransferTimeout: time.Minute,
 		MaxTransfers:    4,
+		SRTP:            sdp.Preferred.String(),
 		TrustIdentity:   true,
 	}
 }
 
 // Validate says which key is out of its range.
 func (c Config) Validate() error {
+	if _, err := sdp.ParseSecurity(c.SRTP); err != nil {
+		return fmt.Errorf("srtp = %w", err)
+	}
 	for _, n := range []struct {
 		key            string
 		got, low, high int

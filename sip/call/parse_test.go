@@ -13,6 +13,7 @@ func TestConfigRanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, spoil := range map[string]func(*Config){
+		"srtp":                      func(c *Config) { c.SRTP = "yes" },
 		"max_calls = 0":             func(c *Config) { c.MaxCalls = 0 },
 		"session_expires = 1m29s":   func(c *Config) { c.SessionExpires = 89 * time.Second },
 		"min_se = 11m0s":            func(c *Config) { c.MinSE = 11 * time.Minute },
@@ -22,6 +23,12 @@ func TestConfigRanges(t *testing.T) {
 	} {
 		c := Default()
 		spoil(&c)
+		if key == "srtp" {
+			if err := c.Validate(); err == nil || err.Error() != `srtp = "yes": allowed are off, preferred and required` {
+				t.Errorf("%s: %v", key, err)
+			}
+			continue
+		}
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), " to ") {
 			t.Errorf("%s: %v", key, err)
 		}

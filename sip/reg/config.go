@@ -21,6 +21,7 @@ type Account struct {
 	Username     string        `toml:"username" doc:"user name for digest; empty means the user of aor"`
 	PasswordFile string        `toml:"password_file" doc:"file whose first line is the password; empty for a registrar that asks for none"`
 	Transport    string        `toml:"transport" doc:"udp, tcp or tls; empty leaves it to the registrar's URI and DNS"`
+	SRTP         string        `toml:"srtp" doc:"encryption of the media of its calls: required, preferred or off; empty means calls.srtp"`
 	Expires      time.Duration `toml:"expires" doc:"time to ask for; the registrar may grant less, refreshed at 90 %; 0s means 1h"`
 	KeepAlive    time.Duration `toml:"keep_alive" doc:"pause between the OPTIONS that keep a NAT open and notice a dead registrar; 0s means 30s"`
 }
@@ -63,6 +64,11 @@ func (a Account) validate() error {
 	case "", "udp", "tcp", "tls":
 	default:
 		return fmt.Errorf("transport = %q: allowed are udp, tcp, tls and nothing", a.Transport)
+	}
+	switch a.SRTP {
+	case "", "off", "preferred", "required":
+	default:
+		return fmt.Errorf("srtp = %q: allowed are required, preferred, off and nothing", a.SRTP)
 	}
 	// Zero: a table of the configuration file that does not say.
 	if a.Expires != 0 && (a.Expires < time.Minute || a.Expires > 24*time.Hour) {

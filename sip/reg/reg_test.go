@@ -465,6 +465,7 @@ func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 		{"registrar", func(a *reg.Account) { a.Registrar = "tel:1" }, "accounts[0].registrar"},
 		{"proxy", func(a *reg.Account) { a.Proxy = "x" }, "accounts[0].proxy"},
 		{"transport", func(a *reg.Account) { a.Transport = "ws" }, "udp, tcp, tls"},
+		{"srtp", func(a *reg.Account) { a.SRTP = "yes" }, `accounts[0].srtp = "yes": allowed are required, preferred, off`},
 		{"expires", func(a *reg.Account) { a.Expires = time.Second }, "1m to 24h"},
 		{"keep_alive", func(a *reg.Account) { a.KeepAlive = time.Second }, "5s to 10m"},
 	} {

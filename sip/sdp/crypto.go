@@ -55,6 +55,16 @@ func (s Security) String() string {
 	return "security(" + strconv.Itoa(int(s)) + ")"
 }
 
+// ParseSecurity reads what String gives.
+func ParseSecurity(text string) (Security, error) {
+	for s := Clear; s <= Required; s++ {
+		if text == s.String() {
+			return s, nil
+		}
+	}
+	return Clear, fmt.Errorf("%q: allowed are off, preferred and required", text)
+}
+
 // suites are those that we know, in the order in which we offer them: the strongest first. A tag of 32 bits is taken but
 // not offered. The length is that of the master key with its salt.
 var suites = [...]struct {

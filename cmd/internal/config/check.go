@@ -168,6 +168,9 @@ func (a *assigner) inspect(c Config) {
 			a.try("dial.directory."+number, fmt.Errorf("%q: want a SIP URI, such as \"sip:201@192.0.2.7\"", text))
 		}
 	}
+	if c.Calls.SRTP == "required" && !slices.ContainsFunc(c.SIP.Listen, func(l string) bool { return strings.HasPrefix(l, "tls:") }) {
+		a.try("calls.srtp", errors.New(`"required": no call could be had: keys need TLS, and sip.listen has no tls socket`))
+	}
 	if len(c.Phone.DialPlan) == 0 {
 		a.try("phone.dial_plan", errors.New(`is empty: no number could be dialled; the default is ["xx.T", "*xx.T", "*xx*xx.T"]`))
 	}

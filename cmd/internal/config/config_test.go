@@ -108,6 +108,7 @@ func TestFaults(t *testing.T) {
 		{"table for a list", "[federation.peers]\nname = \"a\"\n", "dock.toml:1:13: federation.peers: is a list of tables; begin each with [[federation.peers]]"},
 		{"missing key", "\n[[federation.peers]]\naddress = \"192.0.2.2:5060\"\n", `dock.toml:2:14: federation.peers[0].name: ""`},
 		{"orbits of the phone", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits: "*1": must be a number`},
+		{"srtp without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n\n[calls]\nsrtp = \"required\"\n", `dock.toml:5:1: calls.srtp: "required": no call could be had`},
 		{"directory", "[dial.directory]\n202 = \"dock-2\"\n", `dock.toml:2:1: dial.directory.202: "dock-2": want a SIP URI`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,18 +20,20 @@ type from struct {
 	addr netip.Addr // of ours
 	uri  gosip.Uri
 	send sip.Send // of the account; zero without one
+
+	account *reg.Account // nil without one
 }
 
 // identity picks the account for a call, or our own address where there is none.
 func (a *Appliance) identity(to gosip.Uri) from {
 	transport, _ := to.UriParams.Get("transport")
-	for _, account := range a.cfg.Registration.Accounts {
+	for i, account := range a.cfg.Registration.Accounts {
 		var aor gosip.Uri
 		if gosip.ParseUri(account.AOR, &aor) != nil || !strings.EqualFold(aor.Host, to.Host) {
 			continue
 		}
 		if send, ok := a.registrar.Send(account.AOR); ok {
-			return from{addr: a.addrTowards(to, transport), uri: aor, send: send}
+			return from{addr: a.addrTowards(to, transport), uri: aor, send: send, account: &a.cfg.Registration.Accounts[i]}
 		}
 	}
 	addr := a.addrTowards(to, transport)

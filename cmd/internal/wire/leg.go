@@ -25,6 +25,8 @@ type leg struct {
 	caller    parkd.Party    // the far end, as others are told
 	signalled netip.Addr     // of a restored leg: where its INVITE came from in an earlier life
 	codecs    []sdp.Codec    // that it may speak, the one that it should first
+	security  sdp.Security   // whether its media is to be encrypted
+	keys      *sdp.Keys      // ours for that; nil if it is not
 
 	incoming  bool
 	answered  bool          // we sent or got the 200
@@ -74,7 +76,7 @@ func (l *leg) peerURI() gosip.Uri {
 func (l *leg) local() sdp.Local {
 	at := l.media.LocalAddr()
 	return sdp.Local{Addr: at.Addr(), Port: at.Port(), Codecs: l.codecs, DTMF: true, Noise: true, Direction: l.direction(),
-		RTCPMux: true, RTCPXR: true}
+		RTCPMux: true, RTCPXR: true, Security: l.security, Keys: l.keys}
 }
 
 // direction is what our side of the session does.
@@ -91,10 +93,14 @@ func (l *leg) agree(m sdp.Media, signalled netip.Addr) error {
 	if l.media == nil {
 		return nil
 	}
-	err := l.media.Configure(media.Params{Remote: m.Remote, RTCP: m.RTCP, Mux: m.RTCPMux, Extended: m.RTCPXR, SignalledFrom: signalled,
+	send, receive, err := keyed(m)
+	if err != nil {
+		return fmt.Errorf("media of call %s: %w", l.id, err)
+	}
+	err = l.media.Configure(media.Params{Remote: m.Remote, RTCP: m.RTCP, Mux: m.RTCPMux, Extended: m.RTCPXR, SignalledFrom: signalled,
 		Codec: codec.ByName(m.Codec.Name), PayloadType: m.Codec.PayloadType,
 		DTMFPayloadType: m.DTMFPayloadType, DTMFReceive: m.DTMFReceive, NoisePayloadType: m.NoisePayloadType,
-		Send: m.Send, Receive: m.Receive})
+		Send: m.Send, Receive: m.Receive, Secure: m.Secure(), SendKey: send, ReceiveKey: receive})
 	if err != nil {
 		return fmt.Errorf("media of call %s: %w", l.id, err)
 	}

@@ -89,7 +89,10 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 		}
 	}
 	l := &leg{media: s, codecs: a.codecs, caller: e.Slot.Caller, incoming: !d.Dialog.Caller, answered: true, confirmed: true, parked: true,
-		onHold: d.Dialog.Local.Direction == sdp.SendOnly, agreed: m.Agreed, signalled: d.Source}
+		onHold: d.Dialog.Local.Direction == sdp.SendOnly, agreed: m.Agreed, signalled: d.Source, security: d.Dialog.Local.Security}
+	if l.security != sdp.Clear {
+		l.keys = sdp.NewKeys() // the old ones died with the process; until the far end has these, nothing is sent
+	}
 	l.playMusic(a.moh)
 	if err = s.Configure(resumed(m.State)); err == nil {
 		l.call, err = a.ua.Restore(d.Dialog, l.local(), a.onCall)

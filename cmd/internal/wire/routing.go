@@ -52,6 +52,9 @@ func (a *Appliance) route(c *call.Call) {
 	l := a.addLeg(c)
 	l.incoming = true
 	l.caller = party(info.Remote)
+	if !a.admit(l) {
+		return
+	}
 	if info.Replaces != nil {
 		a.replace(l, info.Replaces)
 		return
@@ -187,6 +190,7 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 		a.log.Warn("a change of the media was refused", "call", l.id, "code", ev.Code)
 		if l.media != nil && !l.ended {
 			a.watchSilence(l) // it may have been the question whether the far end is there: ask again
+			a.offerKeys(l)
 		}
 	case call.IdentityChanged:
 		l.caller = party(ev.Party)

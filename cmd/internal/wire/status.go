@@ -16,6 +16,7 @@ import (
 	"parklamp/parkd"
 	"parklamp/parkd/panel"
 	"parklamp/sip/phone"
+	"parklamp/sip/sdp"
 )
 
 // news tells watchers of the status that it has changed.
@@ -132,14 +133,14 @@ func (a *Appliance) callStatus(l *leg) panel.Call {
 		c.State = "talking"
 	}
 	if l.media != nil {
-		c.Media = mediaStatus(l.media.Stats(), l.agreed.Codec.Name)
+		c.Media = mediaStatus(l.media.Stats(), l.agreed)
 		c.Quality = qualityStatus(l.media.Quality())
 	}
 	return c
 }
 
-func mediaStatus(s media.Stats, codec string) panel.Media {
-	return panel.Media{Codec: codec, Remote: s.Remote.String(), Sent: s.Sent, Received: s.Received, Lost: s.Lost, Late: s.Late,
+func mediaStatus(s media.Stats, agreed sdp.Media) panel.Media {
+	return panel.Media{Codec: agreed.Codec.Name, Encryption: agreed.Suite, Remote: s.Remote.String(), Sent: s.Sent, Received: s.Received, Lost: s.Lost, Late: s.Late,
 		JitterMS: float64(s.Jitter) / float64(time.Millisecond)}
 }
 

@@ -179,10 +179,14 @@ func (a *Appliance) invite(to gosip.Uri, other *leg, with func(*call.Invite)) (*
 	}
 	l := &leg{media: s, codecs: speaking(a.codecs, other)}
 	o := call.Invite{To: to, From: from.uri, FromName: a.cfg.Appliance.Name, Auth: from.send.Auth, Route: from.send.Route,
-		Transport: from.send.Transport, Media: l.local()}
+		Transport: from.send.Transport}
 	if with != nil {
 		with(&o)
 	}
+	if err := a.secureCall(l, o, from.account); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	o.Media = l.local()
 	c, err := a.ua.Invite(o, a.onCall)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("call %s: %w", to.User, err), s.Close())

@@ -204,7 +204,7 @@ function showLists(s) {
     put(d, age(c.since));
     const n = c.media;
     const lost = n.lost_packets + n.received_packets > 0 ? 100 * n.lost_packets / (n.lost_packets + n.received_packets) : 0;
-    put(m, n.codec ? `${n.codec}, ${n.sent_packets} out, ${n.received_packets} in, ${lost.toFixed(1)} % lost, jitter ${n.jitter_ms.toFixed(1)} ms`
+    put(m, n.codec ? `${n.codec}, ${n.encryption ? "encrypted" : "not encrypted"}, ${n.sent_packets} out, ${n.received_packets} in, ${lost.toFixed(1)} % lost, jitter ${n.jitter_ms.toFixed(1)} ms`
       + (qualityText(c.quality) && "; " + qualityText(c.quality)) : "none");
   });
   $("calls-table").hidden = s.calls.length === 0;
