@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	gosip "github.com/emiago/sipgo/sip"
+
 	"parklamp/sip"
 	"parklamp/sip/siptest"
 )
@@ -30,6 +32,13 @@ func TestTLS(t *testing.T) {
 		}
 		start(b, pool)
 		a := start(addrA, pool)
+		var u gosip.Uri
+		for text, want := range map[string]bool{"sips:bob@10.0.0.2": true, "sip:bob@10.0.0.2;transport=tls": true, "sip:bob@10.0.0.2": true,
+			"sip:bob@10.0.0.2;transport=udp": false, "sip:bob@10.0.0.2;transport=tcp": false} {
+			if err := gosip.ParseUri(text, &u); err != nil || a.TLSOnly(u, sip.Send{}) != want {
+				t.Errorf("%s by nothing but TLS: want %v, %v", text, want, err)
+			}
+		}
 		stranger := start(netip.MustParseAddr("10.0.0.3"), x509.NewCertPool())
 		for _, c := range []struct {
 			from *sip.Endpoint

@@ -80,6 +80,15 @@ var suites = [...]struct {
 	{"AES_CM_128_HMAC_SHA1_32", 30, false},
 }
 
+// Suites names all that are offered or taken.
+func Suites() []string {
+	var names []string
+	for _, s := range suites {
+		names = append(names, s.name)
+	}
+	return names
+}
+
 // suiteOf gives the place of a suite in suites, -1 if we do not know it.
 func suiteOf(name string) int {
 	for i, s := range suites {

@@ -20,12 +20,19 @@ type linphone struct {
 
 func (p *place) linphone(user string) *linphone {
 	p.Helper()
+	return p.linphoneWith(user, peer.LinphoneOptions{})
+}
+
+// linphoneWith is linphone with more options.
+func (p *place) linphoneWith(user string, o peer.LinphoneOptions) *linphone {
+	p.Helper()
 	dir := p.T.TempDir()
 	says := filepath.Join(dir, "says.wav")
 	if err := mediatest.WriteWAV(says, slices.Repeat(clerk(), 10), 8000); err != nil {
 		p.Fatal(err)
 	}
-	l, err := peer.StartLinphone(p.Context(), peer.LinphoneOptions{Dir: dir, User: user, Speech: says})
+	o.Dir, o.User, o.Speech = dir, user, says
+	l, err := peer.StartLinphone(p.Context(), o)
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -95,8 +95,10 @@ type place struct {
 	*testing.T
 	network
 	*site.Site
-	dir string
-	bin string // folder of the programs; bin if empty
+	dir     string
+	bin     string // folder of the programs; bin if empty
+	desk301 string // URI of number 301, with TLS
+	tls     string // folder with cert.pem, key.pem and both.pem; empty: nobody speaks TLS
 }
 
 // operator is the last number of the address at which the emergency number of every site ends.
@@ -113,18 +115,28 @@ func newPlace(t *testing.T, extra string) *place {
 func placeOf(t *testing.T, programs, extra string) *place {
 	t.Helper()
 	p := &place{T: t, network: newNetwork(), dir: t.TempDir(), bin: programs}
+	p.populate(extra)
+	return p
+}
+
+// populate starts the three appliances.
+func (p *place) populate(extra string) {
+	p.Helper()
 	worker := filepath.Join(p.dir, "worker.wav")
 	if err := mediatest.WriteWAV(worker, speech.Worker(), 8000); err != nil {
-		t.Fatal(err)
+		p.Fatal(err)
 	}
 	audio := fmt.Sprintf("[audio]\nspeech = %q\n", worker)
 	var members []site.Member
 	for i, name := range []string{"dock-1", "dock-2", "office"} {
 		members = append(members, site.Member{Name: name, Number: fmt.Sprint(201 + i), Addr: p.addr(i + 1), Extra: audio + extra, LogLevel: "debug",
 			Directory: map[string]string{"112": "sip:112@" + p.sip(operator).String()}})
+		if m := &members[i]; p.tls != "" {
+			m.TLSCert, m.TLSKey, m.TLSCA = filepath.Join(p.tls, "cert.pem"), filepath.Join(p.tls, "key.pem"), filepath.Join(p.tls, "cert.pem")
+			m.Directory["301"] = p.desk301
+		}
 	}
 	p.start(members)
-	return p
 }
 
 func (p *place) start(members []site.Member) {

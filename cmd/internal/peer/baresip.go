@@ -47,6 +47,10 @@ type BaresipOptions struct {
 	Registrar string // host:port of registrar and proxy; "" for none
 	Speech    string // WAV, 8 kHz mono, that it says in every call
 	RTCPMux   bool   // wants RTCP on the port of RTP
+	// Certificate is a PEM file with a certificate for 127.0.0.1 and its key: it speaks TLS then, on the port above Addr.
+	Certificate string
+	UDP         bool   // it calls by UDP all the same
+	Encryption  string // "" for none, "srtp" for keys with RTP/AVP, "srtp-mand" for RTP/SAVP
 }
 
 const baresipConfig = `poll_method epoll
@@ -90,8 +94,18 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 		mux = "yes"
 	}
 	config := fmt.Sprintf(baresipConfig, at, o.Speech, o.Dir, control, mux)
+	params, media := "", ""
+	if o.Certificate != "" {
+		config += fmt.Sprintf("sip_certificate %s\nmodule srtp.so\n", o.Certificate)
+		if !o.UDP {
+			params = ";transport=tls"
+		}
+	}
+	if o.Encryption != "" {
+		media = ";mediaenc=" + o.Encryption
+	}
 	// The account is added over the control port, so that no event of its registration is missed.
-	account := fmt.Sprintf("<sip:%s@%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual", o.User, at)
+	account := fmt.Sprintf("<sip:%s@%s%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual%s", o.User, at, params, media)
 	if o.Registrar != "" {
 		account = fmt.Sprintf("<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s\";regint=60;audio_codecs=PCMU,PCMA",
 			o.User, o.Registrar, o.User, o.Password, o.Registrar)

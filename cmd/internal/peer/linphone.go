@@ -25,16 +25,17 @@ type LinphoneOptions struct {
 	Dir    string
 	User   string
 	Speech string // WAV, 8 kHz mono, that it says in every call
+	SRTP   bool   // it calls by TLS, and refuses calls whose media is not encrypted
 }
 
 const linphoneConfig = `[sip]
 sip_port=%[2]d
 sip_tcp_port=%[2]d
-sip_tls_port=0
+sip_tls_port=%[4]d
 use_ipv6=0
 bind_address=127.0.0.1
 default_proxy=0
-[proxy_0]
+%[3]s[proxy_0]
 reg_proxy=<sip:127.0.0.1:%[2]d>
 reg_identity=sip:%[1]s@127.0.0.1:%[2]d
 reg_sendregister=0
@@ -50,6 +51,12 @@ channels=1
 enabled=1
 `
 
+const linphoneSRTP = `media_encryption=srtp
+media_encryption_mandatory=1
+verify_server_certs=0
+verify_server_cn=0
+`
+
 // StartLinphone starts linphonec on a free port of 127.0.0.1.
 func StartLinphone(ctx context.Context, o LinphoneOptions) (*Linphone, error) {
 	at, err := freePort()
@@ -61,7 +68,12 @@ func StartLinphone(ctx context.Context, o LinphoneOptions) (*Linphone, error) {
 		return nil, err
 	}
 	file := filepath.Join(o.Dir, "linphonerc")
-	if err := os.WriteFile(file, fmt.Appendf(nil, linphoneConfig, o.User, at.Port()), 0o600); err != nil {
+	encryption, tlsPort := "", 0
+	if o.SRTP {
+		// It has no certificate, so nobody can call it; the appliance's is not checked, which is not what is tested.
+		encryption, tlsPort = linphoneSRTP, -1
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, linphoneConfig, o.User, at.Port(), encryption, tlsPort), 0o600); err != nil {
 		return nil, err
 	}
 	r, w, err := os.Pipe()

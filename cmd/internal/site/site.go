@@ -41,7 +41,9 @@ type Member struct {
 	// LogLevel of the log file: "info" if empty.
 	LogLevel  string
 	Directory map[string]string // numbers besides those of the members, and their SIP URIs
-	Extra     string            // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, dial, federation)
+	// TLSCert, TLSKey and TLSCA are PEM files for TLS on port 5061; empty: no TLS.
+	TLSCert, TLSKey, TLSCA string
+	Extra                  string // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, dial, federation)
 }
 
 // Options say where a site runs.
@@ -130,7 +132,14 @@ func (m Member) config(all []Member, socket string) string {
 	if len(sockets) == 0 {
 		sockets = []string{"udp:" + at.String(), "tcp:" + at.String()}
 	}
-	fmt.Fprintf(&b, "[sip]\nlisten = [\"%s\"]\n\n", strings.Join(sockets, `", "`))
+	if m.TLSCert != "" {
+		sockets = append(sockets, "tls:"+netip.AddrPortFrom(m.Addr, 5061).String())
+	}
+	fmt.Fprintf(&b, "[sip]\nlisten = [\"%s\"]\n", strings.Join(sockets, `", "`))
+	if m.TLSCert != "" {
+		fmt.Fprintf(&b, "tls_cert = %q\ntls_key = %q\ntls_ca = %q\n", m.TLSCert, m.TLSKey, m.TLSCA)
+	}
+	b.WriteString("\n")
 	listen := "0.0.0.0:0"
 	if m.Panel.IsValid() {
 		listen = m.Panel.String()
