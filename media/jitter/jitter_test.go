@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 const ms = time.Millisecond
@@ -312,6 +313,13 @@ func TestLargePackets(t *testing.T) {
 	}
 	if st := b.Stats(); played < 300 || st.Overflows < 10 || st.Lost < 10 {
 		t.Errorf("%d played, %+v", played, st)
+	}
+}
+
+// TestMemory: a session carries this only while somebody listens, but there it should be small too.
+func TestMemory(t *testing.T) {
+	if n := unsafe.Sizeof(Buffer{}); n > 16<<10 {
+		t.Errorf("a buffer takes %d bytes", n)
 	}
 }
 

@@ -103,6 +103,23 @@ func (r *Run) Distortion(speech []byte) (d Distortion) {
 	return d
 }
 
+// Apart is the same measure for two sounds of one timeline, over the windows that wanted picks by their middle.
+func Apart(heard, said []int16, wanted func(at int) bool) float64 {
+	r := Run{Sound: heard}
+	limit := loudest(said) * math.Pow(10, -floorDB/10)
+	sum, n := 0.0, 0
+	for at := windowSize / 2; at+windowSize/2 <= min(len(heard), len(said)); at += hop {
+		if !wanted(at) {
+			continue
+		}
+		if x, ok := r.difference(at, at, said, limit); ok {
+			sum += x
+			n++
+		}
+	}
+	return sum / float64(max(n, 1))
+}
+
 // difference compares the sound around a place with the speech around another; false where nobody speaks.
 func (r *Run) difference(heard, said int, ref []int16, limit float64) (float64, bool) {
 	if heard < windowSize/2 || heard+windowSize/2 > len(r.Sound) {
