@@ -91,6 +91,20 @@ func asLoudAs(ref, x []int16) []int16 {
 	return x
 }
 
+// growingHearsAll is the ear for several voices at a time of somebody whose whole recording can be had.
+func growingHearsAll(who string, whole func() []int16, refs ...[]int16) ear {
+	skip := len(whole())
+	return mixture(who, func() []int16 {
+		pcm := whole()
+		if len(pcm)-skip < 2*8000 {
+			return nil
+		}
+		part := pcm[skip:]
+		skip = len(pcm)
+		return part
+	}, refs...)
+}
+
 // threeWay lets a worker talk to two guests at once, each of whom says something of his own.
 func threeWay(p *place) (one, two *guest) {
 	p.Helper()
@@ -177,7 +191,7 @@ func TestBaresipInAConference(t *testing.T) {
 	p.talking(p.dock1())
 	p.press(p.dock1(), "conference")
 	p.phone(p.dock1(), "conference")
-	p.listen(handsetHearsAll(p.dock1(), one.says, two.says), one.hearsAll(worker, two.says), two.hearsAll(worker, one.says))
+	p.listen(handsetHearsAll(p.dock1(), one.says, two.says), one.hearsAll(worker, two.says), growingHearsAll("baresip", two.Heard, worker, one.says))
 
 	two.do("hold", "")
 	from := time.Now()
@@ -195,16 +209,26 @@ func TestBaresipInAConference(t *testing.T) {
 	p.idle(p.Appliances...)
 }
 
-// hearsAll is the softphone's ear for several voices at a time.
-func (s *softphone) hearsAll(refs ...[]int16) ear {
-	skip := len(s.Heard())
-	return mixture("baresip "+s.uri, func() []int16 {
-		pcm := s.Heard()
-		if len(pcm)-skip < 2*8000 {
-			return nil
-		}
-		part := pcm[skip:]
-		skip = len(pcm)
-		return part
-	}, refs...)
+// TestLeaveAConference: the Transfer key leaves the two others, a phone of another make and a desk phone, to each other.
+func TestLeaveAConference(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	one := p.linphone("desk")
+	one.do("call "+uri("201", p.dock1()), "Call .* ringing")
+	p.answer(p.dock1())
+	p.press(p.dock1(), "hold")
+	p.phone(p.dock1(), "dial-tone")
+	p.dial(p.dock1(), "202")
+	p.answer(p.dock2())
+	p.talking(p.dock1())
+	p.press(p.dock1(), "conference")
+	p.phone(p.dock1(), "conference")
+	p.listen(handsetHearsAll(p.dock2(), clerk(), speech.Worker()), growingHearsAll("linphone", one.Heard, speech.Worker()))
+
+	p.press(p.dock1(), "transfer")
+	p.await(p.dock1(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 && st.Phone.State == "dial-tone" })
+	p.hook(p.dock1(), false)
+	p.listen(handsetOf(p.dock2(), clerk()), growingOf("linphone", one.Heard, speech.Worker()))
+	p.hook(p.dock2(), false)
+	p.idle(p.Appliances...)
 }
