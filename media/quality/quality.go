@@ -35,6 +35,8 @@ type Call struct {
 	RoundTrip, RoundTripWorst time.Duration
 	// Buffer is the mean delay of the playout here, BufferWorst the longest.
 	Buffer, BufferWorst time.Duration
+	// Extended says that the far end sends VoIP metrics (RFC 3611 §4.7): what Out says of its ratings is its own word then.
+	Extended bool
 	// SSRC of both streams; 0 is also what it is before anything came.
 	SSRC, RemoteSSRC uint32
 }

@@ -94,7 +94,7 @@ func (r *Reporter) extendedBlock(block pion.ReportBlock, from uint32, now time.D
 // Call returns the quality of both directions.
 func (r *Reporter) Call(in Received, known bool, p Playout) quality.Call {
 	l := &r.learnt
-	c := quality.Call{RoundTrip: l.RoundTrip, RoundTripWorst: l.Worst, Buffer: p.Delay, BufferWorst: max(r.longest, p.Delay)}
+	c := quality.Call{Extended: l.Extended.Known, RoundTrip: l.RoundTrip, RoundTripWorst: l.Worst, Buffer: p.Delay, BufferWorst: max(r.longest, p.Delay)}
 	if r.buffers > 0 {
 		c.Buffer = r.buffer / time.Duration(r.buffers)
 	}

@@ -225,6 +225,8 @@ type Call struct {
 type Quality struct {
 	In  Sound `json:"in"`  // what is heard here, measured
 	Out Sound `json:"out"` // what the far end hears, as its reports (RTCP) say
+	// Extended: the far end sends its own ratings (RTCP XR), else those of Out are computed from its losses.
+	Extended bool `json:"extended"`
 	// RoundTripMS is the time to the far end and back; 0: not known.
 	RoundTripMS float64 `json:"round_trip_ms"`
 }

@@ -54,10 +54,15 @@ func parse(text []byte) (*description, error) {
 	}
 	d := &description{}
 	session := directionOf(p.Attributes, SendRecv)
+	wanted, _ := p.Attribute("rtcp-xr")
 	for i, md := range p.MediaDescriptions {
 		c := md.ConnectionInformation
 		if c == nil {
 			c = p.ConnectionInformation
+		}
+		if _, own := md.Attribute("rtcp-xr"); !own {
+			// RFC 3611 §5.1: said for the session, it holds for each stream that does not say its own.
+			md.Attributes = append(md.Attributes, pion.NewAttribute("rtcp-xr", wanted))
 		}
 		d.streams = append(d.streams, newStream(i, md, c, session))
 	}
@@ -124,11 +129,7 @@ func (s *stream) attribute(key, value string) {
 	case "rtcp-mux":
 		s.mux = true // RFC 5761 §5.1.1
 	case "rtcp-xr":
-		// RFC 3611 §5.1: the formats that it wants, each perhaps with parameters.
-		for _, f := range strings.Fields(value) {
-			name, _, _ := strings.Cut(f, "=")
-			s.extended = s.extended || name == "voip-metrics" || name == "rcvr-rtt"
-		}
+		s.extended = asksExtended(value)
 	case "rtcp":
 		// RFC 3605 §2.1: a=rtcp:port [nettype addrtype address].
 		f := strings.Fields(value)
@@ -150,6 +151,16 @@ func (s *stream) attribute(key, value string) {
 		}
 		s.rtcp = netip.AddrPortFrom(addr, uint16(port))
 	}
+}
+
+// asksExtended reads the value of a=rtcp-xr (RFC 3611 §5.1): the blocks that are wanted, each perhaps with parameters.
+func asksExtended(value string) bool {
+	for f := range strings.FieldsSeq(value) {
+		if name, _, _ := strings.Cut(f, "="); name == "voip-metrics" || name == "rcvr-rtt" {
+			return true
+		}
+	}
+	return false
 }
 
 func directionOf(attributes []pion.Attribute, otherwise Direction) Direction {

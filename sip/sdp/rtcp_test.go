@@ -6,6 +6,20 @@ import (
 	"testing"
 )
 
+// TestReportsAskedForTheSession: linphone asks for extended reports above the first m-line.
+func TestReportsAskedForTheSession(t *testing.T) {
+	for own, want := range map[string]bool{"": true, "a=rtcp-xr:\r\n": false} {
+		offer := "v=0\r\no=bob 1 1 IN IP4 10.0.0.2\r\ns=-\r\nc=IN IP4 10.0.0.2\r\nt=0 0\r\n" +
+			"a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL voip-metrics\r\nm=audio 5000 RTP/AVP 0\r\n" + own
+		l := local()
+		l.RTCPXR = true
+		answer, m, err := Answer(l, []byte(offer))
+		if err != nil || m.RTCPXR != want || strings.Contains(string(answer), "a=rtcp-xr:rcvr") != want {
+			t.Errorf("with %q of its own: %v, %v\n%s", own, m.RTCPXR, err, answer)
+		}
+	}
+}
+
 // TestRTCPAttributes: one port for RTP and RTCP only if both sides say so (RFC 5761 §5.1.1), extended reports to who asks.
 func TestRTCPAttributes(t *testing.T) {
 	one, two := netip.MustParseAddrPort("10.0.0.2:5000"), netip.MustParseAddrPort("10.0.0.2:5001")

@@ -62,6 +62,27 @@ func TestReportsWithBaresip(t *testing.T) {
 	}
 }
 
+// TestExtendedReportsWithLinphone: linphone and an appliance send each other VoIP metrics (RFC 3611), as both ask for
+// in their SDP.
+func TestExtendedReportsWithLinphone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	l := p.linphone("caller")
+	if err := l.Command("call " + uri("201", p.dock1())); err != nil {
+		t.Fatal(err)
+	}
+	p.answer(p.dock1())
+	live := p.await(p.dock1(), "extended reports of linphone", func(st panel.Status) bool {
+		return len(st.Calls) == 1 && st.Calls[0].Quality.Extended && st.Calls[0].Quality.RoundTripMS > 0
+	})
+	q := live.Calls[0].Quality
+	if q.Out.LossPercent > 1 || q.Out.R < 1 || q.Out.R > 100 || q.Out.MOS < 1 || q.Out.MOS > 5 {
+		t.Errorf("linphone reports %+v", q)
+	}
+	t.Logf("%+v", q)
+	l.do("terminate", "ended")
+}
+
 // TestCollectorGetsTheSoundOfACall: SIPp is the collector of RFC 6035, and gets a report on a call when that has ended.
 func TestCollectorGetsTheSoundOfACall(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,11 @@ reg_sendregister=0
 [rtp]
 bind_address=127.0.0.1
 audio_rtp_port=-1
+rtcp_xr_enabled=1
+rtcp_xr_rcvr_rtt_mode=all
+rtcp_xr_rcvr_rtt_max_size=10000
+rtcp_xr_stat_summary_enabled=1
+rtcp_xr_voip_metrics_enabled=1
 [video]
 enabled=0
 [audio_codec_0]

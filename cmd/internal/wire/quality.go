@@ -96,7 +96,7 @@ func millis(d time.Duration) float64 { return round(float64(d) / float64(time.Mi
 
 // qualityStatus is the sound of a call for the panel.
 func qualityStatus(q quality.Call) panel.Quality {
-	return panel.Quality{In: soundStatus(q.In), Out: soundStatus(q.Out), RoundTripMS: millis(q.RoundTrip)}
+	return panel.Quality{In: soundStatus(q.In), Out: soundStatus(q.Out), Extended: q.Extended, RoundTripMS: millis(q.RoundTrip)}
 }
 
 func soundStatus(s quality.Stream) panel.Sound {
