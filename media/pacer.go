@@ -34,7 +34,8 @@ type pacer struct {
 
 	// owned by the goroutine of run
 	wheel [slots][]*Session
-	done  int64 // the last slot that was worked off, counted from start
+	done  int64      // the last slot that was worked off, counted from start
+	early []*Session // of the slot that is being worked off: to be moved
 
 	yielded time.Duration // when the goroutine gave up its processor of its own accord
 
@@ -129,7 +130,25 @@ func (p *pacer) tick(at time.Duration, all []*Session, room *scratch) {
 	for _, s := range all {
 		if at >= s.talk.from {
 			s.tick(at, room)
+			if s.talk.ahead > slotTime {
+				p.early = append(p.early, s)
+			}
 		}
+	}
+	for _, s := range p.early {
+		p.delay(s, at)
+	}
+	p.early = p.early[:0]
+}
+
+// delay moves a stream that is ahead of its clock into the next slot: what a relay's first packet gained is given back
+// a millisecond at a time. Where somebody hears in the slot it stays.
+func (p *pacer) delay(s *Session, at time.Duration) {
+	t := &s.talk
+	t.ahead = 0
+	if t.placed && s.wiring.Load().ear == nil {
+		p.leave(s)
+		p.enter(s, p.slot(at)+slots+1)
 	}
 }
 
@@ -163,14 +182,24 @@ func (p *pacer) place(s *Session) {
 	if t.placed && due != forever && t.slot == n%slots {
 		return
 	}
-	if t.placed {
+	p.leave(s)
+	if due != forever {
+		p.enter(s, n)
+	}
+}
+
+// leave takes a session out of its slot.
+func (p *pacer) leave(s *Session) {
+	if t := &s.talk; t.placed {
 		old := &p.wheel[t.slot]
 		*old = slices.DeleteFunc(*old, func(o *Session) bool { return o == s })
 		t.placed = false
 	}
-	if due == forever {
-		return
-	}
+}
+
+// enter gives a session the slot with a number, and nothing before that.
+func (p *pacer) enter(s *Session, n int64) {
+	t := &s.talk
 	t.placed, t.slot, t.from = true, n%slots, p.at(n)
 	p.wheel[t.slot] = append(p.wheel[t.slot], s)
 }

@@ -151,8 +151,22 @@ func TestMusicFollowsTheRelayWithoutAGap(t *testing.T) {
 			for sent(a) == before {
 				r.engine.pacer.step(&r.room)
 			}
-			if gap := clock.now - last; relayed != 10 || gap < FrameDuration-slotTime || gap > FrameDuration+slotTime {
+			gap := clock.now - last
+			if relayed != 10 || gap < FrameDuration-slotTime || gap > FrameDuration+slotTime {
 				t.Errorf("%s between the relay's last packet and the music's first", gap)
+			}
+			// What the stream has gained is given back without anything that could be heard.
+			for range 50 {
+				last, before = clock.now, sent(a)
+				for sent(a) == before {
+					r.engine.pacer.step(&r.room)
+				}
+				if gap := clock.now - last; gap < FrameDuration || gap > FrameDuration+slotTime {
+					t.Fatalf("%s between two packets of music", gap)
+				}
+			}
+			if ahead := a.out.ideal - a.out.end; ahead > slotTime || ahead < -slotTime {
+				t.Errorf("the stream is %s ahead of its clock after a second", ahead)
 			}
 		})
 	}

@@ -232,6 +232,7 @@ func (s *Session) say(w *wiring, at time.Duration, room *scratch, payload []byte
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	s.talk.ahead = o.ideal - at
 	ts, _ := o.slot(at)
 	// RFC 3551 §4.1: the marker bit begins a talkspurt.
 	s.write(w, room, w.params.PayloadType, !o.talk, o.seq, ts, payload)

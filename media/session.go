@@ -81,6 +81,7 @@ type pacing struct {
 	placed bool // in a slot of the wheel
 	slot   int64
 	from   time.Duration // nothing is due in it before
+	ahead  time.Duration // of its clock the stream was when it spoke last
 }
 
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
