@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"parklamp/cmd/internal/config"
@@ -72,6 +73,10 @@ func run(name, version string, phone bool, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { thrift(ctx) })
 	a, err := wire.New(cfg, version, phone, log)
 	if err == nil {
 		err = a.Run(ctx)
