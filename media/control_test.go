@@ -108,7 +108,8 @@ func TestLossIsWhatTheFarEndReports(t *testing.T) {
 			if got, want := here.Out.Lost, there.In.Lost; got != want || want == 0 || want != uint64((n+10)/20) {
 				t.Errorf("mux %v: x learns that %d were lost, y counts %d, the network dropped %d", mux, got, want, (n+10)/20)
 			}
-			if here.Out.Packets != there.In.Packets {
+			// The first packet goes out at once, and may come before the far end is configured.
+			if here.Out.Packets-there.In.Packets > 1 {
 				t.Errorf("mux %v: of %d packets, and of %d", mux, here.Out.Packets, there.In.Packets)
 			}
 			if rt := here.RoundTrip; rt < 79*time.Millisecond || rt > 82*time.Millisecond {

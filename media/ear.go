@@ -22,7 +22,8 @@ type ear struct {
 	tail atomic.Uint32 // written by the pacer: packets taken
 
 	player *playout.Player
-	rate   int // samples a second of what is played: 8,000, or 16,000 for a wide sink
+	rate   int           // samples a second of what is played: 8,000, or 16,000 for a wide sink
+	last   time.Duration // the tick of the last frame
 
 	played, concealed atomic.Uint64 // RTP ticks
 	late              atomic.Uint64 // packets
@@ -68,9 +69,11 @@ func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte,
 func (e *ear) hear(sink Sink, at time.Duration, room *scratch) {
 	for tail := e.tail.Load(); tail != e.head.Load(); tail++ {
 		a := &e.ring[tail%ringSlots]
-		e.player.Put(&a.packet, a.at)
+		// A packet that was being read while the last frame was made was not there for it, whatever its stamp says.
+		e.player.Put(&a.packet, max(a.at, e.last+1))
 		e.tail.Store(tail + 1)
 	}
+	e.last = at
 	if wide, ok := sink.(WideSink); ok && e.rate == WideRate {
 		wide.WriteWide(&room.wide, Kind(e.player.Read(room.wide[:], at)))
 	} else {
