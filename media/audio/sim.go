@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parklamp/media"
+	"parklamp/media/halfband"
 	"parklamp/media/wav"
 )
 
@@ -34,19 +35,24 @@ func OpenSpeech(cfg Config) (media.Source, error) {
 		return nil, fmt.Errorf("speech: %w", err)
 	}
 	defer f.Close()
-	x, err := wav.Read(f, maxSpeech)
+	x, rate, err := wav.ReadOwn(f, maxSpeech)
 	if err != nil {
 		return nil, fmt.Errorf("speech %s: %w", cfg.Speech, err)
+	}
+	if rate == media.WideRate {
+		return LoopWide(x), nil
 	}
 	return Loop(x), nil
 }
 
-// Sim is a sound card without sound: a clock that trades frames with its Handset.
+// Sim is a sound card without sound: a clock that trades frames with its Handset, at 8 kHz, or at 16 kHz while its
+// microphone hears something wide.
 type Sim struct {
 	*Handset
 
 	// owned by Run
-	mic, ear, bell media.Frame
+	mic, ear, bell media.WideFrame
+	down           halfband.Down // for the listeners
 
 	// guarded by simMu; it is never held together with the Handset's
 	simMu     sync.Mutex
@@ -69,7 +75,7 @@ func (s *Sim) Speak(src media.Source) {
 	s.speech = src
 }
 
-// Listen returns what the person hears, earpiece and ringer together, frame by frame, until ctx ends; then the
+// Listen returns what the person hears at 8 kHz, earpiece and ringer together, frame by frame, until ctx ends; then the
 // channel is closed. A listener that is half a second behind misses frames. At most 8 can listen.
 func (s *Sim) Listen(ctx context.Context) (<-chan []int16, error) {
 	ch := make(chan []int16, listenQueue)
@@ -127,24 +133,34 @@ func (s *Sim) listened() bool {
 
 // tick trades one frame.
 func (s *Sim) tick() {
-	clear(s.mic[:])
-	if s.path() != PathClosed {
-		s.simMu.Lock()
-		if s.speech != nil && !s.speech.Next(&s.mic) {
-			s.speech = nil
-		}
-		s.simMu.Unlock()
-		s.Hear(media.SampleRate, s.mic[:])
+	s.simMu.Lock()
+	rate, size := media.SampleRate, media.FrameSamples
+	wide, ok := s.speech.(media.WideSource)
+	if ok {
+		rate, size = media.WideRate, media.WideSamples
 	}
-	s.Sound(media.SampleRate, s.ear[:], s.bell[:])
-	for i, v := range s.bell {
-		s.ear[i] = clip(int32(s.ear[i]) + int32(v))
+	mic, ear, bell := s.mic[:size], s.ear[:size], s.bell[:size]
+	clear(mic)
+	if s.path() != PathClosed && (ok && !wide.NextWide(&s.mic) || !ok && s.speech != nil && !s.speech.Next((*media.Frame)(mic))) {
+		s.speech = nil
+	}
+	s.simMu.Unlock()
+	if s.path() != PathClosed {
+		s.Hear(rate, mic)
+	}
+	s.Sound(rate, ear, bell)
+	for i, v := range bell {
+		ear[i] = clip(int32(ear[i]) + int32(v))
+	}
+	if ok {
+		s.down.Fill(ear, ear)
+		ear = ear[:media.FrameSamples]
 	}
 	s.simMu.Lock()
 	defer s.simMu.Unlock()
 	for ch := range s.listeners {
 		select {
-		case ch <- append([]int16(nil), s.ear[:]...):
+		case ch <- append([]int16(nil), ear...):
 		default:
 		}
 	}

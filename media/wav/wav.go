@@ -63,12 +63,28 @@ func Read(r io.Reader, limit time.Duration) ([]int16, error) { return ReadAt(r, 
 
 // ReadAt is Read with rate samples a second.
 func ReadAt(r io.Reader, limit time.Duration, rate int) ([]int16, error) {
+	x, _, err := read(r, limit, func(int) int { return rate })
+	return x, err
+}
+
+// ReadOwn is Read with 16,000 samples a second where the file has at least as many, else 8,000; it returns which.
+func ReadOwn(r io.Reader, limit time.Duration) ([]int16, int, error) {
+	return read(r, limit, func(rate int) int {
+		if rate >= 2*Rate {
+			return 2 * Rate
+		}
+		return Rate
+	})
+}
+
+// read returns samples at the rate that want chooses for that of the file.
+func read(r io.Reader, limit time.Duration, want func(rate int) int) ([]int16, int, error) {
 	f, size, err := header(r)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := f.check(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	width := f.channels * f.bits / 8
 	most := int64(limit.Seconds()*float64(f.rate)) * int64(width)
@@ -79,12 +95,13 @@ func ReadAt(r io.Reader, limit time.Duration, rate int) ([]int16, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(r, bound))
 	if err != nil {
-		return nil, fmt.Errorf("read WAV audio: %w", err)
+		return nil, 0, fmt.Errorf("read WAV audio: %w", err)
 	}
 	if int64(len(body)) > most {
-		return nil, fmt.Errorf("%w: limit is %v", ErrTooLong, limit)
+		return nil, 0, fmt.Errorf("%w: limit is %v", ErrTooLong, limit)
 	}
-	return Resample(f.mono(body[:len(body)/width*width]), f.rate, rate), nil
+	rate := want(f.rate)
+	return Resample(f.mono(body[:len(body)/width*width]), f.rate, rate), rate, nil
 }
 
 // header reads up to the first byte of audio and returns the size that the data chunk claims.
