@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,17 @@ func (b both) WriteWide(f *media.WideFrame, k media.Kind) {
 func (b both) Write(f *media.Frame, k media.Kind) {
 	b.WideRecorder.Write(f, k)
 	b.to.Write(f, k)
+}
+
+// typical is the level of a tone in most tenths of a second: the jitter buffer may leave out or add a period between them.
+// Tones at 16 kHz have half their frequency here (mediatest.LevelWide).
+func typical(x []int16, hz float64) float64 {
+	var levels []float64
+	for ; len(x) >= 800; x = x[800:] {
+		levels = append(levels, mediatest.Level(x[:800], hz))
+	}
+	slices.Sort(levels)
+	return levels[len(levels)/2]
 }
 
 // From the mouth at one phone to the ear at the other, through handset, session, G.722, RTP, jitter buffer and handset: with
@@ -81,12 +93,12 @@ func TestMouthToEar(t *testing.T) {
 				}
 				narrow := heard[2*8000:]
 				for _, hz := range low {
-					if l := mediatest.Level(narrow, hz); l < -24 || l > -16 {
+					if l := typical(narrow, hz); l < -24 || l > -16 {
 						t.Errorf("%.0f Hz is heard at %.1f dBFS", hz, l)
 					}
 				}
 				for _, hz := range high { // the listener is told 8 kHz: what would fold
-					if l := mediatest.Level(narrow, 8000-hz); l > -60 {
+					if l := typical(narrow, 8000-hz); l > -60 {
 						t.Errorf("%.0f Hz comes back at %.0f Hz with %.1f dBFS", hz, 8000-hz, l)
 					}
 				}
@@ -99,7 +111,7 @@ func TestMouthToEar(t *testing.T) {
 					t.Errorf("%d samples at 16 kHz of a G.722 call", len(wide))
 				} else {
 					for _, hz := range append(low, high...) {
-						if l := mediatest.LevelWide(wide[16000:32000], hz); l < -26 || l > -16 {
+						if l := typical(wide[16000:32000], hz/2); l < -26 || l > -16 {
 							t.Errorf("%.0f Hz comes to the ear at %.1f dBFS", hz, l)
 						}
 					}

@@ -23,6 +23,7 @@ type softphone struct {
 	p    *place
 	uri  string
 	says []int16
+	wide bool // its recording is at 16 kHz
 }
 
 // clerk is what a softphone says where it is not the caller: nothing that anybody else says.
@@ -45,7 +46,11 @@ func (p *place) registeredSoftphone(user string, says []int16, o peer.BaresipOpt
 	o.User = user
 	o.Speech = filepath.Join(o.Dir, "says.wav")
 	// baresip ends a call when its file ends.
-	if err := mediatest.WriteWAV(o.Speech, slices.Repeat(says, 10), 8000); err != nil {
+	pcm, rate := slices.Repeat(says, 10), 8000
+	if o.Wide {
+		pcm, rate = widened(pcm, callerTone), 16000
+	}
+	if err := mediatest.WriteWAV(o.Speech, pcm, rate); err != nil {
 		p.Fatal(err)
 	}
 	b, err := peer.StartBaresip(p.Context(), o)
@@ -58,7 +63,7 @@ func (p *place) registeredSoftphone(user string, says []int16, o peer.BaresipOpt
 			p.Logf("baresip %s:\n%s", user, b.Output())
 		}
 	})
-	return &softphone{Baresip: b, p: p, uri: fmt.Sprintf("sip:%s@%s", user, b.Addr()), says: says}
+	return &softphone{Baresip: b, p: p, uri: fmt.Sprintf("sip:%s@%s", user, b.Addr()), says: says, wide: o.Wide}
 }
 
 // do runs a command of baresip.
@@ -94,7 +99,7 @@ func (s *softphone) hears(ref []int16) {
 	s.p.listen(s.ear(ref))
 }
 
-func (s *softphone) ear(ref []int16) ear { return growingOf("baresip "+s.uri, s.Heard, ref) }
+func (s *softphone) ear(ref []int16) ear { return growingOf("baresip "+s.uri, s.narrow, ref) }
 
 // growingOf is the ear of somebody whose whole recording can be had.
 func growingOf(who string, whole func() []int16, ref []int16) ear {

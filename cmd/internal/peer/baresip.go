@@ -45,7 +45,9 @@ type BaresipOptions struct {
 	User      string
 	Password  string // of the registrar; "" for none
 	Registrar string // host:port of registrar and proxy; "" for none
-	Speech    string // WAV, 8 kHz mono, that it says in every call
+	Speech    string // WAV, mono, that it says in every call: 8 kHz, or 16 kHz if it is Wide
+	Codecs    string // that it offers and takes, in order, as baresip names them (G722/16000/1); "PCMU,PCMA" when empty
+	Wide      bool   // it says and records at 16 kHz
 	RTCPMux   bool   // wants RTCP on the port of RTP
 	// Certificate is a PEM file with a certificate for 127.0.0.1 and its key: it speaks TLS then, on the port above Addr.
 	Certificate string
@@ -58,14 +60,15 @@ sip_listen %[1]s
 call_local_timeout 120
 call_max_calls 4
 audio_source aufile,%[2]s
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate %[6]d
+auplay_srate %[6]d
 ausrc_channels 1
 auplay_channels 1
 rtp_ports 30000-30100
 net_interface 127.0.0.1
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
 module aufile.so
 module sndfile.so
 snd_path %[3]s
@@ -93,7 +96,14 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 	if o.RTCPMux {
 		mux = "yes"
 	}
-	config := fmt.Sprintf(baresipConfig, at, o.Speech, o.Dir, control, mux)
+	codecs, rate := o.Codecs, 8000
+	if codecs == "" {
+		codecs = "PCMU,PCMA"
+	}
+	if o.Wide {
+		rate = 16000
+	}
+	config := fmt.Sprintf(baresipConfig, at, o.Speech, o.Dir, control, mux, rate)
 	params, media := "", ""
 	if o.Certificate != "" {
 		config += fmt.Sprintf("sip_certificate %s\nmodule srtp.so\n", o.Certificate)
@@ -105,10 +115,10 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 		media = ";mediaenc=" + o.Encryption
 	}
 	// The account is added over the control port, so that no event of its registration is missed.
-	account := fmt.Sprintf("<sip:%s@%s%s>;regint=0;audio_codecs=PCMU,PCMA;answermode=manual%s", o.User, at, params, media)
+	account := fmt.Sprintf("<sip:%s@%s%s>;regint=0;audio_codecs=%s;answermode=manual%s", o.User, at, params, codecs, media)
 	if o.Registrar != "" {
-		account = fmt.Sprintf("<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s\";regint=60;audio_codecs=PCMU,PCMA",
-			o.User, o.Registrar, o.User, o.Password, o.Registrar)
+		account = fmt.Sprintf("<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s\";regint=60;audio_codecs=%s",
+			o.User, o.Registrar, o.User, o.Password, o.Registrar, codecs)
 	}
 	for name, text := range map[string]string{"config": config, "accounts": "", "contacts": ""} {
 		if err := os.WriteFile(filepath.Join(o.Dir, name), []byte(text), 0o600); err != nil {
@@ -279,7 +289,7 @@ func (b *Baresip) Ended(ctx context.Context) (map[string]string, error) {
 	}
 }
 
-// Heard is what its newest call has heard so far: 8 kHz samples, only of packets that came. It begins anew with a call,
+// Heard is what its newest call has heard so far: samples at 8 kHz, or 16 kHz of a wide one, only of packets that came. It begins anew with a call,
 // and ends where the call is put on hold or changed by anybody: baresip 1.0 does not go on with it then.
 func (b *Baresip) Heard() []int16 {
 	// Its sndfile module names recordings by the second.
