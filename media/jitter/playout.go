@@ -218,10 +218,14 @@ func (b *Buffer) care(q Ask, urgent bool) Care {
 	return Gentle
 }
 
+// leastOverdue is for how many ms a packet that is due must fail to come before anything is made of it. A stream that has
+// never been late knows nothing of what such a delay means, and takes it for the end.
+const leastOverdue = 2
+
 // overdue reports whether nothing has come for so long that it is likely that nothing will come in time.
 func (b *Buffer) overdue(q Ask, covered time.Duration) bool {
 	waited := inMS(b.lag(q.At-q.Ahead, b.highTS+b.size)) - b.delay.last
-	if waited < 0 {
+	if waited < leastOverdue {
 		return false
 	}
 	return b.delay.trials.outlasts(waited, inMS(covered)-b.delay.last) >= likely
