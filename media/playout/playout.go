@@ -166,7 +166,8 @@ func (p *Player) change(dst, piece []int16, out jitter.Out) int {
 	want, care, background := out.Stretch*p.rate/clockRate, stretch.Care(out.Care), p.conceal.Background()
 	switch {
 	case want > 0:
-		n := p.stretch.Lengthen(dst, p.conceal.Past(), piece, want, care, background)
+		// Not more than three quarters of it again: beyond that it would be an echo.
+		n := p.stretch.Lengthen(dst[:len(piece)*7/4], p.conceal.Past(), piece, want, care, background)
 		if n > len(piece) {
 			p.stats.Inserted += uint64(n - len(piece))
 			p.stats.Longer++
