@@ -25,7 +25,9 @@ type fakeCard struct {
 	record   float64
 	origin   time.Time
 	opens    int
-	rate     int // nominal
+	rate     int           // nominal
+	queued   time.Duration // sum over writes: how long until their first sample is played
+	writes   int
 }
 
 // sounded is a sample that the loudspeaker played, first channel.
@@ -218,6 +220,10 @@ func (s *fakeStream) Write(buf []int16) (int, error) {
 	began := s.began
 	if !s.running {
 		began = time.Now() // Start follows at once
+	}
+	if n > 0 {
+		s.card.writes++
+		s.card.queued += began.Add(time.Duration(float64(s.moved) / s.rate * 1e9)).Sub(time.Now())
 	}
 	for i := range n {
 		at := began.Add(time.Duration(float64(s.moved) / s.rate * 1e9)).Sub(s.card.origin)

@@ -209,10 +209,10 @@ func TestMixer(t *testing.T) {
 			t.Logf("%s: %s", c.Label(), c.allowed())
 		}
 	}
-	if err := l.Set("PCM Rate Shift 100000", "100500"); err != nil {
+	if err := l.Set("PCM Rate Shift 100000@0.0", "100500"); err != nil {
 		t.Error(err)
 	}
-	if err := l.Set("PCM Rate Shift 100000", "100000"); err != nil {
+	if err := l.Set("PCM Rate Shift 100000@0.0", "100000"); err != nil {
 		t.Error(err)
 	}
 }

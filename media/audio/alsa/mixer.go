@@ -43,12 +43,18 @@ type Control struct {
 	id elemID
 }
 
-// Label is the name as Set takes it: with ",INDEX" unless that is 0.
+// Label is the name as Set takes it: with ",INDEX" unless that is 0, and with "@DEVICE.SUBDEVICE" for a control of a PCM
+// device.
 func (c *Control) Label() string {
-	if c.Index == 0 {
-		return c.Name
+	label := c.Name
+	if c.Index != 0 {
+		label += fmt.Sprintf(",%d", c.Index)
 	}
-	return fmt.Sprintf("%s,%d", c.Name, c.Index)
+	const ofPCM = 3 // SNDRV_CTL_ELEM_IFACE_PCM
+	if c.id.iface == ofPCM {
+		label += fmt.Sprintf("@%d.%d", c.id.device, c.id.subdevice)
+	}
+	return label
 }
 
 // allowed says in words what the control takes.

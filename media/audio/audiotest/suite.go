@@ -37,8 +37,8 @@ const (
 	fromPhone = 1300.0
 	fromBell  = 1700.0
 	amplitude = 8000.0
-	settle    = 700 * time.Millisecond
-	listen    = 500 * time.Millisecond
+	settle    = 500 * time.Millisecond
+	listen    = 400 * time.Millisecond
 )
 
 // Run runs the suite. start makes a Bench that ends with its test; bubble runs a test, in synctest or not.

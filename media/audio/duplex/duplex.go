@@ -31,7 +31,7 @@ type Config struct {
 
 // Default suits a small loudspeaker beside its microphone.
 func Default() Config {
-	return Config{Loss: 45, FarLoss: 24, Above: 9, Over: 6, Hangover: 0.18, NearHold: 0.25, Attack: 0.008, Coupling: 3}
+	return Config{Loss: 45, FarLoss: 24, Above: 9, Over: 7, Hangover: 0.2, NearHold: 0.25, Attack: 0.008, Coupling: 6}
 }
 
 // State is who has the way.
@@ -101,9 +101,9 @@ func (s *Switch) Far(x []int16, rate int) {
 	if s.state == Near {
 		target = gain(-s.cfg.FarLoss)
 	}
-	// What the loudspeaker really plays is what comes back; a room lets 60 dB in 0.4 s.
+	// What the loudspeaker really plays is what comes back; 60 dB in 0.75 s is a live room.
 	played := l + 20*math.Log10(max(s.farGain, 1e-4))
-	s.tail = max(played, s.tail-150*d)
+	s.tail = max(played, s.tail-80*d)
 	s.farGain = ramp(x, s.farGain, target, d/s.cfg.Attack)
 }
 
@@ -144,9 +144,9 @@ func (s *Switch) learn(d float64) {
 	c := s.near - s.tail
 	switch {
 	case c > s.coupling:
-		s.coupling += min(c-s.coupling, 20*d)
+		s.coupling += min(c-s.coupling, 40*d)
 	default:
-		s.coupling -= min(s.coupling-c, 4*d)
+		s.coupling -= min(s.coupling-c, 3*d)
 	}
 	s.coupling = max(-40, min(20, s.coupling))
 }
