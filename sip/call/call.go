@@ -80,6 +80,8 @@ type Call struct {
 	hurry          *timer            // when what waits may go although no answer has come
 	forks          map[string]Dialog // outgoing: early dialogs by remote tag
 	winners        map[string]bool   // remote tags of 2xx to the first INVITE
+	detours        []gosip.Uri       // targets of redirections that were not tried yet
+	turns          map[string]bool   // those that were
 	lastRing       string            // tag and code of the provisional response told last
 	ringTimer      *timer
 	byeOnAck       []gosip.Header // not nil: BYE with these headers once the ACK is there
@@ -117,7 +119,7 @@ type Call struct {
 func newCall(u *UA) *Call {
 	return &Call{
 		ua: u, wake: make(chan struct{}, 1), settled: make(chan struct{}),
-		forks: map[string]Dialog{}, winners: map[string]bool{}, notified: map[uint32]*reference{},
+		forks: map[string]Dialog{}, winners: map[string]bool{}, turns: map[string]bool{}, notified: map[uint32]*reference{},
 		tags: map[string]bool{},
 	}
 }

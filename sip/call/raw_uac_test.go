@@ -106,12 +106,12 @@ func TestAnswerAfterCancel(t *testing.T) {
 	})
 }
 
-// A redirection is the owner's business: it gets the response.
+// A redirection that is not followed is the owner's business: it gets the response.
 func TestRedirected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, p, c, inv := dialled(t)
-		p.reply(inv, "302 Moved Temporarily", "b", "Retry-After: 5", "")
-		a.expect(c, "ended rejected 302")
+		p.reply(inv, "305 Use Proxy", "b", "Retry-After: 5", "")
+		a.expect(c, "ended rejected 305")
 		if h := a.last[c].(Ended).Headers; h("contact") != "<sip:peer@10.0.0.9:5060>" || h("retry-after") != "5" {
 			t.Errorf("contact %q", h("contact"))
 		}

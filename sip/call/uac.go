@@ -217,6 +217,9 @@ func (c *Call) onResponse(inv *invite, res *gosip.Response) {
 			c.call()
 			return
 		}
+		if c.redirected(res) {
+			return
+		}
 		c.ringTimer.stop()
 		c.ended(Ended{Cause: Rejected, Code: code, Reason: clean(res.Reason), Headers: reader(res)})
 	}
