@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parklamp/media/codec"
+	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
 )
 
@@ -300,4 +301,47 @@ func FuzzReceive(f *testing.F) {
 		}
 		r.tick()
 	})
+}
+
+// TestReportsDoNotAllocateOnTheReader: neither the hand-over of a datagram nor a flood of them costs the reader memory.
+func TestReportsDoNotAllocateOnTheReader(t *testing.T) {
+	r := newRig(t)
+	s := r.session(t)
+	b := append(make([]byte, 0, 64), 0x80, 0xc9, 0, 1, 0, 0, 0, 9)
+	from := netip.AddrPortFrom(rigRemote.Addr(), rigRemote.Port()+1)
+	if n := testing.AllocsPerRun(1000, func() { s.receiveControl(b, from, r.clock.now, false) }); n != 0 {
+		t.Errorf("%.1f allocations for a datagram", n)
+	}
+	if got := s.reports.waiting.Load(); got != controlShare {
+		t.Errorf("%d datagrams of one session wait, want %d", got, controlShare)
+	}
+	other := r.session(t)
+	other.receiveControl(b, from, r.clock.now, false)
+	if got := other.reports.waiting.Load(); got != 1 {
+		t.Error("a flood on one session keeps another's reports out")
+	}
+	for len(r.engine.controlQueue) > 0 {
+		c := <-r.engine.controlQueue
+		c.session.takeControl(c)
+	}
+	if st := s.Stats(); st.ReportsTaken != controlShare || st.ReportsRefused < 900 {
+		t.Errorf("taken %d, refused %d", st.ReportsTaken, st.ReportsRefused)
+	}
+}
+
+// BenchmarkReports is the whole cost of RTCP for one session: a report made and one taken.
+func BenchmarkReports(b *testing.B) {
+	r := newRig(b)
+	s := r.session(b)
+	var room [rtcp.MaxSize + guardRoom]byte
+	rr := []byte{0x80, 0xc9, 0, 1, 0, 0, 0, 9}
+	c := &controlled{session: s, from: netip.AddrPortFrom(rigRemote.Addr(), rigRemote.Port()+1), n: copy(make([]byte, 8), rr)}
+	copy(c.data[:], rr)
+	b.ReportAllocs()
+	for range b.N {
+		r.clock.now += 10 * time.Second
+		c.at = r.clock.now
+		s.takeControl(c)
+		s.report(r.clock.now, &room)
+	}
 }
