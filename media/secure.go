@@ -33,7 +33,7 @@ type opening struct {
 	// before is the opener of the key that this one took the place of. Packets under it are on their way, or the far
 	// end takes the new one later: it is tried first, until the new key has opened a packet.
 	before *srtp.Opener
-	try    [readSize]byte // a packet to be tried with both: an attempt that fails may overwrite it
+	try    []byte // with before: room for a packet that is tried with both, as an attempt that fails may overwrite it
 }
 
 // readSize is more than any packet that is accepted.
@@ -75,7 +75,7 @@ func (s *Session) secured(now guard, p Params) (guard, error) {
 			return nil, err
 		}
 		if old.open != nil {
-			next.open.before = old.open.opener
+			next.open.before, next.open.try = old.open.opener, make([]byte, readSize)
 		}
 	}
 	return next, nil
@@ -115,7 +115,7 @@ func (g *secure) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, 
 	case len(packet) > len(o.try):
 		return nil, srtp.ErrMalformed
 	}
-	n := copy(o.try[:], packet)
+	n := copy(o.try, packet)
 	out, err := with(o.before, o.try[:n])
 	if err == nil {
 		return packet[:copy(packet, out)], nil
@@ -124,7 +124,7 @@ func (g *secure) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, 
 		return nil, err
 	}
 	if out, err = with(o.opener, packet); err == nil {
-		o.before = nil
+		o.before, o.try = nil, nil
 	}
 	return out, err
 }
