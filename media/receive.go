@@ -103,12 +103,14 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	payload, ok := parse(&in.header, b)
 	if !ok {
+		s.count.malformed.Add(1)
 		s.count.bad.Add(1)
 		return
 	}
 	h := &in.header
 	// A packet with our own SSRC is our own, sent back (RFC 3550 §8.2).
 	if h.SSRC == s.out.ssrc {
+		s.count.looped.Add(1)
 		s.count.bad.Add(1)
 		return
 	}

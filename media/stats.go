@@ -12,6 +12,7 @@ type counters struct {
 	received, early, bad                   atomic.Uint64
 	unwanted, strangers, latched, overruns atomic.Uint64
 	digitsDropped                          atomic.Uint64
+	malformed, looped                      atomic.Uint64
 	unauthentic, replayed                  atomic.Uint64
 	lastReceived                           atomic.Int64
 }
@@ -25,6 +26,7 @@ type Stats struct {
 	Restarts                    uint64 // changes of the far end's SSRC or numbers
 	Jitter                      time.Duration
 	Bad                         uint64 // not RTP, our own, or not as SRTP has to be
+	Malformed, Looped           uint64 // parts of Bad: not RTP; our own, sent back
 	Unauthentic, Replayed       uint64 // parts of Bad: not made with the agreed key; came before, or too late to tell
 	Unwanted                    uint64 // a payload type that was not agreed
 	Strangers                   uint64 // from another source than the far end
@@ -52,7 +54,7 @@ func (s *Session) Stats() Stats {
 		Received: c.received.Load(), Bad: c.bad.Load(), Unwanted: c.unwanted.Load(),
 		Strangers: c.strangers.Load(), Early: c.early.Load(), Overruns: c.overruns.Load(),
 		DigitsDropped: c.digitsDropped.Load(), Latched: c.latched.Load(),
-		Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
+		Malformed: c.malformed.Load(), Looped: c.looped.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
 		Remote: *s.remote.Load(), LastReceived: -1,
 	}
 	if st.Received > 0 {

@@ -266,3 +266,12 @@ func BenchmarkKernelPacket(b *testing.B) {
 	cancel()
 	<-ended
 }
+
+func TestSocketsAreMarked(t *testing.T) {
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		got, err := rtpio.MarkedDSCP(listen(t, rtpio.Kernel, netip.MustParseAddr(ip)))
+		if err != nil || got != 46 {
+			t.Errorf("%s: DSCP %d, %v; want 46", ip, got, err)
+		}
+	}
+}
