@@ -84,6 +84,7 @@ bench: .SHELLFLAGS := -o pipefail -c
 bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
 	$(GO) run ./cmd/internal/benchmark -bin $(OUT)/bin | tee $(OUT)/bench.txt
 	$(GO) run ./cmd/internal/listening -out $(OUT)/listening | tee -a $(OUT)/bench.txt
+	$(GO) test -count=1 -v -run '^TestMouthToEar$$' ./media/audio | sed -n 's/.*| mouth to ear/| mouth to ear/p' | tee -a $(OUT)/bench.txt
 	$(GO) test -run '^$$' -bench . -benchmem ./sip/... ./media/... ./parkd/... | tee -a $(OUT)/bench.txt
 
 .PHONY: fuzz

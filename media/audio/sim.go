@@ -19,10 +19,10 @@ var ErrListeners = errors.New("audio: too many listeners")
 // Limits of a simulated device.
 const (
 	maxListeners = 8
-	listenQueue  = 25               // frames a listener may be behind, half a second; then frames are dropped for it
-	maxSpeech    = 10 * time.Minute // of a clip for the microphone
-	simMargin    = 10 * time.Millisecond
-	maxLate      = 5 // ticks made up for after the machine stood still; more are skipped
+	listenQueue  = 25                    // frames a listener may be behind, half a second; then frames are dropped for it
+	maxSpeech    = 10 * time.Minute      // of a clip for the microphone
+	simMargin    = 20 * time.Millisecond // a simulated phone runs on busy machines
+	maxLate      = 5                     // ticks made up for after the machine stood still; more are skipped
 )
 
 // OpenSpeech reads what the microphone is to hear; nil when nothing is configured.
