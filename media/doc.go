@@ -1,4 +1,4 @@
-// Package media carries the sound of calls: it sends and receives RTP with G.711 audio and RFC 4733 digits,
+// Package media carries the sound of calls: it sends and receives RTP with G.711 or G.722 audio and RFC 4733 digits,
 // joins two calls into a relay, and paces every stream of the appliance from one clock.
 //
 // An Engine owns the clock and the port range; a Session is one RTP stream in each direction on one
@@ -10,6 +10,10 @@
 //
 // It never speaks SIP or SDP, never opens a file, and never sends to an address that was neither signalled
 // nor proved by the far end's own packets.
+//
+// Audio is at 8 kHz; a source and a sink that can do 16 kHz say so (WideSource, WideSink) and are asked for it while the
+// codec is G.722. What has the state of a codec has one owner: the encoder of a session the pacer, the decoder its ear,
+// those of a relay the reader.
 //
 // A packet goes this way. In: rtpio.Poller, rtpPort.Receive (RTCP on the RTP port is told apart and joins that of
 // rtcpPort.Receive in Session.receiveControl), Session.receive (guard.unprotect, parse, latch), Session.deliver (ear,
@@ -24,5 +28,5 @@
 // that anything slow holds, and no system call but the socket's.
 //
 // Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), ITU-T Q.24 (digits as tones), RFC 4961 (symmetric
-// RTP), RFC 3711 (SRTP, package srtp), RFC 3389 (comfort noise, received), RFC 3264 §5.1 and §8.4 (early media, hold).
+// RTP), RFC 3711 (SRTP, package srtp), RFC 3389 (comfort noise), RFC 3264 §5.1 and §8.4 (early media, hold).
 package media

@@ -8,7 +8,7 @@ import (
 	"parklamp/media/srtp"
 )
 
-// The shape of audio everywhere in Parklamp: 16-bit mono at 8 kHz in frames of 20 ms.
+// The shape of audio everywhere in Parklamp but in wideband calls: 16-bit mono at 8 kHz in frames of 20 ms.
 const (
 	SampleRate    = 8000                  // samples per second
 	FrameDuration = 20 * time.Millisecond // the packet time that is sent, and the tick of the pacer
