@@ -55,8 +55,9 @@ type trials struct {
 	delay  [experts]float32 // that the trial has now
 	target [experts]float32
 	gap    [experts]float32 // frames that late packets may be left out for, as they were concealed in this run
-	sum    [experts]float32 // of delays
+	sum    [experts]float32 // of delays; of those with fixed targets, of what is beyond the target
 	bad    [experts]float32 // frames
+	busy   int              // trials with fixed targets from here on have that delay and no gap
 	weight float32          // of the next observation; grows instead of the sums shrinking
 	total  float32
 
@@ -77,7 +78,9 @@ func (v *trials) reset() {
 			v.target[i] = margins[(i-fixeds)%len(margins)] + 15
 		}
 		v.delay[i] = v.target[i]
-		v.sum[i] = v.delay[i] * priorPackets
+		if i >= fixeds {
+			v.sum[i] = v.delay[i] * priorPackets
+		}
 		v.bad[i] = priorPackets * priorBad * float32(math.Exp(-float64(v.delay[i]/priorSpread)))
 	}
 	v.choose(0, v.grid, v.grid)
@@ -92,6 +95,7 @@ func (v *trials) rebase(ms float32) {
 		v.peak[i] = max(0, v.peak[i]-ms)
 	}
 	v.last = max(0, v.last-ms)
+	v.busy = fixeds
 	if ms <= 0 {
 		return // the old route says nothing of the new one
 	}
@@ -106,7 +110,7 @@ func (v *trials) rebase(ms float32) {
 			bad += f * (v.bad[j+1] - bad)
 			sum += f * (v.sum[j+1] - sum)
 		}
-		v.bad[i], v.sum[i] = bad, max(0, sum-ms*v.total)
+		v.bad[i], v.sum[i] = bad, sum
 	}
 	for i := fixeds; i < experts; i++ {
 		v.sum[i] = max(0, v.sum[i]-ms*v.total)
@@ -123,21 +127,25 @@ func (v *trials) add(a, length float32, step int) {
 			v.target[fixeds+k*len(margins)+m] = v.peak[k] + margins[m]
 		}
 	}
-	down, up, w := shorterBy*length, longerBy*length, v.weight
-	for i := range v.delay {
-		d, t := v.delay[i], v.target[i]
-		if d > t {
-			d = max(t, d-down)
-		} else {
-			d = min(t, d+up)
+	w := v.weight
+	busy := 0
+	for i, t := range fixedTargets {
+		if i >= v.busy && a <= t {
+			break // nothing happens to this one and the rest
 		}
-		if a > d {
-			d = v.late(i, a, d, length, inOrder)
-		} else {
+		if a <= t && v.delay[i] == t {
 			v.gap[i] = 0
+			continue
 		}
-		v.delay[i] = d
-		v.sum[i] += d * w
+		d := v.meet(i, a, length, inOrder)
+		v.sum[i] += (d - t) * w
+		if d != t || v.gap[i] > 0 {
+			busy = i + 1
+		}
+	}
+	v.busy = busy
+	for i := fixeds; i < experts; i++ {
+		v.sum[i] += v.meet(i, a, length, inOrder) * w
 	}
 	if inOrder {
 		i := 0
@@ -154,6 +162,23 @@ func (v *trials) add(a, length float32, step int) {
 	if v.weight *= 1 + 1.0/horizon; v.weight > 1e6 {
 		v.scale()
 	}
+}
+
+// meet moves a trial towards its target, lets it hear a packet, and returns its delay from then on.
+func (v *trials) meet(i int, a, length float32, inOrder bool) float32 {
+	d, t := v.delay[i], v.target[i]
+	if d > t {
+		d = max(t, d-shorterBy*length)
+	} else {
+		d = min(t, d+longerBy*length)
+	}
+	if a > d {
+		d = v.late(i, a, d, length, inOrder)
+	} else {
+		v.gap[i] = 0
+	}
+	v.delay[i] = d
+	return d
 }
 
 func (v *trials) scale() {
@@ -202,7 +227,7 @@ func (v *trials) choose(phase, step, grid float32) {
 		delay := v.sum[i] * share
 		if i < fixeds {
 			t := fixedTargets[i]
-			delay += phase + step*ceil((t-phase)/step) - t
+			delay += phase + step*ceil((t-phase)/step)
 		} else {
 			delay += step / 2
 		}
