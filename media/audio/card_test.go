@@ -50,7 +50,7 @@ func clicks(x []int16, hz, rate float64) (n int) {
 // Minutes with clocks that differ from each other and from the media clock: nothing is lost, nothing clicks, and what
 // waits between the clocks does not grow.
 func TestClocksThatDiffer(t *testing.T) {
-	for _, tc := range []struct{ play, record float64 }{{0, 0}, {100, -100}, {-300, 300}, {-5000, 1500}} {
+	for _, tc := range []struct{ play, record float64 }{{100, -100}, {-300, 300}, {-5000, 1500}} {
 		t.Run(fmt.Sprintf("%+.0f %+.0f ppm", tc.play, tc.record), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeCard()
@@ -65,7 +65,7 @@ func TestClocksThatDiffer(t *testing.T) {
 				f.heard()
 				k.far = nil
 				worst := 0
-				for range 30 {
+				for range 12 {
 					k.run(6 * time.Second)
 					c.mu.Lock()
 					worst = max(worst, c.fromCall.level(), c.fromMic.level()-media.FrameSamples) // a frame is due now
@@ -209,7 +209,7 @@ func TestPathsSetTheirControls(t *testing.T) {
 		k := &talk{t: t, c: c, hz: 300}
 		k.run(time.Second)
 		if f.control("Mux") != "Handset" || f.control("Volume") != "80%" {
-			t.Errorf("controls %v", f.controls)
+			t.Errorf("Mux %s, Volume %s", f.control("Mux"), f.control("Volume"))
 		}
 		f.heard()
 		k.far = nil
@@ -276,13 +276,13 @@ func TestCardRests(t *testing.T) {
 		f := newFakeCard()
 		c, _ := runCard(t, testCard(16000), f)
 		time.Sleep(time.Hour)
-		if n := len(f.sounds); n != 0 {
+		if n := f.played(); n != 0 {
 			t.Errorf("%d samples were played at rest", n)
 		}
 		c.Play(&steady{v: 500, n: 5}, nil)
 		time.Sleep(time.Minute)
 		// The sound, and the second that a stream runs on.
-		if n := len(f.sounds); n < 16000/10 || n > 3*16000 {
+		if n := f.played(); n < 16000/10 || n > 3*16000 {
 			t.Errorf("%d samples for 100 ms of sound", n)
 		}
 	})

@@ -82,6 +82,13 @@ func (f *fakeCard) pull(out bool) {
 	f.gone = out
 }
 
+// played returns how many samples were given to the card.
+func (f *fakeCard) played() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.sounds)
+}
+
 // heard returns what was played until now, at 8 kHz of the card's own clock, and forgets it.
 func (f *fakeCard) heard() []int16 {
 	f.mu.Lock()
@@ -189,7 +196,10 @@ func (s *fakeStream) Wait(timeout time.Duration) (bool, error) {
 		if !s.running || until.After(end) {
 			until = end
 		}
-		time.Sleep(time.Until(until) + s.card.late)
+		s.card.mu.Lock()
+		late := s.card.late
+		s.card.mu.Unlock()
+		time.Sleep(time.Until(until) + late)
 	}
 }
 
