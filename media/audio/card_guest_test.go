@@ -86,7 +86,7 @@ func (p *person) speak(s *alsa.PCM, rate int, ended chan struct{}) {
 			_, err = s.Wait(20 * time.Millisecond)
 			time.Sleep(time.Millisecond)
 		}
-		if errors.Is(err, alsa.ErrXrun) {
+		if errors.Is(err, alsa.ErrXrun) || errors.Is(err, alsa.ErrNotRunning) { // the loop stops a side when the other changes
 			err, started = s.Recover(err), false
 		}
 		if err != nil {
@@ -110,7 +110,7 @@ func (p *person) listen(s *alsa.PCM, rate int, ended chan struct{}) {
 				n, err = s.Read(x)
 			}
 		}
-		if errors.Is(err, alsa.ErrXrun) {
+		if errors.Is(err, alsa.ErrXrun) || errors.Is(err, alsa.ErrNotRunning) { // the loop stops a side when the other changes
 			if err = s.Recover(err); err == nil {
 				err = s.Start()
 			}
