@@ -2,7 +2,6 @@ package audio
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -208,8 +207,8 @@ func TestMouthToEar(t *testing.T) {
 				sum.most, least = max(sum.most, s.most), min(least, s.total)
 			})
 		}
-		t.Log(fmt.Sprintf("| mouth to ear, %s | capture %.1f | packet 20.0 | jitter buffer %.1f | playout %.1f | card's queue %.1f | total %.1f ms (%.1f to %.1f by phase) |",
-			tc.name, sum.capture, sum.wait, sum.line, sum.queue, sum.total, least, sum.most))
+		t.Logf("| mouth to ear, %s | capture %.1f | packet 20.0 | jitter buffer %.1f | playout %.1f | card's queue %.1f | total %.1f ms (%.1f to %.1f by phase) |",
+			tc.name, sum.capture, sum.wait, sum.line, sum.queue, sum.total, least, sum.most)
 		if ours := sum.capture + 20 + sum.line + sum.queue; ours > 42 {
 			t.Errorf("%s: %.1f ms in the mean without the jitter buffer, want at most 42", tc.name, ours)
 		}

@@ -15,12 +15,11 @@ import (
 
 // talk is a call that lasts: every 20 ms a frame of a tone goes to the device and one comes from its microphone.
 type talk struct {
-	t    *testing.T
-	c    *Card
-	hz   float64
-	at   int
-	far  []int16
-	wait []time.Duration // least slack of the frames from the microphone
+	t   *testing.T
+	c   *Card
+	hz  float64
+	at  int
+	far []int16
 }
 
 func (k *talk) run(d time.Duration) {

@@ -233,7 +233,7 @@ func (s *fakeStream) Write(buf []int16) (int, error) {
 	}
 	if n > 0 {
 		s.card.writes++
-		s.card.queued += began.Add(time.Duration(float64(s.moved) / s.rate * 1e9)).Sub(time.Now())
+		s.card.queued += time.Until(began.Add(time.Duration(float64(s.moved) / s.rate * 1e9)))
 	}
 	for i := range n {
 		at := began.Add(time.Duration(float64(s.moved) / s.rate * 1e9)).Sub(s.card.origin)

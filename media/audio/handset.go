@@ -80,7 +80,6 @@ type Handset struct {
 	hear way
 	// owned by who calls Sound
 	sound, bell way
-	quiet       [maxSamples]int16
 
 	// guarded by mu
 	mu       sync.Mutex
@@ -275,16 +274,13 @@ func (h *Handset) Sound(rate int, ear, ringer []int16) {
 	h.mu.Unlock()
 	h.sound.between(call, rate, oneClock)
 	h.bell.between(media.SampleRate, rate, oneClock)
-	x, need := ear, len(ear)
+	x, bell := ear, ringer
 	if h.sound.conv != nil {
 		h.sound.conv.SetPPM(ppm)
-		need = h.sound.conv.Need(len(ear))
-		x = h.sound.samples[:need]
+		x = h.sound.samples[:h.sound.conv.Need(len(ear))]
 	}
-	bell, bells := ringer, len(ringer)
 	if h.bell.conv != nil {
-		bells = h.bell.conv.Need(len(ringer))
-		bell = h.bell.samples[:bells]
+		bell = h.bell.samples[:h.bell.conv.Need(len(ringer))]
 	}
 	h.mu.Lock()
 	ended := h.mix(x, call)

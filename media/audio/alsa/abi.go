@@ -14,18 +14,11 @@ type (
 	ulong = uint
 )
 
-// pcmInfo is struct snd_pcm_info.
+// pcmInfo is struct snd_pcm_info; only the number of free subdevices is read of it.
 type pcmInfo struct {
-	device, subdevice uint32
-	stream, card      int32
-	id                [64]byte
-	name              [80]byte
-	subname           [32]byte
-	class, subclass   int32
-	subdevices        uint32
-	subdevicesFree    uint32
-	sync              [16]byte
-	_                 [64]byte
+	_              [204]byte
+	subdevicesFree uint32
+	_              [80]byte
 }
 
 type mask [8]uint32
