@@ -19,6 +19,7 @@ type incoming struct {
 	header   rtp.Header
 	events   dtmf.Receiver
 	tones    *tones // nil until audio came of a far end that sends no events
+	flow     flow
 	// reception is read by others too
 	reception rtcp.Reception
 }
@@ -126,6 +127,10 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	if moved {
 		s.move(from, w.revision)
+	}
+	if !in.flow.admit(now) {
+		s.count.overruns.Add(1)
+		return
 	}
 	s.count.received.Add(1)
 	s.count.lastReceived.Store(int64(now))

@@ -85,6 +85,11 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 	if w.bridge != br || len(payload) > jitter.MaxPayload {
 		return
 	}
+	// RFC 3550 §8.2: what the other session sent has come back to this one. To send it again would never end.
+	if h.SSRC == to.out.ssrc {
+		br.from(to).count.looped.Add(1)
+		return
+	}
 	room := &to.engine.inbox
 	switch kind {
 	case audio:
@@ -107,6 +112,14 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 			to.forward(w, br, h, packet, pt, 0, now, now)
 		}
 	}
+}
+
+// from returns the session whose packets go to another one.
+func (br *Bridge) from(to *Session) *Session {
+	if to == br.a {
+		return br.b
+	}
+	return br.a
 }
 
 // recode writes a payload into dst as one of the codec that the other session speaks, and returns its length; 0 if it

@@ -31,7 +31,7 @@ type Stats struct {
 	Unwanted                    uint64 // a payload type that was not agreed
 	Strangers                   uint64 // from another source than the far end
 	Early                       uint64 // before Configure
-	Overruns                    uint64 // more than the receiver could take in one tick
+	Overruns                    uint64 // more than a far end may send, or than the receiver could take in one tick
 	DigitsDropped               uint64
 	ReportsSent, ReportsTaken   uint64         // compound packets of RTCP
 	ReportsRefused              uint64         // ill-formed, from a stranger, or too many

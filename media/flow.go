@@ -1,0 +1,31 @@
+package media
+
+import "time"
+
+const (
+	// flowRate packets a second are taken of a far end in the long run: audio in packets of 4 ms. RFC 3551 §4.2 has 20 ms.
+	flowRate = 250
+	// flowBurst packets may come at once: what a network held back for as long as the relay bears.
+	flowBurst = 500
+)
+
+// flow bounds what a far end can make us do. Its packets are worked on by a thread in a real-time class and are sent on by
+// a relay, perhaps to where they come from again: the address of a far end may be another call's, here or on another
+// appliance. It belongs to the reader.
+type flow struct {
+	spent time.Duration // worth of packets that count as taken ahead of time
+	at    time.Duration // of the last packet
+}
+
+// admit reports whether a packet is taken that came at a time.
+func (f *flow) admit(at time.Duration) bool {
+	const each, most = time.Second / flowRate, flowBurst * (time.Second / flowRate)
+	if gone := at - f.at; gone > 0 {
+		f.spent, f.at = max(f.spent-gone, 0), at
+	}
+	if f.spent+each > most {
+		return false
+	}
+	f.spent += each
+	return true
+}
