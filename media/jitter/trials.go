@@ -3,6 +3,8 @@ package jitter
 import (
 	"math"
 	"time"
+
+	"parklamp/media/quality"
 )
 
 const (
@@ -276,30 +278,11 @@ const slopeStep = 10 // ms
 // slopes is the derivative of the delay impairment Id of ITU-T G.107, R a millisecond, by one-way delay.
 var slopes = func() (s [60]float32) {
 	for i := range s {
-		at := (float64(i) + 0.5) * slopeStep
-		s[i] = float32(delayImpairment(at+slopeStep/2)-delayImpairment(at-slopeStep/2)) / slopeStep
+		const step = slopeStep * time.Millisecond
+		at := time.Duration(i) * step
+		s[i] = float32(quality.DelayImpairment(at+step)-quality.DelayImpairment(at)) / slopeStep
 	}
 	return s
 }()
 
 func slopeOf(ms float32) float32 { return slopes[min(max(int(ms/slopeStep), 0), len(slopes)-1)] }
-
-// delayImpairment is Idte + Idle + Idd of G.107 §7.4 for a one-way delay in ms, all else at its default.
-func delayImpairment(ms float64) float64 {
-	const ro, no, rlr, telr, wepl = 94.7688, -61.1792, 2.0, 65.0, 110.0
-	idte := 0.0
-	if ms >= 1 {
-		terv := telr - 40*math.Log10((1+ms/10)/(1+ms/150)) + 6*math.Exp(-0.3*ms*ms)
-		re := 80 + 2.5*(terv-14)
-		roe := -1.5 * (no - rlr)
-		idte = ((roe-re)/2 + math.Sqrt((roe-re)*(roe-re)/4+100) - 1) * (1 - math.Exp(-ms))
-	}
-	rle := 10.5 * (wepl + 7) * math.Pow(2*ms+1, -0.25)
-	idle := (ro-rle)/2 + math.Sqrt((ro-rle)*(ro-rle)/4+169)
-	idd := 0.0
-	if ms > 100 {
-		x := math.Log2(ms / 100)
-		idd = 25 * (math.Pow(1+math.Pow(x, 6), 1.0/6) - 3*math.Pow(1+math.Pow(x/3, 6), 1.0/6) + 2)
-	}
-	return idte + idle + idd
-}

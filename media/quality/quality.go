@@ -1,5 +1,6 @@
 // Package quality says how good a call sounds, from what was counted: how losses cluster (Bursts), and what that
-// and the delay do to a listener (the E-model).
+// and the delay do to a listener (the E-model). It has the only E-model here: package rtcp rates calls by it, package
+// jitter weighs delay against loss by it, and the replays of media/jitter/lab are scored by it.
 //
 // It is pure: no clock, goroutine, lock, log or allocation. It never looks into a packet; package rtcp counts them.
 // All parameters of the E-model that the network does not change are at their defaults; wideband speech is rated on
@@ -75,15 +76,20 @@ const (
 
 // Rate fills in R and both scores from the loss, the discards and the delay.
 func (s *Stream) Rate(c Codec) {
-	bad := 100 * min(s.LossRate()+s.DiscardRate(), 1)
-	ie := impairment(c, bad, s.Bursts.Ratio())
-	s.R = max(0, basicRatio-simultaneous-delayImpairment(s.Delay)-ie)
+	bad, ratio := min(s.LossRate()+s.DiscardRate(), 1), s.Bursts.Ratio()
+	s.R = Rating(c, s.Delay, bad, ratio)
 	s.MOS = MOS(s.R)
-	s.Listening = MOS(max(0, basicRatio-simultaneous-delayImpairment(0)-ie))
+	s.Listening = MOS(Rating(c, 0, bad, ratio))
 }
 
-// delayImpairment is Id = Idte + Idle + Idd (G.107 §7.4).
-func delayImpairment(delay time.Duration) float64 {
+// Rating is R of G.107, 0 to 93.2, for a delay from mouth to ear, the part of the packets that are bad, 0 to 1, and how
+// much longer their rows are than those of independent losses (BurstR).
+func Rating(c Codec, delay time.Duration, bad, burstRatio float64) float64 {
+	return max(0, basicRatio-simultaneous-DelayImpairment(delay)-impairment(c, 100*bad, burstRatio))
+}
+
+// DelayImpairment is Id = Idte + Idle + Idd (G.107 §7.4): what a delay from mouth to ear takes from R.
+func DelayImpairment(delay time.Duration) float64 {
 	t := float64(delay) / float64(time.Millisecond)
 	var idte float64
 	if t >= 1 {

@@ -18,8 +18,8 @@ func TestRatings(t *testing.T) {
 		{"1 % random loss", Stream{Packets: 100, Lost: 1}, 93.2 - 95.0/26.1, 4.32, 0.03},
 		{"1 % discarded is as bad", Stream{Packets: 100, Discarded: 1}, 93.2 - 95.0/26.1, 4.32, 0.03},
 		{"10 % random loss", Stream{Packets: 1000, Lost: 100}, 93.2 - 950/35.1, 3.42, 0.03},
-		{"150 ms", Stream{Delay: 150 * time.Millisecond}, 89.5, 4.33, 0.6},
-		{"400 ms", Stream{Delay: 400 * time.Millisecond}, 64, 3.3, 4},
+		{"150 ms", Stream{Delay: 150 * time.Millisecond}, 89.5, 4.33, 0.5},
+		{"400 ms", Stream{Delay: 400 * time.Millisecond}, 62.2, 3.21, 0.5},
 		{"all lost", Stream{Packets: 10, Lost: 10}, 93.2 - 9500/125.1, 1.2, 0.3},
 	} {
 		c.s.Rate(G711)

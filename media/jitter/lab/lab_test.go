@@ -12,22 +12,6 @@ import (
 	"parklamp/media/playout"
 )
 
-// TestRatings compares with values computed by hand from G.107's formulas and its table of defaults (R 93.2).
-func TestRatings(t *testing.T) {
-	for _, tc := range []struct {
-		delay time.Duration
-		bad   float64
-		run   float64
-		want  float64
-	}{
-		{0, 0, 1, 93.4}, {0, 0.03, 1, 83.2}, {150 * time.Millisecond, 0, 1, 89.5}, {400 * time.Millisecond, 0, 1, 62.2},
-	} {
-		if got := Rating(tc.delay, tc.bad, tc.run); math.Abs(got-tc.want) > 0.5 {
-			t.Errorf("R for %s and %.0f %% is %.2f, want about %.1f", tc.delay, 100*tc.bad, got, tc.want)
-		}
-	}
-}
-
 func TestTraceSurvivesItsFile(t *testing.T) {
 	for _, n := range Networks() {
 		a := n.Trace(3, 10*time.Second)

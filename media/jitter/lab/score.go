@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"parklamp/media/quality"
 )
 
 // Score is what a listener of a run suffered.
@@ -23,12 +25,8 @@ func (s Score) String() string {
 }
 
 const (
-	ie, bpl     = 0.0, 25.1             // G.113 appendix I: G.711 with concealment
-	packetDelay = 20 * time.Millisecond // Ta is from the mouth: the packet had to be filled
+	packetDelay = 20 * time.Millisecond // R counts from the mouth: the packet had to be filled
 	free        = 1.75                  // frames that a packet may last without an account of its time
-	ro, is      = 94.7688, 1.4136       // G.107 with default parameters: noise, simultaneous impairment
-	no, rlr     = -61.1792, 2.0
-	telr, wepl  = 65.0, 110.0
 )
 
 // Score rates a run. Between two voice packets that were played one after the other lie m that were not, and c frames
@@ -115,39 +113,9 @@ func (r *Run) Score() Score {
 	if bursts > 0 {
 		burstR = max(1, bad/float64(bursts)*(1-s.Bad))
 	}
-	s.R = max(0, Rating(mean+packetDelay, s.Bad, burstR))
+	s.R = quality.Rating(quality.G711, mean+packetDelay, s.Bad, burstR)
 	if n := r.Buffer.Played; n > 0 {
 		s.Stretched = float64(r.Player.Shorter+r.Player.Longer) / float64(n)
 	}
 	return s
-}
-
-// Rating is R of ITU-T G.107 for a delay from mouth to ear, a share of bad frames, and how much longer their runs are
-// than those of independent losses.
-func Rating(delay time.Duration, bad, burstR float64) float64 {
-	ta, ppl := float64(delay)/float64(time.Millisecond), 100*bad
-	impairment := ie
-	if ppl > 0 {
-		impairment = ie + (95-ie)*ppl/(ppl/burstR+bpl)
-	}
-	return ro - is - delayImpairment(ta) - impairment
-}
-
-// delayImpairment is Id = Idte + Idle + Idd of G.107 §7.4 for a one-way delay in ms.
-func delayImpairment(ta float64) float64 {
-	idte := 0.0
-	if ta >= 1 {
-		terv := telr - 40*math.Log10((1+ta/10)/(1+ta/150)) + 6*math.Exp(-0.3*ta*ta)
-		re := 80 + 2.5*(terv-14)
-		roe := -1.5 * (no - rlr)
-		idte = ((roe-re)/2 + math.Sqrt((roe-re)*(roe-re)/4+100) - 1) * (1 - math.Exp(-ta))
-	}
-	rle := 10.5 * (wepl + 7) * math.Pow(2*ta+1, -0.25)
-	idle := (ro-rle)/2 + math.Sqrt((ro-rle)*(ro-rle)/4+169)
-	idd := 0.0
-	if ta > 100 {
-		x := math.Log2(ta / 100)
-		idd = 25 * (math.Pow(1+math.Pow(x, 6), 1.0/6) - 3*math.Pow(1+math.Pow(x/3, 6), 1.0/6) + 2)
-	}
-	return idte + idle + idd
 }
