@@ -75,9 +75,9 @@ func (e *ear) hear(sink Sink, at time.Duration, room *scratch) {
 	}
 	e.last = at
 	if wide, ok := sink.(WideSink); ok && e.rate == WideRate {
-		wide.WriteWide(&room.wide, Kind(e.player.Read(room.wide[:], at)))
+		wide.WriteWide(&room.wide, e.player.Read(room.wide[:], at))
 	} else {
-		sink.Write(&room.frame, Kind(e.player.Read(room.frame[:], at)))
+		sink.Write(&room.frame, e.player.Read(room.frame[:], at))
 	}
 	heard, buffer := e.player.Stats()
 	e.played.Store(heard.Played * SampleRate / uint64(e.rate))

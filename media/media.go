@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parklamp/media/codec"
+	"parklamp/media/playout"
 	"parklamp/media/srtp"
 )
 
@@ -35,31 +36,16 @@ type EncodedSource interface {
 	NextEncoded(id codec.ID, dst []byte) (n int)
 }
 
-// Kind says where the audio of a received frame comes from.
-type Kind uint8
+// Kind says where the audio of a received frame comes from; of several parts the worst.
+type Kind = playout.Kind
 
-// The kinds of received frames, best first. A frame of several parts has the kind of its worst.
+// The kinds of received frames, best first.
 const (
-	Audio     Kind = iota // received and decoded
-	Comfort               // the sender is silent and described its background noise (RFC 3389)
-	Silence               // nothing is being sent to us; the frame holds zeros
-	Concealed             // lost or late, replaced by concealment
+	Audio     = playout.Audio
+	Comfort   = playout.Comfort
+	Silence   = playout.Silence
+	Concealed = playout.Concealed
 )
-
-// String returns the kind's name in lower case.
-func (k Kind) String() string {
-	switch k {
-	case Audio:
-		return "audio"
-	case Comfort:
-		return "comfort"
-	case Silence:
-		return "silence"
-	case Concealed:
-		return "concealed"
-	}
-	return "unknown"
-}
 
 // Sink takes the audio that a session receives, one frame in each tick, whatever has arrived. The pacer
 // calls Write; it must neither block nor allocate, and must not keep f.

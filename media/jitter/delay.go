@@ -38,8 +38,7 @@ func (e *estimator) rebase() {
 	e.drift.restart()
 }
 
-// add takes the delay d of a packet of length ms, step
-// packets after the one that was the newest so far.
+// add takes the delay d of a packet of length ms, step packets after the one that was the newest so far.
 func (e *estimator) add(d, arrival time.Duration, length float32, step int) {
 	if e.base == noDelay {
 		e.lowAt = arrival

@@ -14,7 +14,11 @@
 // Standards: RFC 3550 §5.1, appendix A.1 (sequence); ITU-T G.107 (what delay and loss cost).
 package jitter
 
-import "time"
+import (
+	"time"
+
+	"parklamp/media/stretch"
+)
 
 const (
 	// MaxPayload is the largest payload held, in bytes: 60 ms of G.711.
@@ -92,20 +96,10 @@ type Out struct {
 	TS      uint32
 	Type    uint8
 	Payload []byte
-	Spliced bool // what this frame continues is not what was played before it: cross-fade
-	Stretch int  // RTP ticks to put in, or when negative to take out, at most; doing less is no harm
-	Care    Care // how much the stretching may be heard
+	Spliced bool         // what this frame continues is not what was played before it: cross-fade
+	Stretch int          // RTP ticks to put in, or when negative to take out, at most; doing less is no harm
+	Care    stretch.Care // how much the stretching may be heard
 }
-
-// Care is how much stretching may be heard; its values are those of package stretch.
-type Care uint8
-
-// The kinds of Care.
-const (
-	Gentle Care = iota
-	Urgent
-	Desperate
-)
 
 // Stats counts since New.
 type Stats struct {

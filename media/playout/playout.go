@@ -30,10 +30,25 @@ type Kind uint8
 // The kinds, best first.
 const (
 	Audio     Kind = iota // received and decoded
-	Comfort               // the sender is silent and described its background noise
-	Silence               // nothing is being sent
-	Concealed             // lost or late
+	Comfort               // the sender is silent and described its background noise (RFC 3389)
+	Silence               // nothing is being sent to us; the samples are zeros
+	Concealed             // lost or late, replaced by concealment
 )
+
+// String returns the kind's name in lower case.
+func (k Kind) String() string {
+	switch k {
+	case Audio:
+		return "audio"
+	case Comfort:
+		return "comfort"
+	case Silence:
+		return "silence"
+	case Concealed:
+		return "concealed"
+	}
+	return "unknown"
+}
 
 // Decoder decodes a payload into dst and returns the samples written, at the rate of the player.
 type Decoder interface {
@@ -163,7 +178,7 @@ func (p *Player) comfort(dst []int16) {
 
 // change stretches a piece as the buffer asked.
 func (p *Player) change(dst, piece []int16, out jitter.Out) int {
-	want, care, background := out.Stretch*p.rate/clockRate, stretch.Care(out.Care), p.conceal.Background()
+	want, care, background := out.Stretch*p.rate/clockRate, out.Care, p.conceal.Background()
 	switch {
 	case want > 0:
 		// Not more than three quarters of it again: beyond that it would be an echo.

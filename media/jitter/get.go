@@ -1,6 +1,10 @@
 package jitter
 
-import "time"
+import (
+	"time"
+
+	"parklamp/media/stretch"
+)
 
 const (
 	// A change of delay waits this long for a pause or a good place; then it is made with less care.
@@ -171,9 +175,9 @@ func (b *Buffer) steady(s *slot, q Ask) Out {
 	switch {
 	case b.overdue(q, lag-q.Ahead):
 		// Make what is here last longer before it runs out.
-		out.Stretch, out.Care = mostInserted, Urgent
+		out.Stretch, out.Care = mostInserted, stretch.Urgent
 		if !follows {
-			out.Care = Desperate
+			out.Care = stretch.Desperate
 		}
 	case shorter > 0:
 		out.Stretch, out.Care = -shorter, b.care(q, lag-target > muchTooLong)
@@ -208,14 +212,14 @@ func (b *Buffer) wish(s *slot, q Ask, target time.Duration, follows bool) (short
 }
 
 // care is how much a change may be heard: the longer it is wanted in vain, the more.
-func (b *Buffer) care(q Ask, urgent bool) Care {
+func (b *Buffer) care(q Ask, urgent bool) stretch.Care {
 	switch waited := q.At - b.since; {
 	case b.tooLong && waited > 2*patience:
-		return Desperate
+		return stretch.Desperate
 	case b.tooLong && waited > patience || urgent:
-		return Urgent
+		return stretch.Urgent
 	}
-	return Gentle
+	return stretch.Gentle
 }
 
 // leastOverdue is for how many ms a packet that is due must fail to come before anything is made of it. A stream that has
