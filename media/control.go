@@ -68,7 +68,8 @@ func newControlQueue() (queue, spare chan *controlled) {
 	return queue, spare
 }
 
-// queueControl is the control of a session's wiring.
+// queueControl takes the RTCP of a session, on the reader: decrypted, not looked into, from a source that is not checked.
+// It neither blocks nor keeps b.
 func (s *Session) queueControl(b []byte, from netip.AddrPort, at time.Duration, muxed bool) {
 	r := &s.reports
 	if len(b) > rtcp.MaxSize || r.waiting.Load() >= controlShare {
@@ -130,8 +131,8 @@ func (s *Session) signalControl(p Params) {
 	}
 }
 
-// sending is our stream at this moment.
-func (s *Session) sending(now time.Duration) rtcp.Sending {
+// ours is our stream at this moment.
+func (s *Session) ours(now time.Duration) rtcp.Sending {
 	o := &s.out
 	packets, octets := s.count.sent.Load(), s.count.sentBytes.Load()
 	o.mu.Lock()
@@ -167,7 +168,7 @@ func (s *Session) report(now time.Duration, room *[rtcp.MaxSize + guardRoom]byte
 	in, known := s.in.reception.Received()
 	// RFC 3264 §5.1, §8.4: reports go on whatever the direction of the audio is; without an address there is nobody to
 	// report to, and the next time is drawn all the same.
-	b := r.reporter.Report(now, s.sending(now), in, known, r.playout)
+	b := r.reporter.Report(now, s.ours(now), in, known, r.playout)
 	s.sendControl(b, room)
 	return r.reporter.Due()
 }
@@ -197,7 +198,7 @@ func (s *Session) takeControl(c *controlled) {
 	}
 	rtp, _ := s.target()
 	in, known := s.in.reception.Received()
-	_ = r.reporter.Take(c.data[:c.n], c.at, s.sending(c.at), func(sender uint32) bool {
+	_ = r.reporter.Take(c.data[:c.n], c.at, s.ours(c.at), func(sender uint32) bool {
 		return c.muxed == r.route.Muxed() && r.route.Admit(c.from, rtp, sender, in.SSRC, known)
 	})
 }
@@ -215,7 +216,7 @@ func (s *Session) endControl() {
 	now := s.engine.clock.Now()
 	in, known := s.in.reception.Received()
 	var room [rtcp.MaxSize + guardRoom]byte
-	s.sendControl(r.reporter.Bye(now, s.sending(now), in, known, r.playout), &room)
+	s.sendControl(r.reporter.Bye(now, s.ours(now), in, known, r.playout), &room)
 }
 
 // Quality returns how the call sounds so far, in both directions; also after Close.

@@ -27,6 +27,7 @@
 // cmd/internal/daemon. On the path of a frame there is no allocation, no log, no wait for a lock
 // that anything slow holds, and no system call but the socket's.
 //
-// Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), ITU-T Q.24 (digits as tones), RFC 4961 (symmetric
-// RTP), RFC 3711 (SRTP, package srtp), RFC 3389 (comfort noise), RFC 3264 §5.1 and §8.4 (early media, hold).
+// Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), ITU-T Q.24 (digits as tones), RFC 4961
+// (symmetric RTP), RFC 5761 (RTCP on the port of RTP), RFC 3711 (SRTP, package srtp), RFC 3389 (comfort noise), RFC 3264 §5.1
+// and §8.4 (early media, hold).
 package media

@@ -147,7 +147,7 @@ func (e *Engine) open(bind func() (*rtpio.Pair, error), from origin) (*Session, 
 		return nil, ErrStopped
 	}
 	s := newSession(e, pair, from)
-	if err := s.listen(pair); err != nil {
+	if err := s.attach(pair); err != nil {
 		pair.Close()
 		return nil, fmt.Errorf("open session: %w", err)
 	}

@@ -14,7 +14,7 @@ func (s *Session) Move(local netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("move session: %w", err)
 	}
-	if err := s.listen(pair); err != nil {
+	if err := s.attach(pair); err != nil {
 		return errors.Join(fmt.Errorf("move session: %w", err), pair.Close())
 	}
 	s.mu.Lock()

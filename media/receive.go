@@ -35,8 +35,8 @@ var (
 	_ rtpio.Receiver = (*rtcpPort)(nil)
 )
 
-// listen lets the reader hand over what comes to a pair.
-func (s *Session) listen(pair *rtpio.Pair) error {
+// attach lets the reader hand over what comes to a pair.
+func (s *Session) attach(pair *rtpio.Pair) error {
 	if err := s.engine.poller.Add(pair.RTP, (*rtpPort)(s)); err != nil {
 		return err
 	}
@@ -61,25 +61,21 @@ func (p *rtcpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 	s.receiveControl(b, from, s.engine.clock.Now()-age, false)
 }
 
-// control takes the RTCP of a session, on the reader: decrypted, not looked into, from a source that is not checked.
-// muxed: it came to the RTP port. It must not block or keep b.
-type control func(b []byte, from netip.AddrPort, at time.Duration, muxed bool)
-
-// receiveControl handles one datagram with RTCP.
+// receiveControl handles one datagram with RTCP. muxed: it came to the RTP port.
 func (s *Session) receiveControl(b []byte, from netip.AddrPort, now time.Duration, muxed bool) {
 	w := s.wiring.Load()
-	if w.guard != nil && w.configured {
+	if !w.configured {
+		s.count.unwanted.Add(1)
+		return
+	}
+	if w.guard != nil {
 		var err error
 		if b, err = w.guard.unprotectControl(b); err != nil {
 			s.count.bad.Add(1)
 			return
 		}
 	}
-	if w.control == nil || !w.configured {
-		s.count.unwanted.Add(1)
-		return
-	}
-	w.control(b, from, now, muxed)
+	s.queueControl(b, from, now, muxed)
 }
 
 // receive handles one datagram with RTP. b has the capacity that rtpio.Receiver promises and is changed.
@@ -126,7 +122,7 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 		return
 	}
 	if moved {
-		s.move(from, w.revision)
+		s.follow(from, w.revision)
 	}
 	if !in.flow.admit(now) {
 		s.count.overruns.Add(1)
@@ -150,8 +146,8 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 }
 
-// move sends our packets to a latched source from now on, unless a Configure has come in between.
-func (s *Session) move(to netip.AddrPort, revision uint64) {
+// follow sends our packets to a latched source from now on, unless a Configure has come in between.
+func (s *Session) follow(to netip.AddrPort, revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wiring.Load().revision == revision {

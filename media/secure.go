@@ -10,9 +10,16 @@ import (
 // errNoKey says that a session is to be encrypted and has no key yet: after a restart, until the re-INVITE is answered.
 var errNoKey = errors.New("media: no key")
 
-// secure is the guard of a session that was agreed to be SRTP. Without a key it lets nothing through: what is agreed to
-// be secret is never sent in the clear.
-type secure struct {
+// guardRoom is how many octets protect may add to a packet.
+const guardRoom = 64
+
+// guard makes what a session sends secret and checks what it receives, where SRTP was agreed (RFC 3711). A session whose
+// wiring has none sends and takes packets in the clear. Without a key it lets nothing through: what is agreed to be secret
+// is never sent in the clear.
+//
+// protect, protectControl, unprotect and unprotectControl work in place and return the packet with its new length; an error
+// means that nothing may be sent or taken. None allocates.
+type guard struct {
 	count *counters
 	seal  *sealing // nil: no key
 	open  *opening // nil: no key
@@ -39,18 +46,15 @@ type opening struct {
 // readSize is more than any packet that is accepted.
 const readSize = 1500
 
-var _ guard = (*secure)(nil)
-
-// secured gives the guard of a session that was configured with p; now is the present one.
-func (s *Session) secured(now guard, p Params) (guard, error) {
+// secured gives the guard of a session that was configured with p; old is the present one.
+func (s *Session) secured(old *guard, p Params) (*guard, error) {
 	if !p.Secure {
 		return nil, nil
 	}
-	old, _ := now.(*secure)
 	if old == nil {
-		old = &secure{}
+		old = &guard{}
 	}
-	next := &secure{count: &s.count}
+	next := &guard{count: &s.count}
 	var err error
 	switch {
 	case p.SendKey.Suite() == srtp.None:
@@ -81,14 +85,16 @@ func (s *Session) secured(now guard, p Params) (guard, error) {
 	return next, nil
 }
 
-func (g *secure) protect(packet []byte) ([]byte, error) {
+// protect is called under the lock of the outgoing stream: never twice at the same time.
+func (g *guard) protect(packet []byte) ([]byte, error) {
 	if g.seal == nil {
 		return nil, errNoKey
 	}
 	return g.seal.rtp.RTP(packet)
 }
 
-func (g *secure) protectControl(packet []byte) ([]byte, error) {
+// protectControl may be called from any goroutine, also while protect runs.
+func (g *guard) protectControl(packet []byte) ([]byte, error) {
 	if g.seal == nil {
 		return nil, errNoKey
 	}
@@ -97,15 +103,17 @@ func (g *secure) protectControl(packet []byte) ([]byte, error) {
 	return g.seal.rtp.RTCP(packet)
 }
 
-func (g *secure) unprotect(packet []byte) ([]byte, error) {
+// unprotect is called by the reader only, before anything looks into the packet.
+func (g *guard) unprotect(packet []byte) ([]byte, error) {
 	return g.counted(g.opened(packet, (*srtp.Opener).RTP))
 }
 
-func (g *secure) unprotectControl(packet []byte) ([]byte, error) {
+// unprotectControl is called by the reader only.
+func (g *guard) unprotectControl(packet []byte) ([]byte, error) {
 	return g.counted(g.opened(packet, (*srtp.Opener).RTCP))
 }
 
-func (g *secure) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, error)) ([]byte, error) {
+func (g *guard) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, error)) ([]byte, error) {
 	o := g.open
 	switch {
 	case o == nil:
@@ -130,7 +138,7 @@ func (g *secure) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, 
 }
 
 // counted counts what was refused by its reason.
-func (g *secure) counted(packet []byte, err error) ([]byte, error) {
+func (g *guard) counted(packet []byte, err error) ([]byte, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, srtp.ErrReplayed):
@@ -143,7 +151,7 @@ func (g *secure) counted(packet []byte, err error) ([]byte, error) {
 
 // roc is the rollover counter of the stream that a session sends; 0 in the clear. The caller holds o.mu.
 func (w *wiring) roc() uint32 {
-	if g, ok := w.guard.(*secure); ok && g.seal != nil {
+	if g := w.guard; g != nil && g.seal != nil {
 		return g.seal.rtp.ROC()
 	}
 	return 0

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
-	"time"
 
 	"parklamp/media/srtp"
 )
@@ -27,13 +26,6 @@ func TestEncryptedControl(t *testing.T) {
 	p := s.wiring.Load().params
 	p.Secure, p.SendKey, p.ReceiveKey = true, srtp.GenerateKey(srtp.AES128CM80), srtp.GenerateKey(srtp.AES128CM80)
 	if err := s.Configure(p); err != nil {
-		t.Fatal(err)
-	}
-	var taken [][]byte
-	err := s.change(func(w *wiring) {
-		w.control = func(b []byte, _ netip.AddrPort, _ time.Duration, _ bool) { taken = append(taken, bytes.Clone(b)) }
-	})
-	if err != nil {
 		t.Fatal(err)
 	}
 	report := append([]byte{0x80, 201, 0, 1, 0, 0, 0, 7}, make([]byte, 0, guardRoom)...)
@@ -60,8 +52,11 @@ func TestEncryptedControl(t *testing.T) {
 	for _, b := range [][]byte{report, bytes.Clone(sealed), sealed, append(sealed[:len(sealed)-1:len(sealed)-1], 0)} {
 		s.receiveControl(bytes.Clone(b), rigRemote, 0, false)
 	}
-	if len(taken) != 1 || !bytes.Equal(taken[0], report) {
-		t.Errorf("taken %x", taken)
+	if n := len(s.engine.controlQueue); n != 1 {
+		t.Fatalf("%d taken", n)
+	}
+	if c := <-s.engine.controlQueue; !bytes.Equal(c.data[:c.n], report) {
+		t.Errorf("taken %x", c.data[:c.n])
 	}
 	if st := s.Stats(); st.Bad != 3 || st.Replayed == 0 || st.Unauthentic == 0 {
 		t.Errorf("bad %d, replayed %d, unauthentic %d", st.Bad, st.Replayed, st.Unauthentic)

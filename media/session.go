@@ -60,8 +60,7 @@ type wiring struct {
 	bridge *Bridge
 	peer   *Session
 
-	guard   guard   // nil: in the clear
-	control control // nil: RTCP is counted and dropped
+	guard *guard // nil: in the clear
 
 	onDTMF    func(digit byte, inBand bool)
 	onTimeout func()
@@ -89,7 +88,7 @@ func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
 	s.pair.Store(pair)
 	s.talk.fired = -1
 	s.reports.name = cmp.Or(from.name, rtcp.NewName())
-	s.wiring.Store(&wiring{control: s.queueControl})
+	s.wiring.Store(&wiring{})
 	s.remote.Store(new(netip.AddrPort))
 	return s
 }

@@ -9,8 +9,9 @@
 //
 // Keys of SRTP (a=crypto) are read and written, and never printed, stored or told in an error.
 //
-// Standards: RFC 3264 (offer/answer), RFC 4568 (a=crypto), RFC 8643 (keys in an offer of plain RTP), RFC 4566 (SDP), RFC 3551 (static payload types), RFC 4733 §2.4
-// (telephone-event), RFC 3605 (a=rtcp), RFC 5761 §5.1 (a=rtcp-mux), RFC 3611 §5 (a=rtcp-xr), RFC 2543 hold by a zero address as RFC 3264 §8.4 describes it.
+// Standards: RFC 3264 (offer/answer), RFC 4566 (SDP), RFC 4568 (a=crypto), RFC 8643 (keys in an offer of plain RTP), RFC 3551
+// (static payload types), RFC 3389 §4 (comfort noise), RFC 4733 §2.4 (telephone-event), RFC 3605 (a=rtcp), RFC 5761 §5.1
+// (a=rtcp-mux), RFC 3611 §5 (a=rtcp-xr), RFC 2543 hold by a zero address as RFC 3264 §8.4 describes it.
 package sdp
 
 import (
