@@ -102,7 +102,7 @@ func Read(r io.Reader, name string, levelDBFS float64) (*Music, error) {
 	if time.Duration(len(x))*time.Second/media.WideRate < MinLength {
 		return nil, fmt.Errorf("%w: %d ms, at least %v are needed", ErrTooShort, len(x)*1000/media.WideRate, MinLength)
 	}
-	return fromSamples(name, loop(level(x, levelDBFS))), nil
+	return fromSamples(name, loop(levelled(x, levelDBFS))), nil
 }
 
 // fromSamples encodes a piece at 16 kHz.
@@ -120,8 +120,8 @@ func fromSamples(name string, wide []int16) *Music {
 	return m
 }
 
-// level brings x to a mean power, but no peak above full scale. Silence stays silence.
-func level(x []int16, dbfs float64) []int16 {
+// levelled brings x to a mean power, but no peak above full scale. Silence stays silence.
+func levelled(x []int16, dbfs float64) []int16 {
 	var power, peak float64
 	for _, s := range x {
 		power += float64(s) * float64(s)

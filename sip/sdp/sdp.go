@@ -229,7 +229,7 @@ func Check(l Local, offer []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err = s.secure(l); err != nil {
+	if _, _, err = s.answerKeys(l); err != nil {
 		return err
 	}
 	_, err = s.choose(l.Codecs)
@@ -248,7 +248,7 @@ func Answer(l Local, offer []byte) ([]byte, Media, error) {
 	if err != nil {
 		return nil, Media{}, err
 	}
-	ours, theirs, err := s.secure(l)
+	ours, theirs, err := s.answerKeys(l)
 	if err != nil {
 		return nil, Media{}, err
 	}
@@ -306,7 +306,7 @@ func Accept(l Local, answer []byte) (Media, error) {
 		return Media{}, ErrNoAudio
 	}
 	s := d.streams[at]
-	ours, theirs, err := s.secured(l)
+	ours, theirs, err := s.acceptKeys(l)
 	if err != nil {
 		return Media{}, err
 	}
