@@ -120,7 +120,7 @@ var interfaceName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._@-]{0,14}$`)
 func parseListen(text string) (listenSpec, error) {
 	kind, addr, ok := strings.Cut(text, ":")
 	if !ok || (kind != kindUDP && kind != kindTCP && kind != kindTLS) {
-		return listenSpec{}, errors.New("allowed are udp:ADDRESS:PORT, tcp:ADDRESS:PORT and tls:ADDRESS:PORT")
+		return listenSpec{}, errors.New("allowed are udp:ADDRESS:PORT, tcp:ADDRESS:PORT and tls:ADDRESS:PORT, and an interface such as eth0 for ADDRESS")
 	}
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {

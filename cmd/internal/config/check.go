@@ -143,6 +143,9 @@ func (r *repairs) repair(key string) bool {
 				}
 			}
 			field.Set(kept)
+		case rest != "" && field.Kind() == reflect.Struct:
+			inner := repairs{at: field, defaults: r.defaults.Field(i), removed: map[string][]int{}}
+			return inner.repair(rest[1:])
 		default:
 			if reflect.DeepEqual(field.Interface(), r.defaults.Field(i).Interface()) {
 				return false // the default is not right either, with the other values
@@ -171,6 +174,12 @@ func (a *assigner) inspect(c Config) {
 	if c.Calls.SRTP == "required" && !slices.ContainsFunc(c.SIP.Listen, func(l string) bool { return strings.HasPrefix(l, "tls:") }) {
 		a.try("calls.srtp", errors.New(`"required": no call could be had: keys need TLS, and sip.listen has no tls socket`))
 	}
+	for i, account := range c.Registration.Accounts {
+		if account.SRTP == "required" && (account.Transport == "udp" || account.Transport == "tcp") {
+			a.try(fmt.Sprintf("registration.accounts[%d].srtp", i),
+				fmt.Errorf(`"required": no call could be had: keys need TLS, and transport is %q; allowed is transport = "tls"`, account.Transport))
+		}
+	}
 	if len(c.Phone.DialPlan) == 0 {
 		a.try("phone.dial_plan", errors.New(`is empty: no number could be dialled; the default is ["xx.T", "*xx.T", "*xx*xx.T"]`))
 	}
@@ -197,6 +206,8 @@ func (a *assigner) openFiles(c Config) {
 	a.try("music.file", err)
 	_, err = audio.OpenSpeech(c.Audio)
 	a.try("audio.speech", err)
+	_, err = c.Board.Load(c.Lot.Orbits)
+	a.try("board.file", err)
 	_, err = access.Guard(c.Access, nil)
 	a.try("access.password_file", err)
 	for i, account := range c.Registration.Accounts {

@@ -109,6 +109,9 @@ func TestFaults(t *testing.T) {
 		{"missing key", "\n[[federation.peers]]\naddress = \"192.0.2.2:5060\"\n", `dock.toml:2:14: federation.peers[0].name: ""`},
 		{"orbits of the phone", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits: "*1": must be a number`},
 		{"srtp without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n\n[calls]\nsrtp = \"required\"\n", `dock.toml:5:1: calls.srtp: "required": no call could be had`},
+		{"srtp of an account without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[[registration.accounts]]\naor = \"sip:a@b\"\ntransport = \"udp\"\nsrtp = \"required\"\n",
+			`dock.toml:6:1: registration.accounts[0].srtp: "required": no call could be had: keys need TLS, and transport is "udp"`},
+		{"unknown key of three letters", "[foo]\na = 1\n", "dock.toml:1:2: foo: unknown key; allowed here: access, "},
 		{"directory", "[dial.directory]\n202 = \"dock-2\"\n", `dock.toml:2:1: dial.directory.202: "dock-2": want a SIP URI`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -180,8 +183,16 @@ dial_plan = []
 [music]
 file = "NOWAV"
 level_dbfs = 5
+[board]
+file = "NOWAV"
 [audio]
 speech = "MISSING"
+[audio.handset]
+output = "up"
+input = "both"
+mic_gain = 31
+[audio.speaker]
+sidetone = -3
 [[registration.accounts]]
 aor = "sip:a@b"
 password_file = "EMPTY"
@@ -206,7 +217,7 @@ address = "224.0.0.1:5060"
 	want := []string{"appliance.name", "appliance.number", "appliance.log_level", "sip.listen[0]", "sip.tls_cert", "access.password_file",
 		"access.trusted[0]", "dial.directory.202", "dial.directory.203", "lot.timeout", "lot.fetch_timeout", "lot.recall_refused",
 		"lot.escalation[0].to", "lot.escalation[1].ring", "lot.escalation[2].ring", "phone.dial_plan", "music.file", "music.level_dbfs",
-		"audio.speech", "registration.accounts[0].password_file", "registration.accounts[1].aor", "federation.peers[0].address",
+		"board.file", "audio.speech", "audio.handset.output", "audio.handset.input", "audio.handset.mic_gain", "audio.speaker.sidetone", "registration.accounts[0].password_file", "registration.accounts[1].aor", "federation.peers[0].address",
 		"federation.peers[1].address"}
 	if !slices.Equal(got, want) {
 		t.Errorf("complains about\n%q\nwant\n%q\n%v", got, want, err)

@@ -233,7 +233,7 @@ func allowedKeys(known map[string]reflect.Value, key string) string {
 	}
 	slices.Sort(names)
 	for _, n := range names {
-		if distance(n, key) <= 2 {
+		if d := distance(n, key); d <= 2 && d < len(key)-1 { // of three letters two in common at least
 			return fmt.Sprintf("did you mean %q?", n)
 		}
 	}
