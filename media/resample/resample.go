@@ -79,11 +79,7 @@ func tableOf(in, out int) *table {
 		sum := 0.0
 		for i := range row {
 			x := float64(i-half+1) - float64(p)/phases // distance to the output sample, in input samples
-			w := x / float64(half)
-			v := 0.0
-			if w > -1 && w < 1 {
-				v = band * sinc(band*x) * bessel(beta*math.Sqrt(1-w*w)) / bessel(beta)
-			}
+			v := Kernel(x, float64(half), band, beta)
 			row[i] = float32(v)
 			sum += v
 		}
@@ -94,6 +90,16 @@ func tableOf(in, out int) *table {
 	}
 	actual, _ := tables.LoadOrStore([2]int{in, out}, t)
 	return actual.(*table)
+}
+
+// Kernel is a low-pass filter at x samples from its middle: a sinc whose cut-off is band times the Nyquist frequency, under
+// a Kaiser window of shape beta that is 0 from half samples on. Its scale is left to the caller.
+func Kernel(x, half, band, beta float64) float64 {
+	w := x / half
+	if w <= -1 || w >= 1 {
+		return 0
+	}
+	return sinc(band*x) * bessel(beta*math.Sqrt(1-w*w))
 }
 
 func sinc(x float64) float64 {

@@ -1,6 +1,10 @@
 package wav
 
-import "math"
+import (
+	"math"
+
+	"parklamp/media/resample"
+)
 
 // The filter: a sinc of this many zero crossings to each side under a Kaiser window, passing up to passband of
 // the lower rate's half. The stop band is below -80 dB, so nothing folds back into the telephone band.
@@ -52,11 +56,7 @@ func bank(up, down int) (phases [][]float32, reach int) {
 		c := make([]float32, 2*reach+2)
 		total := 0.0
 		for j := range c {
-			x := float64(j-reach) - float64(p)/float64(up)
-			v := 0.0
-			if r := x / half; r > -1 && r < 1 {
-				v = sinc(scale*x) * bessel(kaiser*math.Sqrt(1-r*r))
-			}
+			v := resample.Kernel(float64(j-reach)-float64(p)/float64(up), half, scale, kaiser)
 			c[j] = float32(v)
 			total += v
 		}
@@ -66,23 +66,6 @@ func bank(up, down int) (phases [][]float32, reach int) {
 		phases[p] = c
 	}
 	return phases, reach
-}
-
-func sinc(x float64) float64 {
-	if x == 0 {
-		return 1
-	}
-	return math.Sin(math.Pi*x) / (math.Pi * x)
-}
-
-// bessel is the modified Bessel function of order 0, by its series.
-func bessel(x float64) float64 {
-	sum, term := 1.0, 1.0
-	for k := 1.0; term > sum*1e-12; k++ {
-		term *= x * x / (4 * k * k)
-		sum += term
-	}
-	return sum
 }
 
 func gcd(a, b int) int {

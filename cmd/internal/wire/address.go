@@ -115,5 +115,18 @@ func (a *Appliance) isPeer(at netip.Addr) bool { return len(a.cfg.Federation.At(
 // isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
 func (a *Appliance) isMine(user string) bool {
 	return user == "" || user == a.cfg.Appliance.Number || user == a.cfg.Appliance.Name ||
-		slices.ContainsFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+user+"@") })
+		a.accountOf(user) != nil
+}
+
+// accountOf is the account with a user, nil if there is none.
+func (a *Appliance) accountOf(user string) *reg.Account {
+	if i := slices.IndexFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+user+"@") }); i >= 0 {
+		return &a.cfg.Registration.Accounts[i]
+	}
+	return nil
+}
+
+// callsBack says whether an emergency service calls back. RFC 7090 §4.
+func callsBack(info call.Info) bool {
+	return strings.EqualFold(info.Header("Priority"), "psap-callback")
 }

@@ -90,12 +90,7 @@ func (a *Appliance) admit(l *leg) bool {
 	}); i >= 0 {
 		peer = &a.cfg.Federation.Peers[i]
 	}
-	var account *reg.Account
-	if i := slices.IndexFunc(a.cfg.Registration.Accounts, func(r reg.Account) bool { return strings.Contains(r.AOR, ":"+info.RequestUser+"@") }); i >= 0 {
-		account = &a.cfg.Registration.Accounts[i]
-	}
-	emergency := strings.EqualFold(info.Header("Priority"), "psap-callback") // RFC 7090 §4
-	err := l.secure(a.wishOf(peer, account), info.TLS, emergency)
+	err := l.secure(a.wishOf(peer, a.accountOf(info.RequestUser)), info.TLS, callsBack(info))
 	if err == nil {
 		if err = l.call.Acceptable(sdp.Local{Codecs: l.codecs, Security: l.security, Keys: l.keys}); !errors.Is(err, sdp.ErrSecurity) {
 			return true // whatever else is wrong with the offer shows when it is answered
