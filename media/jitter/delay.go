@@ -18,7 +18,6 @@ type estimator struct {
 	lowAt  time.Duration           // start of the newest part
 	lowPos int
 	base   time.Duration // least of low
-	last   float32       // ms, delay of the newest packet in sequence
 	steps  uint64        // changes of route
 	drift  drift
 }
@@ -66,11 +65,7 @@ func (e *estimator) add(d, arrival time.Duration, length float32, step int) {
 	}
 	e.drift.add(d, arrival)
 	e.base = base
-	a := inMS(d - base)
-	if step > 0 {
-		e.last = a
-	}
-	e.trials.add(a, length, step)
+	e.trials.add(inMS(d-base), length, step)
 }
 
 const (

@@ -121,7 +121,7 @@ func (b *Buffer) covered(q Ask, ts int64) (step, ahead, covered time.Duration) {
 // resume ends a run of concealment. What was concealed stands for what is missing, and beyond that packets may be left
 // out for it: it is what the listener missed already. How many, depends on whether the network is fast again.
 func (b *Buffer) resume(s *slot, q Ask) Out {
-	target := max(b.target(), time.Duration(b.delay.last*1e6))
+	target := max(b.target(), time.Duration(b.delay.trials.last*1e6))
 	if missed := min(b.concealed, s.ts-b.playTS); missed > 0 && int64(b.excess(q, b.playTS, target)/tick) >= missed/2 {
 		b.playTS += missed
 		b.concealed -= missed
@@ -228,11 +228,11 @@ const leastOverdue = 2
 
 // overdue reports whether nothing has come for so long that it is likely that nothing will come in time.
 func (b *Buffer) overdue(q Ask, covered time.Duration) bool {
-	waited := inMS(b.lag(q.At-q.Ahead, b.highTS+b.size)) - b.delay.last
+	waited := inMS(b.lag(q.At-q.Ahead, b.highTS+b.size)) - b.delay.trials.last
 	if waited < leastOverdue {
 		return false
 	}
-	return b.delay.trials.outlasts(waited, inMS(covered)-b.delay.last) >= likely
+	return b.delay.trials.outlasts(waited, inMS(covered)-b.delay.trials.last) >= likely
 }
 
 func (b *Buffer) play(s *slot, q Ask, spliced bool) Out {

@@ -20,8 +20,6 @@ const (
 	clockRate = 8000 // RTP clock of every codec, ticks a second
 	// ComfortType marks comfort noise in a packet's Type; other types are the Decoder's.
 	ComfortType = 0xff
-	// mostStretched RTP ticks are put in at most.
-	mostStretched = 120
 )
 
 // Kind says where the samples of a Read come from; the worst of several.
@@ -95,9 +93,10 @@ type Player struct {
 // New returns a player of rate samples a second, a multiple of 8000.
 func New(cfg jitter.Config, rate int, d Decoder) *Player {
 	most := jitter.MaxPayload * rate / clockRate
+	stretcher := stretch.New(rate)
 	return &Player{
-		buffer: jitter.New(cfg), conceal: plc.New(rate), stretch: stretch.New(rate), decoder: d, rate: rate,
-		fifo:  make([]int16, 2*most+mostStretched*rate/clockRate),
+		buffer: jitter.New(cfg), conceal: plc.New(rate), stretch: stretcher, decoder: d, rate: rate,
+		fifo:  make([]int16, 2*most+stretcher.Longest()),
 		piece: make([]int16, most),
 	}
 }

@@ -200,7 +200,7 @@ func FuzzPlayer(f *testing.F) {
 		at := time.Duration(0)
 		played := time.Duration(-1)
 		p.Observe = func(e Piece) {
-			if e.At < played || e.Samples <= 0 || e.Samples > jitter.MaxPayload+mostStretched {
+			if e.At < played || e.Samples <= 0 || e.Samples > jitter.MaxPayload+p.stretch.Longest() {
 				t.Fatalf("piece of %d samples at %s after one at %s", e.Samples, e.At, played)
 			}
 			played = e.At + p.time(e.Samples)
