@@ -15,6 +15,7 @@ type call struct {
 	incoming   bool
 	emergency  bool
 	recall     bool // a parked call that came back
+	opened     bool // an intercom call or a page: it opened the loudspeaker itself
 	remoteHold bool
 	held       bool   // the far end was told that it is on hold
 	returned   bool   // parking it did not work out while the handset was down: rings like a recall
@@ -139,6 +140,9 @@ func (m *Machine) hangUp(c *call) {
 	m.do(HangUp{c.id})
 	m.end(c)
 }
+
+// unasked reports whether a call opened the loudspeaker itself and nobody has lifted the handset for it.
+func (m *Machine) unasked(c *call) bool { return c.opened && m.path == PathSpeaker }
 
 // end keeps a call that this phone has ended until that is reported, so that an answer which crosses is recognised.
 func (m *Machine) end(c *call) {

@@ -56,7 +56,9 @@
 //	Talking       Conference    with a held call: Conference
 //	Talking       Calling       the far end transfers this phone
 //	Talking       Parked        a park that was given up was carried out after all
+//	Talking       Fetching      hands-free in a page or an intercom call: lit orbit key
 //	Talking       Failure       the far end hangs up: busy tone
+//	Talking       Idle          a page or an intercom call ends, hands-free
 //	Talking       Idle          hook down
 //	Talking       Ringing       hook down while a call waits or is held
 //	Conference    Talking       one far end hangs up; Conference; Hold while another caller waits
@@ -98,7 +100,8 @@
 // while the worker does something else is whispered over it.
 //
 // Orbit key: in a call, parks it there. With a held call and a dark key too; after Transfer with any. Else a lit key
-// fetches. With the handset down the caller comes to the loudspeaker at once, and moves to the handset when it is
+// fetches, also during a page or an intercom call that the loudspeaker opened for: that call is held. Such a call leaves no
+// busy tone behind either, the loudspeaker closes with it. With the handset down the caller comes to the loudspeaker at once, and moves to the handset when it is
 // lifted; a dark key gives an error beep. The key of a recall that rings answers it. Long: pages.
 //
 // Hold: holds and gives dial tone for a second call; in dial tone it takes the call that waits, else the one held

@@ -43,6 +43,11 @@ func (m *Machine) stepTalking(in Input) {
 		m.do(SendDTMF{c.id, in.Digit})
 		return
 	case Orbit:
+		if in.State != OrbitFree && m.unasked(c) { // whoever is called to an orbit presses its key while the page still speaks
+			m.hold(c) // not hung up: it may have become somebody else's
+			m.fetch(in.Number)
+			return
+		}
 		if !c.emergency {
 			m.park(c, in.Number)
 			return

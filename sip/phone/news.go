@@ -85,6 +85,7 @@ func (m *Machine) incoming(in Incoming) {
 	case m.inEmergency() || m.live() > m.cfg.MaxCalls:
 		m.reject(c, statusBusyHere)
 	case in.AutoAnswer && m.state == Idle && m.heldTarget() == nil:
+		c.opened = true
 		m.open()
 		m.answer(c)
 		m.beep(ToneConfirm, beepShort)
@@ -139,11 +140,15 @@ func (m *Machine) ended(in Input, id CallID, code int) {
 			return
 		}
 		m.remove(c)
+		if m.unasked(c) {
+			m.close()
+			return
+		}
 		m.enterFailure(sound{tone: ToneBusy})
 	case CallHeld:
 		followed := m.follows(c) // whoever transferred us has gone, as it should
 		m.remove(c)
-		if m.path != PathNone && !m.inEmergency() && !followed {
+		if m.path != PathNone && !m.inEmergency() && !followed && !c.opened {
 			m.beep(ToneBusy, beepShort)
 		}
 	case CallParking:

@@ -78,6 +78,7 @@ var reach = []struct{ name, inputs string }{
 	{"calling emergency", "hook up; digit 1; digit 1; digit 2"},
 	{"talking", "incoming c1 from=0301; hook up"},
 	{"talking after a late park", "incoming c1 from=0301; hook up; key park; timer call:c1"},
+	{"talking page", "incoming c1 from=0301 auto-answer"},
 	{"talking speaker", "incoming c1 from=0301; key speaker"},
 	{"talking waiting", "incoming c1 from=0301; hook up; incoming c2 from=0302"},
 	{"talking transfer", "incoming c1 from=0301; hook up; key transfer; digit 2; digit 0; digit 4; answered p1"},

@@ -43,7 +43,12 @@ func (d *desk) page(orbit string) {
 
 // onPage takes what happens to a leg of a page: it needs nothing, and ends with its words or with its far end.
 func (a *Appliance) onPage(l *leg, ev call.Event) {
-	if _, ok := ev.(call.Answered); ok {
+	switch ev := ev.(type) {
+	case call.Answered:
 		a.log.Debug("page is heard", "call", l.id)
+	case call.MediaChanged:
+		if ev.Media.RemoteHold { // whoever was paged does something else, and hears no more of it
+			l.call.Hangup("page")
+		}
 	}
 }
