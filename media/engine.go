@@ -210,7 +210,7 @@ func (e *Engine) hurry(who string) {
 		return
 	}
 	runtime.LockOSThread()
-	if e.cfg.RealtimePriority == 0 {
+	if e.cfg.RealtimePriority == 0 || !rtpio.MayPreempt() {
 		return
 	}
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(e.cfg.RealtimePriority)}

@@ -16,7 +16,7 @@ type Config struct {
 	CaptureDevice int           `toml:"capture_device" doc:"PCM device of the microphone, 0 to 31."`
 	Rate          int           `toml:"rate" doc:"Samples per second of the card: 8000, 16000 or 48000. Calls are converted to it."`
 	Period        time.Duration `toml:"period" doc:"Time between two interrupts of the card, 2ms to 10ms; the card takes the next that it can."`
-	Priority      int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the threads that serve the card, where the system permits it, 1 to 99; 0 asks for none."`
+	Priority      int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the threads that serve the card, where the system permits it and has more than one processor, 1 to 99; 0 asks for none."`
 	Handset       PathConfig    `toml:"handset" doc:"The handset."`
 	Headset       PathConfig    `toml:"headset" doc:"The headset's socket."`
 	Speaker       PathConfig    `toml:"speaker" doc:"The loudspeaker: hands-free, and the ringer."`

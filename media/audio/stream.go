@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/media/audio/alsa"
+	"parklamp/media/rtpio"
 )
 
 // realtime binds the goroutine to a thread of its own in the real-time class, if that is wanted and permitted. The
 // thread is never unlocked: it ends with the goroutine, and its priority with it.
 func (c *Card) realtime() {
-	if c.cfg.Priority == 0 {
+	if c.cfg.Priority == 0 || !rtpio.MayPreempt() {
 		return
 	}
 	runtime.LockOSThread()
