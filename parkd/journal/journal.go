@@ -23,6 +23,9 @@ var (
 	ErrOwner   = errors.New("journal: of another appliance")
 )
 
+// ErrHeld says that another process uses the same path: it has the calls that the file tells of.
+var ErrHeld = errors.New("journal: in use by another process")
+
 // ErrFull says that some entries are not on disk because they are too large or too many.
 var ErrFull = errors.New("journal: full")
 
@@ -73,6 +76,8 @@ type Journal struct {
 	end     int64             // where the next frame goes
 	size    int64             // of f
 	wroteAt time.Time
+
+	lock *os.File // held from Lock to Close
 }
 
 // New returns the journal at path of the appliance with that name. It touches no file.
@@ -227,8 +232,36 @@ func (j *Journal) abandon() {
 	j.f, j.live = nil, nil
 }
 
-// Close lets go of the file; what was stored stays.
-func (j *Journal) Close() { j.abandon() }
+// Lock makes the path this process's until Close or its end, however it ends: the kernel lets go with the process. The
+// error is ErrHeld when another process has it; any other error says that no lock can be had there at all.
+func (j *Journal) Lock() error {
+	path := j.path + ".lock"
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("%w: %s", ErrHeld, j.path)
+		}
+		return fmt.Errorf("journal: lock %s: %w", path, err)
+	}
+	j.lock = f
+	return nil
+}
+
+// Close lets go of the file and of the lock; what was stored stays.
+func (j *Journal) Close() {
+	j.abandon()
+	if j.lock != nil {
+		j.lock.Close()
+		j.lock = nil
+	}
+}
 
 // diskFile is a file of the kernel.
 type diskFile struct{ *os.File }

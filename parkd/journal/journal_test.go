@@ -51,6 +51,33 @@ func load(t *testing.T, j *Journal) []Entry {
 
 func same(a, b []Entry) bool { return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) }
 
+// Two processes with one path would each take the other's calls. (A lock is of the open file: two in one process are
+// as two processes.)
+func TestOneProcessOnly(t *testing.T) {
+	j := newJournal(t)
+	if err := j.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	store(t, j, entry("a", 1))
+	other := New(j.path, j.owner)
+	if err := other.Lock(); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), j.path) {
+		t.Errorf("a second one: %v, want ErrHeld with the path", err)
+	}
+	store(t, j, entry("a", 2)) // a file that is replaced does not take the lock with it
+	if err := other.Lock(); !errors.Is(err, ErrHeld) {
+		t.Errorf("after a store: %v", err)
+	}
+	j.Close()
+	if err := other.Lock(); err != nil {
+		t.Errorf("after the first is gone: %v", err)
+	}
+	other.Close()
+	blocked := New("/proc/parklamp/journal", "dock-1")
+	if err := blocked.Lock(); err == nil || errors.Is(err, ErrHeld) {
+		t.Errorf("where nothing can be written: %v, want an error that is not ErrHeld", err)
+	}
+}
+
 func TestStoreAndLoad(t *testing.T) {
 	j := newJournal(t)
 	if got := load(t, j); len(got) != 0 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 
@@ -126,7 +127,11 @@ func (a *Appliance) accountOf(user string) *reg.Account {
 	return nil
 }
 
-// callsBack says whether an emergency service calls back. RFC 7090 §4.
-func callsBack(info call.Info) bool {
-	return strings.EqualFold(info.Header("Priority"), "psap-callback")
+// callBackFor is how long after an emergency call its service may call back: dispatchers do so within minutes.
+const callBackFor = 30 * time.Minute
+
+// callsBack says whether an emergency service calls back, which rings through everything and may do without encryption.
+// RFC 7090 §4. Anybody can write the mark, so that it counts only for callBackFor after an emergency call of our own.
+func (a *Appliance) callsBack(info call.Info) bool {
+	return strings.EqualFold(info.Header("Priority"), "psap-callback") && !a.emergencyAt.IsZero() && a.now().Sub(a.emergencyAt) < callBackFor
 }

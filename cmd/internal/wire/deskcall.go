@@ -13,6 +13,9 @@ func (d *desk) recallOf(id phone.CallID) (token string, ok bool) {
 }
 
 func (d *desk) dial(e phone.Dial) {
+	if e.Emergency {
+		d.emergencyAt = d.now()
+	}
 	to, err := d.resolve(e.Number)
 	var l *leg
 	if err == nil {

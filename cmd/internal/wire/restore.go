@@ -33,10 +33,17 @@ type restored struct {
 // What was at the desk phone or relayed to somebody is not resumed: its other end was this process, or has heard nothing
 // for a while. Those far ends must not sit in silence: they get BYE, as does a parked caller whose stream has no port any
 // more, or for whom the appliance was away too long.
-func (a *Appliance) revive() {
+//
+// The error is that of a journal which another process uses: it has the calls that we would take.
+func (a *Appliance) revive() error {
 	k := a.keeper
 	if k.journal == nil {
-		return
+		return nil
+	}
+	if err := k.journal.Lock(); errors.Is(err, journal.ErrHeld) {
+		return fmt.Errorf("%w: each appliance of a machine needs a journal.path of its own", err)
+	} else if err != nil {
+		a.log.Warn("the journal cannot be locked", "err", err) // what is wrong with its disk shows when it is written
 	}
 	c, err := k.journal.Load()
 	a.restored.err = err
@@ -66,6 +73,7 @@ func (a *Appliance) revive() {
 		a.restored.bye = append(a.restored.bye, lost)
 	}
 	slices.SortFunc(a.restored.slots, func(x, y parkd.SlotState) int { return x.Since.Compare(y.Since) })
+	return nil
 }
 
 // reviveParked makes a leg of a parked call, with music.

@@ -87,7 +87,7 @@ func (a *Appliance) ringDesk(l *leg, info call.Info) {
 	id := phone.CallID(l.id)
 	a.desk.take(l, id)
 	a.desk.step(phone.Incoming{Call: id, From: l.caller.Number, Name: l.caller.Name, AutoAnswer: info.AutoAnswer && a.fromPeer(info),
-		Emergency: callsBack(info)})
+		Emergency: a.callsBack(info)})
 }
 
 // replace obeys an INVITE with Replaces: the new leg takes the place of old.

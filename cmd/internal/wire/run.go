@@ -102,7 +102,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	if a.board != nil {
 		defer a.board.Close() // after the lamps and the keypad have ended: nothing stays lit on a phone that is off
 	}
-	a.revive()
+	if err := a.revive(); err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
 	go func() {
 		failed <- runAll(base, map[string]func(context.Context) error{"sip": a.endpoint.Run, "media": a.engine.Run})

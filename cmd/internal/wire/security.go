@@ -90,7 +90,7 @@ func (a *Appliance) admit(l *leg) bool {
 	}); i >= 0 {
 		peer = &a.cfg.Federation.Peers[i]
 	}
-	err := l.secure(a.wishOf(peer, a.accountOf(info.RequestUser)), info.TLS, callsBack(info))
+	err := l.secure(a.wishOf(peer, a.accountOf(info.RequestUser)), info.TLS, a.callsBack(info))
 	if err == nil {
 		if err = l.call.Acceptable(sdp.Local{Codecs: l.codecs, Security: l.security, Keys: l.keys}); !errors.Is(err, sdp.ErrSecurity) {
 			return true // whatever else is wrong with the offer shows when it is answered

@@ -81,6 +81,8 @@ type Appliance struct {
 	ended   mediaTotals // of the sessions that are closed
 	peers   map[string]panel.Peer
 
+	emergencyAt time.Time // when the last emergency call was dialled here
+
 	restored restored // made before the loop runs, then the loop's
 }
 
