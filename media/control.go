@@ -28,6 +28,8 @@ type reports struct {
 	dropped atomic.Uint64 // that found no place there
 	sent    atomic.Uint64
 
+	flow flow // owned by the reader
+
 	name string // CNAME; immutable
 
 	mu       sync.Mutex
@@ -72,7 +74,7 @@ func newControlQueue() (queue, spare chan *controlled) {
 // It neither blocks nor keeps b.
 func (s *Session) queueControl(b []byte, from netip.AddrPort, at time.Duration, muxed bool) {
 	r := &s.reports
-	if len(b) > rtcp.MaxSize || r.waiting.Load() >= controlShare {
+	if len(b) > rtcp.MaxSize || r.waiting.Load() >= controlShare || !r.flow.admit(at, controlRate, controlBurst) {
 		r.dropped.Add(1)
 		return
 	}

@@ -7,6 +7,10 @@ const (
 	flowRate = 250
 	// flowBurst packets may come at once: what a network held back for as long as the relay bears.
 	flowBurst = 500
+	// controlRate datagrams of RTCP a second are handed on, and controlBurst at once: reports come every few seconds, and each
+	// wakes the control goroutine.
+	controlRate  = 20
+	controlBurst = 40
 )
 
 // flow bounds what a far end can make us do. Its packets are worked on by a thread in a real-time class and are sent on by
@@ -17,9 +21,10 @@ type flow struct {
 	at    time.Duration // of the last packet
 }
 
-// admit reports whether a packet is taken that came at a time.
-func (f *flow) admit(at time.Duration) bool {
-	const each, most = time.Second / flowRate, flowBurst * (time.Second / flowRate)
+// admit reports whether a packet is taken that came at a time, of rate a second and burst at once.
+func (f *flow) admit(at time.Duration, rate, burst int) bool {
+	each := time.Second / time.Duration(rate)
+	most := time.Duration(burst) * each
 	if gone := at - f.at; gone > 0 {
 		f.spent, f.at = max(f.spent-gone, 0), at
 	}

@@ -124,7 +124,7 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	if moved {
 		s.follow(from, w.revision)
 	}
-	if !in.flow.admit(now) {
+	if !in.flow.admit(now, flowRate, flowBurst) {
 		s.count.overruns.Add(1)
 		return
 	}
