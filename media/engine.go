@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"parklamp/media/jitter"
 	"parklamp/media/rtpio"
 )
@@ -189,13 +187,13 @@ func (e *Engine) post(f func()) bool {
 
 // pace runs the pacer on a thread of its own.
 func (e *Engine) pace(ctx context.Context) {
-	e.hurry("pacer")
+	e.hurry()
 	e.pacer.run(ctx, new(scratch))
 }
 
 // read runs the reader on a thread of its own.
 func (e *Engine) read(ctx context.Context) error {
-	e.hurry("reader")
+	e.hurry()
 	err := e.poller.Run(ctx)
 	if err != nil {
 		e.log.Error("media receives nothing any more", "err", err)
@@ -203,19 +201,13 @@ func (e *Engine) read(ctx context.Context) error {
 	return err
 }
 
-// hurry gives the calling goroutine a thread of its own with real-time priority, where the system permits it. The thread
-// is never unlocked: it ends with the goroutine, and its priority with it.
-func (e *Engine) hurry(who string) {
-	if _, ok := e.clock.(*kernelClock); !ok {
-		return
-	}
-	runtime.LockOSThread()
-	if e.cfg.RealtimePriority == 0 || !rtpio.MayPreempt() {
-		return
-	}
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(e.cfg.RealtimePriority)}
-	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-		e.log.Info("media "+who+" runs without real-time priority", "err", err)
+// hurry gives the calling goroutine a thread of its own, which ends with it. The thread is in the scheduling class of the
+// whole process, never above it: one that wakes while the garbage collector looks at its stack spins in the Go runtime until
+// the collector lets go, and yields meanwhile only to threads of its own priority. Above them, it can hold every
+// processor for ever (seen: appliances that stood still until they were killed).
+func (e *Engine) hurry() {
+	if _, ok := e.clock.(*kernelClock); ok {
+		runtime.LockOSThread()
 	}
 }
 

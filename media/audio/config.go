@@ -16,7 +16,6 @@ type Config struct {
 	CaptureDevice int           `toml:"capture_device" doc:"PCM device of the microphone, 0 to 31."`
 	Rate          int           `toml:"rate" doc:"Samples per second of the card: 8000, 16000 or 48000. Calls are converted to it."`
 	Period        time.Duration `toml:"period" doc:"Time between two interrupts of the card, 2ms to 10ms; the card takes the next that it can."`
-	Priority      int           `toml:"realtime_priority" doc:"SCHED_FIFO priority of the threads that serve the card, where the system permits it and has more than one processor, 1 to 99; 0 asks for none."`
 	Handset       PathConfig    `toml:"handset" doc:"The handset."`
 	Headset       PathConfig    `toml:"headset" doc:"The headset's socket."`
 	Speaker       PathConfig    `toml:"speaker" doc:"The loudspeaker: hands-free, and the ringer."`
@@ -47,7 +46,7 @@ func Default() Config {
 	speaker.Controls, speaker.Echo = map[string]string{}, "duplex"
 	headset := plain
 	headset.Controls = map[string]string{}
-	return Config{Rate: 16000, Period: 5 * time.Millisecond, Priority: 11, Handset: plain, Headset: headset, Speaker: speaker}
+	return Config{Rate: 16000, Period: 5 * time.Millisecond, Handset: plain, Headset: headset, Speaker: speaker}
 }
 
 // Validate returns an error that names the first key whose value is out of range. Whether the card is there and can do it
@@ -64,8 +63,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("rate = %d: allowed is 8000, 16000 or 48000", c.Rate)
 	case c.Period < 2*time.Millisecond || c.Period > 10*time.Millisecond:
 		return fmt.Errorf("period = %s: allowed is 2ms to 10ms", c.Period)
-	case c.Priority < 0 || c.Priority > 99:
-		return fmt.Errorf("realtime_priority = %d: allowed is 0 to 99", c.Priority)
 	}
 	for _, p := range []Path{PathHandset, PathHeadset, PathSpeaker} {
 		if err := c.path(p).validate(); err != nil {

@@ -253,7 +253,7 @@ func (f *fakeCard) hum(hz float64) {
 // testCard is a Config for the fake.
 func testCard(rate int) Config {
 	c := Default()
-	c.Card, c.Rate, c.Priority = "Fake", rate, 0
+	c.Card, c.Rate = "Fake", rate
 	c.Speaker.Echo = "none"
 	return c
 }

@@ -8,24 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"parklamp/media/audio/alsa"
-	"parklamp/media/rtpio"
 )
-
-// realtime binds the goroutine to a thread of its own in the real-time class, if that is wanted and permitted. The
-// thread is never unlocked: it ends with the goroutine, and its priority with it.
-func (c *Card) realtime() {
-	if c.cfg.Priority == 0 || !rtpio.MayPreempt() {
-		return
-	}
-	runtime.LockOSThread()
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(c.cfg.Priority)}
-	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-		c.log.Debug("sound card without real-time priority", "err", err)
-	}
-}
 
 // again recovers a stream that ran over or empty, or was suspended. Any other error is returned.
 func (c *Card) again(s stream, cause error) error {
@@ -50,7 +34,7 @@ type player struct {
 
 // playing feeds the card until ctx ends or the card fails.
 func (c *Card) playing(ctx context.Context, s stream, path Path) error {
-	c.realtime()
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	f := &player{c: c, s: s, p: s.Params(), path: path, queued: leastQueued, moved: time.Now(), calm: time.Now()}
 	err := s.Prepare()
 	if err == nil {
@@ -162,7 +146,7 @@ func spread(out []int16, channels int, ear []int16, earOn string, bell []int16, 
 
 // recording takes what the card heard until ctx ends or the card fails.
 func (c *Card) recording(ctx context.Context, s stream, path Path) error {
-	c.realtime()
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	p := s.Params()
 	buf := make([]int16, p.Period*p.Channels)
 	channel := 0

@@ -13,6 +13,7 @@ import (
 
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
+	"parklamp/media"
 	"parklamp/media/mediatest"
 	"parklamp/parkd/panel"
 )
@@ -146,15 +147,23 @@ func (c settings) toml() string {
 	fmt.Fprint(&b, "\n[access]\ninvites_per_minute = 0\ncalls_per_source = 0\n")
 	if c.calls > 0 {
 		fmt.Fprintf(&b, "\n[calls]\nmax_calls = %d\n", c.calls)
-		fmt.Fprintf(&b, "\n[media]\nport_min = 20000\nport_max = 29999\nmax_sessions = %d\n", c.calls)
-		if c.normal {
-			fmt.Fprint(&b, "realtime_priority = 0\n")
-		}
 	}
 	if c.speech != "" {
 		fmt.Fprintf(&b, "\n[audio]\nspeech = %q\n", c.speech)
 	}
 	return b.String()
+}
+
+// media are the keys of table media: the default class, unless it is to be the normal one.
+func (c settings) media() string {
+	keys := fmt.Sprintf("realtime_priority = %d\n", media.Default().RealtimePriority)
+	if c.normal {
+		keys = "realtime_priority = 0\n"
+	}
+	if c.calls > 0 {
+		keys += fmt.Sprintf("port_min = 20000\nport_max = 29999\nmax_sessions = %d\n", c.calls)
+	}
+	return keys
 }
 
 // numbers makes n orbit numbers.
@@ -168,7 +177,7 @@ func numbers(n int) []string {
 
 // gateway starts one appliance without a phone and without peers, at .1.
 func (s *stage) gateway(c settings) (*site.Appliance, error) {
-	sites, err := s.start([]site.Member{{Name: "gateway", Number: "100", Addr: s.addr(1), Program: "parkd", Extra: c.toml(), LogLevel: c.level()}})
+	sites, err := s.start([]site.Member{{Name: "gateway", Number: "100", Addr: s.addr(1), Program: "parkd", Media: c.media(), Extra: c.toml(), LogLevel: c.level()}})
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +192,7 @@ func (s *stage) phones(c settings) (*site.Site, error) {
 	}
 	var members []site.Member
 	for i, name := range []string{"dock-1", "dock-2", "office"} {
-		members = append(members, site.Member{Name: name, Number: fmt.Sprint(201 + i), Addr: s.addr(i + 1), Extra: c.toml(), LogLevel: c.level()})
+		members = append(members, site.Member{Name: name, Number: fmt.Sprint(201 + i), Addr: s.addr(i + 1), Media: c.media(), Extra: c.toml(), LogLevel: c.level()})
 	}
 	all, err := s.start(members)
 	if err != nil {
@@ -234,7 +243,7 @@ func (s *stage) start(members []site.Member) (*site.Site, error) {
 	if !realtime(all.Appliances[0].PID()) {
 		s.report.note("The appliances' media ran in the normal class: this system did not grant a real-time one.")
 	} else {
-		s.report.note("The appliances' media ran in a real-time class (SCHED_FIFO), as the default configuration asks.")
+		s.report.note("The appliances' media ran in a real-time class (SCHED_RR), as the default configuration asks.")
 	}
 	return all, nil
 }

@@ -67,7 +67,7 @@ func run(name, version string, phone bool, args []string) int {
 	runtime.GOMAXPROCS(runtime.NumCPU() + 2)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(cfg.Appliance.LogLevel)}))
 	if cfg.Media.RealtimePriority > 0 {
-		if err := makeRealtime(); err != nil {
+		if err := makeRealtime(cfg.Media.RealtimePriority); err != nil {
 			log.Info("the appliance runs in the normal scheduling class", "err", err)
 		}
 	}

@@ -49,7 +49,19 @@ func TestBadConfigurationEndsWithTwo(t *testing.T) {
 func TestBusyPort(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
-	status, said := phoned(t, p.dock1().Config)
+	text, err := os.ReadFile(p.dock1().Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(t.TempDir(), "dock.toml") // the same but for its journal, which has a word of its own for this
+	journal := filepath.Join(filepath.Dir(p.dock1().Config), "journal")
+	if err := os.WriteFile(own, bytes.ReplaceAll(text, []byte(journal), []byte(own+".journal")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if status, said := phoned(t, p.dock1().Config); status != 1 || !strings.Contains(said, "journal.path") || !strings.Contains(said, journal) {
+		t.Errorf("with the journal of a running one: status %d, it said:\n%s", status, said)
+	}
+	status, said := phoned(t, own)
 	if status != 1 {
 		t.Errorf("status %d, want 1", status)
 	}
