@@ -114,7 +114,7 @@ func threads(pid int) []int {
 	return all
 }
 
-// realtime says whether a process has a thread in a real-time class: the media pacer, where the system permits it.
+// realtime says whether a process is in a real-time class, as it asks by default where the system permits it.
 func realtime(pid int) bool {
 	for _, tid := range threads(pid) {
 		attr, err := unix.SchedGetAttr(tid, 0)
