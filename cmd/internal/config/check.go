@@ -15,10 +15,14 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/cmd/internal/access"
+	"parklamp/cmd/internal/tomlfile"
 	"parklamp/media/audio"
 	"parklamp/media/moh"
 	"parklamp/sip"
 )
+
+// faults are what is wrong with a file; they know what no section knows.
+type faults struct{ *tomlfile.File }
 
 // maxFaults bounds how often one section is asked.
 const maxFaults = 100
@@ -28,12 +32,12 @@ type validator interface{ Validate() error }
 
 // validate asks each section for every wrong value, and finds the line of the key that each error names. A section stops
 // at the first; so what it has named is put right in a copy, and it is asked again.
-func (a *assigner) validate(c reflect.Value) {
+func (a *faults) validate(c reflect.Value) {
 	well := Default()
 	well.complete()
 	defaults := reflect.ValueOf(well)
 	for i := range c.NumField() {
-		section := keyOf(c.Type().Field(i))
+		section := tomlfile.KeyOf(c.Type().Field(i))
 		copied := reflect.New(c.Field(i).Type()).Elem()
 		copied.Set(c.Field(i))
 		r := repairs{at: copied, defaults: defaults.Field(i), removed: map[string][]int{}}
@@ -50,7 +54,7 @@ func (a *assigner) validate(c reflect.Value) {
 			key := leadingKey.FindString(text)
 			path := section
 			if key != "" {
-				path = join(section, r.original(key))
+				path = tomlfile.Join(section, r.original(key))
 				if origin, ok := origins[path]; ok {
 					path = origin
 				}
@@ -59,8 +63,8 @@ func (a *assigner) validate(c reflect.Value) {
 					text = value
 				}
 			}
-			if !a.complained(path) {
-				a.fail(path, "%s", text)
+			if !a.Complained(path) {
+				a.Fail(path, "%s", text)
 			}
 			if !r.repair(key) {
 				break
@@ -75,14 +79,6 @@ var origins = map[string]string{"federation.name": "appliance.name", "phone.orbi
 
 // leadingKey is the key that a section's error begins with, such as "peers[1].address".
 var leadingKey = regexp.MustCompile(`^[a-z][A-Za-z0-9_*#]*(\[[0-9]+\])?(\.[A-Za-z0-9_*#]+)*`)
-
-// complained says whether a key, or a part of it, has been complained about.
-func (a *assigner) complained(path string) bool {
-	return slices.ContainsFunc(a.errs, func(err error) bool {
-		rest, ok := strings.CutPrefix(err.(*keyError).path, path)
-		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-	})
-}
 
 // repairs is a copy of a section in which wrong values are put right. An element of a list is taken out whole.
 type repairs struct {
@@ -120,7 +116,7 @@ func (r *repairs) repair(key string) bool {
 		return false
 	}
 	for i := range r.at.NumField() {
-		if keyOf(r.at.Type().Field(i)) != m[1] && !(keyOf(r.at.Type().Field(i)) == "" && strings.EqualFold(r.at.Type().Field(i).Name, m[1])) {
+		if tomlfile.KeyOf(r.at.Type().Field(i)) != m[1] && !(tomlfile.KeyOf(r.at.Type().Field(i)) == "" && strings.EqualFold(r.at.Type().Field(i).Name, m[1])) {
 			continue
 		}
 		field := r.at.Field(i)
@@ -157,8 +153,8 @@ func (r *repairs) repair(key string) bool {
 	return false
 }
 
-// inspect refuses what is in range and cannot work, and opens the files that are named.
-func (a *assigner) inspect(c Config) {
+// inspect refuses what is in range and cannot work.
+func (a *faults) inspect(c Config) {
 	for i, text := range c.SIP.Listen {
 		_, at, _ := strings.Cut(text, ":")
 		if ap, err := netip.ParseAddrPort(at); err == nil && ap.Port() == 0 {
@@ -197,11 +193,10 @@ func (a *assigner) inspect(c Config) {
 	if at := c.Panel.Listen.Addr(); at.IsValid() && at.IsMulticast() {
 		a.try("panel.listen", fmt.Errorf("%q: want an address of this machine, or 0.0.0.0:0 for none", c.Panel.Listen))
 	}
-	a.openFiles(c)
 }
 
 // openFiles reads what the programs will read.
-func (a *assigner) openFiles(c Config) {
+func (a *faults) openFiles(c Config) {
 	_, err := moh.Open(c.Music)
 	a.try("music.file", err)
 	_, err = audio.OpenSpeech(c.Audio)
@@ -226,9 +221,9 @@ func (a *assigner) openFiles(c Config) {
 }
 
 // try complains about a key if there is an error and it has not been complained about.
-func (a *assigner) try(path string, err error) {
-	if err != nil && !a.complained(path) {
-		a.fail(path, "%s", strings.TrimPrefix(err.Error(), path+": "))
+func (a *faults) try(path string, err error) {
+	if err != nil && !a.Complained(path) {
+		a.Fail(path, "%s", strings.TrimPrefix(err.Error(), path+": "))
 	}
 }
 

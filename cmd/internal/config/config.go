@@ -21,6 +21,7 @@ import (
 
 	"parklamp/board"
 	"parklamp/cmd/internal/access"
+	"parklamp/cmd/internal/tomlfile"
 	"parklamp/keypad"
 	"parklamp/media"
 	"parklamp/media/audio"
@@ -139,23 +140,37 @@ func Load(path string) (Config, error) {
 	return parse(path, data)
 }
 
-func parse(path string, data []byte) (Config, error) {
+func parse(path string, data []byte) (Config, error) { return read(path, data, (*faults).openFiles) }
+
+// CheckElsewhere checks the file of another machine, on which the files that it names will be.
+func CheckElsewhere(path string, data []byte) error {
+	_, err := read(path, data, func(a *faults, c Config) {
+		if c.Board.File == "" {
+			_, err := c.Board.Load(c.Lot.Orbits)
+			a.try("board.model", err)
+		}
+	})
+	return err
+}
+
+// read decodes and checks a file; files looks at the ones that it names.
+func read(path string, data []byte, files func(*faults, Config)) (Config, error) {
 	c := Default()
-	doc, err := parseDocument(path, data)
+	f, err := tomlfile.Parse(path, data)
 	if err != nil {
 		return Config{}, err
 	}
-	a := &assigner{file: path, doc: doc}
-	a.assignStruct("", doc.values, reflect.ValueOf(&c).Elem())
+	a := &faults{f}
+	a.Assign(&c)
 	c.complete()
 	a.validate(reflect.ValueOf(c))
 	a.inspect(c)
-	if len(c.SIP.Listen) == 0 && !a.complained("sip.listen") {
-		a.fail("sip.listen", `names no socket; write for example ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"] with an address of this machine`)
+	files(a, c)
+	if len(c.SIP.Listen) == 0 && !a.Complained("sip.listen") {
+		a.Fail("sip.listen", `names no socket; write for example ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060"] with an address of this machine`)
 	}
-	if len(a.errs) > 0 {
-		slices.SortStableFunc(a.errs, byPosition)
-		return Config{}, errors.Join(a.errs...)
+	if err := a.Err(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }
@@ -187,20 +202,4 @@ func Describe(w io.Writer) error {
 	c := Default()
 	describe(w, "", reflect.ValueOf(c))
 	return nil
-}
-
-// byPosition sorts errors in the order of the file, those without a position last.
-func byPosition(x, y error) int {
-	px, py := x.(*keyError).pos, y.(*keyError).pos
-	switch {
-	case px == py:
-		return 0
-	case px.line == 0:
-		return 1
-	case py.line == 0:
-		return -1
-	case px.line != py.line:
-		return px.line - py.line
-	}
-	return px.column - py.column
 }

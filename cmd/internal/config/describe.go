@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"parklamp/cmd/internal/tomlfile"
 )
 
 // describe prints every key of a section with its documentation and its value, as TOML that can be read back.
@@ -14,7 +16,7 @@ func describe(w io.Writer, path string, v reflect.Value) {
 	var tables []reflect.StructField
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		key := keyOf(f)
+		key := tomlfile.KeyOf(f)
 		if key == "" {
 			continue
 		}
@@ -26,7 +28,7 @@ func describe(w io.Writer, path string, v reflect.Value) {
 		fmt.Fprintf(w, "%s = %s\n\n", key, literal(v.Field(i)))
 	}
 	for _, f := range tables {
-		printTable(w, join(path, keyOf(f)), f, v.FieldByIndex(f.Index))
+		printTable(w, tomlfile.Join(path, tomlfile.KeyOf(f)), f, v.FieldByIndex(f.Index))
 	}
 }
 
@@ -39,7 +41,7 @@ func printTable(w io.Writer, path string, f reflect.StructField, v reflect.Value
 	}
 	// A list is empty unless a file fills it: one element is shown, commented out.
 	element := reflect.New(f.Type.Elem())
-	if d, ok := element.Interface().(defaulter); ok {
+	if d, ok := element.Interface().(tomlfile.Defaulter); ok {
 		d.SetDefaults()
 	}
 	header := "[[" + path + "]]"

@@ -1,0 +1,295 @@
+// Package tomlfile copies a TOML file into a struct and says of whatever is wrong where it stands: file, line, column,
+// key, value and what is allowed, all faults of a file at once, so that a person mends it in one go. Struct fields are
+// named by their toml tags; a key that no field has is a fault, with the key that was probably meant.
+//
+// It knows nothing of the meaning of keys, opens no file and starts no goroutine.
+package tomlfile
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// File is a parsed TOML file: its values, where each key stands, and what is wrong with them. A key is a dotted path,
+// with an index for each element of a list: "federation.peers[1].address".
+type File struct {
+	name      string
+	values    map[string]any
+	positions map[string]position
+	errs      []error
+}
+
+// Decode copies the whole of a file into a struct, whose fields keep their values where the file has no key. The error
+// lists everything that is wrong, a line each.
+func Decode(name string, data []byte, into any) (*File, error) {
+	f, err := Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	f.Assign(into)
+	return f, f.Err()
+}
+
+// Assign copies the values into the struct that into points to, and keeps the faults for Err.
+func (f *File) Assign(into any) { f.assignStruct("", f.values, reflect.ValueOf(into).Elem()) }
+
+// Has says whether the file has a key.
+func (f *File) Has(path string) bool {
+	_, ok := f.positions[path]
+	return ok
+}
+
+// Fail notes a fault of a key.
+func (f *File) Fail(path, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	where, pos := f.name, f.nearest(path)
+	if pos.line > 0 {
+		where = fmt.Sprintf("%s:%d:%d", f.name, pos.line, pos.column)
+	}
+	f.errs = append(f.errs, &keyError{where: where, path: path, text: text, pos: pos})
+}
+
+// Complained says whether a key, or a part of it, has a fault that is noted already.
+func (f *File) Complained(path string) bool {
+	return slices.ContainsFunc(f.errs, func(err error) bool {
+		rest, ok := strings.CutPrefix(err.(*keyError).path, path)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+// Err is all faults noted so far in the order of the file, nil if there are none.
+func (f *File) Err() error {
+	slices.SortStableFunc(f.errs, byPosition)
+	return errors.Join(f.errs...)
+}
+
+// byPosition sorts errors in the order of the file, those without a position last.
+func byPosition(x, y error) int {
+	px, py := x.(*keyError).pos, y.(*keyError).pos
+	switch {
+	case px == py:
+		return 0
+	case px.line == 0:
+		return 1
+	case py.line == 0:
+		return -1
+	case px.line != py.line:
+		return px.line - py.line
+	}
+	return px.column - py.column
+}
+
+// keyError is one fault in a file.
+type keyError struct {
+	where, path, text string
+	pos               position
+}
+
+func (e *keyError) Error() string { return fmt.Sprintf("%s: %s: %s", e.where, e.path, e.text) }
+
+func (f *File) assign(path string, value any, to reflect.Value) {
+	switch to.Interface().(type) {
+	case time.Duration:
+		f.assignDuration(path, value, to)
+		return
+	case netip.Addr, netip.AddrPort:
+		f.assignAddress(path, value, to)
+		return
+	}
+	switch to.Kind() {
+	case reflect.Struct:
+		f.assignStruct(path, value, to)
+	case reflect.Slice:
+		list, ok := value.([]any)
+		if _, table := value.(map[string]any); table {
+			f.Fail(path, "is a list of tables; begin each with [[%s]]", path)
+			return
+		}
+		if !ok {
+			f.Fail(path, "%s is not a list; write [ ] around it", show(value))
+			return
+		}
+		out := reflect.MakeSlice(to.Type(), len(list), len(list))
+		for i, v := range list {
+			element := out.Index(i)
+			if d, ok := reflect.New(element.Type()).Interface().(Defaulter); ok {
+				d.SetDefaults()
+				element.Set(reflect.ValueOf(d).Elem())
+			}
+			f.assign(fmt.Sprintf("%s[%d]", path, i), v, element)
+		}
+		to.Set(out)
+	case reflect.Map:
+		table, ok := value.(map[string]any)
+		if !ok {
+			f.Fail(path, "%s is not a table", show(value))
+			return
+		}
+		out := reflect.MakeMap(to.Type())
+		for k, v := range table {
+			element := reflect.New(to.Type().Elem()).Elem()
+			f.assign(Join(path, k), v, element)
+			out.SetMapIndex(reflect.ValueOf(k).Convert(to.Type().Key()), element)
+		}
+		to.Set(out)
+	default:
+		f.assignScalar(path, value, to)
+	}
+}
+
+// Defaulter is a list element whose unset keys have values other than zero.
+type Defaulter interface{ SetDefaults() }
+
+func (f *File) assignStruct(path string, value any, to reflect.Value) {
+	table, ok := value.(map[string]any)
+	if !ok {
+		f.Fail(path, "%s is not a table", show(value))
+		return
+	}
+	known := map[string]reflect.Value{}
+	for i := range to.NumField() {
+		if key := KeyOf(to.Type().Field(i)); key != "" {
+			known[key] = to.Field(i)
+		}
+	}
+	for key, v := range table {
+		if field, ok := known[key]; ok {
+			f.assign(Join(path, key), v, field)
+			continue
+		}
+		f.Fail(Join(path, key), "unknown key; %s", allowedKeys(known, key))
+	}
+}
+
+// allowedKeys names the key that was probably meant, or all that there are.
+func allowedKeys(known map[string]reflect.Value, key string) string {
+	names := make([]string, 0, len(known))
+	for k := range known {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		if d := distance(n, key); d <= 2 && d < len(key)-1 { // of three letters two in common at least
+			return fmt.Sprintf("did you mean %q?", n)
+		}
+	}
+	return "allowed here: " + strings.Join(names, ", ")
+}
+
+// distance is the Levenshtein distance between two keys.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// KeyOf is the TOML key of a field, "" for a field that no file sets.
+func KeyOf(f reflect.StructField) string {
+	key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+	if key == "-" {
+		return ""
+	}
+	return key
+}
+
+func (f *File) assignDuration(path string, value any, to reflect.Value) {
+	s, ok := value.(string)
+	d, err := time.ParseDuration(s)
+	if !ok || err != nil {
+		f.Fail(path, `%s is not a length of time; write one like "90s", "1m30s" or "250ms"`, show(value))
+		return
+	}
+	to.SetInt(int64(d))
+}
+
+func (f *File) assignAddress(path string, value any, to reflect.Value) {
+	s, ok := value.(string)
+	if ok && s == "" { // not set: the reference prints unset addresses so
+		to.SetZero()
+		return
+	}
+	switch to.Interface().(type) {
+	case netip.Addr:
+		if addr, err := netip.ParseAddr(s); err == nil {
+			to.Set(reflect.ValueOf(addr))
+			return
+		}
+		f.Fail(path, `%s is not an IP address; write one like "192.0.2.7" or "2001:db8::7"`, show(value))
+	case netip.AddrPort:
+		if addr, err := netip.ParseAddrPort(s); err == nil {
+			to.Set(reflect.ValueOf(addr))
+			return
+		}
+		f.Fail(path, `%s is not an IP address with a port; write one like "192.0.2.7:5060" or "[2001:db8::7]:5060"`, show(value))
+	}
+}
+
+func (f *File) assignScalar(path string, value any, to reflect.Value) {
+	switch to.Kind() {
+	case reflect.String:
+		if s, ok := value.(string); ok {
+			to.SetString(s)
+			return
+		}
+		f.Fail(path, "%s is not a text in quotes", show(value))
+	case reflect.Bool:
+		if b, ok := value.(bool); ok {
+			to.SetBool(b)
+			return
+		}
+		f.Fail(path, "%s is neither true nor false", show(value))
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		if n, ok := value.(int64); ok && !to.OverflowInt(n) {
+			to.SetInt(n)
+			return
+		}
+		f.Fail(path, "%s is not a whole number", show(value))
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if n, ok := value.(int64); ok && n >= 0 && !to.OverflowUint(uint64(n)) {
+			to.SetUint(uint64(n))
+			return
+		}
+		f.Fail(path, "%s is not a whole number from 0 to %s", show(value), maxUint(to.Type().Bits()))
+	case reflect.Float64, reflect.Float32:
+		switch n := value.(type) {
+		case float64:
+			to.SetFloat(n)
+		case int64:
+			to.SetFloat(float64(n))
+		default:
+			f.Fail(path, "%s is not a number", show(value))
+		}
+	default:
+		panic(fmt.Sprintf("config: field kind %s of %s has no decoder", to.Kind(), path))
+	}
+}
+
+func maxUint(bits int) string {
+	return strconv.FormatUint(^uint64(0)>>(64-bits), 10)
+}
+
+func show(value any) string {
+	if s, ok := value.(string); ok {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprint(value)
+}

@@ -1,0 +1,116 @@
+package tomlfile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// position is where a key stands in a file; lines and columns start at 1.
+type position struct{ line, column int }
+
+// Parse reads TOML 1.0. A syntax error names the line and the column; name is the file's, for errors.
+func Parse(name string, data []byte) (*File, error) {
+	d := &File{name: name, positions: map[string]position{}}
+	if err := toml.Unmarshal(data, &d.values); err != nil {
+		var syntax *toml.DecodeError
+		if errors.As(err, &syntax) {
+			line, column := syntax.Position()
+			return nil, fmt.Errorf("%s:%d:%d: %w", name, line, column, err)
+		}
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var parser unstable.Parser
+	parser.Reset(data)
+	table := ""
+	arrays := map[string]int{} // elements seen so far of each array of tables
+	for parser.NextExpression() {
+		e := parser.Expression()
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = d.tablePath(&parser, e, arrays)
+		case unstable.KeyValue:
+			d.note(&parser, table, e)
+		}
+	}
+	return d, nil
+}
+
+// tablePath turns the header [a.b] or [[a.b]] into a path with the index of each array of tables on the way.
+func (d *File) tablePath(p *unstable.Parser, e *unstable.Node, arrays map[string]int) string {
+	path := ""
+	it := e.Key()
+	for it.Next() {
+		path = Join(path, string(it.Node().Data))
+		d.mark(p, path, it.Node())
+		if e.Kind == unstable.ArrayTable && it.IsLast() {
+			arrays[path]++
+		}
+		if n := arrays[path]; n > 0 {
+			path = fmt.Sprintf("%s[%d]", path, n-1)
+			d.mark(p, path, it.Node())
+		}
+	}
+	return path
+}
+
+// note remembers where a key stands, and the keys inside an inline table or array.
+func (d *File) note(p *unstable.Parser, table string, e *unstable.Node) {
+	path := table
+	it := e.Key()
+	for it.Next() {
+		path = Join(path, string(it.Node().Data))
+		d.mark(p, path, it.Node())
+	}
+	d.noteValue(p, path, e.Value())
+}
+
+func (d *File) noteValue(p *unstable.Parser, path string, v *unstable.Node) {
+	switch v.Kind {
+	case unstable.InlineTable:
+		for it := v.Children(); it.Next(); {
+			if it.Node().Kind == unstable.KeyValue {
+				d.note(p, path, it.Node())
+			}
+		}
+	case unstable.Array:
+		i := 0
+		for it := v.Children(); it.Next(); i++ {
+			element := fmt.Sprintf("%s[%d]", path, i)
+			d.positions[element] = d.positions[path]
+			d.noteValue(p, element, it.Node())
+		}
+	}
+}
+
+// nearest is where a key stands, or the table that it is missing from.
+func (d *File) nearest(path string) position {
+	for {
+		if p, ok := d.positions[path]; ok {
+			return p
+		}
+		dot := strings.LastIndexByte(path, '.')
+		if dot < 0 {
+			return position{}
+		}
+		path = path[:dot]
+	}
+}
+
+func (d *File) mark(p *unstable.Parser, path string, n *unstable.Node) {
+	if _, ok := d.positions[path]; !ok {
+		start := p.Shape(n.Raw).Start
+		d.positions[path] = position{start.Line, start.Column}
+	}
+}
+
+// Join is the path of a key in a table; the table "" is the whole file.
+func Join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

@@ -1,0 +1,86 @@
+package tomlfile
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+type example struct {
+	Name    string            `toml:"name"`
+	Wait    time.Duration     `toml:"wait"`
+	Count   uint8             `toml:"count"`
+	At      netip.AddrPort    `toml:"at"`
+	Numbers map[string]string `toml:"numbers"`
+	Doors   []door            `toml:"doors"`
+	Hidden  int               `toml:"-"`
+}
+
+type door struct {
+	Name string `toml:"name"`
+	Open bool   `toml:"open"`
+}
+
+func (d *door) SetDefaults() { d.Open = true }
+
+func TestDecode(t *testing.T) {
+	e := example{Wait: time.Second}
+	f, err := Decode("x.toml", []byte("name = \"a\"\ncount = 7\nat = \"192.0.2.1:5060\"\nnumbers = {201 = \"x\"}\n[[doors]]\nname = \"b\"\n"), &e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Name != "a" || e.Wait != time.Second || e.Count != 7 || e.At.Port() != 5060 || e.Numbers["201"] != "x" || !e.Doors[0].Open {
+		t.Errorf("read %+v", e)
+	}
+	if !f.Has("doors[0].name") || f.Has("wait") {
+		t.Error("Has: want what the file has")
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"syntax":           {"name = \n", "x.toml:1:"},
+		"unknown key":      {"nmae = \"a\"\n", `x.toml:1:1: nmae: unknown key; did you mean "name"?`},
+		"unknown, far off": {"[colour]\n", "x.toml:1:2: colour: unknown key; allowed here: at, count, doors, name, numbers, wait"},
+		"no text":          {"\nname = 7\n", "x.toml:2:1: name: 7 is not a text in quotes"},
+		"no time":          {"wait = \"soon\"\n", `x.toml:1:1: wait: "soon" is not a length of time`},
+		"too great":        {"count = 256\n", "x.toml:1:1: count: 256 is not a whole number from 0 to 255"},
+		"no address":       {"at = \"here\"\n", `x.toml:1:1: at: "here" is not an IP address with a port`},
+		"in a list":        {"[[doors]]\n[[doors]]\nopen = 1\n", "x.toml:3:1: doors[1].open: 1 is neither true nor false"},
+		"one table":        {"[doors]\n", "x.toml:1:2: doors: is a list of tables; begin each with [[doors]]"},
+		"all of them":      {"count = -1\nname = 1\n", "x.toml:1:1: count: -1 is not a whole number from 0 to 255\nx.toml:2:1: name: 1 is not"},
+	} {
+		_, err := Decode("x.toml", []byte(c.text), &example{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// A fault that is found later takes its place in the order of the file.
+func TestFailAfterwards(t *testing.T) {
+	f, err := Decode("x.toml", []byte("name = \"a\"\nwait = \"1s\"\n"), &example{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Fail("wait", "%v is too short", time.Second)
+	f.Fail("name", "%q is taken", "a")
+	if got, want := f.Err().Error(), "x.toml:1:1: name: \"a\" is taken\nx.toml:2:1: wait: 1s is too short"; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if !f.Complained("wait") || f.Complained("count") {
+		t.Error("Complained: want the keys that failed")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add("name = \"a\"\n[[doors]]\nopen = false\n[numbers]\n201 = \"b\"\n")
+	f.Add("doors = [{name = \"a\"}, 3]\nat = \"[::1]:1\"\nnumbers.\"a.b\" = 1\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		var e example
+		if _, err := Decode("x.toml", []byte(text), &e); err != nil && err.Error() == "" {
+			t.Error("an error without a text")
+		}
+	})
+}
