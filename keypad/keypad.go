@@ -8,7 +8,7 @@
 // A press is reported when its contact has been closed for Config.Confirm, so a glove's slow, chattering press
 // costs its chatter and no more; a release only after Config.Release without contact, so that the same chatter
 // never becomes two presses. A crossing that three other closed keys could have faked is not believed until it
-// is unambiguous. A key that is held when the scanner starts is not a press.
+// is unambiguous. A key that is held when the scanner starts is not a press: it is Held.
 //
 // It never knows what a key is for, never repeats a key and never writes an LED. Scanner.Run runs in the
 // caller's goroutine and starts none.
@@ -27,8 +27,8 @@ const Hook board.Key = "hook"
 // Kind says what happened to a key.
 type Kind uint8
 
-// The kinds of Event. For a key the order is Down, then Long and Stuck if it is held, then Up. Stuck also
-// comes, without Down, for a key that was held when the scanner started; Up follows when it is let go.
+// The kinds of Event. For a key the order is Down, then Long and Stuck if it is held, then Up. For a key that was held when
+// the scanner started it is Held, then Stuck, then Up.
 const (
 	Down     Kind = iota // pressed
 	Up                   // released
@@ -36,6 +36,7 @@ const (
 	Stuck                // held for Config.StuckAfter: jammed or wired wrongly, a health condition
 	Lifted               // the handset left its cradle
 	Replaced             // the handset is back
+	Held                 // was down when the scanner started: a finger at power-on, or a jammed key; no press
 )
 
 // String gives the kind's name for logs and transcripts.
@@ -51,6 +52,8 @@ func (k Kind) String() string {
 		return "stuck"
 	case Lifted:
 		return "lifted"
+	case Held:
+		return "held"
 	default:
 		return "replaced"
 	}

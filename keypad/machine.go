@@ -31,7 +31,7 @@ type key struct {
 	since time.Time // closing, opening: first sample of the movement
 	edge  time.Time // closing: when the contact first closed
 	held  time.Time // down: when it was confirmed
-	mute  bool      // held at the start: no Down, no Long
+	mute  bool      // held at the start: Held in place of Down, no Long
 	long  bool      // Long was sent
 	stuck bool      // Stuck was sent
 }
@@ -116,9 +116,7 @@ func (m *Machine) step(k *key, name board.Key, closed bool, s Sample) {
 		case closed:
 			k.phase = down
 		case s.At.Sub(k.since) >= m.cfg.Release:
-			if !k.mute || k.stuck {
-				m.emit(name, Up, k.since, s.At)
-			}
+			m.emit(name, Up, k.since, s.At)
 			*k = key{}
 		}
 	}
@@ -126,9 +124,11 @@ func (m *Machine) step(k *key, name board.Key, closed bool, s Sample) {
 
 func (m *Machine) enterDown(k *key, name board.Key, s Sample) {
 	k.phase, k.held = down, s.At
-	if !k.mute {
-		m.emit(name, Down, k.edge, s.At)
+	kind := Down
+	if k.mute {
+		kind = Held
 	}
+	m.emit(name, kind, k.edge, s.At)
 }
 
 // hold reports what a key that stays down has become.

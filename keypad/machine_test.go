@@ -81,9 +81,9 @@ func TestMachine(t *testing.T) {
 		{"just below a long press", 900, []string{"10 park", "811"}, []string{"12 down park", "841 up park"}},
 		{"stuck", 30200, []string{"10 7", "30100"},
 			[]string{"12 down 7", "812 long 7", "30012 stuck 7", "30130 up 7"}},
-		{"held at the start is no press", 2000, []string{"0 park", "1000"}, nil},
-		{"held at the start, pressed again", 300, []string{"0 park", "100", "200 park"}, []string{"202 down park"}},
-		{"jammed since the start", 30300, []string{"0 park", "30100"}, []string{"30002 stuck park", "30130 up park"}},
+		{"held at the start is no press", 2000, []string{"0 park", "1000"}, []string{"2 held park", "1030 up park"}},
+		{"held at the start, pressed again", 300, []string{"0 park", "100", "200 park"}, []string{"2 held park", "130 up park", "202 down park"}},
+		{"jammed since the start", 30300, []string{"0 park", "30100"}, []string{"2 held park", "30002 stuck park", "30130 up park"}},
 		// 1 and 2 share a row, 2 and 5 a column; 4 would be the ghost.
 		{"the third key of a rectangle waits", 200, []string{"10 1 2", "20 1 2 4 5", "60 2 5", "120"},
 			[]string{"12 down 1", "12 down 2", "62 down 5", "90 up 1", "150 up 2", "150 up 5"}},

@@ -46,6 +46,7 @@ type Driver struct {
 	// guarded by mu
 	mu    sync.Mutex
 	lamps map[board.Lamp]*lamp
+	shown map[board.Lamp]board.Colour // not nil: in place of all states
 }
 
 // New makes a driver with every lamp Free. Nothing is written before Run.
@@ -107,6 +108,25 @@ func (d *Driver) States() map[board.Lamp]State {
 	return out
 }
 
+// Override shows these colours, steady, and every lamp that is not named dark, whatever the states; nil ends it. The states
+// go on changing underneath. The map must not be changed afterwards. It is for a person who tests the lamps.
+func (d *Driver) Override(colours map[board.Lamp]board.Colour) {
+	d.mu.Lock()
+	d.shown = colours
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Overridden returns what Override shows, or false. The map must not be changed.
+func (d *Driver) Overridden() (map[board.Lamp]board.Colour, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.shown, d.shown != nil
+}
+
 // Run shows the states until ctx ends or the board is closed. Lines that cannot be written are tried again.
 func (d *Driver) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
@@ -145,6 +165,9 @@ func (d *Driver) look(t time.Time) (wanted []level, stays time.Duration) {
 	defer d.mu.Unlock()
 	for _, l := range d.lamps {
 		c, left := Show(l.state, l.since, t)
+		if d.shown != nil {
+			c, left = d.shown[l.lines.Lamp], 0
+		}
 		if left > 0 && (stays == 0 || left < stays) {
 			stays = left
 		}

@@ -248,3 +248,28 @@ func BenchmarkLook(b *testing.B) {
 		d.look(now.Add(time.Duration(i) * ms))
 	}
 }
+
+// A person who tests the lamps sees what was chosen, and afterwards what the states have become meanwhile.
+func TestOverride(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := start(t)
+		d.Set("orbit-701", ParkedHere)
+		d.Override(map[board.Lamp]board.Colour{"orbit-702": board.Amber, "nowhere": board.Red})
+		d.Set("orbit-701", ParkedElsewhere)
+		for range 100 {
+			time.Sleep(37 * ms)
+			synctest.Wait()
+			if b.Lit("orbit-701") != board.Off || b.Lit("orbit-702") != board.Amber {
+				t.Fatalf("701 is %v, 702 %v", b.Lit("orbit-701"), b.Lit("orbit-702"))
+			}
+		}
+		if shown, on := d.Overridden(); !on || shown["orbit-702"] != board.Amber {
+			t.Errorf("overridden: %v %v", shown, on)
+		}
+		d.Override(nil)
+		synctest.Wait()
+		if _, on := d.Overridden(); on || b.Lit("orbit-702") != board.Off || d.State("orbit-701") != ParkedElsewhere {
+			t.Errorf("afterwards: 702 %v, 701 %v", b.Lit("orbit-702"), d.State("orbit-701"))
+		}
+	})
+}

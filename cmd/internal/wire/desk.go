@@ -29,8 +29,9 @@ type desk struct {
 	calls     map[phone.CallID]*leg
 	connected [2]phone.CallID // whose audio the open path has, even before the leg is here; two in a conference
 	handset   *handset
-	longKey   board.Key // the orbit key whose long press has been reported and which is still down
-	prompt    string    // words last spoken to the worker
+	longKey   board.Key          // the orbit key whose long press has been reported and which is still down
+	jammed    map[board.Key]bool // down since the keypad began: their coming up is no press
+	prompt    string             // words last spoken to the worker
 	promptAt  time.Time
 	stuck     uint64 // times that a key was stuck
 }
@@ -85,8 +86,16 @@ func (d *desk) key(e keypad.Event) {
 			"something lies on the key, or it is wired wrongly")
 		return
 	}
-	if e.Kind == keypad.Up {
+	switch {
+	case e.Kind == keypad.Held:
+		d.jammed[e.Key] = true
+		return
+	case e.Kind == keypad.Up:
 		d.health.Clear("key." + string(e.Key))
+		if d.jammed[e.Key] {
+			delete(d.jammed, e.Key)
+			return
+		}
 	}
 	if number, ok := strings.CutPrefix(string(e.Key), board.OrbitPrefix); ok {
 		// A long press is told from a short one when the key comes up, or after the long-press time.

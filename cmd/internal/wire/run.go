@@ -11,6 +11,7 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/board"
 	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
@@ -85,7 +86,8 @@ func (a *Appliance) addPhone() error {
 	a.lamps = leds.New(a.board, a.log)
 	a.missing(missing)
 	a.lamps.OnFault(a.part("lamps", "an LED line cannot be written"))
-	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{}}
+	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{},
+		jammed: map[board.Key]bool{}}
 	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
 		return err
 	}
