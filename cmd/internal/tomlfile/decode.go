@@ -45,6 +45,16 @@ func (f *File) Has(path string) bool {
 	return ok
 }
 
+// Value is what a key of tables has, nil if the file does not have it.
+func (f *File) Value(path string) any {
+	var v any = f.values
+	for key := range strings.SplitSeq(path, ".") {
+		table, _ := v.(map[string]any)
+		v = table[key]
+	}
+	return v
+}
+
 // Fail notes a fault of a key.
 func (f *File) Fail(path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)

@@ -1,0 +1,166 @@
+package provision
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"parklamp/cmd/internal/authority"
+	"parklamp/cmd/internal/tomlfile"
+)
+
+// Identity says who an appliance is.
+type Identity struct {
+	Site   string `toml:"site"`   // name of the site
+	ID     string `toml:"id"`     // unique in the site: its name to peers, its host name, the name in its certificate
+	Name   string `toml:"name"`   // for people, such as where it hangs; may be empty
+	Number string `toml:"number"` // extension of its phone
+}
+
+var (
+	label     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	extension = regexp.MustCompile(`^[0-9A-Za-z*#+._-]{1,32}$`)
+)
+
+// maxName is the length of an appliance's name in characters.
+const maxName = 64
+
+// Faults has what is wrong with an identity: key, value and what is allowed.
+func (i Identity) Faults() map[string]string {
+	faults := map[string]string{}
+	if !label.MatchString(i.Site) {
+		faults["site"] = fmt.Sprintf("%q: 1 to 63 letters, digits and hyphens", i.Site)
+	}
+	if !label.MatchString(i.ID) {
+		faults["id"] = fmt.Sprintf("%q: 1 to 63 letters, digits and hyphens, such as dock-7", i.ID)
+	}
+	if len([]rune(i.Name)) > maxName || strings.ContainsFunc(i.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		faults["name"] = fmt.Sprintf("%q: at most %d printable characters", i.Name, maxName)
+	}
+	if !extension.MatchString(i.Number) {
+		faults["number"] = fmt.Sprintf("%q: 1 to 32 of 0-9 A-Z a-z * # + . _ -", i.Number)
+	}
+	return faults
+}
+
+// Check checks a whole set. where says in errors from where it came.
+func (f Files) Check(where string, o Options) (*Set, error) {
+	at := func(name string) string { return filepath.Join(where, name) }
+	s := &Set{files: f}
+	var errs []error
+	phoned, err := f.phoned(at(PhonedFile))
+	errs = append(errs, err)
+	s.Identity, err = f.identity(at(IdentityFile), phoned)
+	errs = append(errs, err)
+	if err == nil && phoned != nil {
+		agree(phoned, s.Identity)
+		errs = append(errs, phoned.Err())
+	}
+	if s.Expires, err = f.certificates(s.Identity.ID); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", where, err))
+	}
+	for _, name := range names {
+		if text, ok := f[name]; ok && o.Check[name] != nil {
+			errs = append(errs, o.Check[name](at(name), text))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	s.Hash = f.hash()
+	return s, nil
+}
+
+func (f Files) phoned(where string) (*tomlfile.File, error) {
+	text, ok := f[PhonedFile]
+	if !ok {
+		return nil, fmt.Errorf("%s: is missing; it holds the whole configuration", where)
+	}
+	return tomlfile.Parse(where, text)
+}
+
+// identity reads identity.toml. Where there is none and no certificate either, as with a server that sends nothing but a
+// configuration, the configuration says who the appliance is.
+func (f Files) identity(where string, phoned *tomlfile.File) (Identity, error) {
+	var i Identity
+	text, ok := f[IdentityFile]
+	if !ok {
+		if f[CertificateFile] != nil || phoned == nil {
+			return i, fmt.Errorf("%s: is missing; it holds site, id, name and number", where)
+		}
+		i.ID, _ = phoned.Value("appliance.name").(string)
+		i.Number, _ = phoned.Value("appliance.number").(string)
+		if i.ID == "" {
+			return i, fmt.Errorf("%s: is missing, and %s does not say who the appliance is: set appliance.name there", where, PhonedFile)
+		}
+		return i, nil
+	}
+	file, err := tomlfile.Decode(where, text, &i)
+	if file == nil {
+		return i, err
+	}
+	for key, fault := range i.Faults() {
+		if !file.Complained(key) {
+			file.Fail(key, "%s", fault)
+		}
+	}
+	return i, file.Err()
+}
+
+// agree complains where the configuration says another name or number than the identity.
+func agree(phoned *tomlfile.File, i Identity) {
+	for _, c := range []struct{ key, want, from string }{
+		{"appliance.name", i.ID, "id"}, {"appliance.number", i.Number, "number"},
+	} {
+		if v := phoned.Value(c.key); v != c.want && c.want != "" {
+			phoned.Fail(c.key, "%#v: must be %q, the %s in %s", v, c.want, c.from, IdentityFile)
+		}
+	}
+}
+
+// certificates checks that the three belong together and to the appliance, and returns the end of the certificate.
+// Whether it is in force today is not asked: a board without a clock does not know the day. Who uses it asks.
+func (f Files) certificates(id string) (time.Time, error) {
+	three := []string{SiteFile, CertificateFile, KeyFile}
+	var have, lack []string
+	for _, name := range three {
+		if f[name] != nil {
+			have = append(have, name)
+		} else {
+			lack = append(lack, name)
+		}
+	}
+	if len(have) == 0 {
+		return time.Time{}, nil
+	}
+	if len(lack) > 0 {
+		return time.Time{}, fmt.Errorf("%s: is missing beside %s", strings.Join(lack, " and "), strings.Join(have, " and "))
+	}
+	site, err := authority.Parse(f[SiteFile])
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", SiteFile, err)
+	}
+	own, err := authority.Parse(f[CertificateFile])
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", CertificateFile, err)
+	}
+	if !site.IsCA {
+		return time.Time{}, fmt.Errorf("%s: %q is no certificate authority; copy ca.crt of the site here", SiteFile, site.Subject.CommonName)
+	}
+	if err := authority.Verify(own, site, time.Time{}); err != nil {
+		return time.Time{}, fmt.Errorf("%s: was not issued by %s for an appliance: %w", CertificateFile, SiteFile, err)
+	}
+	// RFC 5922 §7.1: the subject alternative names count, the common name does not.
+	if id != "" && own.VerifyHostname(id) != nil {
+		return time.Time{}, fmt.Errorf("%s: is for %s; must be for %q, the id in %s", CertificateFile, strings.Join(own.DNSNames, ", "), id, IdentityFile)
+	}
+	if _, err := tls.X509KeyPair(f[CertificateFile], f[KeyFile]); err != nil {
+		return time.Time{}, fmt.Errorf("%s: does not belong to %s: %w", KeyFile, CertificateFile, err)
+	}
+	return own.NotAfter, nil
+}

@@ -1,0 +1,208 @@
+// Package provision reads what makes a board this appliance and no other: identity, configuration and certificates, as
+// `make flash` writes them to the folder parklamp/ of the boot partition, or as a server sends them. It checks all of it
+// before any of it is used, and keeps it on the data partition so that a power cut leaves the old set or the new one.
+//
+//	identity.toml   site, id, name, number
+//	phoned.toml     the whole configuration
+//	site.crt        the site's authority, PEM        \
+//	appliance.crt   this appliance's certificate, PEM | all three or none
+//	appliance.key   its private key, PEM             /
+//	board.toml      a board definition of its own, optional
+//	network.toml    addresses, VLAN, time servers, optional
+//
+// It never logs and never puts the content of a key into an error, runs no program (it works inside PID 1) and starts
+// no goroutine. The certificate names the appliance as RFC 5922 §7.1 has it.
+package provision
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Folder is the folder of the boot partition.
+const Folder = "parklamp"
+
+// The files of a set.
+const (
+	IdentityFile    = "identity.toml"
+	PhonedFile      = "phoned.toml"
+	SiteFile        = "site.crt"
+	CertificateFile = "appliance.crt"
+	KeyFile         = "appliance.key"
+	BoardFile       = "board.toml"
+	NetworkFile     = "network.toml"
+)
+
+// names are all files of a set in the order in which they are checked.
+var names = []string{IdentityFile, PhonedFile, SiteFile, CertificateFile, KeyFile, BoardFile, NetworkFile}
+
+// maxFile bounds one file; a configuration for a site of 100 appliances has 20 KB.
+const maxFile = 256 << 10
+
+// maxEntries bounds what is looked at in a folder or an archive.
+const maxEntries = 256
+
+// ErrNone: there is no set where one was looked for.
+var ErrNone = errors.New("provision: not provisioned")
+
+// Files is a set as it came, unchecked: the content of each file by name.
+type Files map[string][]byte
+
+// Set is a set that has been checked.
+type Set struct {
+	Identity Identity
+	Hash     string    // of every file but the key
+	Expires  time.Time // end of the certificate; zero without one
+	files    Files
+}
+
+// File is the content of a file, nil if the set has none of that name.
+func (s *Set) File(name string) []byte { return s.files[name] }
+
+// Options are what a caller adds.
+type Options struct {
+	// Check has by file name what else must hold of the file; its error names file, line, key, value and what is allowed.
+	// Of phoned.toml, board.toml and network.toml nothing else is looked at than that they agree with the identity: their
+	// packages know more, and not every program links them.
+	Check map[string]func(name string, data []byte) error
+	// UID and GID own what Import writes; 0 and 0 leave it to the process.
+	UID, GID int
+}
+
+// Read reads and checks a folder. The error lists everything that is wrong, a line each; it is ErrNone if the folder
+// does not exist or has none of the files.
+func Read(dir string, o Options) (*Set, error) {
+	f, err := ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f.Check(dir, o)
+}
+
+// ReadDir reads a folder without checking the content. Names may be in capitals, as old tools write them to FAT. Other
+// files are left alone, but one that looks like a misspelt part of the set is an error.
+func ReadDir(dir string) (Files, error) {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: no folder %s", ErrNone, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(maxEntries)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	f, errs := Files{}, []error(nil)
+	for _, e := range entries {
+		name, err := f.accept(e.Name(), e.Type().IsRegular())
+		if err == nil && name != "" {
+			f[name], err = readFile(filepath.Join(dir, e.Name()))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+		}
+	}
+	if len(f) == 0 && len(errs) == 0 {
+		return nil, fmt.Errorf("%w: %s has none of %s", ErrNone, dir, strings.Join(names, ", "))
+	}
+	return f, errors.Join(errs...)
+}
+
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readLimited(file, filepath.Base(path))
+}
+
+func readLimited(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: is longer than %d bytes", name, maxFile)
+	}
+	// Windows editors put a byte order mark before the text, which is no TOML.
+	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
+}
+
+// ReadTar reads an archive whose files lie at its top or in one folder.
+func ReadTar(r io.Reader) (Files, error) {
+	f := Files{}
+	t := tar.NewReader(r)
+	for range maxEntries {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			if len(f) == 0 {
+				return nil, fmt.Errorf("%w: the archive has none of %s", ErrNone, strings.Join(names, ", "))
+			}
+			return f, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("archive: %w", err)
+		}
+		if h.Typeflag == tar.TypeDir {
+			continue
+		}
+		name, err := f.accept(path.Base(h.Name), h.Typeflag == tar.TypeReg)
+		if err == nil && name != "" {
+			f[name], err = readLimited(t, name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("archive: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("archive: has more than %d entries", maxEntries)
+}
+
+// accept is the name of the set's file that an entry is, "" for what does not belong to the set.
+func (f Files) accept(entry string, regular bool) (string, error) {
+	name := strings.ToLower(entry)
+	switch {
+	case strings.HasPrefix(name, "."): // editors, file managers
+		return "", nil
+	case slices.Contains(names, name):
+		if !regular {
+			return "", fmt.Errorf("%s: is not a plain file", entry)
+		}
+		if _, twice := f[name]; twice {
+			return "", fmt.Errorf("%s: is there twice, in capitals and in small letters", entry)
+		}
+		return name, nil
+	case slices.Contains([]string{".toml", ".crt", ".key"}, path.Ext(name)):
+		return "", fmt.Errorf("%s: unknown file; the names are %s", entry, strings.Join(names, ", "))
+	}
+	return "", nil
+}
+
+// hash is over the names and contents of all files but the key, which is removed from the boot partition after import
+// and belongs to the certificate anyway.
+func (f Files) hash() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if name != KeyFile {
+			fmt.Fprintf(h, "%s %d\n", name, len(f[name]))
+			h.Write(f[name])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,363 @@
+package provision
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/authority"
+)
+
+var day = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// newSet is a good set of an appliance.
+func newSet(t testing.TB, a *authority.Authority, root authority.Pair, id string) Files {
+	t.Helper()
+	pair, err := a.Issue(authority.Subject{ID: id, From: day, Until: day.Add(authority.Lifetime)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Files{
+		IdentityFile:    []byte("site = \"hall\"\nid = \"" + id + "\"\nname = \"Tor 7, Süd\"\nnumber = \"207\"\n"),
+		PhonedFile:      []byte("[appliance]\nname = \"" + id + "\"\nnumber = \"207\"\n"),
+		SiteFile:        root.Cert,
+		CertificateFile: pair.Cert,
+		KeyFile:         pair.Key,
+	}
+}
+
+func newAuthority(t testing.TB) (*authority.Authority, authority.Pair) {
+	t.Helper()
+	a, root, err := authority.New("hall", day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, root
+}
+
+func lay(t testing.TB, dir string, f Files) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range f {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRead(t *testing.T) {
+	a, root := newAuthority(t)
+	dir := filepath.Join(t.TempDir(), Folder)
+	f := newSet(t, a, root, "dock-7")
+	f["SITE.CRT"], f["README.txt"], f["._site.crt"] = f[SiteFile], []byte("hello"), []byte{0}
+	delete(f, SiteFile)
+	f[IdentityFile] = append([]byte("\ufeff"), f[IdentityFile]...) // as Windows Notepad writes it
+	lay(t, dir, f)
+	s, err := Read(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Identity{"hall", "dock-7", "Tor 7, Süd", "207"}); s.Identity != want || s.Expires != day.Add(authority.Lifetime) {
+		t.Errorf("read %+v, expires %v", s.Identity, s.Expires)
+	}
+	if s.File(SiteFile) == nil || s.File(BoardFile) != nil || bytes.HasPrefix(s.File(IdentityFile), []byte("\ufeff")) {
+		t.Error("files: want site.crt by its name in small letters, and no mark before the text")
+	}
+	if _, err := Read(filepath.Join(dir, "none"), Options{}); !errors.Is(err, ErrNone) {
+		t.Errorf("no folder: %v", err)
+	}
+	if _, err := Read(t.TempDir(), Options{}); !errors.Is(err, ErrNone) {
+		t.Errorf("an empty folder: %v", err)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	a, root := newAuthority(t)
+	good, other := newSet(t, a, root, "dock-7"), newSet(t, a, root, "dock-8")
+	_, foreign := newAuthority(t)
+	refuse := func(string, []byte) error { return errors.New("network.toml:3:1: vlan: 5000: 1 to 4094") }
+	for name, c := range map[string]struct {
+		change Files // nil: taken out
+		want   string
+	}{
+		"id":                       {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock 7\"\nnumber = \"207\"\n")}, `card/identity.toml:2:1: id: "dock 7": 1 to 63 letters`},
+		"no number":                {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\n")}, `card/identity.toml: number: "": 1 to 32 of`},
+		"misspelt key":             {Files{IdentityFile: []byte("site = \"hall\"\nidd = \"dock-7\"\n")}, `card/identity.toml:2:1: idd: unknown key; `},
+		"control character":        {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\nname = \"a\\nb\"\nnumber = \"207\"\n")}, `card/identity.toml:3:1: name: "a\nb": at most 64 printable`},
+		"no identity":              {Files{IdentityFile: nil}, "card/identity.toml: is missing; it holds site, id, name and number"},
+		"no configuration":         {Files{PhonedFile: nil}, "card/phoned.toml: is missing"},
+		"broken configuration":     {Files{PhonedFile: []byte("[appliance\n")}, "card/phoned.toml:1:"},
+		"another's configuration":  {Files{PhonedFile: other[PhonedFile]}, `card/phoned.toml:2:1: appliance.name: "dock-8": must be "dock-7", the id in identity.toml`},
+		"no number there":          {Files{PhonedFile: []byte("[appliance]\nname = \"dock-7\"\n")}, `card/phoned.toml:1:2: appliance.number: <nil>: must be "207"`},
+		"another's certificate":    {Files{CertificateFile: other[CertificateFile], KeyFile: other[KeyFile]}, `card: appliance.crt: is for dock-8; must be for "dock-7"`},
+		"another's key":            {Files{KeyFile: other[KeyFile]}, "card: appliance.key: does not belong to appliance.crt"},
+		"another site":             {Files{SiteFile: foreign.Cert}, "card: appliance.crt: was not issued by site.crt"},
+		"certificate as authority": {Files{SiteFile: good[CertificateFile]}, `card: site.crt: "dock-7" is no certificate authority`},
+		"no authority":             {Files{SiteFile: nil}, "card: site.crt: is missing beside appliance.crt and appliance.key"},
+		"no PEM":                   {Files{CertificateFile: []byte("hello")}, "card: appliance.crt: holds no PEM certificate"},
+		"network":                  {Files{NetworkFile: []byte("vlan = 5000\n")}, "network.toml:3:1: vlan: 5000: 1 to 4094"},
+	} {
+		f := maps.Clone(good)
+		for file, data := range c.change {
+			f[file] = data
+			if data == nil {
+				delete(f, file)
+			}
+		}
+		_, err := f.Check("card", Options{Check: map[string]func(string, []byte) error{NetworkFile: refuse}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v\nwant %s", name, err, c.want)
+		}
+		if err != nil && bytes.Contains([]byte(err.Error()), good[KeyFile][40:80]) {
+			t.Errorf("%s: the error shows the key", name)
+		}
+	}
+}
+
+// A server may send a configuration and nothing else.
+func TestConfigurationAlone(t *testing.T) {
+	s, err := Files{PhonedFile: []byte("[appliance]\nname = \"dock-7\"\nnumber = \"207\"\n")}.Check("http://192.0.2.1", Options{})
+	if err != nil || s.Identity.ID != "dock-7" || s.Identity.Number != "207" || !s.Expires.IsZero() {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if _, err := (Files{PhonedFile: []byte("[sip]\n")}).Check("x", Options{}); err == nil || !strings.Contains(err.Error(), "set appliance.name there") {
+		t.Errorf("nameless: %v", err)
+	}
+}
+
+func TestNamesOfFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		add  string
+		want string
+	}{
+		"misspelt": {"phonedd.toml", "phonedd.toml: unknown file; the names are identity.toml, phoned.toml"},
+		"twice":    {"IDENTITY.TOML", "is there twice"},
+	} {
+		dir := t.TempDir()
+		lay(t, dir, Files{IdentityFile: nil, c.add: nil})
+		if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	dir := t.TempDir()
+	lay(t, dir, Files{PhonedFile: make([]byte, maxFile+1)})
+	if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("too long: %v", err)
+	}
+}
+
+func TestReadTar(t *testing.T) {
+	a, root := newAuthority(t)
+	f := newSet(t, a, root, "dock-7")
+	got, err := ReadTar(bytes.NewReader(archive(t, f)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := got.Check("x", Options{}); err != nil || got.hash() != f.hash() {
+		t.Error(err, "or another content")
+	}
+	if _, err := ReadTar(bytes.NewReader(archive(t, nil))); !errors.Is(err, ErrNone) {
+		t.Errorf("empty: %v", err)
+	}
+}
+
+func archive(t testing.TB, f Files) []byte {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, data := range f {
+		if err := w.WriteHeader(&tar.Header{Name: "parklamp/" + name, Mode: 0o600, Size: int64(len(data))}); err != nil {
+			t.Fatal(err)
+		}
+		w.Write(data)
+	}
+	w.Close()
+	return b.Bytes()
+}
+
+func TestImport(t *testing.T) {
+	a, root := newAuthority(t)
+	from, to := filepath.Join(t.TempDir(), Folder), t.TempDir()
+	f := newSet(t, a, root, "dock-7")
+	f[NetworkFile] = []byte("vlan = 7\n")
+	lay(t, from, f)
+	take := func(want Result) {
+		t.Helper()
+		r, err := Import(from, to, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Imported != want.Imported || r.KeyLeft != want.KeyLeft || r.Renamed != want.Renamed {
+			t.Fatalf("imported %v, key left %v, renamed %q, want %+v", r.Imported, r.KeyLeft, r.Renamed, want)
+		}
+		s, err := Current(to, Options{})
+		if err != nil || s.Hash != r.Set.Hash {
+			t.Fatalf("the set in force: %v", err)
+		}
+	}
+	take(Result{Imported: true, KeyLeft: true})
+	for name, data := range f {
+		got, err := os.ReadFile(filepath.Join(to, name))
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(to, KeyFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key: %v %v", info.Mode(), err)
+	}
+	take(Result{KeyLeft: true})
+
+	if err := RemoveKey(from); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(from, KeyFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the key is still on the card: %v", err)
+	}
+	take(Result{}) // the next start
+
+	// A technician edits the configuration on the card, which has no key any more.
+	lay(t, from, Files{PhonedFile: append(f[PhonedFile], "log_level = \"debug\"\n"...)})
+	os.Remove(filepath.Join(from, NetworkFile))
+	take(Result{Imported: true})
+	if _, err := os.Lstat(filepath.Join(to, NetworkFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("network.toml is no longer part of the set, and still there: %v", err)
+	}
+	if sets, _ := os.ReadDir(filepath.Join(to, setsFolder)); len(sets) != 2 {
+		t.Errorf("%d entries, want the set and the link", len(sets))
+	}
+
+	// The card goes into another place.
+	lay(t, from, newSet(t, a, root, "dock-8"))
+	take(Result{Imported: true, KeyLeft: true, Renamed: "dock-7"})
+
+	// The data partition loses a block.
+	if err := os.WriteFile(filepath.Join(to, PhonedFile), []byte("x"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	take(Result{Imported: true, KeyLeft: true})
+}
+
+// An error leaves what is in force.
+func TestImportRefused(t *testing.T) {
+	a, root := newAuthority(t)
+	to := t.TempDir()
+	if _, err := newSet(t, a, root, "dock-7").Import("card", to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	bad := newSet(t, a, root, "dock-8")
+	bad[PhonedFile] = []byte("[appliance]\n")
+	if _, err := bad.Import("card", to, Options{}); err == nil {
+		t.Fatal("imported")
+	}
+	if s, err := Current(to, Options{}); err != nil || s.Identity.ID != "dock-7" {
+		t.Errorf("in force: %v, %v", s, err)
+	}
+	// A new certificate without its key: the old one does not fit.
+	bad = newSet(t, a, root, "dock-7")
+	delete(bad, KeyFile)
+	if _, err := bad.Import("card", to, Options{}); err == nil || !strings.Contains(err.Error(), "appliance.key: does not belong") {
+		t.Errorf("a certificate without its key: %v", err)
+	}
+}
+
+var errPower = errors.New("power cut")
+
+// The power fails before every single change of the disk: the set in force is the old one or the new one, whole, also by
+// the names that programs use; and the next start finishes the work.
+func TestPowerCut(t *testing.T) {
+	a, root := newAuthority(t)
+	old, next := newSet(t, a, root, "dock-7"), newSet(t, a, root, "dock-7")
+	old[NetworkFile], next[BoardFile] = []byte("vlan = 7\n"), []byte("name = \"x\"\n")
+	for cutAt := 0; ; cutAt++ {
+		to := t.TempDir()
+		if cutAt%2 == 0 { // else: the first import of all
+			if _, err := old.Import("card", to, Options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := cutAt / 2
+		s := store{dir: to, cut: func() error {
+			if left--; left < 0 {
+				return errPower
+			}
+			return nil
+		}}
+		_, cutErr := s.take(next, "card")
+		if cutErr != nil && !errors.Is(cutErr, errPower) {
+			t.Fatal(cutErr)
+		}
+		checkWhole(t, fmt.Sprintf("cut before change %d", cutAt/2), to, old, next)
+		if r, err := next.Import("card", to, Options{}); err != nil {
+			t.Fatalf("after a cut before change %d: %v", cutAt/2, err)
+		} else if s, err := Current(to, Options{}); err != nil || s.Hash != r.Set.Hash {
+			t.Fatalf("after a cut before change %d: %v", cutAt/2, err)
+		}
+		if sets, _ := os.ReadDir(filepath.Join(to, setsFolder)); len(sets) != 2 {
+			t.Fatalf("after a cut before change %d: %d entries, want the set and the link", cutAt/2, len(sets))
+		}
+		for name, data := range next {
+			if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || !bytes.Equal(got, data) {
+				t.Fatalf("after a cut before change %d: %s: %v", cutAt/2, name, err)
+			}
+		}
+		if cutErr == nil && cutAt%2 == 1 {
+			if cutAt < 30 {
+				t.Errorf("only %d changes: the cut is not where the changes are", cutAt/2)
+			}
+			return
+		}
+	}
+}
+
+// checkWhole reads the files by the names that programs use: all of them from one set.
+func checkWhole(t *testing.T, when, dir string, sets ...Files) {
+	t.Helper()
+	got := Files{}
+	for _, name := range names {
+		if data, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			got[name] = data
+		}
+	}
+	if len(got) == 0 {
+		return // none yet
+	}
+	for _, s := range sets {
+		same := func(a, b []byte) bool { return bytes.Equal(a, b) }
+		if maps.EqualFunc(got, s, same) {
+			return
+		}
+	}
+	t.Errorf("%s: files of two sets: %v", when, got)
+}
+
+func FuzzIdentity(f *testing.F) {
+	f.Add([]byte("site = \"hall\"\nid = \"dock-7\"\nname = \"Tor 7\"\nnumber = \"207\"\n"), []byte("[appliance]\nname = \"dock-7\"\nnumber = \"207\"\n"))
+	f.Add([]byte("id = 7\n"), []byte("appliance = 3\n"))
+	f.Add([]byte("[site]\n"), []byte("[[appliance]]\nname = {}\n"))
+	f.Fuzz(func(t *testing.T, identity, phoned []byte) {
+		s, err := Files{IdentityFile: identity, PhonedFile: phoned}.Check("card", Options{})
+		if err == nil && len(s.Identity.Faults()) > 0 {
+			t.Errorf("accepted %+v", s.Identity)
+		}
+	})
+}
+
+func FuzzReadTar(f *testing.F) {
+	f.Add(archive(f, Files{IdentityFile: []byte("id = \"a\"\n"), "x/../phoned.toml": []byte("x")}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := ReadTar(bytes.NewReader(data))
+		if err == nil && len(got) == 0 {
+			t.Error("nothing, and no error")
+		}
+		got.Check("x", Options{})
+	})
+}

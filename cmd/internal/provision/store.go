@@ -1,0 +1,291 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Where Import keeps sets below the folder that it is given.
+const (
+	setsFolder  = "provision" // a folder for each set; during an import there are two
+	currentLink = "current"   // symbolic link to the set in force: renaming it switches all files at once
+	newLink     = "current.new"
+)
+
+// Result says what Import did.
+type Result struct {
+	Set      *Set // the set in force
+	Imported bool // it is another one than before
+	// Renamed is the id of the appliance that this one was until now, if it was another.
+	Renamed string
+	// KeyLeft: the source still holds the private key, which RemoveKey removes.
+	KeyLeft bool
+}
+
+// Import makes the set of the folder from the one in force in the folder to, unless it is already. Each file F of it is then
+// reached as to/F, a link. An error leaves the set in force as it was; so does a power cut, or the new one is in force.
+// A set whose key was removed after an earlier import takes the key that was imported.
+func Import(from, to string, o Options) (Result, error) {
+	f, err := ReadDir(from)
+	if err != nil {
+		return Result{}, err
+	}
+	return f.Import(from, to, o)
+}
+
+// Import is the same for files that came another way; where says in errors from where.
+func (f Files) Import(where, to string, o Options) (Result, error) {
+	s := store{dir: to, o: o}
+	return s.take(f, where)
+}
+
+func (s *store) take(f Files, where string) (Result, error) {
+	r := Result{KeyLeft: f[KeyFile] != nil}
+	held := s.current()
+	if f[KeyFile] == nil && f[CertificateFile] != nil && held[KeyFile] != nil {
+		f = maps.Clone(f)
+		f[KeyFile] = held[KeyFile]
+	}
+	set, err := f.Check(where, s.o)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Set = set
+	if held != nil && held.hash() == set.Hash && slices.Equal(held[KeyFile], f[KeyFile]) {
+		return r, s.finish(f)
+	}
+	if old, err := held.Check(s.dir, Options{}); err == nil && old.Identity.ID != set.Identity.ID {
+		r.Renamed = old.Identity.ID
+	}
+	r.Imported = true
+	return r, s.put(set)
+}
+
+// Current is the set in force in a folder that Import wrote; ErrNone if there is none.
+func Current(to string, o Options) (*Set, error) {
+	dir := filepath.Join(to, setsFolder, currentLink)
+	f, err := ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return f.Check(dir, o)
+}
+
+// store is the folder that sets are kept in.
+type store struct {
+	dir string
+	o   Options
+	cut func() error // before each change of the disk; a test lets the power fail there
+}
+
+// current is the set in force as far as it can be read; nil for none.
+func (s *store) current() Files {
+	f, err := ReadDir(filepath.Join(s.dir, setsFolder, currentLink))
+	if err != nil {
+		return nil // none, or the card has lost it: then it is imported anew
+	}
+	return f
+}
+
+// put writes a set and switches to it.
+func (s *store) put(set *Set) error {
+	sets := filepath.Join(s.dir, setsFolder)
+	if err := s.do(func() error { return os.MkdirAll(sets, 0o750) }); err != nil {
+		return err
+	}
+	dir, err := s.write(sets, set)
+	if err != nil {
+		return fmt.Errorf("provision: write the set: %w", err)
+	}
+	// The links come first: until the switch, one to a file that the old set lacks leads nowhere, as if it were not there.
+	if err := s.link(set.files); err != nil {
+		return err
+	}
+	fresh := filepath.Join(sets, newLink)
+	err = s.do(func() error { return errors.Join(removeIfThere(fresh), os.Symlink(filepath.Base(dir), fresh)) })
+	if err == nil {
+		err = s.do(func() error { return os.Rename(fresh, filepath.Join(sets, currentLink)) })
+	}
+	if err == nil {
+		err = s.do(func() error { return syncFolder(sets) })
+	}
+	if err != nil {
+		return fmt.Errorf("provision: switch to the new set: %w", err)
+	}
+	return s.tidy(set.files)
+}
+
+// finish does what a power cut may have left undone after the switch.
+func (s *store) finish(f Files) error {
+	if err := s.link(f); err != nil {
+		return err
+	}
+	return s.tidy(f)
+}
+
+// write writes a set into a new folder, so that all of it lasts, and returns the folder.
+func (s *store) write(sets string, set *Set) (string, error) {
+	if s.cut != nil {
+		if err := s.cut(); err != nil {
+			return "", err
+		}
+	}
+	dir, err := os.MkdirTemp(sets, set.Hash[:16]+"-")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		data, ok := set.files[name]
+		if !ok {
+			continue
+		}
+		mode := fs.FileMode(0o640)
+		if name == KeyFile {
+			mode = 0o600
+		}
+		if err := s.do(func() error { return s.writeFile(filepath.Join(dir, name), data, mode) }); err != nil {
+			return "", err
+		}
+	}
+	return dir, s.do(func() error { return errors.Join(s.own(dir), syncFolder(dir), s.own(sets), syncFolder(sets)) })
+}
+
+func (s *store) writeFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Chmod(mode), s.own(path), f.Sync(), f.Close())
+}
+
+func (s *store) own(path string) error {
+	if s.o.UID == 0 && s.o.GID == 0 {
+		return nil
+	}
+	return os.Chown(path, s.o.UID, s.o.GID)
+}
+
+// link makes to/F lead to the set in force for every file of the set.
+func (s *store) link(f Files) error {
+	changed := false
+	for _, name := range names {
+		path, to := filepath.Join(s.dir, name), linkTo(name)
+		if at, err := os.Readlink(path); f[name] == nil || err == nil && at == to {
+			continue
+		}
+		fresh := filepath.Join(s.dir, "."+name+".new")
+		err := s.do(func() error { return errors.Join(removeIfThere(fresh), os.Symlink(to, fresh)) })
+		if err == nil {
+			err = s.do(func() error { return os.Rename(fresh, path) })
+		}
+		if err != nil {
+			return fmt.Errorf("provision: link %s: %w", name, err)
+		}
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	return s.do(func() error { return syncFolder(s.dir) })
+}
+
+func linkTo(name string) string { return filepath.Join(setsFolder, currentLink, name) }
+
+// tidy removes the sets that are not in force, and links to files that the set in force lacks.
+func (s *store) tidy(f Files) error {
+	sets := filepath.Join(s.dir, setsFolder)
+	keep, err := os.Readlink(filepath.Join(sets, currentLink))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		path := filepath.Join(s.dir, name)
+		if at, err := os.Readlink(path); f[name] == nil && err == nil && at == linkTo(name) {
+			if err := s.do(func() error { return os.Remove(path) }); err != nil {
+				return err
+			}
+		}
+	}
+	entries, err := os.ReadDir(sets)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == keep || e.Name() == currentLink {
+			continue
+		}
+		old := filepath.Join(sets, e.Name())
+		if err := s.do(func() error { return errors.Join(wipe(filepath.Join(old, KeyFile)), os.RemoveAll(old)) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do carries out one change of the disk, unless the power has failed.
+func (s *store) do(change func() error) error {
+	if s.cut != nil {
+		if err := s.cut(); err != nil {
+			return err
+		}
+	}
+	return change()
+}
+
+// RemoveKey removes the private key from a folder that Import has read, such as the boot partition, which anybody can
+// read who takes the card out. It is overwritten first; flash memory may keep old blocks all the same.
+func RemoveKey(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.EqualFold(e.Name(), KeyFile) {
+			if err := wipe(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return syncFolder(dir)
+}
+
+// wipe overwrites and removes a file.
+func wipe(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.Write(make([]byte, min(info.Size(), maxFile)))
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
