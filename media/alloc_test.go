@@ -73,6 +73,14 @@ type deafWideSink struct{ deafSink }
 
 func (deafWideSink) WriteWide(*WideFrame, Kind) {}
 
+type deafPuller struct {
+	deafSink
+	voice Voice
+}
+
+func (p *deafPuller) Take(v Voice) { p.voice = v }
+func (p *deafPuller) Drop(Voice)   { p.voice = nil }
+
 type deafSink struct{}
 
 func (deafSink) Write(*Frame, Kind) {}
@@ -186,6 +194,22 @@ var framePaths = []framePath{
 		s.Play(&hum{})
 		s.Listen(deafSink{})
 		return func() { r.arrive(s, 20); r.tick() }
+	}},
+	{"phone call read by a card, 5 % lost", func(tb testing.TB, r *rig) func() {
+		s := r.session(tb)
+		s.Play(&hum{})
+		p := &deafPuller{}
+		s.Listen(p)
+		var x [40]int16
+		return func() {
+			r.arrive(s, 20)
+			for range 4 {
+				r.clock.now += FrameDuration / 4
+				p.voice.Read(x[:], 0)
+			}
+			r.clock.now -= FrameDuration
+			r.tick()
+		}
 	}},
 	{"relay", func(tb testing.TB, r *rig) func() {
 		a, b := r.session(tb), r.session(tb)

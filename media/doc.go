@@ -13,7 +13,7 @@
 //
 // Audio is at 8 kHz; a source and a sink that can do 16 kHz say so (WideSource, WideSink) and are asked for it while the
 // codec is G.722. What has the state of a codec has one owner: the encoder of a session the pacer, the decoder its ear,
-// those of a relay the reader.
+// those of a relay the reader. An ear is heard by the pacer, or by a sound card whenever that needs samples (Puller).
 //
 // A packet goes this way. In: rtpio.Poller, rtpPort.Receive (RTCP on the RTP port is told apart and joins that of
 // rtcpPort.Receive in Session.receiveControl), Session.receive (guard.unprotect, parse, latch), Session.deliver (ear,

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +15,33 @@ import (
 // ringSlots packets wait for the pacer at most: a burst after 640 ms of silence. What comes on top is dropped.
 const ringSlots = 32
 
-// ear turns received packets into a frame for each tick. The reader puts packets into a ring without a lock;
-// everything behind it belongs to the pacer.
+// The shape of the way from a Puller's clock to ours.
+const (
+	// followBy is the share of what the two clocks are apart that is made up for at each Read: the moments of asking are
+	// off by what the machine is late, and the buffer would take that for delay.
+	followBy = 32
+	// A Puller that has asked for nothing for so long has missed something.
+	mostApart = FrameDuration
+	// For one that stands still the pacer lets the far end speak to nobody, so that it is understood at once afterwards.
+	standsStill = 5 * FrameDuration
+)
+
+// ear turns received packets into samples, a frame in each tick or whatever a Puller asks for. The reader puts packets
+// into a ring without a lock; everything behind it belongs to whoever holds mu.
 type ear struct {
+	// immutable
+	clock Clock
+	rate  int // samples a second of what is played: 8,000, or 16,000 for a wide sink
+
 	ring [ringSlots]arrived
 	head atomic.Uint32 // written by the reader: packets offered
-	tail atomic.Uint32 // written by the pacer: packets taken
+	tail atomic.Uint32 // packets taken
 
+	mu     sync.Mutex // the pacer never waits for it while somebody else pulls
 	player *playout.Player
-	rate   int           // samples a second of what is played: 8,000, or 16,000 for a wide sink
-	last   time.Duration // the tick of the last frame
+	last   time.Duration // the moment that the last frame was asked for
+	next   time.Duration // when the samples after it are to be asked for
+	pulled time.Duration // when a Puller asked last
 
 	played, concealed atomic.Uint64 // RTP ticks
 	late              atomic.Uint64 // packets
@@ -37,12 +55,15 @@ type arrived struct {
 }
 
 // newEar returns an ear whose sink gets rate samples a second.
-func newEar(cfg Config, rate int) *ear {
+func newEar(e *Engine, rate int) *ear {
 	d := &decoder{codec.Decoder{Rate: rate}}
 	return &ear{
-		player: playout.New(jitter.Config{Min: cfg.JitterMin, Max: cfg.JitterMax}, rate, d), rate: rate,
+		clock: e.clock, rate: rate, pulled: -standsStill,
+		player: playout.New(jitter.Config{Min: e.cfg.JitterMin, Max: e.cfg.JitterMax}, rate, d),
 	}
 }
+
+var _ Voice = (*ear)(nil)
 
 // offer queues a packet and reports whether it fitted. The reader calls it.
 func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) bool {
@@ -67,23 +88,71 @@ func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte,
 
 // hear gives the sink the frame of a tick.
 func (e *ear) hear(sink Sink, at time.Duration, room *scratch) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if wide, ok := sink.(WideSink); ok && e.rate == WideRate {
+		wide.WriteWide(&room.wide, e.play(room.wide[:], at))
+	} else {
+		sink.Write(&room.frame, e.play(room.frame[:], at))
+	}
+}
+
+// relieve lets a frame go unheard while a Puller asks for nothing.
+func (e *ear) relieve(at time.Duration, room *scratch) {
+	if !e.mu.TryLock() {
+		return // it is asking
+	}
+	defer e.mu.Unlock()
+	if at-e.pulled >= standsStill {
+		e.skip(room.wide[:], at)
+	}
+}
+
+// Rate implements Voice.
+func (e *ear) Rate() int { return e.rate }
+
+// Read implements Voice.
+func (e *ear) Read(dst []int16, late time.Duration) Kind {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.clock.Now()
+	at := now - late
+	if now-e.pulled >= standsStill {
+		at = max(at, e.next) // a new beginning, of it or after the pacer
+	} else {
+		e.skip(dst, at-mostApart)
+		at = e.next + max(-mostApart, min(mostApart, at-e.next))/followBy
+	}
+	e.pulled = now
+	return e.play(dst, at)
+}
+
+// skip lets what was to be heard before a time go unheard: nobody asked for it. What room holds is lost.
+func (e *ear) skip(room []int16, until time.Duration) {
+	if behind := until - e.next; behind > maxCatchUp*FrameDuration {
+		e.next += behind - maxCatchUp*FrameDuration
+	}
+	for e.next <= until {
+		e.play(room[:min(len(room), e.rate/50)], e.next)
+	}
+}
+
+// play fills dst with what is heard from a time on.
+func (e *ear) play(dst []int16, at time.Duration) Kind {
 	for tail := e.tail.Load(); tail != e.head.Load(); tail++ {
 		a := &e.ring[tail%ringSlots]
 		// A packet that was being read while the last frame was made was not there for it, whatever its stamp says.
 		e.player.Put(&a.packet, max(a.at, e.last+1))
 		e.tail.Store(tail + 1)
 	}
-	e.last = at
-	if wide, ok := sink.(WideSink); ok && e.rate == WideRate {
-		wide.WriteWide(&room.wide, e.player.Read(room.wide[:], at))
-	} else {
-		sink.Write(&room.frame, e.player.Read(room.frame[:], at))
-	}
+	e.last, e.next = at, at+time.Duration(len(dst))*time.Second/time.Duration(e.rate)
+	kind := e.player.Read(dst, at)
 	heard, buffer := e.player.Stats()
 	e.played.Store(heard.Played * SampleRate / uint64(e.rate))
 	e.concealed.Store(heard.Concealed * SampleRate / uint64(e.rate))
 	e.late.Store(buffer.Late)
 	e.delay.Store(int64(buffer.Delay))
+	return kind
 }
 
 // decoder decodes what classify let through: a packet's Type is a codec.ID.

@@ -53,6 +53,25 @@ type Sink interface {
 	Write(f *Frame, k Kind)
 }
 
+// Voice is what a session receives, for a Puller.
+type Voice interface {
+	// Rate is how many samples a second Read gives: 8,000, or 16,000 of a WideSink's voice while the codec is wideband.
+	Rate() int
+	// Read fills dst, at most 20 ms, with what follows the last Read. late says by how much later it is called than the
+	// moment that it stands for: that moment is to go on evenly. What was not asked for in time goes unheard.
+	Read(dst []int16, late time.Duration) Kind
+}
+
+// Puller is a Sink with a clock of its own, as a sound card has: the pacer gives it nothing, it reads what it needs when it
+// needs it, in pieces of any length. So packets wait neither for a tick nor for the other clock; that the clocks differ
+// is the jitter buffer's to even out, as it does for the far end's.
+type Puller interface {
+	Sink
+	// Take is told what to read from now on, Drop that it has ended; neither may call the session.
+	Take(v Voice)
+	Drop(v Voice)
+}
+
 // Params is what an offer and answer agreed for one session.
 type Params struct {
 	// Remote is where the far end said that it receives RTP. Invalid, unspecified or port 0: send nothing.

@@ -54,8 +54,9 @@ type wiring struct {
 	encoded EncodedSource // source, if it is one
 	wide    WideSource    // source, if it is one
 
-	sink Sink
-	ear  *ear // not nil while sink is set
+	sink   Sink
+	puller Puller // sink, if it is one
+	ear    *ear   // not nil while sink is set
 
 	bridge *Bridge
 	peer   *Session
@@ -102,8 +103,23 @@ func (s *Session) change(f func(w *wiring)) error {
 	}
 	w := *s.wiring.Load()
 	f(&w)
-	s.wiring.Store(&w)
+	s.rewire(&w)
 	return nil
+}
+
+// rewire puts a wiring in the place of the one before. The caller holds mu.
+func (s *Session) rewire(w *wiring) {
+	old := s.wiring.Load()
+	s.wiring.Store(w)
+	if old.ear == w.ear && old.puller == w.puller {
+		return
+	}
+	if old.puller != nil {
+		old.puller.Drop(old.ear)
+	}
+	if w.puller != nil {
+		w.puller.Take(w.ear)
+	}
 }
 
 // LocalAddr returns the address to be offered in SDP.
@@ -153,10 +169,11 @@ func (s *Session) Play(src Source) {
 	s.engine.pacer.stir(s)
 }
 
-// Listen sets what hears the far end; nil nobody. While set, it gets a frame in each tick.
+// Listen sets what hears the far end; nil nobody. While set, it gets a frame in each tick, or reads by itself (Puller).
 func (s *Session) Listen(sink Sink) {
+	puller, _ := sink.(Puller)
 	_ = s.change(func(w *wiring) {
-		w.sink = sink
+		w.sink, w.puller = sink, puller
 		s.fitEar(w)
 	})
 	s.engine.pacer.stir(s)
@@ -214,7 +231,7 @@ func (s *Session) Close() error {
 	}
 	s.closed = true
 	w := *s.wiring.Load()
-	s.wiring.Store(&wiring{})
+	s.rewire(&wiring{})
 	s.mu.Unlock()
 	// A relay may have been made between the first look and the closing.
 	if w.bridge != nil {
@@ -226,7 +243,10 @@ func (s *Session) Close() error {
 
 // hear is called by the pacer. at is the tick's nominal time.
 func (s *Session) hear(at time.Duration, room *scratch) {
-	if w := s.wiring.Load(); w.ear != nil {
+	switch w := s.wiring.Load(); {
+	case w.puller != nil:
+		w.ear.relieve(at, room)
+	case w.ear != nil:
 		w.ear.hear(w.sink, at, room)
 	}
 }

@@ -301,6 +301,17 @@ func TestOpenSpeech(t *testing.T) {
 	}
 }
 
+// murmur is a call that says something forever.
+type murmur int
+
+func (m murmur) Rate() int { return int(m) }
+func (m murmur) Read(dst []int16, _ time.Duration) media.Kind {
+	for i := range dst {
+		dst[i] = int16(i)
+	}
+	return media.Audio
+}
+
 func TestTradingDoesNotAllocate(t *testing.T) {
 	for _, oneClock := range []bool{true, false} {
 		h := newHandset(0, oneClock)
@@ -310,24 +321,27 @@ func TestTradingDoesNotAllocate(t *testing.T) {
 		var w media.WideFrame
 		mic, ear, bell := make([]int16, 240), make([]int16, 240), make([]int16, 240)
 		capture, play := h.Capture(), h.Playback()
-		for _, wide := range []bool{false, true} {
-			if n := testing.AllocsPerRun(100, func() {
-				if wide {
-					play.WriteWide(&w, media.Audio)
-				} else {
-					play.Write(&f, media.Audio)
+		for _, voice := range []media.Voice{nil, murmur(media.SampleRate), murmur(media.WideRate)} {
+			play.(media.Puller).Take(voice)
+			for _, wide := range []bool{false, true} {
+				if n := testing.AllocsPerRun(100, func() {
+					if wide {
+						play.WriteWide(&w, media.Audio)
+					} else {
+						play.Write(&f, media.Audio)
+					}
+					for range 4 {
+						h.Hear(48000, mic)
+						h.Sound(48000, ear, bell, 0)
+					}
+					if wide {
+						capture.NextWide(&w)
+					} else {
+						capture.Next(&f)
+					}
+				}); n != 0 {
+					t.Errorf("voice %v, wide %v: %v allocations a tick", voice, wide, n)
 				}
-				for range 4 {
-					h.Hear(48000, mic)
-					h.Sound(48000, ear, bell)
-				}
-				if wide {
-					capture.NextWide(&w)
-				} else {
-					capture.Next(&f)
-				}
-			}); n != 0 {
-				t.Errorf("wide %v: %v allocations a tick", wide, n)
 			}
 		}
 	}
@@ -338,14 +352,14 @@ func BenchmarkTick(b *testing.B) {
 	h := newHandset(0, false)
 	h.Open(PathHandset)
 	h.Play(tone.New("us", tone.Dial), nil)
+	h.Playback().(media.Puller).Take(murmur(media.SampleRate))
 	var f media.Frame
 	mic, ear, bell := make([]int16, 240), make([]int16, 240), make([]int16, 240)
 	b.ReportAllocs()
 	for range b.N {
-		h.Playback().Write(&f, media.Audio)
 		for range 4 {
 			h.Hear(48000, mic)
-			h.Sound(48000, ear, bell)
+			h.Sound(48000, ear, bell, 0)
 		}
 		h.Capture().Next(&f)
 	}

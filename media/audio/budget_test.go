@@ -47,44 +47,67 @@ func peak(x []int16) (float64, bool) {
 	return float64(at) + (a-c)/(2*(a-2*b+c)), true
 }
 
-// probe notes when pulses pass in frames.
-type probe struct {
-	origin time.Time
-	source media.WideSource
-	sink   media.WideSink
+// edge is how many samples of a piece are looked at with the next one, so that a pulse on the seam is seen.
+const edge = 8
 
-	mu sync.Mutex
-	at []time.Duration // the pulse, if its frame were played when it passed
+// trail is what a probe has seen of one direction.
+type trail struct {
+	mu   sync.Mutex
+	last [edge]int16
+	at   []time.Duration // of pulses, if their piece were played when it passed
 }
 
-func (p *probe) note(f []int16, rate int) {
-	if k, ok := peak(f); ok {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.at = append(p.at, time.Since(p.origin)+time.Duration(k/float64(rate)*1e9))
+func (r *trail) note(x []int16, rate int, now time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := append(r.last[:], x...)
+	if k, ok := peak(all[edge/2-1 : len(all)-edge/2+1]); ok {
+		r.at = append(r.at, now+time.Duration((k-edge/2-1)/float64(rate)*1e9))
 	}
+	copy(r.last[:], all[len(all)-edge:])
+}
+
+func (r *trail) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = nil
+}
+
+// probe notes when pulses pass from the microphone and to the ear.
+type probe struct {
+	origin time.Time
+	media.WideSource
+	media.Puller
+	voice     media.Voice
+	said, got trail
 }
 
 func (p *probe) Next(f *media.Frame) bool {
-	ok := p.source.Next(f)
-	p.note(f[:], media.SampleRate)
+	ok := p.WideSource.Next(f)
+	p.said.note(f[:], media.SampleRate, time.Since(p.origin))
 	return ok
 }
 
 func (p *probe) NextWide(f *media.WideFrame) bool {
-	ok := p.source.NextWide(f)
-	p.note(f[:], media.WideRate)
+	ok := p.WideSource.NextWide(f)
+	p.said.note(f[:], media.WideRate, time.Since(p.origin))
 	return ok
 }
 
-func (p *probe) Write(f *media.Frame, k media.Kind) {
-	p.note(f[:], media.SampleRate)
-	p.sink.Write(f, k)
+func (p *probe) WriteWide(*media.WideFrame, media.Kind) {}
+
+func (p *probe) Take(v media.Voice) {
+	p.voice = v
+	p.Puller.Take(p)
 }
 
-func (p *probe) WriteWide(f *media.WideFrame, k media.Kind) {
-	p.note(f[:], media.WideRate)
-	p.sink.WriteWide(f, k)
+func (p *probe) Drop(media.Voice) { p.Puller.Drop(p) }
+func (p *probe) Rate() int        { return p.voice.Rate() }
+
+func (p *probe) Read(dst []int16, late time.Duration) media.Kind {
+	k := p.voice.Read(dst, late)
+	p.got.note(dst, p.voice.Rate(), time.Since(p.origin))
+	return k
 }
 
 // behind returns how much later the pulses of y are than those of x, mean and greatest, in ms.
@@ -132,21 +155,16 @@ func measure(t *testing.T, id codec.ID, cfg Config, phase time.Duration) (s stag
 	a.Open(PathHandset)
 	time.Sleep(3 * time.Millisecond)
 	b.Open(PathHandset)
-	said := &probe{origin: mouth.origin, source: a.Capture()}
-	got := &probe{origin: mouth.origin, sink: b.Playback()}
+	way := &probe{origin: mouth.origin, WideSource: a.Capture(), Puller: b.Playback().(media.Puller)}
 	// A session gets its place in the 20 ms when its stream begins.
-	ends[0].Play(said)
-	ends[1].Listen(got)
+	ends[0].Play(way)
+	ends[1].Listen(way)
 	time.Sleep(20 * time.Second)
 	ear.mu.Lock()
 	ear.sounds, ear.queued, ear.writes = nil, 0, 0
 	ear.mu.Unlock()
-	said.mu.Lock()
-	said.at = nil
-	said.mu.Unlock()
-	got.mu.Lock()
-	got.at = nil
-	got.mu.Unlock()
+	way.said.forget()
+	way.got.forget()
 	first := time.Since(mouth.origin)
 	time.Sleep(4 * time.Second)
 
@@ -173,20 +191,19 @@ func measure(t *testing.T, id codec.ID, cfg Config, phase time.Duration) (s stag
 	cancel()
 	wg.Wait()
 	var n int
-	s.capture, _, _ = behind(spoken, said.at)
-	s.wait, _, _ = behind(said.at, got.at)
-	s.line, _, _ = behind(got.at, heard)
+	s.capture, _, _ = behind(spoken, way.said.at)
+	s.wait, _, _ = behind(way.said.at, way.got.at)
+	s.line, _, _ = behind(way.got.at, heard)
 	s.line -= s.queue
 	if s.total, s.most, n = behind(spoken, heard); n < 5 { // a buffer that shortens its delay may cut pulses out
-		t.Errorf("phase %s: %d pulses heard, %d said, %d received", phase, n, len(said.at), len(got.at))
+		t.Errorf("phase %s: %d pulses heard, %d said, %d received", phase, n, len(way.said.at), len(way.got.at))
 	}
 	// A frame's last sample is sent at once, its first after 20 ms: as if all of it took 20 ms to be packed.
 	s.capture -= 20
 	return s
 }
 
-// What the sound device adds, both ends together and packetisation included, is at most 42 ms; the jitter buffer's share
-// depends on the phase of the two pacers and on what it has learnt in 20 s.
+// What we add on a perfect LAN, packetisation included, is at most 45 ms in the mean of all phases, after 20 s of a call.
 func TestMouthToEar(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -209,8 +226,8 @@ func TestMouthToEar(t *testing.T) {
 		}
 		t.Logf("| mouth to ear, %s | capture %.1f | packet 20.0 | jitter buffer %.1f | playout %.1f | card's queue %.1f | total %.1f ms (%.1f to %.1f by phase) |",
 			tc.name, sum.capture, sum.wait, sum.line, sum.queue, sum.total, least, sum.most)
-		if ours := sum.capture + 20 + sum.line + sum.queue; ours > 42 {
-			t.Errorf("%s: %.1f ms in the mean without the jitter buffer, want at most 42", tc.name, ours)
+		if sum.total > 45 {
+			t.Errorf("%s: %.1f ms in the mean, want at most 45", tc.name, sum.total)
 		}
 	}
 }

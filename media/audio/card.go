@@ -315,7 +315,7 @@ func (c *Card) without(ctx context.Context, d time.Duration) {
 		}
 		if c.busy() {
 			n := c.cfg.Rate / 50
-			c.Sound(c.cfg.Rate, c.ear[:n], c.bell[:n])
+			c.Sound(c.cfg.Rate, c.ear[:n], c.bell[:n], 0)
 		}
 	}
 }

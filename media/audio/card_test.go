@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"parklamp/media"
 	"parklamp/media/audio/alsa"
+	"parklamp/media/jitter/lab"
 )
 
 // talk is a call that lasts: every 20 ms a frame of a tone goes to the device and one comes from its microphone.
@@ -188,6 +190,60 @@ func TestXruns(t *testing.T) {
 	})
 }
 
+// ruler is a call that notes when each piece of it was asked for.
+type ruler struct {
+	origin time.Time
+	read   time.Duration // so much of it
+	off    []time.Duration
+}
+
+func (r *ruler) Rate() int { return media.SampleRate }
+func (r *ruler) Read(dst []int16, late time.Duration) media.Kind {
+	clear(dst)
+	r.off = append(r.off, time.Since(r.origin)-late-r.read)
+	r.read += time.Duration(len(dst)) * time.Second / media.SampleRate
+	return media.Audio
+}
+
+// A call is read as evenly as the card plays, however late the machine is; an xrun moves it on once.
+func TestCardReadsEvenly(t *testing.T) {
+	for _, rate := range []int{8000, 16000, 48000} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeCard()
+			f.play = 100
+			c, _ := runCard(t, testCard(rate), f)
+			c.Open(PathHandset)
+			r := &ruler{origin: time.Now()}
+			c.Playback().(media.Puller).Take(r)
+			spread := func(late time.Duration) time.Duration {
+				f.mu.Lock()
+				f.late = late
+				f.mu.Unlock()
+				time.Sleep(time.Second)
+				synctest.Wait()
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				x := slices.Clone(r.off)
+				r.off = nil
+				return slices.Max(x) - slices.Min(x)
+			}
+			spread(0)
+			for _, late := range []time.Duration{0, 3 * time.Millisecond, 0} {
+				// 100 ppm of a second, and what a converter asks for more or less.
+				if d := spread(late); d > 350*time.Microsecond {
+					t.Errorf("%d Hz, %s late: the moments are off by up to %s", rate, late, d)
+				}
+			}
+			if n := c.Stats().Xruns; n > 0 {
+				t.Errorf("%d Hz: %d xruns", rate, n)
+			}
+			if d := spread(12 * time.Millisecond); c.Stats().Xruns == 0 || d > 40*time.Millisecond {
+				t.Errorf("%d Hz: with %d xruns the moments are off by up to %s", rate, c.Stats().Xruns, d)
+			}
+		})
+	}
+}
+
 func TestPathsSetTheirControls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCard()
@@ -308,5 +364,8 @@ func TestConfigRefusals(t *testing.T) {
 	}
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
+	}
+	if p := Default().Period; p != lab.Grid {
+		t.Errorf("period %s: jitterlab is to ask every %s as the card does", p, lab.Grid)
 	}
 }

@@ -2,8 +2,9 @@
 //
 // Handset is the part that no hardware changes: it takes what a media session receives (Playback), mixes it with the
 // phone's own tones and prompts, and hands a session what the microphone hears (Capture), at 8 or 16 kHz as the call
-// needs. A device trades pieces of a few milliseconds with it by its own clock; a line in each direction stands between that
-// clock and the pacer's, keeps as little as is safe and says how much faster the device's side is to run. Card is a
+// needs. A device trades pieces of a few milliseconds with it by its own clock. What a session receives is read by that
+// clock (media.Puller). Microphone and conference go through a line each, which stands between that clock and the
+// pacer's, keeps as little as is safe and says how much faster the device's side is to run. Card is a
 // sound card of the kernel. Sim is a device without hardware: its microphone hears a clip or silence, and anybody may
 // listen to its earpiece. Both pass the same suite (audiotest).
 //
@@ -85,7 +86,8 @@ type Handset struct {
 	using    Path
 	muted    bool
 	volume   int
-	ringing  int // volume of the ringer
+	ringing  int         // volume of the ringer
+	voice    media.Voice // of the call that is heard; nil: what is heard comes through fromCall
 	fromCall *line
 	fromMic  *line
 	side     *line // microphone to earpiece, at the device's rate; only while sidetone is on
@@ -104,16 +106,17 @@ type Handset struct {
 // way is a converter between the device's rate and the call's, made anew when one of them changes.
 type way struct {
 	from, to int
+	oneClock bool
 	conv     *resample.Converter // nil when the rates are one and the clock is
 	samples  [2 * maxSamples]int16
 }
 
 // between makes the way fit.
 func (w *way) between(from, to int, oneClock bool) {
-	if w.from == from && w.to == to {
+	if w.from == from && w.to == to && (w.oneClock == oneClock || from != to) {
 		return
 	}
-	w.from, w.to, w.conv = from, to, nil
+	w.from, w.to, w.oneClock, w.conv = from, to, oneClock, nil
 	if from != to || !oneClock {
 		// Rates were checked by whoever opened the device: 8, 16 or 48 kHz.
 		w.conv, _ = resample.New(from, to)
@@ -188,7 +191,8 @@ func (h *Handset) now() time.Duration { return time.Since(h.epoch) }
 // the path is closed or muted, or when the device is late.
 func (h *Handset) Capture() media.WideSource { return (*capture)(h) }
 
-// Playback takes what a call receives, for media.Session.Listen.
+// Playback takes what a call receives: a session's voice by the clock of the device (media.Session.Listen), or frames of
+// somebody else's clock.
 func (h *Handset) Playback() media.WideSink { return (*playback)(h) }
 
 type capture Handset
@@ -212,17 +216,36 @@ func (c *capture) next(f []int16, rate int) bool {
 
 type playback Handset
 
-// Write takes the next frame from the pacer.
+var _ media.Puller = (*playback)(nil)
+
+// Take lets the device read a call.
+func (p *playback) Take(v media.Voice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.voice = v
+}
+
+// Drop ends it, unless another call has come meanwhile.
+func (p *playback) Drop(v media.Voice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.voice == v {
+		p.voice = nil
+		p.fromCall.reset(p.fromCall.rate)
+	}
+}
+
+// Write takes the next frame of another clock.
 func (p *playback) Write(f *media.Frame, _ media.Kind) { p.write(f[:], media.SampleRate) }
 
-// WriteWide takes the next frame at 16 kHz from the pacer.
+// WriteWide takes the next frame of another clock at 16 kHz.
 func (p *playback) WriteWide(f *media.WideFrame, _ media.Kind) { p.write(f[:], media.WideRate) }
 
 func (p *playback) write(f []int16, rate int) {
 	now := (*Handset)(p).now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.using == PathClosed {
+	if p.using == PathClosed || p.voice != nil {
 		return
 	}
 	if p.fromCall.rate != rate {
@@ -265,12 +288,17 @@ func (h *Handset) Hear(rate int, mic []int16) {
 }
 
 // Sound fills what earpiece (or loudspeaker) and ringer are to play, at the device's rate, at most MaxPiece of it; both have
-// the same length. It does not allocate while the rates stay.
-func (h *Handset) Sound(rate int, ear, ringer []int16) {
+// the same length. late is by how much later than usual it is called before they are played. It does not allocate while
+// the rates stay.
+func (h *Handset) Sound(rate int, ear, ringer []int16, late time.Duration) {
 	h.mu.Lock()
 	h.fromCall.tick(len(ear), rate, -1, h.now())
 	call, ppm, oneClock := h.fromCall.rate, h.fromCall.ppm, h.fromCall.locked
+	voice, open := h.voice, h.using != PathClosed
 	h.mu.Unlock()
+	if voice != nil {
+		call, ppm, oneClock = voice.Rate(), 0, true
+	}
 	h.sound.between(call, rate, oneClock)
 	h.bell.between(media.SampleRate, rate, oneClock)
 	x, bell := ear, ringer
@@ -281,8 +309,12 @@ func (h *Handset) Sound(rate int, ear, ringer []int16) {
 	if h.bell.conv != nil {
 		bell = h.bell.samples[:h.bell.conv.Need(len(ringer))]
 	}
+	clear(x)
+	if voice != nil && open {
+		voice.Read(x, late) // it decodes: the pacer, which wants the microphone, is not to wait for that
+	}
 	h.mu.Lock()
-	ended := h.mix(x, call)
+	ended := h.mix(x, call, voice == nil)
 	clear(bell)
 	h.ringer.add(bell, gains[h.ringing])
 	h.mu.Unlock()
@@ -298,13 +330,12 @@ func (h *Handset) Sound(rate int, ear, ringer []int16) {
 	}
 }
 
-// mix fills x with the call and the phone's own sounds. The caller holds mu.
-func (h *Handset) mix(x []int16, rate int) (ended func()) {
-	clear(x)
-	if h.using != PathClosed && h.fromCall.rate == rate {
+// mix adds the phone's own sounds to the call, which is in x already or is fetched. The caller holds mu.
+func (h *Handset) mix(x []int16, rate int, fetch bool) (ended func()) {
+	if fetch && h.using != PathClosed && h.fromCall.rate == rate {
 		h.fromCall.pop(x, h.now())
-		scale(x, gains[h.volume])
 	}
+	scale(x, gains[h.volume])
 	// Tones are made at 8 kHz.
 	n := len(x)
 	if rate == media.WideRate {

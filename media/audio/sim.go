@@ -119,8 +119,8 @@ func (s *Sim) Run(ctx context.Context) error {
 			return nil
 		case <-s.wake:
 		case <-tick:
+			s.tick(time.Since(due))
 			due = due.Add(media.FrameDuration)
-			s.tick()
 		}
 	}
 }
@@ -131,8 +131,8 @@ func (s *Sim) listened() bool {
 	return len(s.listeners) > 0
 }
 
-// tick trades one frame.
-func (s *Sim) tick() {
+// tick trades one frame; late is by how much the machine is.
+func (s *Sim) tick(late time.Duration) {
 	s.simMu.Lock()
 	rate, size := media.SampleRate, media.FrameSamples
 	wide, ok := s.speech.(media.WideSource)
@@ -148,7 +148,7 @@ func (s *Sim) tick() {
 	if s.path() != PathClosed {
 		s.Hear(rate, mic)
 	}
-	s.Sound(rate, ear, bell)
+	s.Sound(rate, ear, bell, late)
 	for i, v := range bell {
 		ear[i] = clip(int32(ear[i]) + int32(v))
 	}

@@ -78,7 +78,8 @@ func (f *player) round() error {
 		if delay > (f.queued-1)*f.p.Period+f.p.Period/2 {
 			break
 		}
-		if err := f.write(); err != nil {
+		usual := (f.queued - 1) * f.p.Period
+		if err := f.write(time.Duration(usual-delay) * time.Second / time.Duration(f.p.Rate)); err != nil {
 			return err
 		}
 		f.moved = now
@@ -94,11 +95,11 @@ func (f *player) round() error {
 	return nil
 }
 
-// write makes one period.
-func (f *player) write() error {
+// write makes one period; late is by how much shorter the queue is than it should be by then.
+func (f *player) write(late time.Duration) error {
 	c, n := f.c, f.p.Period
 	ear, bell := c.ear[:n], c.bell[:n]
-	c.Sound(f.p.Rate, ear, bell)
+	c.Sound(f.p.Rate, ear, bell, late)
 	out := c.frames[:n*f.p.Channels]
 	spread(out, f.p.Channels, ear, c.cfg.path(f.path).Output, bell, c.cfg.Speaker.Output)
 	for len(out) > 0 {

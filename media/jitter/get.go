@@ -189,7 +189,8 @@ func (b *Buffer) steady(s *slot, q Ask) Out {
 
 // wish is by how many RTP ticks the packet that is played next should be shorter or longer.
 func (b *Buffer) wish(s *slot, q Ask, target time.Duration, follows bool) (shorter, longer int) {
-	if done := b.planned - q.At; done > 0 {
+	// The caller's clock and that of the samples may differ by a little.
+	if done := b.planned - q.At; done >= leastChange*tick/2 {
 		b.restUntil = q.At + done*restAfter
 	}
 	b.planned = q.At + time.Duration(s.samples)*tick

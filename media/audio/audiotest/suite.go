@@ -44,16 +44,18 @@ const (
 // Run runs the suite. start makes a Bench that ends with its test; bubble runs a test, in synctest or not.
 func Run(t *testing.T, bubble func(*testing.T, func(*testing.T)), start func(*testing.T) Bench) {
 	for _, c := range []struct {
-		name string
-		run  func(*testing.T, Bench, *pacer)
+		name  string
+		frame bool // the call comes in frames of another clock, as in a conference
+		run   func(*testing.T, Bench, *pacer)
 	}{
-		{"call both ways", callBothWays}, {"closed", closed}, {"mute and volume", muteAndVolume}, {"prompts and tones", prompts},
-		{"ringer", ringer}, {"paths", everyPath}, {"wideband", wideband},
+		{"call both ways", false, callBothWays}, {"conference", true, callBothWays}, {"closed", false, closed},
+		{"mute and volume", false, muteAndVolume}, {"prompts and tones", false, prompts}, {"ringer", false, ringer},
+		{"paths", false, everyPath}, {"wideband", false, wideband}, {"wideband conference", true, wideband},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := start(t)
-				p := newPacer(t, b.Device)
+				p := newPacer(t, b.Device, c.frame)
 				c.run(t, b, p)
 			})
 		})
@@ -250,13 +252,32 @@ func fill(x []int16, hz float64, at *int, rate float64) {
 	}
 }
 
-// pacer stands for a session: every 20 ms it gives the device a frame of the call and takes one of the microphone.
+// pacer stands for a session: every 20 ms it takes a frame of the microphone, and gives one of the call to a device that
+// does not read them by its own clock.
 type pacer struct {
 	call frequency
 	wide atomic.Bool
+	said int // of the call, in samples; owned by who makes them
 
 	mu  sync.Mutex
 	far []int16 // guarded by mu
+}
+
+// Rate implements media.Voice.
+func (p *pacer) Rate() int {
+	if p.wide.Load() {
+		return media.WideRate
+	}
+	return media.SampleRate
+}
+
+// Read implements media.Voice.
+func (p *pacer) Read(dst []int16, _ time.Duration) media.Kind {
+	clear(dst)
+	if hz := p.call.load(); hz != 0 {
+		fill(dst, hz, &p.said, float64(p.Rate()))
+	}
+	return media.Audio
 }
 
 type frequency struct{ v atomic.Uint64 }
@@ -264,15 +285,19 @@ type frequency struct{ v atomic.Uint64 }
 func (f *frequency) Store(hz float64) { f.v.Store(math.Float64bits(hz)) }
 func (f *frequency) load() float64    { return math.Float64frombits(f.v.Load()) }
 
-func newPacer(t *testing.T, d audio.Device) *pacer {
+func newPacer(t *testing.T, d audio.Device, frames bool) *pacer {
 	p := &pacer{}
 	stop, ended := make(chan struct{}), make(chan struct{})
+	capture, play := d.Capture(), d.Playback()
+	if !frames {
+		voice := play.(media.Puller)
+		voice.Take(p)
+		t.Cleanup(func() { voice.Drop(p) })
+	}
 	go func() {
 		defer close(ended)
-		capture, play := d.Capture(), d.Playback()
 		var frame media.Frame
 		var wide media.WideFrame
-		at := 0
 		for due := time.Now(); ; due = due.Add(media.FrameDuration) {
 			select {
 			case <-stop:
@@ -282,18 +307,20 @@ func newPacer(t *testing.T, d audio.Device) *pacer {
 			x := frame[:]
 			if p.wide.Load() {
 				x = wide[:]
-				clear(x)
-				if hz := p.call.load(); hz != 0 {
-					fill(x, hz, &at, media.WideRate)
+			}
+			if frames {
+				p.Read(x, 0)
+			}
+			switch {
+			case len(x) == len(wide):
+				if frames {
+					play.WriteWide(&wide, media.Audio)
 				}
-				play.WriteWide(&wide, media.Audio)
 				capture.NextWide(&wide)
-			} else {
-				clear(x)
-				if hz := p.call.load(); hz != 0 {
-					fill(x, hz, &at, media.SampleRate)
+			default:
+				if frames {
+					play.Write(&frame, media.Audio)
 				}
-				play.Write(&frame, media.Audio)
 				capture.Next(&frame)
 			}
 			p.mu.Lock()

@@ -16,8 +16,9 @@ const (
 	tail = 2 * time.Second // replay goes on after the last arrival
 )
 
-// Grid is how often a session asks its player for samples.
-var Grid = 20 * time.Millisecond
+// Grid is how often a sound card asks a session's player for samples, with the default period. A conference does every
+// 20 ms.
+const Grid = 5 * time.Millisecond
 
 // Event is a row of the playout log: a packet that begins to play, or a stretch of something else.
 type Event struct {
