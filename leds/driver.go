@@ -165,13 +165,21 @@ func (d *Driver) look(t time.Time) (wanted []level, stays time.Duration) {
 	defer d.mu.Unlock()
 	for _, l := range d.lamps {
 		c, left := Show(l.state, l.since, t)
+		on := l.state != Free
 		if d.shown != nil {
 			c, left = d.shown[l.lines.Lamp], 0
+			on = c != board.Off
+		}
+		green, red := l.lines.Green, l.lines.Red
+		if l.lines.Steady != board.NoLine && on {
+			wanted[l.lines.Steady] = lit
+		}
+		if green == board.NoLine && red == board.NoLine {
+			continue // a relay alone: nothing blinks
 		}
 		if left > 0 && (stays == 0 || left < stays) {
 			stays = left
 		}
-		green, red := l.lines.Green, l.lines.Red
 		switch {
 		case c == board.Off:
 		case green == board.NoLine: // A lamp with one LED shows every colour with it: the cadence tells.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -270,6 +271,45 @@ func TestOverride(t *testing.T) {
 		synctest.Wait()
 		if _, on := d.Overridden(); on || b.Lit("orbit-702") != board.Off || d.State("orbit-701") != ParkedElsewhere {
 			t.Errorf("afterwards: 702 %v, 701 %v", b.Lit("orbit-702"), d.State("orbit-701"))
+		}
+	})
+}
+
+// A relay, a strobe or a bell does not blink: it is on for as long as the lamp means anything.
+func TestSteadyLineStaysOnWhileItsLampBlinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := board.Load("desk", []string{"701"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var changes []bool
+		lot, _ := m.Lamp("lot")
+		b := sim.New(m, sim.Options{OnLED: func(c sim.LEDChange) {
+			if c.Line == lot.Steady {
+				changes = append(changes, c.On)
+			}
+		}})
+		defer b.Close()
+		d := New(b, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		for _, s := range []State{ParkedHere, Recalling, Free, Unknown, Free} {
+			d.Set("lot", s)
+			time.Sleep(3 * time.Second)
+		}
+		d.Set("ringer", Ringing) // has a steady line and no LED
+		time.Sleep(time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if want := []bool{true, false, true, false}; !slices.Equal(changes, want) {
+			t.Errorf("the relay went %v, want %v", changes, want)
+		}
+		ringer, _ := m.Lamp("ringer")
+		if !b.LED(ringer.Steady) {
+			t.Error("the ringer's line is off")
 		}
 	})
 }

@@ -56,20 +56,15 @@ func (f fakeBuses) SPI(int, int) (spi.PortCloser, error) {
 
 const small = `
 name = "x"
-settle = "0s"
-[[lamps]]
-lamp = "a"
-green = "G"
-red = "R"
-[[lamps]]
-lamp = "b"
-red = "B"
+[lamps]
+a = { green = "G", red = "R" }
+b = { red = "B" }
 [chips.more]
 `
 
 func parse(t *testing.T, text string) board.Model {
 	t.Helper()
-	m, err := board.Parse([]byte(text))
+	m, err := board.Parse("x.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

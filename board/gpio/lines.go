@@ -28,16 +28,22 @@ func find(w *board.Wiring, friend string) (map[string]line, []Fault) {
 		if c.Kind != board.GPIOChip {
 			continue
 		}
-		chip, name, err := openChip(c.Labels)
+		places := map[string]board.Place{}
+		for name, p := range w.Lines {
+			if p.Chip == id {
+				places[name] = p
+			}
+		}
+		if len(places) == 0 {
+			continue
+		}
+		chip, name, err := openChip(c.Labels, places)
 		if err != nil {
 			faults = append(faults, Fault{Part: id, Text: err.Error(), Hint: "is this the right board definition? gpiodetect lists the chips"})
 			continue
 		}
-		for _, l := range slices.Sorted(maps.Keys(w.Lines)) {
-			p := w.Lines[l]
-			if p.Chip != id {
-				continue
-			}
+		for _, l := range slices.Sorted(maps.Keys(places)) {
+			p := places[l]
 			if f := inspect(chip, l, p, friend); f != nil {
 				faults = append(faults, *f)
 				continue
@@ -49,25 +55,43 @@ func find(w *board.Wiring, friend string) (map[string]line, []Fault) {
 	return found, faults
 }
 
-// openChip finds a chip by label: numbers below /dev change from boot to boot.
-func openChip(labels []string) (*gpiocdev.Chip, string, error) {
+// openChip finds a chip by label: numbers below /dev change from boot to boot. Where several have one of the labels, it is
+// that whose lines have most of the expected names.
+func openChip(labels []string, places map[string]board.Place) (*gpiocdev.Chip, string, error) {
 	var refused error
+	var best *gpiocdev.Chip
+	most := -1
 	for _, name := range gpiocdev.Chips() {
 		c, err := gpiocdev.NewChip(name, gpiocdev.WithConsumer(consumer))
 		if err != nil {
 			refused = errors.Join(refused, err)
 			continue
 		}
-		if slices.Contains(labels, c.Label) {
-			return c, name, nil
+		if n := fits(c, places); slices.Contains(labels, c.Label) && n > most {
+			best, c, most = c, best, n
 		}
-		c.Close()
+		if c != nil {
+			c.Close()
+		}
+	}
+	if best != nil {
+		return best, best.Name, nil
 	}
 	err := fmt.Errorf("no GPIO chip is called %s", strings.Join(labels, " or "))
 	if refused != nil {
 		err = fmt.Errorf("%w (%w)", err, refused)
 	}
 	return nil, "", err
+}
+
+// fits counts the places whose lines the chip calls as expected.
+func fits(c *gpiocdev.Chip, places map[string]board.Place) (n int) {
+	for _, p := range places {
+		if info, err := c.LineInfo(p.Offset); err == nil && info.Name != "" && expected(info.Name, p.Expect) {
+			n++
+		}
+	}
+	return n
 }
 
 // inspect says what keeps a line from being used, nil for nothing.

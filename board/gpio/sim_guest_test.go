@@ -210,7 +210,7 @@ func TestMissingLines(t *testing.T) {
 
 func chipName(t *testing.T) string {
 	t.Helper()
-	c, name, err := openChip([]string{"parklamp-sim"})
+	c, name, err := openChip([]string{"parklamp-sim"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

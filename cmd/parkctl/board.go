@@ -88,7 +88,7 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 		return json.NewEncoder(t.out).Encode(rows)
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
-		fmt.Fprintf(t.out, "%s is %s\n", id, chipText(m.Wiring.Chips[id]))
+		fmt.Fprintf(t.out, "%s is %s\n", id, m.Wiring.Chips[id].Text())
 	}
 	fmt.Fprintln(t.out)
 	table := [][]cell{{{text: "LINE"}, {text: "CHIP"}, {text: "PIN"}, {text: "WIRED"}, {text: "FOR"}}}
@@ -99,22 +99,12 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 	return nil
 }
 
-func chipText(c board.Chip) string {
-	switch c.Kind {
-	case board.MCP23017:
-		return fmt.Sprintf("an MCP23017 at %#x on /dev/i2c-%d", c.Address, c.Bus)
-	case board.HC595:
-		return fmt.Sprintf("%d 74HC595 in a chain on /dev/spidev%d.%d", c.Chain, c.Bus, c.Select)
-	}
-	return "the GPIO chip that the kernel calls " + strings.Join(c.Labels, " or ")
-}
-
 // wiring lists rows, columns, hook and LEDs in the order of the model.
 func wiring(m board.Model) []wire {
 	var rows []wire
 	add := func(line, use, wired string) {
 		p := m.Wiring.Lines[line]
-		rows = append(rows, wire{Line: line, For: use, Chip: p.Chip, Offset: p.Offset, Pin: p.Header, Wired: wired})
+		rows = append(rows, wire{Line: line, For: use, Chip: p.Chip, Offset: p.Offset, Pin: p.Pin, Wired: wired})
 	}
 	keys := func(of func(board.ModelKey) bool) string {
 		var labels []string
@@ -151,6 +141,13 @@ func wiring(m board.Model) []wire {
 				lit = "lit when low"
 			}
 			add(name, l.Label+" "+led.colour, "LED, "+lit)
+		}
+		if l.Steady != board.NoLine {
+			name, on := m.LEDs[l.Steady], "on when high"
+			if m.Wiring.Lines[name].ActiveLow {
+				on = "on when low"
+			}
+			add(name, l.Label+" relay", "relay or strobe, "+on)
 		}
 	}
 	return rows

@@ -8,13 +8,13 @@ import (
 )
 
 func TestBoard(t *testing.T) {
-	code, out, _ := parkctl("", "board", "wiring", "rpi")
+	code, out, _ := parkctl("", "board", "wiring", "rpi-4")
 	if code != exitDone {
 		t.Errorf("wiring: exit code %d", code)
 	}
 	golden(t, "wiring.txt", out)
 	typo := filepath.Join(t.TempDir(), "typo.toml")
-	if err := os.WriteFile(typo, []byte("name = 'x'\nsettle = '1ms'\nhok = 'H'\n"), 0o644); err != nil {
+	if err := os.WriteFile(typo, []byte("name = 'x'\nhok = 'H'\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -24,20 +24,20 @@ func TestBoard(t *testing.T) {
 	}{
 		{[]string{"board", "wiring", "desk"}, exitError, "no lines on hardware"},
 		{[]string{"board", "check", "desk"}, exitError, "no lines on hardware"},
-		{[]string{"board", "check", "toaster"}, exitUsage, "there are: desk, qemu-virt, rpi"},
-		{[]string{"board", "check", typo}, exitUsage, "hok"},
+		{[]string{"board", "check", "toaster"}, exitUsage, "there are: beaglebone-black, desk, qemu-virt, rpi-3"},
+		{[]string{"board", "check", typo}, exitUsage, typo + ":2:1: hok: unknown key"},
 		{[]string{"board", "check", "./none.toml"}, exitUsage, "none.toml"},
 		{[]string{"board", "check"}, exitUsage, "want: parkctl board check"},
 		{[]string{"board"}, exitUsage, "want: parkctl board check MODEL"},
 		// The machine of the tests has no Raspberry Pi's chips: each of the three is named.
-		{[]string{"board", "check", "rpi"}, exitError, "not complete"},
+		{[]string{"board", "check", "rpi-4"}, exitError, "not complete"},
 	} {
 		code, out, errs := parkctl("", c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {
 			t.Errorf("%v: exit code %d, %q; want %d, %q", c.args, code, out+errs, c.code, c.want)
 		}
 	}
-	if _, out, _ := parkctl("", "board", "check", "rpi"); strings.Count(out, "\n") != 3 || !strings.Contains(out, "soc: no GPIO chip is called pinctrl-bcm2835") {
+	if _, out, _ := parkctl("", "board", "check", "rpi-4"); strings.Count(out, "\n") != 3 || !strings.Contains(out, "soc: no GPIO chip is called pinctrl-bcm2711") {
 		t.Errorf("check prints %q", out)
 	}
 }

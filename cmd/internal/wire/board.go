@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 
+	"parklamp/board"
 	"parklamp/board/gpio"
 	"parklamp/board/sim"
 	"parklamp/cmd/internal/health"
@@ -11,6 +13,14 @@ import (
 // openBoard takes the hardware that the configuration names. What of it does not work is returned; the rest does.
 func (a *Appliance) openBoard() ([]gpio.Fault, error) {
 	model, err := a.cfg.Board.Load(a.cfg.Lot.Orbits)
+	if errors.Is(err, board.ErrUnknownBoard) {
+		// Without keys and lamps it still parks, fetches and shows its panel.
+		none := []gpio.Fault{{Part: "model", Text: err.Error(), Hint: "name the board in board.model, or describe it in a file for board.file"}}
+		if model, err = board.Load(board.Default().Model, a.cfg.Lot.Orbits); err == nil {
+			a.board = sim.New(model, sim.Options{})
+			return none, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("board: %w", err)
 	}

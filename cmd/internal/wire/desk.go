@@ -196,8 +196,12 @@ func (d *desk) do(e phone.Effect) {
 			l.call.Ring()
 		}
 		d.handset.ring(e.Kind)
+		if e.Kind != phone.RingWaiting && e.Kind != phone.RingRecallWaiting {
+			d.lamps.Set("ringer", leds.Ringing) // a bell or a strobe; who talks hears the call that waits
+		}
 	case phone.RingStop:
 		d.handset.ring(phone.RingNone)
+		d.lamps.Set("ringer", leds.Free)
 	case phone.Ignored:
 		d.ignored++
 	case phone.Show, phone.DoNotDisturb: // the panel and the lamps read the machine's View

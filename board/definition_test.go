@@ -1,0 +1,154 @@
+package board_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/board"
+)
+
+const hardware = `name = 'x'
+hook = 'H'
+[matrix]
+settle = '1ms'
+rows = ['R']
+columns = ['C']
+[keys]
+a = { row = 0, column = 0 }
+[lamps]
+a = { red = 'L' }
+[chips.soc]
+kind = 'gpio'
+labels = ['soc']
+[chips.more]
+kind = 'mcp23017'
+bus = 1
+address = 0x20
+[chips.chain]
+kind = '74hc595'
+chain = 1
+[headers.J1.pins]
+1 = '3V3'
+2 = { chip = 'soc', offset = 0, expect = ['R', 'GPIO0'] }
+3 = { chip = 'soc', offset = 30, signal = 'i2c-1 SDA' }
+[lines]
+R = { pin = 'J1.2' }
+C = { chip = 'soc', offset = 1 }
+H = { chip = 'soc', offset = 2, debounce = '5ms' }
+L = { chip = 'more', offset = 15 }
+`
+
+func TestWiring(t *testing.T) {
+	m, err := board.Parse("x.toml", []byte(hardware))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := m.Wiring.Lines
+	if r := w["R"]; !r.OpenDrain || !r.ActiveLow || r.Bias != board.AsIs || r.Pin != "pin 2" || r.Offset != 0 || !slices.Equal(r.Expect, []string{"R", "GPIO0"}) {
+		t.Errorf("row %+v", r)
+	}
+	if c := w["C"]; !c.ActiveLow || c.Bias != board.PullUp || c.OpenDrain {
+		t.Errorf("column %+v", c)
+	}
+	if h := w["H"]; h.Debounce != 5*time.Millisecond || h.Bias != board.PullUp {
+		t.Errorf("hook %+v", h)
+	}
+	if l := w["L"]; l.ActiveLow || l.Bias != board.AsIs || l.Pin != "GPB7" {
+		t.Errorf("LED %+v", l)
+	}
+}
+
+// A person who misspelt something is told file, line, column and key, the value, and what is allowed.
+func TestParseRefuses(t *testing.T) {
+	cases := []struct{ name, old, new, want string }{
+		{"unknown key", "hook = 'H'", "hok = 'H'", `x.toml:2:1: hok: unknown key; allowed here: name, title, from`},
+		{"misspelt key of a line", "offset = 15 }", "ofset = 15 }", `x.toml:29:22: lines.L.ofset: unknown key; allowed here: pin, chip, offset`},
+		{"not TOML", "name =", "name = =", "x.toml:1:"},
+		{"text for a number", "row = 0", "row = '0'", `x.toml:8:7: keys.a.row: "0" is not a whole number`},
+		{"settle", "'1ms'", "'1h'", `x.toml:4:1: matrix.settle: "1h": allowed is 0s to 20ms`},
+		{"outside the matrix", "row = 0", "row = 1", "x.toml:8:7: keys.a.row: 1: allowed is 0 to 0"},
+		{"row missing", "row = 0, ", "", "x.toml:8:1: keys.a.row: is missing"},
+		{"two keys in one place", "[lamps]", "b = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.b: row 0, column 0 is already the place of key "a"`},
+		{"group", "row = 0", "group = 'odd', row = 0", `keys.a.group: "odd": allowed is keypad, function, orbit`},
+		{"lamp without line", "red = 'L'", "label = 'L'", "x.toml:10:1: lamps.a: has no line: give green, red or steady"},
+		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:18: lamps.a.green: "R": a line has a name that no other line has`},
+		{"too many rows", "['R']", "[" + strings.Repeat("'r',", 33) + "]", "33 x 1 lines: allowed is up to 32 x 32"},
+		{"unknown chip kind", "'mcp23017'", "'pcf8574'", `x.toml:15:1: chips.more.kind: "pcf8574": allowed is gpio, mcp23017, 74hc595`},
+		{"no kind", "kind = 'mcp23017'\n", "", "chips.more.kind: is missing: allowed is gpio, mcp23017, 74hc595"},
+		{"no label", "labels = ['soc']\n", "", "chips.soc.labels: names no chip: give the kernel's label"},
+		{"address", "0x20", "0x48", "x.toml:17:1: chips.more.address: 0x48: allowed is 0x20 to 0x27"},
+		{"chain", "chain = 1", "chain = 9", "chips.chain.chain: 9: allowed is 1 to 8"},
+		{"line of nobody", "H = {", "G = {", `x.toml:28:1: lines.G: the layout has no line "G"`},
+		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:7: lines.L: is missing: every line of the layout has a place"},
+		{"no such chip", "'more', offset = 15", "'less', offset = 15", `x.toml:29:7: lines.L.chip: "less": allowed is chain, more, soc`},
+		{"no offset", ", offset = 15", "", "lines.L.offset: is missing"},
+		{"outside the chip", "offset = 15", "offset = 16", "x.toml:29:22: lines.L.offset: 16: allowed is 0 to 15"},
+		{"two on one line", "offset = 1 }", "offset = 0 }", "line 0 of soc is already that of C"},
+		{"key on an expander", "C = { chip = 'soc'", "C = { chip = 'more'", "lines.C: more is a mcp23017: it drives LEDs only"},
+		{"bias of an LED", "offset = 15 }", "offset = 15, bias = 'pull-up' }", "only columns and hook have one"},
+		{"unknown bias", "offset = 1 }", "offset = 1, bias = 'up' }", `lines.C.bias: "up": allowed is pull-up, pull-down, none`},
+		{"drive of a column", "offset = 1 }", "offset = 1, drive = 'push-pull' }", "only rows have one"},
+		{"unknown drive", "'J1.2'", "'J1.2', drive = 'strong'", `lines.R.drive: "strong": allowed is open-drain, push-pull`},
+		{"debounced column", "offset = 1 }", "offset = 1, debounce = '5ms' }", "only the hook has one"},
+		{"long debounce", "'5ms'", "'1s'", `lines.H.debounce: "1s": allowed is 0s to 50ms`},
+		{"no such pin", "'J1.2'", "'J1.9'", `x.toml:26:7: lines.R.pin: "J1.9": allowed is a pin of a header, such as "J1.2"`},
+		{"pin of a supply", "'J1.2'", "'J1.1'", `lines.R.pin: "J1.1" is 3V3: a line is wanted`},
+		{"pin of a bus in use", "'J1.2'", "'J1.3'", `lines.R.pin: "J1.3" is i2c-1 SDA, which more needs`},
+		{"pin and chip", "'J1.2'", "'J1.2', chip = 'soc'", "lines.R.chip: not with pin"},
+		{"from nothing", "name = 'x'", "name = 'x'\nfrom = 'toaster'", `x.toml:2:1: from: board: no such model: "toaster" (there are: beaglebone-black, desk`},
+		{"sound card", "[lines]", "[sound.a]\nrate = 44100\n[lines]", "x.toml:25:8: sound.a.card: is missing"},
+		{"sound rate", "[lines]", "[sound.a]\ncard = 'A'\nrate = 44100\n[lines]", "x.toml:27:1: sound.a.rate: 44100: allowed is 8000, 16000, 48000"},
+		{"gain", "[lines]", "[sound.a]\ncard = 'A'\nhandset = { gain = 99 }\n[lines]", "sound.a.handset.gain: 99: allowed is -30 to 12 dB"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(hardware, c.old) {
+				t.Fatalf("the definition has no %q", c.old)
+			}
+			_, err := board.Parse("x.toml", []byte(strings.Replace(hardware, c.old, c.new, 1)))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error\n%v\nwant one that says\n%s", err, c.want)
+			}
+		})
+	}
+}
+
+// A board on a device differs from a built-in one by what it says, line by line.
+func TestOwnDefinition(t *testing.T) {
+	const own = `name = "ours"
+from = ["rpi-4", "leds-74hc595"]
+hook = false
+[keys]
+mute = false
+park = { row = 3, column = 3 }
+[lamps]
+mute = false
+[lines]
+FAULT_RED = { pin = "J8.8", active_low = true }
+`
+	m, err := board.Parse("own.toml", []byte(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, mute := m.Key("mute"); mute || m.KeyAt(3, 3) != "park" || m.Hook != "" || m.Name != "ours" {
+		t.Errorf("keys %v, hook %q, name %q", m.Keys, m.Hook, m.Name)
+	}
+	w := m.Wiring
+	if l := w.Lines["FAULT_RED"]; l.Offset != 14 || !l.ActiveLow || l.Pin != "pin 8" {
+		t.Errorf("fault LED %+v", l)
+	}
+	if l := w.Lines["SLOT5_RED"]; l.Chip != "leds" || l.Pin != "2.QB" {
+		t.Errorf("LED on the second register %+v", l)
+	}
+	if _, expander := w.Chips["leds-a"]; expander {
+		t.Error("the expanders are still there")
+	}
+	if _, muted := w.Lines["MUTE_RED"]; muted {
+		t.Error("a lamp that was taken away has a line")
+	}
+	if _, err := board.Parse("own.toml", []byte(own+"HOOK = { pin = 'J8.7' }\n")); err == nil || !strings.Contains(err.Error(), `own.toml:11:1: lines.HOOK: the layout has no line "HOOK"`) {
+		t.Errorf("a line that the layout does not have any more: %v", err)
+	}
+}

@@ -1,0 +1,188 @@
+package board
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// spot is where a value stands: lines and columns start at 1.
+type spot struct {
+	file         string
+	line, column int
+}
+
+func (s spot) String() string {
+	if s.line == 0 {
+		return s.file
+	}
+	return fmt.Sprintf("%s:%d:%d", s.file, s.line, s.column)
+}
+
+// node is a value of a definition. A table keeps the order in which its keys were first written, which is the order of
+// keys and lamps on the phone.
+type node struct {
+	at     spot
+	value  any // string, int64, float64, bool, []*node; nil for a table
+	keys   []string
+	fields map[string]*node
+}
+
+func (n *node) table() bool { return n.fields != nil }
+
+// document reads a file of TOML 1.0 into a tree.
+func document(file string, text []byte) (*node, error) {
+	var values map[string]any
+	if err := toml.Unmarshal(text, &values); err != nil {
+		var syntax *toml.DecodeError
+		if errors.As(err, &syntax) {
+			line, column := syntax.Position()
+			return nil, fmt.Errorf("%v: %w", spot{file, line, column}, err)
+		}
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	p := places{file: file, at: map[string]spot{}, order: map[string]int{}}
+	p.parser.Reset(text)
+	var table []string
+	for p.parser.NextExpression() {
+		e := p.parser.Expression()
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = p.key(nil, e)
+		case unstable.KeyValue:
+			p.pair(table, e)
+		}
+	}
+	return p.tree(nil, spot{file: file}, values), nil
+}
+
+// places finds where the keys of a document stand.
+type places struct {
+	file   string
+	parser unstable.Parser
+	at     map[string]spot // by the joined path
+	order  map[string]int
+}
+
+// joined makes one text of a path; a NUL is in no key of a definition.
+func joined(path []string) string { return strings.Join(path, "\x00") }
+
+func (p *places) key(table []string, e *unstable.Node) []string {
+	path := slices.Clone(table)
+	for it := e.Key(); it.Next(); {
+		path = append(path, string(it.Node().Data))
+		name := joined(path)
+		if _, known := p.at[name]; !known {
+			start := p.parser.Shape(it.Node().Raw).Start
+			p.at[name], p.order[name] = spot{p.file, start.Line, start.Column}, len(p.order)
+		}
+	}
+	return path
+}
+
+func (p *places) pair(table []string, e *unstable.Node) {
+	path := p.key(table, e)
+	if e.Value().Kind != unstable.InlineTable {
+		return
+	}
+	for it := e.Value().Children(); it.Next(); {
+		if it.Node().Kind == unstable.KeyValue {
+			p.pair(path, it.Node())
+		}
+	}
+}
+
+func (p *places) tree(path []string, parent spot, value any) *node {
+	n := &node{at: parent}
+	if at, known := p.at[joined(path)]; known {
+		n.at = at
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		n.fields = map[string]*node{}
+		for key, inner := range v {
+			n.keys = append(n.keys, key)
+			n.fields[key] = p.tree(append(slices.Clone(path), key), n.at, inner)
+		}
+		slices.SortFunc(n.keys, func(a, b string) int {
+			return p.order[joined(append(slices.Clone(path), a))] - p.order[joined(append(slices.Clone(path), b))]
+		})
+	case []any:
+		list := make([]*node, len(v))
+		for i, inner := range v {
+			list[i] = p.tree(append(slices.Clone(path), fmt.Sprint(i)), n.at, inner)
+		}
+		n.value = list
+	default:
+		n.value = value
+	}
+	return n
+}
+
+// whole reports whether a table is replaced by another one and not merged with it: a line has one place, and a half of each
+// would be none.
+func whole(at []string) bool {
+	return len(at) == 2 && at[0] == "lines" || len(at) == 4 && at[0] == "headers" && at[2] == "pins"
+}
+
+// overlay lays other over n: tables are merged, of everything else the other counts.
+func (n *node) overlay(other *node, at ...string) {
+	for _, key := range other.keys {
+		theirs, here := other.fields[key], append(slices.Clone(at), key)
+		ours, known := n.fields[key]
+		if !known {
+			n.keys = append(n.keys, key)
+		}
+		if known && ours.table() && theirs.table() && !whole(here) {
+			merged := &node{at: theirs.at, keys: slices.Clone(ours.keys), fields: maps.Clone(ours.fields)}
+			merged.overlay(theirs, here...)
+			theirs = merged
+		}
+		n.fields[key] = theirs
+	}
+}
+
+// source reads a built-in model or a part of one, with everything that it is made from.
+func source(name string, above []string) (*node, error) {
+	for _, folder := range []string{"models", "models/parts"} {
+		file := path.Join(folder, name+".toml")
+		if text, err := models.ReadFile(file); err == nil {
+			return compose(name+".toml", text, above)
+		}
+	}
+	return nil, fmt.Errorf("%w: %q (there are: %s)", ErrNoModel, name, strings.Join(slices.Concat(Names(), parts()), ", "))
+}
+
+// deepest bounds how many definitions are made from one another.
+const deepest = 8
+
+// compose reads a definition and lays it over those that its key from names, from left to right. above are the names that
+// led here.
+func compose(file string, text []byte, above []string) (*node, error) {
+	d, err := document(file, text)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{}
+	base := &node{fields: map[string]*node{}}
+	for _, name := range r.names(d, "from", "from") {
+		at := d.fields["from"].at
+		if slices.Contains(above, name) || len(above) >= deepest {
+			return nil, fmt.Errorf("%v: from: %q is made from itself", at, name)
+		}
+		part, err := source(name, append(slices.Clone(above), name))
+		if err != nil {
+			return nil, fmt.Errorf("%v: from: %w", at, err)
+		}
+		base.overlay(part)
+	}
+	base.overlay(d)
+	base.at = d.at
+	return base, errors.Join(r.errs...)
+}

@@ -1,0 +1,294 @@
+package board
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// asked is a place that a definition gives to a line.
+type asked struct {
+	at       *node
+	key      string
+	place    Place
+	settings *node // active_low, bias, drive and debounce, if given
+}
+
+// wire reads where the lines are. Without chips and lines the model stays a simulated one.
+func (d *definition) wire(m *Model) {
+	if field(d.root, "chips") == nil && field(d.root, "lines") == nil {
+		return
+	}
+	w := &Wiring{Chips: map[string]Chip{}, Lines: map[string]Place{}}
+	lines := map[string]asked{}
+	d.tables(d.root, "chips", "chips", func(name, path string, t *node) {
+		c := d.chip(t, path)
+		w.Chips[name] = c
+		for i, line := range d.names(t, "lines", path+".lines") {
+			if line == "" {
+				continue
+			}
+			a := asked{at: t.fields["lines"], key: path + ".lines", place: Place{Chip: name, Offset: i, Pin: c.Pin(i)}, settings: &node{}}
+			if c.Kind == GPIOChip {
+				a.place.Expect = []string{line}
+			}
+			if other, twice := lines[line]; twice {
+				d.fail(a.at, a.key, "%q is already line %d of %s", line, other.place.Offset, other.place.Chip)
+			}
+			lines[line] = a
+		}
+	})
+	d.headers(w)
+	d.tables(d.root, "lines", "lines", func(name, path string, t *node) {
+		if p, ok := d.place(w, t, path); ok {
+			lines[name] = asked{at: t, key: path, place: p, settings: t}
+		}
+	})
+	if len(d.errs) > 0 {
+		return // what follows would complain of the same again
+	}
+	d.occupy(w, lines, d.drive())
+	for _, name := range slices.Sorted(maps.Keys(d.roles)) {
+		if _, ok := lines[name]; !ok {
+			d.fail(d.lines[name], "lines."+name, "is missing: every line of the layout has a place")
+		}
+	}
+	m.Wiring = w
+}
+
+// drive is how rows are driven unless a line says otherwise.
+func (d *definition) drive() string {
+	if t := field(d.root, "matrix"); t != nil {
+		return d.word(t, "drive", "matrix.drive", "open-drain", "push-pull")
+	}
+	return ""
+}
+
+func (d *definition) chip(t *node, path string) Chip {
+	d.closed(t, path, "kind", "labels", "bus", "address", "select", "chain", "lines")
+	c := Chip{Kind: ChipKind(d.word(t, "kind", path+".kind", string(GPIOChip), string(MCP23017), string(HC595))), Labels: d.names(t, "labels", path+".labels")}
+	if t.fields["kind"] == nil {
+		d.fail(t, path+".kind", "is missing: allowed is %s, %s, %s", GPIOChip, MCP23017, HC595)
+	}
+	c.Bus, _ = d.integer(t, "bus", path+".bus", 0, maxBus)
+	c.Select, _ = d.integer(t, "select", path+".select", 0, maxBus)
+	switch c.Kind {
+	case GPIOChip:
+		if len(c.Labels) == 0 || slices.Contains(c.Labels, "") {
+			d.fail(t, path+".labels", "names no chip: give the kernel's label, as gpiodetect prints it")
+		}
+	case MCP23017:
+		switch address, f := value[int64](&d.reader, t, "address", path+".address", "a number"); {
+		case t.fields["address"] == nil:
+			d.fail(t, path+".address", "is missing: allowed is %#x to %#x", mcpLowest, mcpHighest)
+		case f != nil && (address < mcpLowest || address > mcpHighest):
+			d.fail(f, path+".address", "%#x: allowed is %#x to %#x", address, mcpLowest, mcpHighest)
+		default:
+			c.Address = uint16(address)
+		}
+	case HC595:
+		var given bool
+		if c.Chain, given = d.integer(t, "chain", path+".chain", 1, maxChain); !given {
+			d.fail(t, path+".chain", "is missing: allowed is 1 to %d registers", maxChain)
+		}
+	}
+	if list := field(t, "lines"); list != nil && c.lines() > 0 {
+		if n, ok := list.value.([]*node); ok && len(n) > c.lines() {
+			d.fail(list, path+".lines", "%d names: the chip has %d lines", len(n), c.lines())
+		}
+	}
+	return c
+}
+
+// lines is the number of lines that a chip is known to have, 0 for one that only the kernel knows.
+func (c Chip) lines() int {
+	switch c.Kind {
+	case MCP23017:
+		return mcpLines
+	case HC595:
+		return 8 * c.Chain
+	}
+	return 0
+}
+
+func (d *definition) headers(w *Wiring) {
+	d.tables(d.root, "headers", "headers", func(name, path string, t *node) {
+		d.closed(t, path, "title", "pins")
+		h := Header{Name: name, Title: d.text(t, "title", path+".title")}
+		pins := field(t, "pins")
+		if pins == nil || !pins.table() {
+			d.fail(t, path+".pins", "is missing: a table of the header's pins by number")
+			return
+		}
+		for _, number := range pins.keys {
+			n, at := pins.fields[number], path+".pins."+number
+			p := Pin{}
+			var err error
+			if p.Number, err = strconv.Atoi(number); err != nil || p.Number < 1 || p.Number > maxOffset {
+				d.fail(n, at, "a pin is a number from 1 up")
+				continue
+			}
+			switch supply, is := n.value.(string); {
+			case is:
+				p.Supply = supply
+			case !n.table():
+				d.fail(n, at, `%s is neither a supply such as "GND" nor { chip = ..., offset = ... }`, n.show())
+				continue
+			default:
+				d.closed(n, at, "chip", "offset", "expect", "signal")
+				p.Signal = d.text(n, "signal", at+".signal")
+				if field(n, "chip") != nil {
+					p.Chip, p.Offset, p.Expect = d.position(w, n, at)
+				}
+			}
+			h.Pins = append(h.Pins, p)
+		}
+		slices.SortFunc(h.Pins, func(a, b Pin) int { return a.Number - b.Number })
+		w.Headers = append(w.Headers, h)
+	})
+}
+
+// position reads chip, offset and expect.
+func (d *definition) position(w *Wiring, t *node, path string) (chip string, offset int, expect []string) {
+	chip = d.text(t, "chip", path+".chip")
+	c, known := w.Chips[chip]
+	if !known {
+		at := field(t, "chip")
+		if at == nil {
+			at = t
+		}
+		d.fail(at, path+".chip", "%q: allowed is %s", chip, strings.Join(slices.Sorted(maps.Keys(w.Chips)), ", "))
+		return "", 0, nil
+	}
+	highest := maxOffset
+	if n := c.lines(); n > 0 {
+		highest = n - 1
+	}
+	var given bool
+	if offset, given = d.integer(t, "offset", path+".offset", 0, highest); !given {
+		d.fail(t, path+".offset", "is missing: the number of the line on the chip, 0 to %d", highest)
+	}
+	return chip, offset, d.names(t, "expect", path+".expect")
+}
+
+// place reads where a line is: at a pin of a header, or on a chip.
+func (d *definition) place(w *Wiring, t *node, path string) (Place, bool) {
+	d.closed(t, path, "pin", "chip", "offset", "expect", "active_low", "bias", "drive", "debounce")
+	at := field(t, "pin")
+	if at == nil {
+		chip, offset, expect := d.position(w, t, path)
+		return Place{Chip: chip, Offset: offset, Expect: expect, Pin: w.Chips[chip].Pin(offset)}, chip != ""
+	}
+	for _, k := range []string{"chip", "offset", "expect"} {
+		if f := field(t, k); f != nil {
+			d.fail(f, path+"."+k, "not with pin: the header says which line that is")
+		}
+	}
+	name := d.text(t, "pin", path+".pin")
+	header, number, _ := strings.Cut(name, ".")
+	for _, h := range w.Headers {
+		for _, p := range h.Pins {
+			if h.Name != header || strconv.Itoa(p.Number) != number {
+				continue
+			}
+			if p.Chip == "" {
+				d.fail(at, path+".pin", "%q is %s: a line is wanted", name, p.Supply+p.Signal)
+				return Place{}, false
+			}
+			for _, id := range slices.Sorted(maps.Keys(w.Chips)) {
+				if w.Chips[id].Uses(p.Signal) {
+					d.fail(at, path+".pin", "%q is %s, which %s needs", name, p.Signal, id)
+				}
+			}
+			return Place{Chip: p.Chip, Offset: p.Offset, Expect: p.Expect, Header: h.Name, Number: p.Number, Pin: pinName(w, h, p.Number)}, true
+		}
+	}
+	d.fail(at, path+".pin", "%q: allowed is a pin of a header, such as %s", name, examplePin(w))
+	return Place{}, false
+}
+
+// pinName is what a technician calls a pin: the header counts only where there are several.
+func pinName(w *Wiring, h Header, number int) string {
+	if len(w.Headers) > 1 {
+		return h.Name + "_" + strconv.Itoa(number)
+	}
+	return "pin " + strconv.Itoa(number)
+}
+
+func examplePin(w *Wiring) string {
+	for _, h := range w.Headers {
+		for _, p := range h.Pins {
+			if p.Chip != "" {
+				return strconv.Quote(h.Name + "." + strconv.Itoa(p.Number))
+			}
+		}
+	}
+	return "none, as the definition has no headers"
+}
+
+// occupy gives every line of the layout its place, and complains of two on one.
+func (d *definition) occupy(w *Wiring, lines map[string]asked, drive string) {
+	taken := map[string]map[int]string{}
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		a := lines[name]
+		is, known := d.roles[name]
+		if !known {
+			// What a part brings and the layout does not want is left alone; in the file itself it is a typo.
+			if a.at.at.file == d.file {
+				d.fail(a.at, a.key, "the layout has no line %q", name)
+			}
+			continue
+		}
+		p := d.settle(w, a, is, drive)
+		if taken[p.Chip] == nil {
+			taken[p.Chip] = map[int]string{}
+		}
+		if other, twice := taken[p.Chip][p.Offset]; twice {
+			d.fail(a.at, a.key, "line %d of %s is already that of %s", p.Offset, p.Chip, other)
+			continue
+		}
+		taken[p.Chip][p.Offset] = name
+		w.Lines[name] = p
+	}
+}
+
+// settle applies what goes without saying: rows are open drain and driven low, columns and hook have a pull-up and are
+// closed to ground, an LED lights when its line is high.
+func (d *definition) settle(w *Wiring, a asked, is role, drive string) Place {
+	p, t := a.place, a.settings
+	p.ActiveLow = is != ledRole
+	p.OpenDrain = is == rowRole && drive != "push-pull"
+	input := is == columnRole || is == hookRole
+	if input {
+		p.Bias = PullUp
+	}
+	if kind := w.Chips[p.Chip].Kind; kind != GPIOChip && is != ledRole {
+		d.fail(a.at, a.key, "%s is a %s: it drives LEDs only, it raises no interrupts", p.Chip, kind)
+	}
+	if low, given := d.yes(t, "active_low", a.key+".active_low"); given {
+		p.ActiveLow = low
+	}
+	if f := field(t, "bias"); f != nil {
+		if b := d.word(t, "bias", a.key+".bias", string(PullUp), string(PullDown), string(NoBias)); !input {
+			d.fail(f, a.key+".bias", "%q: only columns and hook have one", b)
+		} else {
+			p.Bias = Bias(b)
+		}
+	}
+	if f := field(t, "drive"); f != nil {
+		if v := d.word(t, "drive", a.key+".drive", "open-drain", "push-pull"); is != rowRole {
+			d.fail(f, a.key+".drive", "%q: only rows have one", v)
+		} else {
+			p.OpenDrain = v == "open-drain"
+		}
+	}
+	if f := field(t, "debounce"); f != nil {
+		p.Debounce = d.duration(t, "debounce", a.key+".debounce", maxDebounce)
+		if is != hookRole {
+			// The kernel's filter would swallow the columns' changes while rows are scanned.
+			d.fail(f, a.key+".debounce", "only the hook has one, keys are debounced by their scanner")
+		}
+	}
+	return p
+}
