@@ -13,6 +13,8 @@ DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio
 
 # What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
 IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm
+# What `make image` needs: the tools that put a card together. Those of the target come through a private apt root.
+CARD_PACKAGES  := genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio kmod
 ARM_PACKAGES   := qemu-user-static
 
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
@@ -63,6 +65,14 @@ test-arm: ## packages with kernel structures: their tests built for 32- and 64-b
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(ARM_PACKAGES)'
 	GOARCH=arm GOARM=7 $(GO) test -exec qemu-arm-static $(ARM_TESTS)
 	GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(ARM_TESTS)
+
+.PHONY: image
+BOARD ?= qemu-virt
+IMAGE := $(OUT)/image/$(BOARD)
+image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black) into out/image/BOARD; UPDATE_PUB=file of the site's update key
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(CARD_PACKAGES) $(if $(filter qemu-virt,$(BOARD)),$(IMAGE_PACKAGES))'
+	@PARKLAMP_VERSION='$(VERSION)' PARKLAMP_UPDATE_PUB='$(abspath $(UPDATE_PUB))' LDFLAGS='$(LDFLAGS)' GO='$(GO)' KERNEL='$(KERNEL)' REFRESH='$(REFRESH)' \
+		buildroot/image.sh $(BOARD) $(IMAGE)
 
 .PHONY: image-test
 image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; builds the kernel once (12 CPU minutes)
