@@ -1,7 +1,10 @@
 package provision
 
 import (
+	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -64,7 +67,12 @@ func (f Files) Check(where string, o Options) (*Set, error) {
 	if s.Expires, err = f.certificates(s.Identity.ID); err != nil {
 		errs = append(errs, fmt.Errorf("%s: %w", where, err))
 	}
-	for _, name := range names {
+	if text, ok := f[UpdateFile]; ok {
+		if err := updateKey(text); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", at(UpdateFile), err))
+		}
+	}
+	for _, name := range f.sorted() {
 		if text, ok := f[name]; ok && o.Check[name] != nil {
 			errs = append(errs, o.Check[name](at(name), text))
 		}
@@ -163,4 +171,17 @@ func (f Files) certificates(id string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s: does not belong to %s: %w", KeyFile, CertificateFile, err)
 	}
 	return own.NotAfter, nil
+}
+
+// updateKey says why a text is not the public key of updates.
+func updateKey(text []byte) error {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "PUBLIC KEY" {
+		return errors.New("holds no PEM public key (-----BEGIN PUBLIC KEY-----)")
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if _, ok := key.(ed25519.PublicKey); err == nil && !ok {
+		return fmt.Errorf("is a %T; must be an ed25519 key", key)
+	}
+	return err
 }

@@ -9,6 +9,8 @@
 //	appliance.key   its private key, PEM             /
 //	board.toml      a board definition of its own, optional
 //	network.toml    addresses, VLAN, time servers, optional
+//	update.pub      the key that signs the site's updates, PEM, optional
+//	secret-NAME     passwords and the like that phoned.toml names, optional
 //
 // It never logs and never puts the content of a key into an error, runs no program (it works inside PID 1) and starts
 // no goroutine. The certificate names the appliance as RFC 5922 §7.1 has it.
@@ -27,6 +29,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,10 +47,22 @@ const (
 	KeyFile         = "appliance.key"
 	BoardFile       = "board.toml"
 	NetworkFile     = "network.toml"
+	UpdateFile      = "update.pub"
 )
 
-// names are all files of a set in the order in which they are checked.
-var names = []string{IdentityFile, PhonedFile, SiteFile, CertificateFile, KeyFile, BoardFile, NetworkFile}
+// SecretPrefix begins the name of a file that phoned.toml names and nobody else may read.
+const SecretPrefix = "secret-"
+
+// names are the files of a set besides secrets, in the order in which they are checked.
+var names = []string{IdentityFile, PhonedFile, SiteFile, CertificateFile, KeyFile, BoardFile, NetworkFile, UpdateFile}
+
+var secretName = regexp.MustCompile(`^` + SecretPrefix + `[a-z0-9._-]{1,48}$`)
+
+// isSecret says whether a file is removed from the boot partition once it has been imported.
+func isSecret(name string) bool { return name == KeyFile || secretName.MatchString(name) }
+
+// sorted is the names of the files that there are.
+func (f Files) sorted() []string { return slices.Sorted(maps.Keys(f)) }
 
 // maxFile bounds one file; a configuration for a site of 100 appliances has 20 KB.
 const maxFile = 256 << 10
@@ -64,7 +79,7 @@ type Files map[string][]byte
 // Set is a set that has been checked.
 type Set struct {
 	Identity Identity
-	Hash     string    // of every file but the key
+	Hash     string    // of every file but the secret ones
 	Expires  time.Time // end of the certificate; zero without one
 	files    Files
 }
@@ -180,7 +195,7 @@ func (f Files) accept(entry string, regular bool) (string, error) {
 	switch {
 	case strings.HasPrefix(name, "."): // editors, file managers
 		return "", nil
-	case slices.Contains(names, name):
+	case slices.Contains(names, name) || secretName.MatchString(name):
 		if !regular {
 			return "", fmt.Errorf("%s: is not a plain file", entry)
 		}
@@ -188,18 +203,18 @@ func (f Files) accept(entry string, regular bool) (string, error) {
 			return "", fmt.Errorf("%s: is there twice, in capitals and in small letters", entry)
 		}
 		return name, nil
-	case slices.Contains([]string{".toml", ".crt", ".key"}, path.Ext(name)):
-		return "", fmt.Errorf("%s: unknown file; the names are %s", entry, strings.Join(names, ", "))
+	case slices.Contains([]string{".toml", ".crt", ".key", ".pub"}, path.Ext(name)) || strings.HasPrefix(name, SecretPrefix):
+		return "", fmt.Errorf("%s: unknown file; the names are %s and %sNAME (a-z 0-9 . _ -)", entry, strings.Join(names, ", "), SecretPrefix)
 	}
 	return "", nil
 }
 
-// hash is over the names and contents of all files but the key, which is removed from the boot partition after import
-// and belongs to the certificate anyway.
+// hash is over the names and contents of all files but the secret ones, which are removed from the boot partition after
+// import.
 func (f Files) hash() string {
 	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		if name != KeyFile {
+	for _, name := range f.sorted() {
+		if !isSecret(name) {
 			fmt.Fprintf(h, "%s %d\n", name, len(f[name]))
 			h.Write(f[name])
 		}

@@ -105,6 +105,7 @@ func TestFaults(t *testing.T) {
 		"certificate as authority": {Files{SiteFile: good[CertificateFile]}, `card: site.crt: "dock-7" is no certificate authority`},
 		"no authority":             {Files{SiteFile: nil}, "card: site.crt: is missing beside appliance.crt and appliance.key"},
 		"no PEM":                   {Files{CertificateFile: []byte("hello")}, "card: appliance.crt: holds no PEM certificate"},
+		"update key":               {Files{UpdateFile: root.Cert}, "card/update.pub: holds no PEM public key"},
 		"network":                  {Files{NetworkFile: []byte("vlan = 5000\n")}, "network.toml:3:1: vlan: 5000: 1 to 4094"},
 	} {
 		f := maps.Clone(good)
@@ -188,7 +189,8 @@ func TestImport(t *testing.T) {
 	a, root := newAuthority(t)
 	from, to := filepath.Join(t.TempDir(), Folder), t.TempDir()
 	f := newSet(t, a, root, "dock-7")
-	f[NetworkFile] = []byte("vlan = 7\n")
+	f[NetworkFile], f["secret-pbx"] = []byte("vlan = 7\n"), []byte("hush\n")
+	f[PhonedFile] = append(f[PhonedFile], "# /data/parklamp/secret-pbx\n"...)
 	lay(t, from, f)
 	take := func(want Result) {
 		t.Helper()
@@ -219,8 +221,10 @@ func TestImport(t *testing.T) {
 	if err := RemoveKey(from); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(from, KeyFile)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the key is still on the card: %v", err)
+	for _, name := range []string{KeyFile, "secret-pbx"} {
+		if _, err := os.Stat(filepath.Join(from, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is still on the card: %v", name, err)
+		}
 	}
 	take(Result{}) // the next start
 
@@ -234,6 +238,12 @@ func TestImport(t *testing.T) {
 	if sets, _ := os.ReadDir(filepath.Join(to, setsFolder)); len(sets) != 2 {
 		t.Errorf("%d entries, want the set and the link", len(sets))
 	}
+
+	if got, err := os.ReadFile(filepath.Join(to, "secret-pbx")); err != nil || string(got) != "hush\n" {
+		t.Errorf("the password did not outlive the new configuration: %q %v", got, err)
+	}
+	lay(t, from, Files{"secret-pbx": []byte("hush now\n")})
+	take(Result{Imported: true, KeyLeft: true})
 
 	// The card goes into another place.
 	lay(t, from, newSet(t, a, root, "dock-8"))
@@ -295,6 +305,11 @@ func TestPowerCut(t *testing.T) {
 		if cutErr != nil && !errors.Is(cutErr, errPower) {
 			t.Fatal(cutErr)
 		}
+		if cutAt%4 == 2 { // the technician puts the old files back
+			if _, err := old.Import("card", to, Options{}); err != nil {
+				t.Fatalf("back, after a cut before change %d: %v", cutAt/2, err)
+			}
+		}
 		checkWhole(t, fmt.Sprintf("cut before change %d", cutAt/2), to, old, next)
 		if r, err := next.Import("card", to, Options{}); err != nil {
 			t.Fatalf("after a cut before change %d: %v", cutAt/2, err)
@@ -322,7 +337,7 @@ func TestPowerCut(t *testing.T) {
 func checkWhole(t *testing.T, when, dir string, sets ...Files) {
 	t.Helper()
 	got := Files{}
-	for _, name := range names {
+	for _, name := range append(names, "secret-pbx") {
 		if data, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			got[name] = data
 		}

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,13 +25,13 @@ type Result struct {
 	Imported bool // it is another one than before
 	// Renamed is the id of the appliance that this one was until now, if it was another.
 	Renamed string
-	// KeyLeft: the source still holds the private key, which RemoveKey removes.
+	// KeyLeft: the source still holds the private key or other secrets, which RemoveKey removes.
 	KeyLeft bool
 }
 
 // Import makes the set of the folder from the one in force in the folder to, unless it is already. Each file F of it is then
 // reached as to/F, a link. An error leaves the set in force as it was; so does a power cut, or the new one is in force.
-// A set whose key was removed after an earlier import takes the key that was imported.
+// A set whose secrets were removed after an earlier import takes those that were imported.
 func Import(from, to string, o Options) (Result, error) {
 	f, err := ReadDir(from)
 	if err != nil {
@@ -46,18 +47,22 @@ func (f Files) Import(where, to string, o Options) (Result, error) {
 }
 
 func (s *store) take(f Files, where string) (Result, error) {
-	r := Result{KeyLeft: f[KeyFile] != nil}
+	r := Result{KeyLeft: slices.ContainsFunc(f.sorted(), isSecret)}
 	held := s.current()
-	if f[KeyFile] == nil && f[CertificateFile] != nil && held[KeyFile] != nil {
-		f = maps.Clone(f)
-		f[KeyFile] = held[KeyFile]
+	f = maps.Clone(f)
+	for name, data := range held {
+		// What the configuration no longer names is forgotten.
+		wanted := name == KeyFile && f[CertificateFile] != nil || bytes.Contains(f[PhonedFile], []byte(name))
+		if f[name] == nil && isSecret(name) && wanted {
+			f[name] = data
+		}
 	}
 	set, err := f.Check(where, s.o)
 	if err != nil {
 		return Result{}, err
 	}
 	r.Set = set
-	if held != nil && held.hash() == set.Hash && slices.Equal(held[KeyFile], f[KeyFile]) {
+	if held != nil && maps.EqualFunc(held, f, bytes.Equal) {
 		return r, s.finish(f)
 	}
 	if old, err := held.Check(s.dir, Options{}); err == nil && old.Identity.ID != set.Identity.ID {
@@ -140,13 +145,9 @@ func (s *store) write(sets string, set *Set) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range names {
-		data, ok := set.files[name]
-		if !ok {
-			continue
-		}
-		mode := fs.FileMode(0o640)
-		if name == KeyFile {
+	for _, name := range set.files.sorted() {
+		data, mode := set.files[name], fs.FileMode(0o640)
+		if isSecret(name) {
 			mode = 0o600
 		}
 		if err := s.do(func() error { return s.writeFile(filepath.Join(dir, name), data, mode) }); err != nil {
@@ -175,9 +176,9 @@ func (s *store) own(path string) error {
 // link makes to/F lead to the set in force for every file of the set.
 func (s *store) link(f Files) error {
 	changed := false
-	for _, name := range names {
+	for _, name := range f.sorted() {
 		path, to := filepath.Join(s.dir, name), linkTo(name)
-		if at, err := os.Readlink(path); f[name] == nil || err == nil && at == to {
+		if at, err := os.Readlink(path); err == nil && at == to {
 			continue
 		}
 		fresh := filepath.Join(s.dir, "."+name+".new")
@@ -205,9 +206,13 @@ func (s *store) tidy(f Files) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		path := filepath.Join(s.dir, name)
-		if at, err := os.Readlink(path); f[name] == nil && err == nil && at == linkTo(name) {
+	links, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range links {
+		path := filepath.Join(s.dir, e.Name())
+		if at, err := os.Readlink(path); f[e.Name()] == nil && err == nil && at == linkTo(e.Name()) {
 			if err := s.do(func() error { return os.Remove(path) }); err != nil {
 				return err
 			}
@@ -222,7 +227,13 @@ func (s *store) tidy(f Files) error {
 			continue
 		}
 		old := filepath.Join(sets, e.Name())
-		if err := s.do(func() error { return errors.Join(wipe(filepath.Join(old, KeyFile)), os.RemoveAll(old)) }); err != nil {
+		err := s.do(func() error {
+			if !e.IsDir() { // a link from an import that was cut off
+				return os.Remove(old)
+			}
+			return errors.Join(removeSecrets(old), os.RemoveAll(old))
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -239,21 +250,28 @@ func (s *store) do(change func() error) error {
 	return change()
 }
 
-// RemoveKey removes the private key from a folder that Import has read, such as the boot partition, which anybody can
-// read who takes the card out. It is overwritten first; flash memory may keep old blocks all the same.
+// RemoveKey removes the private key and other secrets from a folder that Import has read, such as the boot partition,
+// which anybody can read who takes the card out. They are overwritten first; flash memory may keep old blocks all the same.
 func RemoveKey(dir string) error {
+	if err := removeSecrets(dir); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+func removeSecrets(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if strings.EqualFold(e.Name(), KeyFile) {
+		if isSecret(strings.ToLower(e.Name())) {
 			if err := wipe(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
-	return syncFolder(dir)
+	return nil
 }
 
 // wipe overwrites and removes a file.
