@@ -1,5 +1,6 @@
 // Parkctl is the tool of the technician and the administrator: it shows an
-// appliance, presses its keys, watches it live, and checks its configuration.
+// appliance, presses its keys, watches it live, checks its configuration, and
+// keeps the folder of a site on the desk.
 //
 // It talks to the appliance's unix socket in the HTTP API of parkd/panel and
 // keeps nothing. Its tables are for people, with colour on a terminal alone;
@@ -68,6 +69,7 @@ type tool struct {
 	socket string
 	count  bool
 	show   bool // the version
+	site   siteFlags
 }
 
 // command is one subcommand: its name, what it takes, and what it does.
@@ -92,6 +94,13 @@ var commands = []command{
 	{"dial", "DIGITS", 1, 1, "press digit keys one after another", (*tool).dial},
 	{"board check", "MODEL|FILE", 1, 1, "say which lines and chips of a board definition this machine lacks", (*tool).boardCheck},
 	{"board wiring", "MODEL|FILE", 1, 1, "print where every key, lamp and the hook are wired", (*tool).boardWiring},
+	{"site new", "FOLDER [--name SITE]", 1, 1, "make the folder of a site: its file, its authority, its key for updates", (*tool).siteNew},
+	{"site add", "FOLDER ID [--address IP]", 2, 2, "add an appliance to the site; also --name TEXT, --number N, --board MODEL", (*tool).siteAdd},
+	{"site write", "FOLDER", 1, 1, "make every appliance's files from site.toml", (*tool).siteWrite},
+	{"site list", "FOLDER", 1, 1, "the appliances of the site and their certificates", (*tool).siteList},
+	{"site check", "FOLDER", 1, 1, "say what is wrong with the folder of a site", (*tool).siteCheck},
+	{"site renew", "FOLDER ID", 2, 2, "give an appliance a new key and certificate", (*tool).siteRenew},
+	{"site card", "FOLDER", 1, 1, "say what is wrong with the folder parklamp of a card", (*tool).siteCard},
 	{"config describe", "", 0, 0, "print every configuration key with its default and meaning", (*tool).configDescribe},
 	{"config check", "FILE", 1, 1, "say what is wrong with a configuration file", (*tool).configCheck},
 }
@@ -156,6 +165,9 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 		if t.count && c.name != "status" {
 			return usagef("--counters belongs to status")
 		}
+		if t.site != (siteFlags{}) && c.name != "site add" && (c.name != "site new" || t.site != (siteFlags{name: t.site.name})) {
+			return usagef("--name, --number, --address and --board belong to site add")
+		}
 		if len(rest) < c.least || len(rest) > c.most {
 			return usagef("want: parkctl %s", strings.TrimSpace(c.name+" "+c.args))
 		}
@@ -164,6 +176,8 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 	switch words[0] {
 	case "config":
 		return usagef("want: parkctl config describe, or parkctl config check FILE")
+	case "site":
+		return usagef("want: parkctl site new, add, write, list, check, renew or card")
 	case "board":
 		return usagef("want: parkctl board check MODEL, or parkctl board wiring MODEL")
 	}
@@ -177,6 +191,9 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	flags.BoolVar(&t.json, "json", false, "")
 	flags.BoolVar(&t.count, "counters", false, "")
 	flags.BoolVar(&t.show, "version", false, "")
+	for name, value := range map[string]*string{"name": &t.site.name, "number": &t.site.number, "address": &t.site.address, "board": &t.site.board} {
+		flags.StringVar(value, name, "", "")
+	}
 	flags.StringVar(&t.socket, "socket", t.env("PARKLAMP_SOCKET"), "")
 	for {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {

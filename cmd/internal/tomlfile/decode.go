@@ -62,13 +62,13 @@ func (f *File) Fail(path, format string, args ...any) {
 	if pos.line > 0 {
 		where = fmt.Sprintf("%s:%d:%d", f.name, pos.line, pos.column)
 	}
-	f.errs = append(f.errs, &keyError{where: where, path: path, text: text, pos: pos})
+	f.errs = append(f.errs, &Fault{Path: path, Text: text, where: where, pos: pos})
 }
 
 // Complained says whether a key, or a part of it, has a fault that is noted already.
 func (f *File) Complained(path string) bool {
 	return slices.ContainsFunc(f.errs, func(err error) bool {
-		rest, ok := strings.CutPrefix(err.(*keyError).path, path)
+		rest, ok := strings.CutPrefix(err.(*Fault).Path, path)
 		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
 }
@@ -81,7 +81,7 @@ func (f *File) Err() error {
 
 // byPosition sorts errors in the order of the file, those without a position last.
 func byPosition(x, y error) int {
-	px, py := x.(*keyError).pos, y.(*keyError).pos
+	px, py := x.(*Fault).pos, y.(*Fault).pos
 	switch {
 	case px == py:
 		return 0
@@ -95,13 +95,15 @@ func byPosition(x, y error) int {
 	return px.column - py.column
 }
 
-// keyError is one fault in a file.
-type keyError struct {
-	where, path, text string
-	pos               position
+// Fault is one fault in a file.
+type Fault struct {
+	Path  string // of the key
+	Text  string // its value and what is allowed
+	where string // file, line and column
+	pos   position
 }
 
-func (e *keyError) Error() string { return fmt.Sprintf("%s: %s: %s", e.where, e.path, e.text) }
+func (e *Fault) Error() string { return fmt.Sprintf("%s: %s: %s", e.where, e.Path, e.Text) }
 
 func (f *File) assign(path string, value any, to reflect.Value) {
 	switch to.Interface().(type) {
@@ -113,6 +115,8 @@ func (f *File) assign(path string, value any, to reflect.Value) {
 		return
 	}
 	switch to.Kind() {
+	case reflect.Interface: // as it is
+		to.Set(reflect.ValueOf(value))
 	case reflect.Struct:
 		f.assignStruct(path, value, to)
 	case reflect.Slice:

@@ -1,0 +1,120 @@
+package fleet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"parklamp/cmd/internal/authority"
+	"parklamp/cmd/internal/provision"
+)
+
+// Row is one appliance for a table.
+type Row struct {
+	ID, Number, Name, Board string
+	Address                 string    // empty: none
+	Expires                 time.Time // of the certificate; zero: none yet
+	Fingerprint             string    // of the certificate
+	Ready                   bool      // its files are those that site.toml asks for
+}
+
+// Rows are the appliances of the site in the order of site.toml.
+func (s *Site) Rows() []Row {
+	rows := make([]Row, len(s.Appliances))
+	for i, a := range s.Appliances {
+		rows[i] = Row{ID: a.ID, Number: a.Number, Name: a.Name, Board: a.Board, Address: addressText(a.Address), Ready: s.ready(i)}
+		text, err := os.ReadFile(filepath.Join(s.Folder(a.ID), provision.CertificateFile))
+		if err != nil {
+			continue
+		}
+		if cert, err := authority.Parse(text); err == nil {
+			rows[i].Expires, rows[i].Fingerprint = cert.NotAfter, authority.Fingerprint(cert)
+		}
+	}
+	return rows
+}
+
+// ready says whether the folder of an appliance has what Write would write.
+func (s *Site) ready(i int) bool {
+	want, err := s.set(i)
+	if err != nil {
+		return false
+	}
+	have, err := provision.ReadDir(s.Folder(s.Appliances[i].ID))
+	return err == nil && maps.EqualFunc(want, have, bytes.Equal)
+}
+
+// Check says what is wrong with the folder, and what works and is not as it should be.
+func (s *Site) Check() (warnings []string, err error) {
+	var errs []error
+	var stale []int
+	for i, a := range s.Appliances {
+		if _, err := s.set(i); err != nil {
+			errs = append(errs, err)
+		} else if !s.ready(i) {
+			stale = append(stale, i)
+		}
+		if !a.Address.IsValid() && len(s.Appliances) > 1 {
+			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
+		}
+	}
+	errs = append(errs, s.file.Err())
+	if err := errors.Join(errs...); err != nil {
+		return warnings, err
+	}
+	for _, i := range stale {
+		warnings = append(warnings, fmt.Sprintf("%s: its files are not what site.toml says: 'parkctl site write' makes them", s.Appliances[i].ID))
+	}
+	if s.root.NotAfter.Before(s.now.Add(renewBefore)) {
+		warnings = append(warnings, fmt.Sprintf("the authority ends on %s: a new site folder is needed before", s.root.NotAfter.Format(time.DateOnly)))
+	}
+	entries, err := os.ReadDir(filepath.Join(s.dir, appliances))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return warnings, err
+	}
+	for _, e := range entries {
+		if s.index(e.Name()) < 0 {
+			warnings = append(warnings, fmt.Sprintf("%s is not in %s: its certificate is still good; remove the folder if the appliance is gone", e.Name(), SiteFile))
+		}
+	}
+	return append(warnings, s.exposed()...), nil
+}
+
+// exposed names secrets that others on this machine can read.
+func (s *Site) exposed() []string {
+	paths := []string{filepath.Join(s.dir, AuthorityKey), filepath.Join(s.dir, UpdateKey)}
+	for _, pattern := range []string{secrets + "/*", appliances + "/*/" + provision.KeyFile, appliances + "/*/" + provision.SecretPrefix + "*"} {
+		found, _ := filepath.Glob(filepath.Join(s.dir, pattern)) // the pattern is right
+		paths = append(paths, found...)
+	}
+	var out []string
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil {
+			out = append(out, err.Error())
+		} else if info.Mode().Perm()&0o077 != 0 {
+			out = append(out, fmt.Sprintf("%s can be read by others: chmod 600 %[1]s", path))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Renew gives an appliance a new key and certificate, for a key that somebody may have seen. The old certificate stays good
+// until its end: there is no list of revoked ones.
+func (s *Site) Renew(id string) error {
+	if s.index(id) < 0 {
+		return fmt.Errorf("%w: %s in site %s", ErrNobody, id, s.Name)
+	}
+	for _, name := range []string{provision.CertificateFile, provision.KeyFile} {
+		if err := os.Remove(filepath.Join(s.Folder(id), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	_, err := s.Write()
+	return err
+}

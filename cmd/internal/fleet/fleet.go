@@ -1,0 +1,350 @@
+// Package fleet keeps a site's folder on the administrator's desk: one file, site.toml, from which the configuration of
+// every appliance follows, the site's certificate authority, and the key that signs its updates.
+//
+//	site.toml             what people edit
+//	ca.crt, ca.key        the authority of the site
+//	update.pub, .key      the key of updates, ed25519, PEM
+//	secrets/              passwords that site.toml names, one a file
+//	appliances/ID/        what goes onto the card of appliance ID: package provision
+//
+// Nothing is written unless all of it is right. Files are replaced one by one, each whole; a run that was cut off is made
+// good by the next. Secrets are readable by their owner alone and never printed. The package starts no goroutine.
+package fleet
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/authority"
+	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/tomlfile"
+)
+
+// Files of the folder.
+const (
+	SiteFile      = "site.toml"
+	AuthorityFile = "ca.crt"
+	AuthorityKey  = "ca.key"
+	UpdateKey     = "update.key"
+	UpdatePub     = "update.pub"
+	appliances    = "appliances"
+	secrets       = "secrets"
+)
+
+// Errors of this package that a caller tells apart.
+var (
+	ErrExists = errors.New("fleet: is there already")
+	ErrNoSite = errors.New("fleet: no site folder")
+	ErrNobody = errors.New("fleet: no such appliance")
+)
+
+// Appliance is one entry of site.toml.
+type Appliance struct {
+	ID      string         `toml:"id"`
+	Name    string         `toml:"name"`
+	Number  string         `toml:"number"`
+	Address netip.Addr     `toml:"address"` // by which its peers find it
+	Board   string         `toml:"board"`   // board.model of its configuration
+	Config  map[string]any `toml:"config"`  // keys of its configuration that no other has
+	Network map[string]any `toml:"network"` // keys of its network.toml
+}
+
+// Site is a site's folder, as it was when it was opened.
+type Site struct {
+	Name       string         `toml:"site"`
+	All        map[string]any `toml:"all"`     // keys of every configuration
+	Network    map[string]any `toml:"network"` // keys of every network.toml
+	Appliances []Appliance    `toml:"appliances"`
+
+	dir       string
+	file      *tomlfile.File
+	authority *authority.Authority
+	root      *x509.Certificate
+	now       time.Time
+}
+
+const template = `# A site of Parklamp appliances. "parkctl site write" makes every appliance's files from this one, "parkctl site check" says
+# what is wrong with it.
+
+site = %q
+
+# Keys of every appliance's configuration, as "parkctl config describe" lists them. In texts {id}, {name}, {number}, {address}
+# and {site} stand for the appliance's own; a password_file that names a file below secrets/ goes onto the card.
+#
+# [all.lot]
+# orbits = ["701", "702", "703"]
+# timeout = "90s"
+#
+# [all.dial.directory]
+# 0 = "sip:reception@192.0.2.9"
+#
+# [[all.registration.accounts]]
+# aor = "sip:{number}@pbx.example.com"
+# password_file = "secrets/pbx-{number}"
+
+# The appliances; "parkctl site add" adds more. config has keys for one of them alone:
+#
+# [[appliances]]
+# id = "dock-1"
+# number = "201"
+# address = "192.0.2.1"
+# board = "rpi-3"
+# config.phone.ringer_volume = 9
+`
+
+// New makes a folder with an authority and a key for updates, and without appliances.
+func New(dir, site string, now time.Time) error {
+	if fault, bad := (provision.Identity{Site: site, ID: "x", Number: "1"}).Faults()["site"]; bad {
+		return fmt.Errorf("site %s", fault)
+	}
+	if _, err := os.Stat(filepath.Join(dir, SiteFile)); err == nil {
+		return fmt.Errorf("%w: %s", ErrExists, filepath.Join(dir, SiteFile))
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// A run that was cut off has left an authority that has issued nothing: site.toml comes last.
+	_, pair, err := authority.New(site, now)
+	if err != nil {
+		return err
+	}
+	public, private, err := updateKeys()
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{
+		{".gitignore", []byte("*.key\n" + secrets + "/\n" + provision.SecretPrefix + "*\n")},
+		{AuthorityKey, pair.Key}, {AuthorityFile, pair.Cert}, {UpdateKey, private}, {UpdatePub, public},
+		{SiteFile, fmt.Appendf(nil, template, site)},
+	} {
+		if err := replace(filepath.Join(dir, f.name), f.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func updateKeys() (public, private []byte, err error) {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err = x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, nil, err
+	}
+	private, err = x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), err
+}
+
+// Open reads site.toml and the authority. The error lists all that is wrong with site.toml, a line each.
+func Open(dir string, now time.Time) (*Site, error) {
+	s := &Site{dir: dir, now: now}
+	path := filepath.Join(dir, SiteFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s is missing; 'parkctl site new FOLDER' makes one", ErrNoSite, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.file, err = tomlfile.Decode(path, text, s); s.file == nil {
+		return nil, err
+	}
+	s.check()
+	if err := s.file.Err(); err != nil {
+		return nil, err
+	}
+	var pair authority.Pair
+	if pair.Cert, err = os.ReadFile(filepath.Join(dir, AuthorityFile)); err != nil {
+		return nil, err
+	}
+	if s.root, err = authority.Parse(pair.Cert); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, AuthorityFile), err)
+	}
+	if pair.Key, err = os.ReadFile(filepath.Join(dir, AuthorityKey)); err != nil {
+		return nil, err
+	}
+	if s.authority, err = authority.Load(pair); err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", AuthorityFile, AuthorityKey, err)
+	}
+	return s, nil
+}
+
+// check notes what is wrong with the entries of site.toml.
+func (s *Site) check() {
+	fail := func(path, format string, args ...any) {
+		if !s.file.Complained(path) {
+			s.file.Fail(path, format, args...)
+		}
+	}
+	for key, fault := range (provision.Identity{Site: s.Name, ID: "x", Number: "1"}).Faults() {
+		fail(key, "%s", fault)
+	}
+	seen := map[string]string{}
+	for i, a := range s.Appliances {
+		at := fmt.Sprintf("appliances[%d]", i)
+		for key, fault := range (provision.Identity{Site: "x", ID: a.ID, Name: a.Name, Number: a.Number}).Faults() {
+			fail(at+"."+key, "%s", fault)
+		}
+		if strings.Trim(a.Number, "0123456789*#") != "" {
+			fail(at+".number", "%q: the others dial it: only 0-9 * #", a.Number)
+		}
+		if a.Address.IsValid() && (a.Address.IsUnspecified() || a.Address.IsMulticast()) {
+			fail(at+".address", "%q: want the address of one appliance", a.Address)
+		}
+		for key, value := range map[string]string{"id": strings.ToLower(a.ID), "number": a.Number, "address": addressText(a.Address)} {
+			if other, twice := seen[key+value]; twice && value != "" {
+				fail(at+"."+key, "%q: %s has it already", value, other)
+			}
+			seen[key+value] = a.ID
+		}
+	}
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Unmap().String()
+}
+
+// Add writes an entry for an appliance at the end of site.toml; the rest of the file, comments too, stays as it is. Without
+// a number it gets the one after the greatest. Files for its card are Write's.
+func Add(dir string, a Appliance, now time.Time) (Appliance, error) {
+	unlock, err := lock(dir)
+	if err != nil {
+		return a, err
+	}
+	defer unlock()
+	s, err := Open(dir, now)
+	if err != nil {
+		return a, err
+	}
+	if i := s.index(a.ID); i >= 0 {
+		return a, fmt.Errorf("%w: appliance %s of site %s", ErrExists, a.ID, s.Name)
+	}
+	if a.Number == "" {
+		a.Number = s.nextNumber()
+	}
+	path := filepath.Join(dir, SiteFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return a, err
+	}
+	text = append(text, entry(a)...)
+	// What would be wrong is told before it is written.
+	next := &Site{}
+	if next.file, err = tomlfile.Decode("after adding "+a.ID, text, next); err != nil {
+		return a, err
+	}
+	next.check()
+	if err := next.file.Err(); err != nil {
+		return a, err
+	}
+	return a, replace(path, text)
+}
+
+func entry(a Appliance) string {
+	var b strings.Builder
+	b.WriteString("\n[[appliances]]\n")
+	for _, l := range [][2]string{{"id", a.ID}, {"name", a.Name}, {"number", a.Number}, {"address", addressText(a.Address)}, {"board", a.Board}} {
+		if l[1] != "" {
+			fmt.Fprintf(&b, "%s = %s\n", l[0], quoted(l[1]))
+		}
+	}
+	return b.String()
+}
+
+// quoted writes a basic string of TOML 1.0, whose escapes are not Go's.
+func quoted(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, "\\u%04X", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String() + `"`
+}
+
+// firstNumber is the extension of a site's first appliance.
+const firstNumber = 201
+
+func (s *Site) nextNumber() string {
+	next := firstNumber
+	for _, a := range s.Appliances {
+		if n, err := strconv.Atoi(a.Number); err == nil {
+			next = max(next, n+1)
+		}
+	}
+	return strconv.Itoa(next)
+}
+
+func (s *Site) index(id string) int {
+	return slices.IndexFunc(s.Appliances, func(a Appliance) bool { return a.ID == id })
+}
+
+// lock keeps two runs from writing the folder at once.
+func lock(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s; 'parkctl site new FOLDER' makes one", ErrNoSite, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return func() { d.Close() }, nil
+}
+
+// replace writes a file whole or not at all. Keys and secrets are for their owner alone.
+func replace(path string, data []byte) error {
+	mode := fs.FileMode(0o644)
+	if strings.HasSuffix(path, ".key") || strings.HasPrefix(filepath.Base(path), provision.SecretPrefix) {
+		mode = 0o600
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,346 @@
+package fleet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/authority"
+	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/tomlfile"
+)
+
+var day = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// newSite makes a site with dock-1 and dock-2.
+func newSite(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "hall")
+	if err := New(dir, "hall", day); err != nil {
+		t.Fatal(err)
+	}
+	add(t, dir, Appliance{ID: "dock-1", Name: `Tor "1", Süd`, Address: netip.MustParseAddr("192.0.2.1")})
+	add(t, dir, Appliance{ID: "dock-2", Address: netip.MustParseAddr("192.0.2.2")})
+	return dir
+}
+
+func add(t *testing.T, dir string, a Appliance) {
+	t.Helper()
+	if _, err := Add(dir, a, day); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, dir string) []string {
+	t.Helper()
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, err := s.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func appendTo(t *testing.T, dir, text string) {
+	t.Helper()
+	path := filepath.Join(dir, SiteFile)
+	if err := os.WriteFile(path, []byte(read(t, path)+text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSite(t *testing.T) {
+	dir := newSite(t)
+	if changed := write(t, dir); !slices.Equal(changed, []string{"dock-1", "dock-2"}) {
+		t.Errorf("changed %v", changed)
+	}
+	if changed := write(t, dir); changed != nil {
+		t.Errorf("written again without a change: %v", changed)
+	}
+	set, err := provision.Read(filepath.Join(dir, "appliances", "dock-1"), Checks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (provision.Identity{Site: "hall", ID: "dock-1", Name: `Tor "1", Süd`, Number: "201"}); set.Identity != want {
+		t.Errorf("identity %+v", set.Identity)
+	}
+	before := read(t, dir, "appliances", "dock-1", provision.CertificateFile)
+
+	// A third appliance changes what the first two know, and nothing else of theirs.
+	add(t, dir, Appliance{ID: "dock-8", Address: netip.MustParseAddr("2001:db8::8")})
+	if changed := write(t, dir); len(changed) != 3 {
+		t.Errorf("changed %v, want all three", changed)
+	}
+	if read(t, dir, "appliances", "dock-1", provision.CertificateFile) != before {
+		t.Error("a certificate was made anew without need")
+	}
+	text := read(t, dir, "appliances", "dock-1", provision.PhonedFile)
+	for _, want := range []string{"name = 'dock-8'", "address = '[2001:db8::8]:5060'", "203 = 'sip:203@[2001:db8::8]'", "udp:eth0:5060"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("phoned.toml of dock-1 lacks %s:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "192.0.2.1:") {
+		t.Error("dock-1 is its own peer")
+	}
+	if !strings.Contains(read(t, dir, "appliances", "dock-8", provision.PhonedFile), "udp:[eth0]:5060") {
+		t.Error("an appliance with an IPv6 address listens there")
+	}
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings, err := s.Check(); err != nil || len(warnings) > 0 {
+		t.Errorf("check: %v %v", warnings, err)
+	}
+	for _, r := range s.Rows() {
+		if !r.Ready || r.Fingerprint == "" || r.Expires.Before(day) {
+			t.Errorf("row %+v", r)
+		}
+	}
+}
+
+// What all have, what one has, and what stands in braces.
+func TestOneFileForAll(t *testing.T) {
+	dir := newSite(t)
+	appendTo(t, dir, `config.phone.ringer_volume = 9
+[network]
+ntp = "192.0.2.123"
+[all.lot]
+orbits = ["801", "802"]
+[[all.registration.accounts]]
+aor = "sip:{number}@pbx.example.com"
+password_file = "secrets/pbx-{number}"
+[all.dial.directory]
+0 = "sip:reception@192.0.2.9"
+`)
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(); err == nil || !strings.Contains(err.Error(), "write the password into that file") {
+		t.Fatalf("no password: %v", err)
+	}
+	os.Mkdir(filepath.Join(dir, secrets), 0o700)
+	for _, n := range []string{"201", "202"} {
+		if err := os.WriteFile(filepath.Join(dir, secrets, "pbx-"+n), []byte("hush-"+n+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir)
+	one, two := read(t, dir, "appliances", "dock-1", provision.PhonedFile), read(t, dir, "appliances", "dock-2", provision.PhonedFile)
+	for _, want := range []string{"sip:202@pbx.example.com", "/data/parklamp/secret-pbx-202", "ringer_volume = 9", "'802'", "sip:201@192.0.2.1", "reception"} {
+		if !strings.Contains(two, want) {
+			t.Errorf("phoned.toml of dock-2 lacks %s:\n%s", want, two)
+		}
+	}
+	if strings.Contains(one, "ringer_volume") || !strings.Contains(one, "sip:201@pbx.example.com") {
+		t.Errorf("phoned.toml of dock-1:\n%s", one)
+	}
+	if read(t, dir, "appliances", "dock-2", "secret-pbx-202") != "hush-202\n" || !strings.Contains(read(t, dir, "appliances", "dock-1", provision.NetworkFile), "192.0.2.123") {
+		t.Error("password or network")
+	}
+	info, err := os.Stat(filepath.Join(dir, "appliances", "dock-2", "secret-pbx-202"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the password's mode: %v %v", info.Mode(), err)
+	}
+}
+
+// A fault in what follows from site.toml is told at its lines.
+func TestFaults(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"key of all":      {"[all.lot]\ntimeuot = \"90s\"\n", `site.toml:+2:1: all.lot.timeuot: unknown key; did you mean "timeout"?`},
+		"value of all":    {"[all.lot]\ntimeout = \"1ms\"\n", `site.toml:+2:1: all.lot.timeout: 1ms`},
+		"value of one":    {"config.phone.ringer_volume = 11\n", `site.toml:+1:14: appliances[1].config.phone.ringer_volume: 11`},
+		"board":           {"board = \"rpi-9\"\n", `site.toml:+1:1: appliances[1].board: `},
+		"id twice":        {"[[appliances]]\nid = \"Dock-1\"\nnumber = \"209\"\n", `site.toml:+2:1: appliances[2].id: "dock-1": dock-1 has it already`},
+		"number twice":    {"[[appliances]]\nid = \"dock-9\"\nnumber = \"202\"\n", `site.toml:+3:1: appliances[2].number: "202": dock-2 has it already`},
+		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": want the address of one appliance`},
+		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: "": 1 to 32 of`},
+		"unknown":         {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
+		"out of folder":   {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
+	} {
+		dir := newSite(t)
+		lines := strings.Count(read(t, dir, SiteFile), "\n")
+		appendTo(t, dir, c.text)
+		for n := range 5 { // +1 is the first line of text
+			c.want = strings.Replace(c.want, fmt.Sprintf(":+%d:", n), fmt.Sprintf(":%d:", lines+n), 1)
+		}
+		s, err := Open(dir, day)
+		if err == nil {
+			_, err = s.Write()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v\nwant %s", name, err, c.want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, appliances)); err == nil {
+			t.Errorf("%s: files were written all the same", name)
+		}
+	}
+}
+
+func TestAddRefuses(t *testing.T) {
+	dir := newSite(t)
+	before := read(t, dir, SiteFile)
+	for name, c := range map[string]struct {
+		a    Appliance
+		want string
+	}{
+		"twice":   {Appliance{ID: "dock-1"}, "is there already"},
+		"id":      {Appliance{ID: "dock 3"}, `id: "dock 3": 1 to 63 letters`},
+		"address": {Appliance{ID: "dock-3", Address: netip.MustParseAddr("192.0.2.1")}, `address: "192.0.2.1": dock-1 has it already`},
+		"number":  {Appliance{ID: "dock-3", Number: "2o3"}, `number: "2o3": the others dial it`},
+	} {
+		if _, err := Add(dir, c.a, day); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if read(t, dir, SiteFile) != before {
+		t.Error("site.toml was changed all the same")
+	}
+	if err := New(dir, "hall", day); !errors.Is(err, ErrExists) {
+		t.Errorf("a site on top of a site: %v", err)
+	}
+	if _, err := Open(t.TempDir(), day); !errors.Is(err, ErrNoSite) {
+		t.Errorf("no site: %v", err)
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	cert := func() string { return read(t, dir, "appliances", "dock-2", provision.CertificateFile) }
+	first := cert()
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Renew("dock-2"); err != nil || cert() == first {
+		t.Errorf("renew: %v", err)
+	}
+	if err := s.Renew("dock-9"); !errors.Is(err, ErrNobody) {
+		t.Errorf("renew nobody: %v", err)
+	}
+	second := cert()
+	// Another address needs another certificate, another name does not.
+	path := filepath.Join(dir, SiteFile)
+	os.WriteFile(path, []byte(strings.Replace(read(t, path), "192.0.2.2", "192.0.2.22", 1)), 0o644)
+	if write(t, dir); cert() == second {
+		t.Error("the certificate names the old address")
+	}
+	// So does the end of the old one.
+	third := cert()
+	later, err := Open(dir, day.Add(authority.Lifetime-100*24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := later.Write(); err != nil || cert() == third {
+		t.Errorf("a certificate that ends soon: %v", err)
+	}
+	// A run that was cut off left a key without its certificate.
+	os.WriteFile(filepath.Join(dir, "appliances", "dock-2", provision.KeyFile), []byte(read(t, dir, "appliances", "dock-1", provision.KeyFile)), 0o600)
+	write(t, dir)
+	if _, err := provision.Read(s.Folder("dock-2"), provision.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckWarns(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	add(t, dir, Appliance{ID: "dock-3"})
+	os.Chmod(filepath.Join(dir, AuthorityKey), 0o644)
+	os.Mkdir(filepath.Join(dir, appliances, "dock-9"), 0o755)
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings, err := s.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(warnings, "\n")
+	for _, want := range []string{"dock-3 has no address", "dock-3: its files are not what", "dock-9 is not in site.toml", "ca.key can be read by others: chmod 600"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no warning %q in\n%s", want, all)
+		}
+	}
+	s, err = Open(dir, s.root.NotAfter.Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings, _ := s.Check(); !strings.Contains(strings.Join(warnings, "\n"), "the authority ends on") {
+		t.Error("no warning of the authority's end")
+	}
+}
+
+func TestSecretsAreSecret(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	for _, name := range []string{AuthorityKey, UpdateKey, "appliances/dock-1/" + provision.KeyFile} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", name, info.Mode(), err)
+		}
+	}
+	if bytes.Contains([]byte(read(t, dir, "appliances", "dock-1", provision.PhonedFile)), []byte("PRIVATE")) {
+		t.Error("a key is in the configuration")
+	}
+}
+
+// The template says what is true.
+func TestTemplate(t *testing.T) {
+	dir := newSite(t)
+	path := filepath.Join(dir, SiteFile)
+	var out []string
+	for _, l := range strings.Split(read(t, path), "\n") {
+		if l = strings.TrimPrefix(l, "# "); strings.HasPrefix(l, "[") || strings.Contains(l, " = ") {
+			out = append(out, l)
+		}
+	}
+	text := strings.ReplaceAll(strings.Join(out, "\n"), "[[appliances]]\nid = \"dock-1\"\nnumber = \"201\"\naddress = \"192.0.2.1\"\nboard = \"rpi-3\"",
+		"[[appliances]]\nid = \"dock-0\"\nnumber = \"200\"\naddress = \"192.0.2.10\"\nboard = \"rpi\"")
+	os.WriteFile(path, []byte(text), 0o644)
+	os.Mkdir(filepath.Join(dir, secrets), 0o700)
+	for _, n := range []string{"200", "201", "202"} {
+		os.WriteFile(filepath.Join(dir, secrets, "pbx-"+n), []byte("x\n"), 0o600)
+	}
+	if changed := write(t, dir); len(changed) != 3 {
+		t.Errorf("changed %v", changed)
+	}
+}
+
+func FuzzAdd(f *testing.F) {
+	f.Add("dock-3", "Tor \"3\" \\ ü", "203")
+	f.Add("a", "\x7f\n", "")
+	f.Fuzz(func(t *testing.T, id, name, number string) {
+		text := "site = \"hall\"\n" + entry(Appliance{ID: id, Name: name, Number: number})
+		if fault := (provision.Identity{Site: "x", ID: id, Name: name, Number: number}).Faults(); len(fault) > 0 {
+			return
+		}
+		var got Site
+		_, err := tomlfile.Decode("x", []byte(text), &got)
+		if err != nil || len(got.Appliances) != 1 || got.Appliances[0].ID != id || got.Appliances[0].Name != name || got.Appliances[0].Number != number {
+			t.Errorf("wrote %s\nread %+v, %v", text, got, err)
+		}
+	})
+}
