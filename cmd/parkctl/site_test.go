@@ -20,7 +20,7 @@ func TestSite(t *testing.T) {
 		{"site new " + dir, exitError, "is there already"},
 		{"site add " + dir + " dock-7 --address 192.0.2.7 --number 207", exitDone, "Written for dock-7."},
 		{"site add " + dir + " dock-8 --address 192.0.2", exitUsage, `--address "192.0.2": want an IP address`},
-		{"site add " + dir + " dock-8 --address 192.0.2.8 --board rpi", exitDone, "dock-8 has number 208.\nWritten for dock-7, dock-8."},
+		{"site add " + dir + " dock-8 --address 192.0.2.8 --board rpi-4", exitDone, "dock-8 has number 208.\nWritten for dock-7, dock-8."},
 		{"site add " + dir + " dock-8", exitUsage, "is there already"},
 		{"site write " + dir, exitDone, "Nothing has changed."},
 		{"site list " + dir, exitDone, "dock-8  208"},

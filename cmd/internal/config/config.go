@@ -145,7 +145,7 @@ func parse(path string, data []byte) (Config, error) { return read(path, data, (
 // CheckElsewhere checks the file of another machine, on which the files that it names will be.
 func CheckElsewhere(path string, data []byte) error {
 	_, err := read(path, data, func(a *faults, c Config) {
-		if c.Board.File == "" {
+		if c.Board.File == "" && c.Board.Model != board.Auto {
 			_, err := c.Board.Load(c.Lot.Orbits)
 			a.try("board.model", err)
 		}

@@ -58,7 +58,7 @@ type Appliance struct {
 	Name    string         `toml:"name"`
 	Number  string         `toml:"number"`
 	Address netip.Addr     `toml:"address"` // by which its peers find it
-	Board   string         `toml:"board"`   // board.model of its configuration
+	Board   string         `toml:"board"`   // board.model of its configuration; empty: the board finds out
 	Config  map[string]any `toml:"config"`  // keys of its configuration that no other has
 	Network map[string]any `toml:"network"` // keys of its network.toml
 }

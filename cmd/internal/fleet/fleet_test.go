@@ -318,7 +318,7 @@ func TestTemplate(t *testing.T) {
 		}
 	}
 	text := strings.ReplaceAll(strings.Join(out, "\n"), "[[appliances]]\nid = \"dock-1\"\nnumber = \"201\"\naddress = \"192.0.2.1\"\nboard = \"rpi-3\"",
-		"[[appliances]]\nid = \"dock-0\"\nnumber = \"200\"\naddress = \"192.0.2.10\"\nboard = \"rpi\"")
+		"[[appliances]]\nid = \"dock-0\"\nnumber = \"200\"\naddress = \"192.0.2.10\"\nboard = \"rpi-4\"")
 	os.WriteFile(path, []byte(text), 0o644)
 	os.Mkdir(filepath.Join(dir, secrets), 0o700)
 	for _, n := range []string{"200", "201", "202"} {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,10 +39,8 @@ func Checks() provision.Options {
 	o := provision.Options{Check: map[string]func(string, []byte) error{
 		provision.PhonedFile: config.CheckElsewhere,
 		provision.BoardFile: func(name string, text []byte) error {
-			if _, err := board.Parse(text); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return nil
+			_, err := board.Parse(name, text)
+			return err
 		},
 	}}
 	if NetworkCheck != nil {
@@ -199,14 +198,12 @@ func (s *Site) configuration(i int) map[string]any {
 		"appliance": map[string]any{"name": a.ID, "number": a.Number},
 		"sip": map[string]any{"listen": listen,
 			"tls_cert": On + "/" + provision.CertificateFile, "tls_key": On + "/" + provision.KeyFile},
+		"board":   map[string]any{"model": cmp.Or(a.Board, board.Auto)},
 		"journal": map[string]any{"path": On + "/journal/calls"},
 	}
 	if len(peers) > 0 {
 		c["federation"] = map[string]any{"peers": peers}
 		c["dial"] = map[string]any{"directory": directory}
-	}
-	if a.Board != "" {
-		c["board"] = map[string]any{"model": a.Board}
 	}
 	return s.expand(merge(merge(c, s.All), a.Config), a).(map[string]any)
 }
