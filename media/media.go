@@ -27,6 +27,14 @@ type Source interface {
 	Next(f *Frame) bool
 }
 
+// Timed is a Source with a clock of its own, as a microphone has. After each tick it says by how much its ticks are to come
+// later, or when negative earlier; the pacer moves them by a slot at a time, and the clock of the stream with them: it
+// becomes the source's.
+type Timed interface {
+	Source
+	Shift() time.Duration
+}
+
 // EncodedSource is a Source whose audio exists as payload already, so that hundreds of parked calls share
 // one encoding. NextEncoded takes the place of Next in a tick: it fills dst with at most FrameSamples
 // bytes in the codec asked for and returns their number; 0 means nothing to send in this tick. A negative

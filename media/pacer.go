@@ -25,7 +25,7 @@ const (
 //
 // A session gets its slot when its stream begins, or when it comes back from a relay: the one in which its next packet
 // is due. Where nothing is being sent that is the very next one, and a crowd that came one by one is spread over the
-// 20 ms.
+// 20 ms. It moves by a slot with the clock of a source that has one (Timed), and for a stream that is ahead of its own.
 type pacer struct {
 	// immutable
 	clock   Clock
@@ -35,7 +35,7 @@ type pacer struct {
 	// owned by the goroutine of run
 	wheel [slots][]*Session
 	done  int64      // the last slot that was worked off, counted from start
-	early []*Session // of the slot that is being worked off: to be moved
+	moved []*Session // of the slot that is being worked off: to go into the slot before it or after it
 
 	yielded time.Duration // when the goroutine gave up its processor of its own accord
 
@@ -130,26 +130,18 @@ func (p *pacer) tick(at time.Duration, all []*Session, room *scratch) {
 	for _, s := range all {
 		if at >= s.talk.from {
 			s.tick(at, room)
-			if s.talk.ahead > slotTime {
-				p.early = append(p.early, s)
+			if s.talk.move != 0 {
+				p.moved = append(p.moved, s)
 			}
 		}
 	}
-	for _, s := range p.early {
-		p.delay(s, at)
+	for _, s := range p.moved {
+		if t := &s.talk; t.placed {
+			p.leave(s)
+			p.enter(s, p.slot(at)+slots+t.move)
+		}
 	}
-	p.early = p.early[:0]
-}
-
-// delay moves a stream that is ahead of its clock into the next slot: what a relay's first packet gained is given back
-// a millisecond at a time. Where somebody hears in the slot it stays.
-func (p *pacer) delay(s *Session, at time.Duration) {
-	t := &s.talk
-	t.ahead = 0
-	if t.placed && s.wiring.Load().ear == nil {
-		p.leave(s)
-		p.enter(s, p.slot(at)+slots+1)
-	}
+	p.moved = p.moved[:0]
 }
 
 // settle finds the place of each session that was stirred.

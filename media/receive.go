@@ -122,7 +122,7 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 		return
 	}
 	if moved {
-		s.follow(from, w.revision)
+		s.sendTo(from, w.revision)
 	}
 	if !in.flow.admit(now, flowRate, flowBurst) {
 		s.count.overruns.Add(1)
@@ -146,8 +146,8 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 }
 
-// follow sends our packets to a latched source from now on, unless a Configure has come in between.
-func (s *Session) follow(to netip.AddrPort, revision uint64) {
+// sendTo sends our packets to a latched source from now on, unless a Configure has come in between.
+func (s *Session) sendTo(to netip.AddrPort, revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wiring.Load().revision == revision {

@@ -232,7 +232,10 @@ func (s *Session) say(w *wiring, at time.Duration, room *scratch, payload []byte
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s.talk.ahead = o.ideal - at
+	if o.ideal-at > slotTime && w.ear == nil {
+		// What a relay's first packet gained is given back a millisecond at a time. Where somebody hears in the slot it stays.
+		s.talk.move = 1
+	}
 	ts, _ := o.slot(at)
 	// RFC 3551 §4.1: the marker bit begins a talkspurt.
 	s.write(w, room, w.params.PayloadType, !o.talk, o.seq, ts, payload)

@@ -53,6 +53,7 @@ type wiring struct {
 	source  Source
 	encoded EncodedSource // source, if it is one
 	wide    WideSource    // source, if it is one
+	timed   Timed         // source, if it is one
 
 	sink   Sink
 	puller Puller // sink, if it is one
@@ -81,7 +82,7 @@ type pacing struct {
 	placed bool // in a slot of the wheel
 	slot   int64
 	from   time.Duration // nothing is due in it before
-	ahead  time.Duration // of its clock the stream was when it spoke last
+	move   int64         // slots by which it is to be later from the next tick on
 }
 
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
@@ -165,7 +166,8 @@ func (s *Session) Configure(p Params) error {
 func (s *Session) Play(src Source) {
 	encoded, _ := src.(EncodedSource)
 	wide, _ := src.(WideSource)
-	_ = s.change(func(w *wiring) { w.source, w.encoded, w.wide = src, encoded, wide })
+	timed, _ := src.(Timed)
+	_ = s.change(func(w *wiring) { w.source, w.encoded, w.wide, w.timed = src, encoded, wide, timed })
 	s.engine.pacer.stir(s)
 }
 
@@ -254,8 +256,28 @@ func (s *Session) hear(at time.Duration, room *scratch) {
 // tick is called by the pacer after every session of its slot has heard.
 func (s *Session) tick(at time.Duration, room *scratch) {
 	w := s.wiring.Load()
+	s.talk.move = 0
 	s.speak(w, at, room)
+	s.follow(w)
 	s.watch(w, at)
+}
+
+// follow lets the stream go with the clock of its source.
+func (s *Session) follow(w *wiring) {
+	if w.timed == nil || !w.sending() {
+		return
+	}
+	switch by := w.timed.Shift(); {
+	case by >= slotTime:
+		s.talk.move = 1
+	case by <= -slotTime:
+		s.talk.move = -1
+	default:
+		return
+	}
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	s.out.ideal += time.Duration(s.talk.move) * slotTime
 }
 
 // watch reports a far end that has fallen silent.

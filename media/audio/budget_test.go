@@ -77,6 +77,7 @@ func (r *trail) forget() {
 type probe struct {
 	origin time.Time
 	media.WideSource
+	media.Timed
 	media.Puller
 	voice     media.Voice
 	said, got trail
@@ -153,9 +154,9 @@ func measure(t *testing.T, id codec.ID, cfg Config, phase time.Duration) (s stag
 	a, _ := runCard(t, cfg, mouth)
 	b, _ := runCard(t, cfg, ear)
 	a.Open(PathHandset)
-	time.Sleep(3 * time.Millisecond)
+	time.Sleep(phase / 4) // of a period
 	b.Open(PathHandset)
-	way := &probe{origin: mouth.origin, WideSource: a.Capture(), Puller: b.Playback().(media.Puller)}
+	way := &probe{origin: mouth.origin, WideSource: a.Capture(), Timed: a.Capture().(media.Timed), Puller: b.Playback().(media.Puller)}
 	// A session gets its place in the 20 ms when its stream begins.
 	ends[0].Play(way)
 	ends[1].Listen(way)

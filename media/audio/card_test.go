@@ -1,18 +1,25 @@
 package audio
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"parklamp/media"
 	"parklamp/media/audio/alsa"
+	"parklamp/media/codec"
 	"parklamp/media/jitter/lab"
+	"parklamp/media/mediatest"
+	"parklamp/media/rtpio"
 )
 
 // talk is a call that lasts: every 20 ms a frame of a tone goes to the device and one comes from its microphone.
@@ -239,6 +246,69 @@ func TestCardReadsEvenly(t *testing.T) {
 			}
 			if d := spread(12 * time.Millisecond); c.Stats().Xruns == 0 || d > 40*time.Millisecond {
 				t.Errorf("%d Hz: with %d xruns the moments are off by up to %s", rate, c.Stats().Xruns, d)
+			}
+		})
+	}
+}
+
+// What a person says goes out with the clock of the microphone: each packet just behind the piece that it ends with, none
+// left out or doubled, whatever the clock is.
+func TestPacketsFollowTheMicrophone(t *testing.T) {
+	for _, ppm := range []float64{100, -100, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			network := mediatest.NewNet()
+			e := media.NewEngine(media.Default(), slog.New(slog.DiscardHandler), media.WithNetwork(network), media.WithClock(media.NewTimerClock()))
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = e.Run(ctx) })
+			defer wg.Wait()
+			defer cancel()
+			s, err := e.Open(netip.MustParseAddr("10.0.0.1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := network.Listen(netip.MustParseAddrPort("10.0.0.2:4000"), rtpio.Socket{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			far := mediatest.NewPeer(conn)
+			wg.Go(far.Record)
+			defer far.Close()
+			if err := s.Configure(media.Params{Remote: far.Addr(), Codec: codec.PCMU, Send: true, Receive: true}); err != nil {
+				t.Fatal(err)
+			}
+			f := newFakeCard()
+			f.record = ppm
+			c, _ := runCard(t, testCard(8000), f)
+			f.hum(300)
+			c.Open(PathHandset)
+			time.Sleep(17 * time.Millisecond)
+			s.Play(c.Capture())
+			time.Sleep(10 * time.Second)
+			far.Forget()
+			gaps := c.Stats().Gaps
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			packets := far.Packets()
+			for i, p := range packets[1:] {
+				q := packets[i]
+				apart := p.At.Sub(q.At)
+				if p.Header.SequenceNumber != q.Header.SequenceNumber+1 || p.Header.Timestamp != q.Header.Timestamp+media.FrameSamples ||
+					apart < 19*time.Millisecond || apart > 21*time.Millisecond || p.Header.Marker {
+					t.Fatalf("%+.0f ppm: packet %d comes %s after the one before, timestamps %d apart", ppm, i+1, apart, p.Header.Timestamp-q.Header.Timestamp)
+				}
+			}
+			if n := clicks(mediatest.Audio(packets), 300, 8000); n > 0 {
+				t.Errorf("%+.0f ppm: %d clicks", ppm, n)
+			}
+			found := (float64(len(packets)-1)*0.02/packets[len(packets)-1].At.Sub(packets[0].At).Seconds() - 1) * 1e6
+			if math.Abs(found-ppm) > 20 {
+				t.Errorf("%+.0f ppm: the packets go with %+.0f", ppm, found)
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if slack := c.fromMic.slack; c.fromMic.gaps != gaps || slack > cardMargin+2*time.Millisecond || slack < cardMargin-time.Millisecond {
+				t.Errorf("%+.0f ppm: %d gaps, the last sample waits for %s", ppm, c.fromMic.gaps-gaps, slack)
 			}
 		})
 	}

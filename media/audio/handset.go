@@ -214,6 +214,15 @@ func (c *capture) next(f []int16, rate int) bool {
 	return true
 }
 
+var _ media.Timed = (*capture)(nil)
+
+// Shift keeps the ticks of a session just behind the pieces of the device.
+func (c *capture) Shift() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fromMic.lead()
+}
+
 type playback Handset
 
 var _ media.Puller = (*playback)(nil)
@@ -259,7 +268,7 @@ func (p *playback) write(f []int16, rate int) {
 func (h *Handset) Hear(rate int, mic []int16) {
 	h.mu.Lock()
 	h.fromMic.tick(len(mic), rate, 1, h.now())
-	call, ppm, oneClock := h.fromMic.rate, h.fromMic.ppm, h.fromMic.locked
+	call, ppm, oneClock := h.fromMic.rate, h.fromMic.ppm, h.fromMic.locked || h.fromMic.led()
 	if h.sidetone != 0 {
 		if h.side.rate != rate {
 			h.side.reset(rate)

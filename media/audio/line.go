@@ -26,8 +26,9 @@ const (
 	haste      = 3.0  // away from a gap the way is quicker: the slack shrinks meanwhile
 	guard      = 500 * time.Microsecond
 	hysteresis = time.Millisecond
-	leastCount = 5 * time.Second // before a count of samples says anything
-	mostCount  = 5 * time.Minute // then a new count begins, for crystals follow the temperature
+	leadStep   = time.Millisecond // of a reader that moves: that is a slot of the pacer
+	leastCount = 5 * time.Second  // before a count of samples says anything
+	mostCount  = 5 * time.Minute  // then a new count begins, for crystals follow the temperature
 )
 
 // line carries samples between two clocks: a device's and the pacer's. The writer pushes pieces of one length, the reader
@@ -39,12 +40,16 @@ const (
 // delay is kept just (guard) on the safe side of such a step, and goes over it only when the slack on the other side is
 // enough.
 //
+// A reader may move instead (led): then the pieces stay as they are, and it reads just after one has come.
+//
 // It is not for several goroutines; whoever owns it has a lock.
 type line struct {
 	rate   int // samples per second
 	floor  time.Duration
 	margin time.Duration
-	locked bool // both clocks are one: nothing to correct
+	locked bool          // both clocks are one: nothing to correct
+	alone  int           // pops since shift was asked for: of a reader that does not move there are many
+	shift  time.Duration // by how much later the pops are to come
 
 	buf     [lineSamples]int16
 	read    uint64 // samples ever read, and written
@@ -102,6 +107,19 @@ func (c *count) add(n, rate int, now time.Duration) (float64, bool) {
 	return ppm, true
 }
 
+// led reports whether the reader moves its pops as the line says, so that the device's side is not to be corrected.
+func (l *line) led() bool { return !l.locked && l.alone < 2 }
+
+// lead returns by how much later the next pop is to come.
+func (l *line) lead() time.Duration {
+	l.alone = 0
+	by := max(-leadStep, min(leadStep, l.shift))
+	if l.shift -= by; by != 0 {
+		l.slack = -1
+	}
+	return by
+}
+
 // tick notes that the device has moved n frames. sign is 1 for a device that writes, -1 for one that reads: who is fast is
 // to write less, or to read less.
 func (l *line) tick(n, rate int, sign float64, now time.Duration) {
@@ -154,6 +172,9 @@ func (l *line) push(x []int16, now time.Duration) {
 // pop fills dst and reports whether any of it is sound. What is missing is silence.
 func (l *line) pop(dst []int16, now time.Duration) bool {
 	clear(dst)
+	if l.alone++; l.alone == 2 {
+		l.shift = 0
+	}
 	if !l.running && !l.begin(len(dst), now) {
 		return false
 	}
@@ -253,6 +274,13 @@ func (l *line) correct() {
 	if l.slack > l.margin+mostExcess {
 		// The machine stood still: what waits too long is left out, with a seam.
 		l.running, l.starved = false, true
+		return
+	}
+	if l.led() {
+		l.ppm = 0
+		if by := l.margin + leadStep/2 - l.slack; by > leadStep/2 || by < -leadStep {
+			l.shift = by.Round(leadStep)
+		}
 		return
 	}
 	ms := func(samples int) float64 { return float64(samples) * 1000 / float64(l.rate) }

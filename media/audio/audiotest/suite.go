@@ -252,8 +252,8 @@ func fill(x []int16, hz float64, at *int, rate float64) {
 	}
 }
 
-// pacer stands for a session: every 20 ms it takes a frame of the microphone, and gives one of the call to a device that
-// does not read them by its own clock.
+// pacer stands for a session, which follows the device's clock in both directions, or for a conference, which does not:
+// every 20 ms it takes a frame of the microphone and, if the device is not to read it by itself, gives one of the call.
 type pacer struct {
 	call frequency
 	wide atomic.Bool
@@ -322,6 +322,9 @@ func newPacer(t *testing.T, d audio.Device, frames bool) *pacer {
 					play.Write(&frame, media.Audio)
 				}
 				capture.Next(&frame)
+			}
+			if !frames {
+				due = due.Add(capture.(media.Timed).Shift())
 			}
 			p.mu.Lock()
 			p.far = append(p.far, x...)
