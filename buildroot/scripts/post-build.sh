@@ -11,6 +11,7 @@ done
 mkdir -p "$target"/{boot,data,dev,proc,sys,run,tmp,etc/parklamp}
 echo "$board" >"$target/etc/parklamp/board"
 echo "${PARKLAMP_VERSION:-unversioned}" >"$target/etc/parklamp/version"
+date -u -d "@${SOURCE_DATE_EPOCH:-1767225600}" +%FT%TZ >"$target/etc/parklamp/time"
 rm -f "$target/etc/parklamp/update.pub"
 if [ -n "${PARKLAMP_UPDATE_PUB:-}" ]; then cp "$PARKLAMP_UPDATE_PUB" "$target/etc/parklamp/update.pub"; fi
 # The loader's work is done by then: nothing in the root reads boot files, manuals or the kernel's own symbols.

@@ -24,6 +24,8 @@ fat() {
 cp "$KERNEL_FILE" slot/
 for dtb in $DTBS; do install -D -m 644 "$dtb" "slot/$DTB_FOLDER$dtb"; done
 zstd -q -19 -T1 -c rootfs.cpio >slot/initrd
+# sum FILE: its CRC-32 as it lies in U-Boot's memory, most significant byte first (gzip has it in its last 8 bytes).
+sum() { gzip -1 -c "$1" | tail -c 8 | head -c 4 | od -An -tx1 | tr -d ' \n'; }
 cat >slot/slot.env <<END
 board=$board
 version=${PARKLAMP_VERSION:-unversioned}
@@ -31,6 +33,8 @@ time=$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)
 kernel=$KERNEL_FILE
 boot=$BOOT
 cmdline=$CMDLINE
+kernel_crc=$(sum "slot/$KERNEL_FILE")
+initrd_crc=$(sum slot/initrd)
 END
 fat slot.img "$SLOT_MIB" SLOT 504c0001 "$images/slot"
 

@@ -1,0 +1,151 @@
+package slots
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Device is a card: a block device, an image file, or a model of one. Sync returns when what was written would outlast a
+// loss of power.
+type Device interface {
+	io.ReaderAt
+	io.WriterAt
+	Sync() error
+}
+
+var _ Device = (*os.File)(nil)
+
+// Extent is a partition's place on the card, in bytes.
+type Extent struct{ Start, Size int64 }
+
+// Disk is a card with its partition table. Make it with NewDisk, Open or Find.
+type Disk struct {
+	Device
+	Path  string // of the device; "" if it is not a file
+	parts [4]Extent
+}
+
+// NewDisk reads the partition table of dev; ErrLayout if it is not one of ours.
+func NewDisk(dev Device) (*Disk, error) {
+	mbr := make([]byte, Sector)
+	if _, err := dev.ReadAt(mbr, 0); err != nil {
+		return nil, fmt.Errorf("read the partition table: %w", err)
+	}
+	d := &Disk{Device: dev}
+	if mbr[510] != 0x55 || mbr[511] != 0xaa {
+		return nil, fmt.Errorf("%w: no partition table", ErrLayout)
+	}
+	end := int64(0)
+	for i := range d.parts {
+		e := mbr[446+16*i:][:16]
+		p := Extent{Start: int64(binary.LittleEndian.Uint32(e[8:])) * Sector, Size: int64(binary.LittleEndian.Uint32(e[12:])) * Sector}
+		if p.Size == 0 || p.Start < end || i+1 == partBoot && p.Start != BootStart {
+			return nil, fmt.Errorf("%w: partition %d begins at byte %d with %d bytes; boot, slots and data must follow each other from byte %d",
+				ErrLayout, i+1, p.Start, p.Size, BootStart)
+		}
+		d.parts[i], end = p, p.Start+p.Size
+	}
+	if a, b := d.Slot(A), d.Slot(B); a.Size != b.Size {
+		return nil, fmt.Errorf("%w: slot a has %d bytes and slot b %d", ErrLayout, a.Size, b.Size)
+	}
+	return d, nil
+}
+
+// Open opens a card for reading and writing.
+func Open(path string) (*Disk, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	d, err := NewDisk(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d.Path = path
+	return d, nil
+}
+
+// Close closes the device if it can be closed.
+func (d *Disk) Close() error {
+	if c, ok := d.Device.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// Slot is where a system lies.
+func (d *Disk) Slot(s Slot) Extent { return d.parts[s.Partition()-1] }
+
+// Boot is the place of partition 1, Data that of partition 4.
+func (d *Disk) Boot() Extent { return d.parts[partBoot-1] }
+
+// Data is the place of partition 4 as the table has it; its end may be moved by whoever grows it.
+func (d *Disk) Data() Extent { return d.parts[partData-1] }
+
+// copies reads both copies of the state; an error in place of one that is not valid.
+func (d *Disk) copies() (states [2]State, errs [2]error) {
+	for i, at := range [2]int64{StateA, StateB} {
+		sector := make([]byte, Sector)
+		if _, err := d.ReadAt(sector, at); err != nil {
+			errs[i] = fmt.Errorf("read the state at byte %d: %w", at, err)
+			continue
+		}
+		states[i], errs[i] = ParseState(sector)
+	}
+	return states, errs
+}
+
+// newest returns the index of the copy that counts; -1 if none is valid.
+func newest(states [2]State, errs [2]error) int {
+	switch {
+	case errs[0] == nil && (errs[1] != nil || !states[0].Older(states[1])):
+		return 0
+	case errs[1] == nil:
+		return 1
+	}
+	return -1
+}
+
+// State reads the state that counts; ErrState if both copies are lost, with the reasons.
+func (d *Disk) State() (State, error) {
+	states, errs := d.copies()
+	if i := newest(states, errs); i >= 0 {
+		return states[i], nil
+	}
+	return State{}, fmt.Errorf("%w: first copy: %w; second copy: %w", ErrState, errs[0], errs[1])
+}
+
+// Store makes s the state, with a number of its own, in both copies: over the one that does not count first, and over the
+// other one only when that has outlasted everything. An error leaves either the old state or s.
+func (d *Disk) Store(s State) error {
+	states, errs := d.copies()
+	now := newest(states, errs)
+	s.Seq = 1
+	if now >= 0 {
+		s.Seq = states[now].Seq + 1
+	}
+	sector, err := s.Sector()
+	if err != nil {
+		return err
+	}
+	places := [2]int64{StateA, StateB}
+	if now == 0 {
+		places = [2]int64{StateB, StateA}
+	}
+	for _, at := range places {
+		if _, err := d.WriteAt(sector, at); err != nil {
+			return fmt.Errorf("write the state at byte %d: %w", at, err)
+		}
+		if err := d.Sync(); err != nil {
+			return fmt.Errorf("write the state at byte %d: %w", at, err)
+		}
+	}
+	if got, err := d.State(); err != nil || got != s {
+		return fmt.Errorf("the card has not kept the state (%+v, %w): it is worn out or write-protected; put in another card", got, errors.Join(err, ErrState))
+	}
+	return nil
+}
