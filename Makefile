@@ -19,7 +19,8 @@ ARM_PACKAGES   := qemu-user-static
 
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
 ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter ./board/... ./keypad ./leds
-GUEST_TESTS := ./media/audio/alsa ./board/gpio
+GUEST_TESTS := ./media/audio/alsa
+GUEST_LINES := ./board/gpio
 GUEST_SOUND := ./media/audio
 
 .PHONY: help
@@ -78,6 +79,7 @@ image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black) 
 image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; builds the kernel once (12 CPU minutes)
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES)'
 	buildroot/test/run.sh $(GUEST_TESTS)
+	ICOUNT=1 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
 
 .PHONY: check

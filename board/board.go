@@ -95,10 +95,17 @@ type Edge struct {
 // the levels after any edge, so one edge in the queue is as good as many.
 const EdgeQueue = 64
 
+// LEDChange is one of the changes of SetLEDs.
+type LEDChange struct {
+	Line Line
+	On   bool
+	Err  error // set by SetLEDs
+}
+
 // Board is the hardware as lines. "Active" is logical: a driver hides active-low wiring, pull-ups and the
 // order in which outputs must be written.
 //
-// SelectRows, Columns and HookUp are called by one goroutine (keypad), SetLED by one other (leds).
+// SelectRows, Columns and HookUp are called by one goroutine (keypad), SetLED and SetLEDs by one other (leds).
 type Board interface {
 	// Model returns the definition that the board was opened with.
 	Model() Model
@@ -115,6 +122,9 @@ type Board interface {
 	// SetLED drives an LED line. There is no way to read one back: on some drivers reading an output turns
 	// it into an input.
 	SetLED(line Line, on bool) error
+	// SetLEDs drives several, of which each is told if it failed: lamps that blink in step change together, and on a
+	// bus one transfer does for all of a chip.
+	SetLEDs(changes []LEDChange)
 	// Close turns every LED off and frees the lines.
 	Close() error
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,8 @@ const retryWrite = time.Second
 type level uint8
 
 const (
-	unwritten level = iota // after power-on, or after a failed write
+	unwritten level = iota // after power-on
+	failed                 // is tried again now and then
 	dark
 	lit
 )
@@ -40,7 +42,10 @@ type Driver struct {
 
 	// owned by Run
 	written []level
-	wanted  []level // scratch of look
+	wanted  []level           // scratch of look
+	changes []board.LEDChange // scratch of write
+	retry   time.Time         // when failed lines are tried again
+	err     error             // why a line failed
 	faulty  bool
 
 	// guarded by mu
@@ -132,14 +137,15 @@ func (d *Driver) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		wanted, stays := d.look(time.Now())
-		err := d.write(wanted)
+		now := time.Now()
+		wanted, stays := d.look(now)
+		retry, err := d.write(wanted, now)
 		if errors.Is(err, board.ErrClosed) {
 			return fmt.Errorf("leds: %w", err)
 		}
 		d.report(err)
-		if err != nil {
-			stays = retryWrite
+		if err != nil && (stays == 0 || retry < stays) {
+			stays = retry // what works blinks on meanwhile
 		}
 		var due <-chan time.Time
 		if stays > 0 {
@@ -198,23 +204,35 @@ func (d *Driver) look(t time.Time) (wanted []level, stays time.Duration) {
 	return wanted, stays
 }
 
-// write brings the lines that differ to their levels.
-func (d *Driver) write(wanted []level) error {
-	var first error
-	for i, w := range wanted {
-		if d.written[i] == w {
-			continue
-		}
-		if err := d.board.SetLED(board.Line(i), w == lit); err != nil {
-			d.written[i] = unwritten
-			if first == nil {
-				first = err
-			}
-			continue
-		}
-		d.written[i] = w
+// write brings the lines that differ to their levels, those of a failed write not before d.retry. It returns when that is; 0
+// is when all is well.
+func (d *Driver) write(wanted []level, now time.Time) (retry time.Duration, first error) {
+	due := !now.Before(d.retry)
+	if due {
+		d.retry = now.Add(retryWrite)
 	}
-	return first
+	d.changes = d.changes[:0]
+	for i, w := range wanted {
+		if d.written[i] == w || d.written[i] == failed && !due {
+			continue
+		}
+		d.changes = append(d.changes, board.LEDChange{Line: board.Line(i), On: w == lit})
+	}
+	if len(d.changes) > 0 {
+		d.board.SetLEDs(d.changes)
+	}
+	for _, c := range d.changes {
+		d.written[c.Line] = wanted[c.Line]
+		if c.Err != nil {
+			d.written[c.Line] = failed
+			d.err = fmt.Errorf("LED line %d: %w", c.Line, c.Err)
+		}
+	}
+	if !slices.Contains(d.written, failed) {
+		d.err = nil
+		return 0, nil
+	}
+	return d.retry.Sub(now), d.err
 }
 
 // report tells of a fault once when it begins and once when it ends.

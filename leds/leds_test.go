@@ -193,11 +193,14 @@ type failing struct {
 	mended atomic.Bool
 }
 
-func (f *failing) SetLED(line board.Line, on bool) error {
-	if line == f.line && !f.mended.Load() {
-		return errors.New("EIO")
+func (f *failing) SetLEDs(changes []board.LEDChange) {
+	f.Board.SetLEDs(changes)
+	for i := range changes {
+		if changes[i].Line == f.line && !f.mended.Load() {
+			changes[i].Err = errors.New("EIO")
+			_ = f.Board.SetLED(f.line, false)
+		}
 	}
-	return f.Board.SetLED(line, on)
 }
 
 func TestDriverRetriesFailedLines(t *testing.T) {
@@ -231,6 +234,37 @@ func TestDriverRetriesFailedLines(t *testing.T) {
 			t.Error(err)
 		}
 		f.Close()
+	})
+}
+
+// One LED that cannot be written, as with an expander without power, must not disturb the blinking of the others.
+func TestDriverBlinksOnBesideFailedLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := board.Load("desk", []string{"701", "702"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken, _ := m.Lamp("orbit-701")
+		other, _ := m.Lamp("orbit-702")
+		var changes int
+		f := &failing{Board: sim.New(m, sim.Options{OnLED: func(c sim.LEDChange) {
+			if c.Line == other.Red {
+				changes++
+			}
+		}}), line: broken.Red}
+		d := New(f, slog.New(slog.DiscardHandler))
+		d.Set("orbit-701", Unknown)
+		d.Set("orbit-702", Recalling) // 125 ms on, 125 ms off
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		time.Sleep(10 * time.Second)
+		cancel()
+		<-done
+		f.Close()
+		if changes < 79 || changes > 82 {
+			t.Errorf("%d changes in 10 s, want 80", changes)
+		}
 	})
 }
 

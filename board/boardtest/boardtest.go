@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T, test func(t *testing.T, r Rig))) 
 		{"idle: any key raises an edge", keyEdge},
 		{"hook level and edge", hook},
 		{"one LED line at a time", leds},
+		{"all LED lines at once", manyLEDs},
 		{"lines that do not exist", noLine},
 		{"two keys in a row and in a column", twoKeys},
 		{"three corners show a fourth unless there are diodes", ghost},
@@ -212,6 +213,41 @@ func leds(t *testing.T, r Rig) {
 				if got, want := r.Hand.LED(board.Line(j)), on && i == j; got != want {
 					t.Errorf("LED %s set to %v: %s is %v", m.LEDs[i], on, m.LEDs[j], got)
 				}
+			}
+		}
+	}
+}
+
+func manyLEDs(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	for round := range 3 {
+		var changes []board.LEDChange
+		for i := range m.LEDs {
+			if (i+round)%3 != 0 { // those that are left out stay as they are
+				changes = append(changes, board.LEDChange{Line: board.Line(i), On: (i+round)%2 == 0, Err: errors.New("from before")})
+			}
+		}
+		changes = append(changes, board.LEDChange{Line: board.Line(len(m.LEDs)), On: true})
+		before := make([]bool, len(m.LEDs))
+		for i := range before {
+			before[i] = r.Hand.LED(board.Line(i))
+		}
+		r.Board.SetLEDs(changes)
+		for _, c := range changes {
+			if int(c.Line) == len(m.LEDs) {
+				if !errors.Is(c.Err, board.ErrNoLine) {
+					t.Errorf("LED line %d: %v, want ErrNoLine", c.Line, c.Err)
+				}
+				continue
+			}
+			if c.Err != nil {
+				t.Errorf("LED line %d: %v", c.Line, c.Err)
+			}
+			before[c.Line] = c.On
+		}
+		for i, want := range before {
+			if got := r.Hand.LED(board.Line(i)); got != want {
+				t.Errorf("round %d: LED line %d is %v, want %v", round, i, got, want)
 			}
 		}
 	}

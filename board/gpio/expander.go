@@ -26,23 +26,32 @@ type kernelBuses struct{}
 func (kernelBuses) I2C(bus int) (i2c.BusCloser, error)       { return sysfs.NewI2C(bus) }
 func (kernelBuses) SPI(bus, sel int) (spi.PortCloser, error) { return sysfs.NewSPI(bus, sel) }
 
-// expander is a chip that only drives outputs. write sends all of them: a chip that lost its power for a moment is right
+// expander is a chip that only drives outputs. Each write sends all of them: a chip that lost its power for a moment is right
 // again with the next lamp that changes, which periph's devices/mcp23xxx, caching registers, would not do.
 type expander struct {
 	state []byte // bit 0 of byte 0 is line 0; level on the wire
-	write func(state []byte) error
+	shown []byte // as last sent
+	low   []byte // lines that are lit when they are low
+	send  func(state []byte) error
 }
 
-func (e *expander) set(offset int, high bool) error {
+func newExpander(bytes int, send func([]byte) error) *expander {
+	return &expander{state: make([]byte, bytes), shown: make([]byte, bytes), low: make([]byte, bytes), send: send}
+}
+
+func (e *expander) stage(offset int, on bool) {
 	i, bit := offset/8, byte(1)<<(offset%8)
-	old := e.state[i]
-	if e.state[i] &^= bit; high {
+	if e.state[i] &^= bit; on != (e.low[i]&bit != 0) {
 		e.state[i] |= bit
 	}
-	if err := e.write(e.state); err != nil {
-		e.state[i] = old
+}
+
+func (e *expander) write() error {
+	if err := e.send(e.state); err != nil {
+		copy(e.state, e.shown)
 		return err
 	}
+	copy(e.shown, e.state)
 	return nil
 }
 
@@ -128,11 +137,13 @@ func (b *Board) attach(id string, e *expander) error {
 			continue
 		}
 		if p.ActiveLow {
-			e.state[p.Offset/8] |= 1 << (p.Offset % 8)
+			e.low[p.Offset/8] |= 1 << (p.Offset % 8)
 		}
-		b.leds[i] = func(on bool) error { return e.set(p.Offset, on != p.ActiveLow) }
+		e.stage(p.Offset, false)
+		b.leds[i] = led{e, p.Offset}
 	}
-	return e.write(e.state)
+	copy(e.shown, e.state) // a chip that is silent now must be dark when it is back
+	return e.write()
 }
 
 // Registers of the MCP23017 in its state after reset (IOCON.BANK = 0, datasheet DS20001952, table 3-1); the address counts on
@@ -143,13 +154,13 @@ const (
 )
 
 func mcp23017(d conn.Conn) *expander {
-	return &expander{state: make([]byte, 2), write: func(s []byte) error {
+	return newExpander(2, func(s []byte) error {
 		// Levels first: a line that becomes an output after them never shows what nobody asked for.
 		if err := d.Tx([]byte{olatA, s[0], s[1]}, nil); err != nil {
 			return err
 		}
 		return d.Tx([]byte{iodirA, 0, 0}, nil)
-	}}
+	})
 }
 
 // spiSpeed is far below what a 74HC595 takes at 3.3 V, for the sake of long wires.
@@ -161,11 +172,11 @@ func hc595(port spi.Port, chain int) (*expander, error) {
 		return nil, err
 	}
 	out := make([]byte, chain)
-	return &expander{state: make([]byte, chain), write: func(s []byte) error {
+	return newExpander(chain, func(s []byte) error {
 		// The byte that is sent first ends up in the last register of the chain; chip select latches.
 		for i, v := range s {
 			out[chain-1-i] = v
 		}
 		return c.Tx(out, nil)
-	}}, nil
+	}), nil
 }

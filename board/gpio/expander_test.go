@@ -198,3 +198,34 @@ B = { chip = "more", offset = 16 }
 		}
 	}
 }
+
+// Ten lamps that blink in step cost two transfers on the bus and not twenty, which would take 7 ms at 100 kHz.
+func TestExpanderIsWrittenOnceForMany(t *testing.T) {
+	m := parse(t, small+`kind = "mcp23017"
+bus = 1
+address = 0x20
+[lines]
+G = { chip = "more", offset = 0 }
+R = { chip = "more", offset = 1 }
+B = { chip = "more", offset = 8, active_low = true }
+`)
+	fake := &bus{}
+	b, err := open(m, fakeBuses{i2c: fake})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Ops = nil
+	changes := []board.LEDChange{{Line: 0, On: true}, {Line: 1, On: true}, {Line: 2, On: true}, {Line: 9}}
+	b.SetLEDs(changes)
+	if len(fake.Ops) != 2 || string(fake.Ops[0].W) != string([]byte{olatA, 3, 0}) {
+		t.Errorf("transfers %+v", fake.Ops)
+	}
+	if changes[0].Err != nil || changes[1].Err != nil || changes[2].Err != nil || !errors.Is(changes[3].Err, board.ErrNoLine) {
+		t.Errorf("changes %+v", changes)
+	}
+	fake.broken = errors.New("no acknowledge")
+	b.SetLEDs(changes[:2])
+	if changes[0].Err == nil || changes[1].Err == nil {
+		t.Errorf("a chip without power: %+v", changes)
+	}
+}

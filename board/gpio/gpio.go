@@ -15,6 +15,7 @@ package gpio
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +35,17 @@ type Fault struct {
 	Hint string // what to do
 }
 
-// output drives one LED line.
-type output func(on bool) error
+// bank is a chip, or the lines of one that were asked for together, whose outputs are written at once.
+type bank interface {
+	stage(bit int, on bool) // what write will show
+	write() error           // an error leaves what was staged before the last write that worked
+}
+
+// led is an LED line: a bit of a bank; bank is nil for one that is left out.
+type led struct {
+	bank bank
+	bit  int
+}
 
 // Board is a set of open lines.
 type Board struct {
@@ -45,7 +55,7 @@ type Board struct {
 	rows    lines
 	columns lines
 	hook    lines
-	leds    []output // index is board.Line; nil for one that is left out
+	leds    []led // index is board.Line
 	edges   chan board.Edge
 	closers []func() error
 
@@ -74,7 +84,7 @@ func Open(m board.Model) (*Board, error) {
 }
 
 func open(m board.Model, buses buses) (*Board, error) {
-	b := &Board{model: m, leds: make([]output, len(m.LEDs)), edges: make(chan board.Edge, board.EdgeQueue)}
+	b := &Board{model: m, leds: make([]led, len(m.LEDs)), edges: make(chan board.Edge, board.EdgeQueue)}
 	found, faults := find(m.Wiring, "")
 	b.faults = faults
 	b.openMatrix(found)
@@ -131,16 +141,9 @@ func (b *Board) openLEDs(found map[string]line) {
 		return []gpiocdev.LineReqOption{gpiocdev.AsOutput()}
 	})
 	for _, r := range taken {
-		for i, bit := range r.bits {
-			b.leds[bit] = func(on bool) error {
-				old := r.values[i]
-				r.values[i] = number(on)
-				if err := r.lines.SetValues(r.values); err != nil {
-					r.values[i] = old
-					return err
-				}
-				return nil
-			}
+		outputs := &direct{request: r, shown: make([]int, len(r.values))}
+		for i, line := range r.bits {
+			b.leds[line] = led{outputs, i}
 		}
 	}
 }
@@ -213,13 +216,54 @@ func (b *Board) SetLED(l board.Line, on bool) error {
 	if l < 0 || int(l) >= len(b.leds) {
 		return fmt.Errorf("LED line %d: %w", l, board.ErrNoLine)
 	}
-	if b.leds[l] == nil {
-		return nil
-	}
-	if err := b.leds[l](on); err != nil {
+	if err := b.setLEDs([]board.LEDChange{{Line: l, On: on}})[0].Err; err != nil {
 		return fmt.Errorf("LED line %s: %w", b.model.LEDs[l], err)
 	}
 	return nil
+}
+
+// SetLEDs drives LED lines, each bank of them at once.
+func (b *Board) SetLEDs(changes []board.LEDChange) {
+	b.lamps.mu.Lock()
+	defer b.lamps.mu.Unlock()
+	for i := range changes {
+		c := &changes[i]
+		switch {
+		case b.lamps.closed:
+			c.Err = board.ErrClosed
+		case c.Line < 0 || int(c.Line) >= len(b.leds):
+			c.Err = fmt.Errorf("LED line %d: %w", c.Line, board.ErrNoLine)
+		default:
+			c.Err = nil
+		}
+	}
+	b.setLEDs(changes)
+}
+
+// setLEDs drives the lines of the changes that have no error; b.lamps.mu is held.
+func (b *Board) setLEDs(changes []board.LEDChange) []board.LEDChange {
+	for i, c := range changes {
+		if c.Err != nil || b.leds[c.Line].bank == nil || slices.ContainsFunc(changes[:i], func(before board.LEDChange) bool {
+			return before.Err == nil && b.leds[before.Line].bank == b.leds[c.Line].bank
+		}) {
+			continue // or its bank has been written
+		}
+		bank := b.leds[c.Line].bank
+		same := func(c board.LEDChange) bool { return c.Err == nil && b.leds[c.Line].bank == bank }
+		for _, c := range changes[i:] {
+			if same(c) {
+				bank.stage(b.leds[c.Line].bit, c.On)
+			}
+		}
+		if err := bank.write(); err != nil {
+			for j := i; j < len(changes); j++ {
+				if same(changes[j]) {
+					changes[j].Err = err
+				}
+			}
+		}
+	}
+	return changes
 }
 
 // Close turns every LED off, lets the rows go, frees the lines and closes the edge channel. A second Close does nothing.
@@ -233,9 +277,13 @@ func (b *Board) Close() error {
 	}
 	b.closed, b.lamps.closed = true, true
 	var errs []error
-	for _, led := range b.leds {
-		if led != nil {
-			errs = append(errs, led(false))
+	dark := make([]board.LEDChange, len(b.leds))
+	for i := range dark {
+		dark[i].Line = board.Line(i)
+	}
+	for _, c := range b.setLEDs(dark) {
+		if c.Err != nil && !slices.ContainsFunc(errs, func(e error) bool { return errors.Is(e, c.Err) }) {
+			errs = append(errs, c.Err)
 		}
 	}
 	errs = append(errs, b.rows.write(0))
@@ -285,9 +333,24 @@ func clock(stamp time.Duration) time.Time {
 	return now.Add(-max(age, 0))
 }
 
-func number(on bool) int {
+// direct is LED lines of the kernel.
+type direct struct {
+	*request
+	shown []int // as last written
+}
+
+func (d *direct) stage(bit int, on bool) {
+	d.values[bit] = 0
 	if on {
-		return 1
+		d.values[bit] = 1
 	}
-	return 0
+}
+
+func (d *direct) write() error {
+	if err := d.lines.SetValues(d.values); err != nil {
+		copy(d.values, d.shown)
+		return err
+	}
+	copy(d.shown, d.values)
+	return nil
 }

@@ -5,143 +5,42 @@ package gpio
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/warthog618/go-gpiocdev"
-	"golang.org/x/sys/unix"
 
 	"parklamp/board"
 	"parklamp/board/boardtest"
+	"parklamp/board/gpiosim"
 )
 
-// configfs is where the kernel's gpio-sim is made from.
-const configfs = "/sys/kernel/config/gpio-sim"
-
-// simulation is a chip of gpio-sim, made from a model, with a hand and an eye.
+// simulation is a board's outside, with a clock.
 type simulation struct {
-	t       *testing.T
-	model   board.Model
-	config  string // folder of the chip's configuration
-	lines   string // folder of its lines
-	pressed map[board.Key]bool
+	*gpiosim.Sim
+	t *testing.T
 }
 
-// rename changes the names or the number of the lines that the kernel knows.
-type rename func(names []string) []string
-
-func simulate(t *testing.T, m board.Model, changes ...rename) *simulation {
+func simulate(t *testing.T, m board.Model, changes ...func([]string) []string) *simulation {
 	t.Helper()
-	s := &simulation{t: t, model: m, config: filepath.Join(configfs, "parklamp"), pressed: map[board.Key]bool{}}
-	var names []string
-	for name, p := range m.Wiring.Lines {
-		if grow := p.Offset + 1 - len(names); grow > 0 {
-			names = append(names, make([]string, grow)...)
-		}
-		names[p.Offset] = name
-	}
-	for _, c := range changes {
-		names = c(names)
-	}
-	bank := filepath.Join(s.config, "bank")
-	s.make(bank)
-	s.put(filepath.Join(bank, "num_lines"), strconv.Itoa(len(names)))
-	var label string
-	for _, c := range m.Wiring.Chips {
-		label = c.Labels[0]
-	}
-	s.put(filepath.Join(bank, "label"), label)
-	for i, n := range names {
-		dir := filepath.Join(bank, fmt.Sprintf("line%d", i))
-		s.make(dir)
-		s.put(filepath.Join(dir, "name"), n)
-	}
-	s.put(filepath.Join(s.config, "live"), "1")
-	t.Cleanup(s.remove)
-	s.lines = filepath.Join("/sys/devices/platform", s.get(filepath.Join(s.config, "dev_name")), s.get(filepath.Join(bank, "chip_name")))
-	return s
-}
-
-func (s *simulation) make(dir string) {
-	s.t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *simulation) put(file, text string) {
-	s.t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *simulation) get(file string) string {
-	s.t.Helper()
-	text, err := os.ReadFile(file)
+	s, err := gpiosim.New(m, changes...)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(text))
-}
-
-func (s *simulation) remove() {
-	s.put(filepath.Join(s.config, "live"), "0")
-	var dirs []string
-	_ = filepath.WalkDir(s.config, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			dirs = append(dirs, path)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
-		return nil
 	})
-	for _, d := range slices.Backward(dirs) {
-		if err := unix.Rmdir(d); err != nil {
-			s.t.Errorf("remove %s: %v", d, err)
-		}
-	}
+	return &simulation{s, t}
 }
-
-func (s *simulation) line(name, what string) string {
-	return filepath.Join(s.lines, fmt.Sprintf("sim_gpio%d", s.model.Wiring.Lines[name].Offset), what)
-}
-
-// update is the electricity: with diodes a column is pulled low by every closed key whose row is driven low.
-func (s *simulation) update() {
-	low := make([]bool, len(s.model.Columns))
-	for _, k := range s.model.Keys {
-		if s.pressed[k.Key] && s.get(s.line(s.model.Rows[k.Row], "value")) == "0" {
-			low[k.Column] = true
-		}
-	}
-	for c, l := range low {
-		s.pull(s.model.Columns[c], l)
-	}
-}
-
-func (s *simulation) pull(name string, low bool) {
-	to := "pull-up"
-	if low {
-		to = "pull-down"
-	}
-	if file := s.line(name, "pull"); s.get(file) != to {
-		s.put(file, to)
-	}
-}
-
-func (s *simulation) Press(k board.Key) error   { s.pressed[k] = true; s.update(); return nil }
-func (s *simulation) Release(k board.Key) error { s.pressed[k] = false; s.update(); return nil }
-func (s *simulation) SetHook(up bool) error     { s.pull(s.model.Hook, up); return nil }
-func (s *simulation) LED(l board.Line) bool     { return s.get(s.line(s.model.LEDs[l], "value")) == "1" }
 
 // wait lets the electricity follow the rows, then lets d pass.
 func (s *simulation) wait(d time.Duration) {
-	s.update()
+	if err := s.Follow(); err != nil {
+		s.t.Error(err)
+	}
 	time.Sleep(d)
 }
 
@@ -157,7 +56,7 @@ func virt(t *testing.T) board.Model {
 func TestKernelLines(t *testing.T) {
 	boardtest.Run(t, func(t *testing.T, test func(*testing.T, boardtest.Rig)) {
 		s := simulate(t, virt(t))
-		b, err := Open(s.model)
+		b, err := Open(virt(t))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -162,6 +162,13 @@ func (b *Board) SetLED(line board.Line, on bool) error {
 	return err
 }
 
+// SetLEDs drives LED lines, one after another.
+func (b *Board) SetLEDs(changes []board.LEDChange) {
+	for i, c := range changes {
+		changes[i].Err = b.SetLED(c.Line, c.On)
+	}
+}
+
 func (b *Board) setLED(line board.Line, on bool) (LEDChange, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
