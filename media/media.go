@@ -27,12 +27,12 @@ type Source interface {
 	Next(f *Frame) bool
 }
 
-// Timed is a Source with a clock of its own, as a microphone has. After each tick it says by how much its ticks are to come
-// later, or when negative earlier; the pacer moves them by a slot at a time, and the clock of the stream with them: it
+// Timed is a Source with a clock of its own, as a microphone has. After the tick of a time it says by how much the next is
+// to come later, or when negative earlier; the pacer moves it by a slot at a time, and the clock of the stream with it: it
 // becomes the source's.
 type Timed interface {
 	Source
-	Shift() time.Duration
+	Shift(at time.Duration) time.Duration
 }
 
 // EncodedSource is a Source whose audio exists as payload already, so that hundreds of parked calls share

@@ -258,16 +258,16 @@ func (s *Session) tick(at time.Duration, room *scratch) {
 	w := s.wiring.Load()
 	s.talk.move = 0
 	s.speak(w, at, room)
-	s.follow(w)
+	s.follow(w, at)
 	s.watch(w, at)
 }
 
 // follow lets the stream go with the clock of its source.
-func (s *Session) follow(w *wiring) {
+func (s *Session) follow(w *wiring, at time.Duration) {
 	if w.timed == nil || !w.sending() {
 		return
 	}
-	switch by := w.timed.Shift(); {
+	switch by := w.timed.Shift(at); {
 	case by >= slotTime:
 		s.talk.move = 1
 	case by <= -slotTime:

@@ -217,7 +217,7 @@ func (c *capture) next(f []int16, rate int) bool {
 var _ media.Timed = (*capture)(nil)
 
 // Shift keeps the ticks of a session just behind the pieces of the device.
-func (c *capture) Shift() time.Duration {
+func (c *capture) Shift(time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.fromMic.lead()

@@ -8,8 +8,8 @@
 // While a wideband party is in, everything is mixed at 16 kHz and narrowband parties pass through a half-band filter (0.2
 // ms); without one nothing is resampled.
 //
-// Sessions have their ticks at times of their own within the 20 ms, so that what one says reaches another at that one's next
-// tick: 10 ms later than in a call of two on average, 20 ms at most.
+// Sessions begin with ticks at times of their own within the 20 ms. Their parties move them together (media.Timed), and with
+// the clock of a local end that has one, so that what one says reaches the others in the same tick.
 //
 // It knows neither codecs nor RTP, starts no goroutine and does not allocate after a party was added. The ticks come from
 // the parties: the first one that is asked again begins the next tick.
@@ -19,6 +19,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"parklamp/media"
 	"parklamp/media/halfband"
@@ -39,6 +40,8 @@ type Mixer struct {
 	total   [media.WideSamples]int32 // of all parties in this tick
 	n       int                      // samples of this tick: media.FrameSamples or media.WideSamples
 	begun   bool                     // there has been a tick
+	moved   time.Duration            // when the move of the parties that are together was decided
+	move    time.Duration            // by how much their next tick is to come later
 }
 
 // Party is one end of a conference.
@@ -58,6 +61,7 @@ type Party struct {
 	faded    bool            // heard is the fading end of what came last
 	asked    bool            // has had its frame of this tick
 	held     bool            // not to be heard by the others
+	at       time.Duration   // the last tick of its session
 	gone     bool
 	up, rise halfband.Up // of what it says, of what it hears
 	down     halfband.Down
@@ -66,6 +70,7 @@ type Party struct {
 
 var (
 	_ media.WideSource = (*Party)(nil)
+	_ media.Timed      = (*Party)(nil)
 	_ media.WideSink   = (*Party)(nil)
 )
 
@@ -158,6 +163,53 @@ func (p *Party) next(dst []int16, wide bool) bool {
 	p.asked = true
 	p.hear(dst)
 	return true
+}
+
+// Shift brings the tick of the party to that of the first one, and all of them, once they are together, to the clock of a
+// local end. It implements media.Timed.
+func (p *Party) Shift(at time.Duration) time.Duration {
+	m := p.mixer
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.at = at
+	if p.gone {
+		return 0
+	}
+	if off := (m.first(p).at - at) % media.FrameDuration; off != 0 {
+		// The shorter way round.
+		switch {
+		case off > media.FrameDuration/2:
+			return off - media.FrameDuration
+		case off < -media.FrameDuration/2:
+			return off + media.FrameDuration
+		}
+		return off
+	}
+	if m.moved != at {
+		m.moved, m.move = at, m.lead(at)
+	}
+	return m.move
+}
+
+// first is the party that the others follow, as far as p, which has just had a tick, can tell: the first whose session has
+// ticks.
+func (m *Mixer) first(p *Party) *Party {
+	for _, o := range m.parties {
+		if o.source == nil && p.at-o.at <= 2*media.FrameDuration {
+			return o
+		}
+	}
+	return p
+}
+
+// lead is by how much a local end wants its next tick to come later.
+func (m *Mixer) lead(at time.Duration) time.Duration {
+	for _, p := range m.parties {
+		if t, ok := p.source.(media.Timed); ok {
+			return t.Shift(at)
+		}
+	}
+	return 0
 }
 
 // mix begins the next tick.

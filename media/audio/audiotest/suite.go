@@ -324,7 +324,7 @@ func newPacer(t *testing.T, d audio.Device, frames bool) *pacer {
 				capture.Next(&frame)
 			}
 			if !frames {
-				due = due.Add(capture.(media.Timed).Shift())
+				due = due.Add(capture.(media.Timed).Shift(0))
 			}
 			p.mu.Lock()
 			p.far = append(p.far, x...)
