@@ -76,11 +76,12 @@ image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black) 
 		buildroot/image.sh $(BOARD) $(IMAGE)
 
 .PHONY: image-test
-image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; builds the kernel once (12 CPU minutes)
-	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES)'
+image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 e2fsprogs'
 	buildroot/test/run.sh $(GUEST_TESTS)
 	ICOUNT=1 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
+	$(GO) test -tags image -count=1 -v -timeout 15m ./cmd/internal/guesthost
 
 .PHONY: check
 check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck

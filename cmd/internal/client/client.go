@@ -46,7 +46,12 @@ func Socket(path string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
 	}
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, socket: path}
+	return Through(path, dial)
+}
+
+// Through returns a client of an appliance that a function of its own reaches; name is for messages.
+func Through(name string, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Client {
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, socket: name}
 }
 
 // open sends a request; the body of its answer is to be closed. An answer that

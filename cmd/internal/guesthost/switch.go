@@ -1,0 +1,133 @@
+package guesthost
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// tapName is the interface of this machine on the switch.
+	tapName = "outside"
+	// firstPort is where the switch's own ends of the cables to guests begin; QEMU's are above by cableSpan.
+	firstPort = 20000
+	cableSpan = 1000
+	maxFrame  = 2048
+)
+
+// Switch passes Ethernet frames between guests and this machine: each frame goes to all others, as through a hub.
+type Switch struct {
+	mu      sync.Mutex
+	ports   []*Cable // guarded by mu
+	readers sync.WaitGroup
+}
+
+// Cable joins one guest, or this machine, to a Switch.
+type Cable struct {
+	conn   io.ReadWriteCloser
+	local  int         // port of our end; 0 for this machine's interface
+	cut    atomic.Bool // frames are lost in both directions
+	Frames atomic.Uint64
+}
+
+// NewSwitch makes a switch that this machine is plugged into with its own address.
+func NewSwitch(own netip.Prefix) (*Switch, error) {
+	s := &Switch{}
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
+	}
+	r, err := unix.NewIfreq(tapName)
+	if err == nil {
+		r.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, r)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("make the interface %s: %w", tapName, err)
+	}
+	s.join(&Cable{conn: os.NewFile(uintptr(fd), tapName)})
+	err = ip("link", "set", tapName, "up")
+	if err == nil {
+		err = ip("addr", "add", own.String(), "dev", tapName)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Address gives this machine one more address on the switch.
+func (s *Switch) Address(a netip.Addr) error {
+	return ip("addr", "replace", netip.PrefixFrom(a, 32).String(), "dev", tapName)
+}
+
+// Plug lays a cable for a guest.
+func (s *Switch) Plug() (*Cable, error) {
+	s.mu.Lock()
+	n := firstPort + len(s.ports)
+	s.mu.Unlock()
+	local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(n)))
+	remote := *local
+	remote.Port += cableSpan
+	conn, err := net.DialUDP("udp4", local, &remote)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetReadBuffer(1 << 20) // less is granted where the kernel says so
+	c := &Cable{conn: conn, local: n}
+	s.join(c)
+	return c, nil
+}
+
+func (s *Switch) join(c *Cable) {
+	s.mu.Lock()
+	s.ports = append(s.ports, c)
+	s.mu.Unlock()
+	s.readers.Go(func() { s.read(c) })
+}
+
+// read passes on what comes through one cable until it is closed.
+func (s *Switch) read(c *Cable) {
+	frame := make([]byte, maxFrame)
+	for {
+		n, err := c.conn.Read(frame)
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil || c.cut.Load() {
+			continue // the guest is off: the kernel says that nobody is there
+		}
+		c.Frames.Add(1)
+		s.mu.Lock()
+		ports := s.ports
+		s.mu.Unlock()
+		for _, p := range ports {
+			if p != c && !p.cut.Load() {
+				_, _ = p.conn.Write(frame[:n]) // a frame that is lost is for those who sent it
+			}
+		}
+	}
+}
+
+// Cut pulls a cable, or puts it back.
+func (c *Cable) Cut(cut bool) { c.cut.Store(cut) }
+
+// Close pulls all cables and waits for the switch to be still.
+func (s *Switch) Close() {
+	s.mu.Lock()
+	ports := s.ports
+	s.mu.Unlock()
+	for _, p := range ports {
+		_ = p.conn.Close()
+	}
+	s.readers.Wait()
+}
