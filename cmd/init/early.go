@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What every program expects of a system; devtmpfs is often there already.
+var mounts = []struct {
+	source, target, kind, data string
+	flags                      uintptr
+	optional                   bool
+}{
+	{"proc", "/proc", "proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, false},
+	{"sysfs", "/sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, false},
+	{"devtmpfs", "/dev", "devtmpfs", "mode=755", unix.MS_NOSUID, false},
+	{"devpts", "/dev/pts", "devpts", "mode=620,ptmxmode=666", unix.MS_NOSUID | unix.MS_NOEXEC, true},
+	{"tmpfs", "/run", "tmpfs", "mode=755,size=16m", unix.MS_NOSUID | unix.MS_NODEV, false},
+	{"tmpfs", "/tmp", "tmpfs", "mode=1777,size=16m", unix.MS_NOSUID | unix.MS_NODEV, false},
+	{"configfs", "/sys/kernel/config", "configfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, true},
+}
+
+// mountEarly mounts them. What fails is told and left out: a phone without /tmp is a phone.
+func mountEarly(log *slog.Logger) {
+	for _, m := range mounts {
+		if err := os.MkdirAll(m.target, 0o755); err != nil && !m.optional {
+			log.Error("mount", "target", m.target, "err", err)
+		}
+		err := unix.Mount(m.source, m.target, m.kind, m.flags, m.data)
+		if err != nil && !errors.Is(err, unix.EBUSY) && !m.optional {
+			log.Error("mount", "target", m.target, "err", err)
+		}
+	}
+	for link, target := range map[string]string{"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"} {
+		_ = os.Symlink(target, link)
+	}
+}
+
+// bootArgs are what the boot loader passed on.
+type bootArgs struct {
+	slot    string // a, b or ""
+	trial   bool
+	board   string
+	verbose bool // phoned's log goes to the console
+}
+
+// parseCmdline reads the words of the kernel's command line that are for us; others are the kernel's.
+func parseCmdline(text string) bootArgs {
+	var a bootArgs
+	for _, word := range strings.Fields(text) {
+		key, value, _ := strings.Cut(word, "=")
+		switch key {
+		case "parklamp.slot":
+			if value == "a" || value == "b" {
+				a.slot = value
+			}
+		case "parklamp.trial":
+			a.trial = value == "1"
+		case "parklamp.board":
+			a.board = value
+		case "parklamp.verbose":
+			a.verbose = true
+		}
+	}
+	return a
+}
+
+// firstLine is the first line of a small file, "" if there is none.
+func firstLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(line)
+}
+
+// ownHostname is the name of an appliance that has no identity yet.
+func ownHostname(mac string) string {
+	hex := strings.ReplaceAll(mac, ":", "")
+	if len(hex) != 12 {
+		return "parklamp"
+	}
+	return "parklamp-" + hex[6:]
+}
+
+// firstMAC is the address of the first Ethernet port.
+func firstMAC() string {
+	all, _ := filepath.Glob("/sys/class/net/*/address")
+	for _, f := range all {
+		name := filepath.Base(filepath.Dir(f))
+		if mac := firstLine(f); name != "lo" && len(mac) == 17 && mac != "00:00:00:00:00:00" {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(f), "device")); err == nil {
+				return mac
+			}
+		}
+	}
+	return ""
+}
+
+func setHostname(name string) error {
+	if err := unix.Sethostname([]byte(name)); err != nil {
+		return fmt.Errorf("hostname %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+// Command init is the first process of an appliance's image (PID 1). It mounts what programs expect, finds the card, brings
+// up the network, sets the clock, starts phoned and keeps it running, feeds the hardware watchdog, takes in the identity at
+// first boot, confirms a system that is on trial, and ends everything in good order. What it finds wrong is a health
+// condition that phoned shows: nothing that is missing or broken keeps the phone from starting.
+//
+// It is also the script of udhcpc, under the name udhcpc-hook. It runs as root; everything that talks with the network
+// beyond DHCP, LLDP and NTP runs as another user. Each part runs in goroutines of its own; system.go starts and ends them.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"parklamp/cmd/internal/netconf"
+)
+
+var version = "unversioned" // set by the linker
+
+// hookName is the name under which udhcpc calls this program.
+const hookName = "udhcpc-hook"
+
+func main() {
+	if filepath.Base(os.Args[0]) == hookName {
+		if err := netconf.Hook(os.Args[1:], os.Environ()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "-version" {
+		fmt.Println("init", version)
+		return
+	}
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "init is the first process of an appliance's image; use parkctl to talk with the one that runs")
+		os.Exit(2)
+	}
+	newSystem().run()
+}

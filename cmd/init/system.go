@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/logs"
+	"parklamp/cmd/internal/netconf"
+	"parklamp/cmd/internal/storage"
+	"parklamp/cmd/internal/supervise"
+)
+
+// Where things are.
+const (
+	runFolder   = "/run/parklamp"
+	etcFolder   = "/etc/parklamp"
+	dataMount   = "/data"
+	bootMount   = "/boot"
+	dataFolder  = "/data/parklamp"
+	phonedPath  = "/usr/bin/phoned"
+	busyboxPath = "/bin/busybox"
+	logBytes    = 256 << 10
+	memoryData  = 32 << 20 // bytes of a data folder in memory
+)
+
+// stopAll is the longest that programs have to end when the appliance is switched off or restarted.
+const stopAll = 12 * time.Second
+
+// system is the whole appliance as its first process sees it.
+type system struct {
+	journal *logs.Journal
+	log     *slog.Logger
+	reaper  *supervise.Reaper
+	boot    bootArgs
+	board   string
+	version string
+	started time.Time
+	dog     *watchdog
+	network *netconf.Manager
+	phoned  *supervise.Service
+	ending  chan int // capacity 1: the reboot(2) command; later ones are dropped
+
+	mu         sync.Mutex
+	data       initapi.Data                 // guarded by mu
+	conditions map[string]initapi.Condition // guarded by mu
+}
+
+func newSystem() *system {
+	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1),
+		conditions: map[string]initapi.Condition{}, version: version}
+	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	return s
+}
+
+// withoutTime leaves the time away: the journal has it.
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && len(groups) == 0 {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// run is the life of the appliance. It does not return.
+func (s *system) run() {
+	defer s.end(unix.LINUX_REBOOT_CMD_RESTART) // also after a panic
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
+	endConsole := s.console(os.Stderr)
+	mountEarly(s.log)
+	_ = os.MkdirAll(runFolder, 0o755)
+	s.boot = parseCmdline(readText("/proc/cmdline"))
+	if v := firstLine(filepath.Join(etcFolder, "version")); v != "" {
+		s.version = v
+	}
+	if s.board = s.boot.board; s.board == "" {
+		s.board = firstLine(filepath.Join(etcFolder, "board"))
+	}
+	s.log.Info("parklamp begins", "version", s.version, "board", s.board, "slot", s.boot.slot, "trial", s.boot.trial, "kernel", kernelRelease())
+	s.dog = openWatchdog("/dev/watchdog")
+	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), alive, s.reaper, s.log)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	reaping, endReaping := context.WithCancel(context.Background())
+	wg.Go(func() { s.reaper.Run(reaping) })
+	services, endServices := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	wg.Go(func() { s.feed(reaping) })
+
+	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log}
+	d.load(ctx, filepath.Join(etcFolder, "modules.list"))
+	grantNodes("/dev", parklampID)
+	wg.Go(func() { d.watch(ctx) })
+	s.mountCard()
+
+	cfg, err := netconf.Load(filepath.Join(dataFolder, "network.toml"))
+	if err != nil {
+		s.raise(initapi.Condition{Code: "network.toml", Error: true, Text: err.Error(), Hint: "mend network.toml; DHCP is used meanwhile"})
+	}
+	host := cfg.Hostname
+	if host == "" {
+		host = ownHostname(firstMAC())
+	}
+	if err := setHostname(host); err != nil {
+		s.log.Warn("hostname", "err", err)
+	}
+	hook := filepath.Join(runFolder, hookName)
+	_ = os.Symlink("/proc/1/exe", hook)
+	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hook, Port: cfg.Port,
+		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log})
+	_ = os.Remove("/etc/resolv.conf")
+	_ = os.Symlink(filepath.Join(runFolder, "resolv.conf"), "/etc/resolv.conf")
+	running.Go(func() {
+		if err := s.network.Run(services); err != nil {
+			s.log.Error("network", "err", err)
+		}
+	})
+
+	s.phoned.SetSpec(s.phonedSpec())
+	s.tellConditions()
+	phoning, endPhoned := context.WithCancel(context.Background())
+	var phone sync.WaitGroup
+	phone.Go(func() { s.phoned.Run(phoning) })
+	s.phoned.Start()
+
+	command := s.wait(signals)
+	s.log.Info("parklamp ends")
+	cancel()
+	within(stopAll, func() {
+		endPhoned()
+		phone.Wait() // phoned says good-bye while there is a network
+		endServices()
+		running.Wait()
+	})
+	s.unmount()
+	endReaping()
+	endConsole()
+	s.end(command)
+}
+
+// wait returns the reboot(2) command that was asked for. The signals are those that busybox's reboot, poweroff and halt
+// send to the first process.
+func (s *system) wait(signals <-chan os.Signal) int {
+	select {
+	case sig := <-signals:
+		if sig == syscall.SIGUSR2 || sig == syscall.SIGUSR1 {
+			return unix.LINUX_REBOOT_CMD_POWER_OFF
+		}
+		return unix.LINUX_REBOOT_CMD_RESTART
+	case command := <-s.ending:
+		return command
+	}
+}
+
+// within runs f and returns after a time even if f has not ended.
+func within(limit time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
+}
+
+// end switches off or restarts the machine.
+func (s *system) end(command int) {
+	if p := recover(); p != nil {
+		fmt.Fprintln(os.Stderr, "init: panic:", p)
+		s.unmount()
+	}
+	unix.Sync()
+	_ = unix.Reboot(command)
+	select {} // the kernel takes its time; the first process must not end
+}
+
+// unmount ends everything that still runs and lets the file systems go.
+func (s *system) unmount() {
+	_ = syscall.Kill(-1, syscall.SIGTERM)
+	time.Sleep(100 * time.Millisecond)
+	_ = syscall.Kill(-1, syscall.SIGKILL)
+	unix.Sync()
+	for _, at := range []string{dataMount, bootMount} {
+		if err := unix.Unmount(at, 0); err != nil {
+			_ = unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+		}
+	}
+}
+
+// feed feeds the watchdog as long as there is something that only a reset mends: a phoned that cannot even be killed.
+func (s *system) feed(ctx context.Context) {
+	tick := time.NewTicker(watchdogKick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if !s.phoned.Report().Stuck {
+				s.dog.kick()
+			}
+		case <-ctx.Done():
+			s.dog.kick() // the last steps have their time
+			return
+		}
+	}
+}
+
+// phonedSpec is how phoned is started. The capabilities are for ports below 1024 (5060 needs none, 80 and
+// 443 do), raw sockets, real-time scheduling and memory that is not swapped.
+func (s *system) phonedSpec() supervise.Spec {
+	config := filepath.Join(dataFolder, "phoned.toml")
+	if _, err := os.Stat(config); err != nil {
+		config = filepath.Join(etcFolder, "phoned.toml")
+	}
+	return supervise.Spec{Path: phonedPath, Args: []string{"-config", config},
+		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.ConditionsEnv + "=" + initapi.ConditionsFile},
+		User:    &supervise.User{UID: parklampID, GID: parklampID},
+		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SYS_NICE, unix.CAP_IPC_LOCK},
+		Output:  s.journal.Writer("phoned", time.Now)}
+}
+
+// mountCard mounts boot and data. Whatever goes wrong, there is a data folder afterwards.
+func (s *system) mountCard() {
+	card, err := storage.Find(storage.Partitions("/sys/class/block", "/dev"), nil)
+	if err == nil && card.Boot.Device != "" {
+		if err := storage.MountBoot(card.Boot, bootMount); err != nil {
+			s.log.Warn("boot partition", "err", err)
+		}
+	}
+	var d initapi.Data
+	if err == nil {
+		if card.Data.Device == "" {
+			err = fmt.Errorf("the card %s has no data partition", card.Boot.Disk)
+		} else if err = storage.MountData(card.Data, dataMount); err == nil {
+			d.Device = card.Data.Device
+		}
+	}
+	if err != nil {
+		d.Fault = err.Error()
+		if err := storage.MountMemory(dataMount, memoryData); err != nil {
+			s.log.Error("data in memory", "err", err)
+		}
+		s.raise(initapi.Condition{Code: "data", Error: true, Text: "nothing is kept over a restart: " + err.Error(),
+			Hint: "replace the card, or write it anew with make flash"})
+	}
+	_ = os.MkdirAll(dataFolder, 0o750)
+	_ = os.Chown(dataFolder, parklampID, parklampID)
+	_ = os.Chown(runFolder, 0, parklampID)
+	_ = os.Chmod(runFolder, 0o775)
+	d.Size, d.Free, _ = storage.Space(dataMount)
+	s.log.Info("data", "device", d.Device, "size", d.Size, "free", d.Free)
+	s.mu.Lock()
+	s.data = d
+	s.mu.Unlock()
+}
+
+// raise adds a fault that lasts and tells phoned.
+func (s *system) raise(c initapi.Condition) {
+	s.log.Warn("condition", "code", c.Code, "text", c.Text)
+	s.mu.Lock()
+	s.conditions[c.Code] = c
+	s.mu.Unlock()
+	s.tellConditions()
+}
+
+// clear ends a fault.
+func (s *system) clear(code string) {
+	s.mu.Lock()
+	_, was := s.conditions[code]
+	delete(s.conditions, code)
+	s.mu.Unlock()
+	if was {
+		s.tellConditions()
+	}
+}
+
+// allConditions is a copy, by code.
+func (s *system) allConditions() []initapi.Condition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]initapi.Condition, 0, len(s.conditions))
+	for _, c := range s.conditions {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(x, y initapi.Condition) int { return strings.Compare(x.Code, y.Code) })
+	return all
+}
+
+func (s *system) tellConditions() {
+	if err := initapi.WriteConditions(initapi.ConditionsFile, s.allConditions()); err != nil {
+		s.log.Warn("health conditions are not told", "err", err)
+	}
+}
+
+// consoleQueue is how many lines wait for a slow serial line; more are not shown there.
+const consoleQueue = 128
+
+// console shows what init says, and warnings of the others, until the function that it returns is called.
+func (s *system) console(w io.Writer) (end func()) {
+	lines := make(chan logs.Line, consoleQueue)
+	unfollow := s.journal.Follow(func(l logs.Line) {
+		if l.Program != "init" && l.Severity > logs.Warning && !s.boot.verbose {
+			return
+		}
+		select {
+		case lines <- l:
+		default:
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for l := range lines {
+			fmt.Fprintf(w, "%s: %s\n", l.Program, l.Text)
+		}
+	}()
+	return func() { unfollow(); close(lines); <-done }
+}

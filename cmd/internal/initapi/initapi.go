@@ -1,0 +1,135 @@
+// Package initapi is how the programs of an appliance talk with its first process: what it tells and what may be asked of
+// it over the unix socket /run/parklamp/init.sock, and the file in which it leaves its health conditions for phoned.
+//
+// The socket is for root and the group parklamp: whoever may control the phone may restart it. An update that comes
+// through it is signed, and checked by the first process. The package starts no goroutine.
+package initapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"parklamp/cmd/internal/logs"
+)
+
+// Where things are on an appliance.
+const (
+	Socket         = "/run/parklamp/init.sock"
+	ConditionsFile = "/run/parklamp/conditions.json"
+	// ConditionsEnv is the variable that names the file to phoned.
+	ConditionsEnv = "PARKLAMP_CONDITIONS"
+)
+
+// Status is everything that the first process tells.
+type Status struct {
+	Version    string        `json:"version"`
+	Board      string        `json:"board"`
+	Slot       string        `json:"slot"`  // a or b; "" if the boot loader did not say
+	Trial      bool          `json:"trial"` // the slot is not confirmed yet
+	Uptime     time.Duration `json:"uptime"`
+	Services   []Service     `json:"services"`
+	Network    Network       `json:"network"`
+	Clock      Clock         `json:"clock"`
+	Data       Data          `json:"data"`
+	Watchdog   string        `json:"watchdog"` // its identity; "" if there is none
+	RSS        int64         `json:"rss"`      // bytes of memory of the first process
+	Orphans    uint64        `json:"orphans"`  // processes that were nobody's
+	Conditions []Condition   `json:"conditions"`
+}
+
+// Service is one program that is kept running.
+type Service struct {
+	Name      string        `json:"name"`
+	State     string        `json:"state"`
+	PID       int           `json:"pid,omitempty"`
+	Since     time.Time     `json:"since"`
+	Restarts  int           `json:"restarts"`
+	LastExit  string        `json:"last_exit,omitempty"`
+	ExitAt    time.Time     `json:"exit_at,omitzero"`
+	LastGap   time.Duration `json:"last_gap,omitempty"` // between the last end and the start after it
+	Answering bool          `json:"answering"`
+}
+
+// Network is how the appliance is connected.
+type Network struct {
+	Port     string        `json:"port"` // Ethernet port, as the kernel names it; "" if there is none
+	MAC      string        `json:"mac"`
+	Carrier  bool          `json:"carrier"`
+	Address  netip.Prefix  `json:"address,omitzero"`
+	From     string        `json:"from"`                // "DHCP", "network.toml", "link-local" or "" without an address
+	VLAN     int           `json:"vlan"`                // 0: untagged
+	VLANFrom string        `json:"vlan_from,omitempty"` // who named it: "network.toml", "LLDP-MED", "DHCP"
+	DSCP     int           `json:"dscp"`                // of the switch's policy for voice; -1: none
+	Server   netip.Addr    `json:"dhcp_server,omitzero"`
+	LeaseFor time.Duration `json:"lease,omitempty"`
+	DNS      []netip.Addr  `json:"dns,omitempty"`
+	NTP      []netip.Addr  `json:"ntp,omitempty"`  // that the DHCP server named
+	URLs     []string      `json:"urls,omitempty"` // of provisioning, that the DHCP server named
+}
+
+// Clock is how far the time can be trusted.
+type Clock struct {
+	State  string        `json:"state"` // "guessed" from the card or the image, "rtc" or "synchronised"
+	Server string        `json:"server,omitempty"`
+	Offset time.Duration `json:"offset,omitempty"` // that was found at the last answer
+	At     time.Time     `json:"at,omitzero"`      // of the last answer
+}
+
+// Data is the data partition.
+type Data struct {
+	Device string `json:"device"` // "" if everything is kept in memory only
+	Size   uint64 `json:"size"`   // bytes
+	Free   uint64 `json:"free"`   // bytes
+	Fault  string `json:"fault,omitempty"`
+}
+
+// Condition is a lasting fault that the first process has found, as package health has them.
+type Condition struct {
+	Code  string `json:"code"`
+	Error bool   `json:"error"` // a part does not work; else a warning
+	Text  string `json:"text"`
+	Hint  string `json:"hint"`
+}
+
+// Log is the answer to GET /log.
+type Log struct {
+	Lines []logs.Line `json:"lines"`
+}
+
+// WriteConditions writes the file in one step, readable by all.
+func WriteConditions(path string, all []Condition) error {
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	next := filepath.Join(filepath.Dir(path), ".conditions")
+	if err := os.WriteFile(next, text, 0o644); err != nil {
+		return fmt.Errorf("health conditions: %w", err)
+	}
+	return os.Rename(next, path)
+}
+
+// maxConditions bounds what is taken from the file.
+const maxConditions = 32
+
+// ReadConditions reads the file; one that does not exist holds none.
+func ReadConditions(path string) ([]Condition, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Condition
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all[:min(len(all), maxConditions)], nil
+}

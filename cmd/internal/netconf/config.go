@@ -1,0 +1,171 @@
+package netconf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is network.toml: how this appliance is connected, where that is not found out by itself.
+type Config struct {
+	Port         string   `toml:"port" doc:"Ethernet port to use, as the kernel names it; empty for the first. The link is called eth0 whatever its name was."`
+	Address      string   `toml:"address" doc:"IPv4 address with the length of the network, such as 192.0.2.10/24; empty asks DHCP."`
+	Gateway      string   `toml:"gateway" doc:"Default gateway; only with address."`
+	DNS          []string `toml:"dns" doc:"Name servers; besides those that DHCP names."`
+	VLANText     string   `toml:"vlan" doc:"Voice VLAN: auto (what the switch says by LLDP-MED, else what the DHCP server says in option 132), none, or a number from 1 to 4094."`
+	VLANPriority int      `toml:"vlan_priority" doc:"Priority of frames in a VLAN that LLDP-MED has not named, 0 to 7 (IEEE 802.1Q)."`
+	Hostname     string   `toml:"hostname" doc:"Name told to the DHCP server; empty for the name in the identity, else parklamp- and the end of the MAC address."`
+	LinkLocal    bool     `toml:"link_local" doc:"Whether the appliance makes itself an address of 169.254/16 when nobody gives it one."`
+	LLDP         bool     `toml:"lldp" doc:"Whether the appliance speaks LLDP-MED with the switch."`
+	URL          string   `toml:"provision_url" doc:"Where the identity is fetched from at first boot, in place of what DHCP options 160 and 66 say."`
+	TimeServers  []string `toml:"time_servers" doc:"NTP servers, names or addresses, in place of those that DHCP names and of the built-in pool."`
+	Syslog       string   `toml:"syslog" doc:"Address and port of a syslog server (RFC 5424 over UDP), such as 192.0.2.9:514; empty sends nothing."`
+	SSHKeys      []string `toml:"ssh_keys" doc:"Public keys that may log in by SSH, as in authorized_keys. Without any nobody can; there are no passwords."`
+}
+
+// DefaultConfig is what counts without network.toml.
+func DefaultConfig() Config {
+	return Config{VLANText: "auto", VLANPriority: 5, LinkLocal: true, LLDP: true}
+}
+
+// Load reads network.toml; one that does not exist is the default.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return DefaultConfig(), nil
+	}
+	if err != nil {
+		return DefaultConfig(), fmt.Errorf("network configuration: %w", err)
+	}
+	return Parse(path, text)
+}
+
+// Parse reads the text of network.toml. With an error, which tells each fault by file, line, key, value and what is
+// allowed, comes what can be used.
+func Parse(path string, text []byte) (Config, error) {
+	c := DefaultConfig()
+	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		var strict *toml.StrictMissingError
+		var bad *toml.DecodeError
+		switch {
+		case errors.As(err, &strict):
+			var all []error
+			for _, e := range strict.Errors {
+				line, column := e.Position()
+				all = append(all, fmt.Errorf("%s:%d:%d: unknown key %q; known are %s", path, line, column, strings.Join(e.Key(), "."), keys))
+			}
+			return DefaultConfig(), errors.Join(all...)
+		case errors.As(err, &bad):
+			line, column := bad.Position()
+			return DefaultConfig(), fmt.Errorf("%s:%d:%d: %s: %w", path, line, column, strings.Join(bad.Key(), "."), err)
+		}
+		return DefaultConfig(), fmt.Errorf("%s: %w", path, err)
+	}
+	if err := c.Validate(); err != nil {
+		return DefaultConfig(), fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+const keys = "port, address, gateway, dns, vlan, vlan_priority, hostname, link_local, lldp, provision_url, time_servers, syslog, ssh_keys"
+
+// Validate says what is wrong with each key.
+func (c Config) Validate() error {
+	var all []error
+	bad := func(key, value, want string) {
+		all = append(all, fmt.Errorf("key %s: %q: want %s", key, value, want))
+	}
+	if c.Address != "" {
+		if p, err := netip.ParsePrefix(c.Address); err != nil || !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 31 {
+			bad("address", c.Address, "an IPv4 address and the length of its network, 8 to 31, as in 192.0.2.10/24")
+		}
+	}
+	if c.Gateway != "" {
+		a, err := netip.ParseAddr(c.Gateway)
+		p, err2 := netip.ParsePrefix(c.Address)
+		switch {
+		case c.Address == "":
+			bad("gateway", c.Gateway, "nothing where address is empty: DHCP names the gateway")
+		case err != nil || !a.Is4() || err2 == nil && !p.Contains(a):
+			bad("gateway", c.Gateway, "an IPv4 address within the network of address "+c.Address)
+		}
+	}
+	for _, d := range c.DNS {
+		if _, err := netip.ParseAddr(d); err != nil {
+			bad("dns", d, "the address of a name server")
+		}
+	}
+	if len(c.DNS) > maxList {
+		bad("dns", strconv.Itoa(len(c.DNS)), fmt.Sprintf("at most %d name servers", maxList))
+	}
+	if n, err := strconv.Atoi(c.VLANText); c.VLANText != "auto" && c.VLANText != "none" && (err != nil || n < 1 || n > maxVLAN) {
+		bad("vlan", c.VLANText, "auto, none or a number from 1 to 4094 in quotes")
+	}
+	if c.VLANPriority < 0 || c.VLANPriority > 7 {
+		bad("vlan_priority", strconv.Itoa(c.VLANPriority), "0 to 7")
+	}
+	if strings.ContainsAny(c.Hostname, ".") || !isName(c.Hostname) || len(c.Hostname) > 63 {
+		bad("hostname", c.Hostname, "up to 63 letters, digits and hyphens")
+	}
+	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		bad("provision_url", c.URL, "an http or https URL")
+	}
+	for _, s := range c.TimeServers {
+		if _, err := netip.ParseAddr(s); (err != nil && !isName(s)) || s == "" {
+			bad("time_servers", s, "a name or an address")
+		}
+	}
+	if _, err := netip.ParseAddrPort(c.Syslog); c.Syslog != "" && err != nil {
+		bad("syslog", c.Syslog, "an address and a port, as in 192.0.2.9:514")
+	}
+	for _, k := range c.SSHKeys {
+		if f := strings.Fields(k); len(f) < 2 || !strings.HasPrefix(f[0], "ssh-") && !strings.HasPrefix(f[0], "ecdsa-") || strings.ContainsAny(k, "\n\r") {
+			bad("ssh_keys", k, "lines of authorized_keys, as in \"ssh-ed25519 AAAA... name\"")
+		}
+	}
+	return errors.Join(all...)
+}
+
+func (c Config) static() bool { return c.Address != "" }
+
+// vlan is the VLAN that the file names, 0 for "none"; ok is false for "auto".
+func (c Config) vlan() (id int, ok bool) {
+	switch c.VLANText {
+	case "auto", "":
+		return 0, false
+	case "none":
+		return 0, true
+	}
+	id, err := strconv.Atoi(c.VLANText)
+	return id, err == nil
+}
+
+// setting is the static configuration of a validated file.
+func (c Config) setting() Setting {
+	s := Setting{}
+	s.Addr, _ = netip.ParsePrefix(c.Address)
+	if gw, err := netip.ParseAddr(c.Gateway); err == nil {
+		s.Routes = []Route{{To: everywhere, Via: gw}}
+	}
+	return s
+}
+
+// servers are the name servers of the file.
+func (c Config) servers() []netip.Addr {
+	var out []netip.Addr
+	for _, d := range c.DNS {
+		if a, err := netip.ParseAddr(d); err == nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,282 @@
+package netconf
+
+import (
+	"net/netip"
+	"time"
+)
+
+const (
+	// hold is how long an address stays that the DHCP client has given up without a refusal: the client was started anew
+	// or the cable was out, and calls go on if the same address comes back. Never beyond the end of the lease.
+	hold = 60 * time.Second
+	// alone is how long a link without an address waits before it makes itself one. RFC 3927 §1.9 leaves that open; the
+	// DHCP client has asked three times by then.
+	alone = 12 * time.Second
+	// vlanTry is how long a VLAN that a DHCP server has named may go without a lease before the phone returns to the
+	// untagged network; vlanShun is how long that VLAN is then not tried again.
+	vlanTry  = 45 * time.Second
+	vlanShun = 10 * time.Minute
+)
+
+// VLANSource is who has named the VLAN.
+type VLANSource string
+
+// The sources of a VLAN, the strongest first.
+const (
+	FromFile VLANSource = "network.toml"
+	FromLLDP VLANSource = "LLDP-MED"
+	FromDHCP VLANSource = "DHCP"
+	NoSource VLANSource = ""
+)
+
+// The inputs of Machine.Step.
+type (
+	// Carrier says whether the port has a partner.
+	Carrier struct{ On bool }
+	// Policy is what the switch says about voice; VLAN 0 is untagged. Known false: it says nothing (any more).
+	Policy struct {
+		Known          bool
+		VLAN, Priority int
+		DSCP           int
+	}
+	// Granted is a new or renewed lease.
+	Granted struct{ Lease Lease }
+	// GivenUp says that the client has no lease; Refused, that the server has said so.
+	GivenUp struct{ Refused bool }
+	// Tick says that time has passed.
+	Tick struct{}
+)
+
+// The effects of Machine.Step.
+type (
+	// UseVLAN puts the phone's link on a VLAN of the port, 0 on the port itself. The link is new afterwards: it has no
+	// address and no client.
+	UseVLAN struct{ ID, Priority int }
+	// AskDHCP starts the client, anew if it runs. Want is the address to ask for; not valid: any.
+	AskDHCP struct{ Want netip.Addr }
+	// Configure gives the link this address, these routes and the machine these name servers; the zero Setting takes all away.
+	Configure struct{ Setting Setting }
+	// LinkLocal starts or ends the making of an address of one's own.
+	LinkLocal struct{ On bool }
+)
+
+// Setting is how a link is configured.
+type Setting struct {
+	Addr   netip.Prefix
+	Routes []Route
+	DNS    []netip.Addr
+	Domain string
+}
+
+// Machine decides how the phone's link is configured. It is pure: no clock, socket or kernel.
+type Machine struct {
+	cfg Config
+
+	carrier   bool
+	seen      bool // the carrier was on since the start
+	vlan      int
+	priority  int
+	source    VLANSource
+	policy    Policy
+	lease     Lease // zero: none
+	leaseEnd  time.Time
+	holding   time.Time // until when the address of a lease that was given up stays; zero: not
+	since     time.Time // when the link began to be without an address
+	own       bool      // makes itself an address
+	dhcpVLAN  int
+	shunned   int
+	shunUntil time.Time
+}
+
+// NewMachine makes the machine of one link.
+func NewMachine(cfg Config) *Machine { return &Machine{cfg: cfg} }
+
+// VLAN is the VLAN in use and who named it; 0 is none.
+func (m *Machine) VLAN() (int, VLANSource) { return m.vlan, m.source }
+
+// Lease is the lease in use; zero if there is none.
+func (m *Machine) Lease() Lease { return m.lease }
+
+// Policy is what the switch says.
+func (m *Machine) Policy() Policy { return m.policy }
+
+// Begin gives the first effects.
+func (m *Machine) Begin(now time.Time) []any {
+	m.since = now
+	if id, ok := m.cfg.vlan(); ok && id > 0 {
+		return m.enterVLAN(now, id, m.cfg.VLANPriority, FromFile)
+	}
+	return m.enterVLAN(now, 0, 0, NoSource)
+}
+
+// Due is when Tick is wanted; zero if never.
+func (m *Machine) Due() time.Time {
+	var due time.Time
+	next := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	next(m.holding)
+	if m.waitsAlone() {
+		next(m.since.Add(alone))
+	}
+	if m.triesVLAN() {
+		next(m.since.Add(vlanTry))
+	}
+	return due
+}
+
+func (m *Machine) waitsAlone() bool {
+	return m.carrier && !m.own && !m.hasAddress() && m.cfg.LinkLocal && !m.cfg.static()
+}
+
+func (m *Machine) triesVLAN() bool { return m.carrier && m.source == FromDHCP && !m.hasAddress() }
+
+func (m *Machine) hasAddress() bool { return m.lease.Addr.IsValid() }
+
+// Step takes one input.
+func (m *Machine) Step(now time.Time, in any) []any {
+	switch in := in.(type) {
+	case Carrier:
+		return m.onCarrier(now, in.On)
+	case Policy:
+		m.policy = in
+		return m.decide(now)
+	case Granted:
+		return m.onGranted(now, in.Lease)
+	case GivenUp:
+		return m.onGivenUp(now, in.Refused)
+	case Tick:
+		return m.onTick(now)
+	}
+	return nil
+}
+
+func (m *Machine) onCarrier(now time.Time, on bool) []any {
+	if on == m.carrier {
+		return nil
+	}
+	m.carrier = on
+	if !on {
+		return nil // the address stays: a cable that is put back finds the calls again
+	}
+	m.since = now
+	again := m.seen
+	m.seen = true
+	if !again || m.cfg.static() {
+		return nil
+	}
+	// It may be another network: the client asks for the address that we had.
+	return []any{AskDHCP{m.lease.Addr.Addr()}}
+}
+
+// decide picks the VLAN.
+func (m *Machine) decide(now time.Time) []any {
+	if now.After(m.shunUntil) {
+		m.shunned = 0
+	}
+	id, priority, source := 0, 0, NoSource
+	if fixed, ok := m.cfg.vlan(); ok {
+		id, priority, source = fixed, m.cfg.VLANPriority, FromFile
+	} else if m.policy.Known {
+		id, priority, source = m.policy.VLAN, m.policy.Priority, FromLLDP
+	} else if m.dhcpVLAN != 0 && m.dhcpVLAN != m.shunned {
+		id, priority, source = m.dhcpVLAN, m.cfg.VLANPriority, FromDHCP
+	}
+	if id == 0 {
+		priority = 0
+	}
+	if id == m.vlan && priority == m.priority {
+		m.source = source
+		return nil
+	}
+	return m.enterVLAN(now, id, priority, source)
+}
+
+func (m *Machine) enterVLAN(now time.Time, id, priority int, source VLANSource) []any {
+	m.vlan, m.priority, m.source = id, priority, source
+	m.lease, m.holding, m.since = Lease{}, time.Time{}, now
+	out := m.endOwn(nil)
+	out = append(out, UseVLAN{id, priority})
+	if m.cfg.static() {
+		return append(out, Configure{m.cfg.setting()})
+	}
+	return append(out, AskDHCP{})
+}
+
+func (m *Machine) endOwn(out []any) []any {
+	if m.own {
+		m.own = false
+		return append(out, LinkLocal{false})
+	}
+	return out
+}
+
+func (m *Machine) onGranted(now time.Time, l Lease) []any {
+	if m.cfg.static() {
+		return nil
+	}
+	if m.vlan == 0 && l.VLAN != 0 && m.dhcpVLAN != l.VLAN {
+		m.dhcpVLAN = l.VLAN
+	}
+	if m.vlan == 0 && l.VLAN == 0 {
+		m.dhcpVLAN = 0
+	}
+	if change := m.decide(now); change != nil {
+		return change
+	}
+	m.lease, m.holding = l, time.Time{}
+	m.leaseEnd = now.Add(l.For)
+	return append(m.endOwn(nil), Configure{l.setting()})
+}
+
+func (m *Machine) onGivenUp(now time.Time, refused bool) []any {
+	if !m.hasAddress() {
+		return nil
+	}
+	until := now.Add(hold)
+	if m.leaseEnd.Before(until) {
+		until = m.leaseEnd // RFC 2131 §4.4.5: nothing is sent from an address whose lease has ended
+	}
+	if refused || !until.After(now) {
+		return m.drop(now)
+	}
+	if m.holding.IsZero() || until.Before(m.holding) {
+		m.holding = until
+	}
+	return nil
+}
+
+// drop takes the address of the lease away.
+func (m *Machine) drop(now time.Time) []any {
+	m.lease, m.holding, m.since = Lease{}, time.Time{}, now
+	return []any{Configure{}}
+}
+
+func (m *Machine) onTick(now time.Time) []any {
+	var out []any
+	if !m.holding.IsZero() && !now.Before(m.holding) {
+		out = append(out, m.drop(now)...)
+	}
+	if m.triesVLAN() && !now.Before(m.since.Add(vlanTry)) {
+		m.shunned, m.shunUntil = m.vlan, now.Add(vlanShun)
+		return append(out, m.decide(now)...)
+	}
+	if m.waitsAlone() && !now.Before(m.since.Add(alone)) {
+		m.own = true
+		out = append(out, LinkLocal{true})
+	}
+	return out
+}
+
+// setting is what a lease says about the link.
+func (l Lease) setting() Setting {
+	s := Setting{Addr: l.Addr, DNS: l.DNS, Domain: l.Domain, Routes: l.Routes}
+	if len(s.Routes) == 0 && len(l.Routers) > 0 { // RFC 3442: classless routes replace the routers
+		s.Routes = []Route{{To: everywhere, Via: l.Routers[0]}}
+	}
+	return s
+}
+
+var everywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
