@@ -1,0 +1,72 @@
+package update
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// uploadFor bounds an upload: a bundle of 20 MB through a bad mobile line.
+const uploadFor = 15 * time.Minute
+
+// drainMost is how much of a refused upload is read: bytes.
+const drainMost = 64 << 20
+
+var _ http.Handler = (*Updater)(nil)
+
+// ServeHTTP answers GET with the Status, and takes a bundle by POST (?now=1: do not wait for calls): 202 and the Status when
+// it is on trial, 200 if the appliance runs it already, else {"error"} and a code that tells the kind.
+func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet:
+		answer(w, http.StatusOK, u.Status())
+		return
+	case http.MethodPost:
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		refuse(w, http.StatusMethodNotAllowed, errors.New("want GET or POST"))
+		return
+	}
+	// A server without such deadlines does not mind.
+	limits := http.NewResponseController(w)
+	_ = limits.SetReadDeadline(time.Now().Add(uploadFor))
+	_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
+	err := u.Install(r.Context(), r.Body, r.URL.Query().Get("now") == "1")
+	// Who sends a bundle that is refused shall see the answer and not a broken connection.
+	_, _ = io.CopyN(io.Discard, r.Body, drainMost)
+	pause := (*PauseError)(nil)
+	switch {
+	case err == nil:
+		answer(w, http.StatusAccepted, u.Status())
+	case errors.Is(err, ErrSame):
+		answer(w, http.StatusOK, u.Status())
+	case errors.As(err, &pause):
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(pause.Wait.Seconds()))))
+		refuse(w, http.StatusTooManyRequests, err)
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrOnTrial):
+		refuse(w, http.StatusConflict, err)
+	case errors.Is(err, ErrCard), errors.Is(err, ErrNoSlots):
+		refuse(w, http.StatusInternalServerError, err)
+	case errors.Is(err, ErrSignature):
+		refuse(w, http.StatusForbidden, err)
+	default:
+		refuse(w, http.StatusBadRequest, err)
+	}
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v) // the head is out: an error is a connection that is gone
+}
+
+func refuse(w http.ResponseWriter, code int, err error) {
+	answer(w, code, struct {
+		Error string `json:"error"`
+	}{err.Error()})
+}

@@ -1,0 +1,314 @@
+// Package update replaces the system of an appliance by another one, signed by the site, so that no loss of power, no damaged
+// bundle and no bad system leaves an appliance that does not start.
+//
+// A bundle (bundle.go) is a signed manifest and the image of a slot. The Updater takes one over HTTP, refuses what is not
+// signed with the site's key, is for another board, older than what runs or cut off, writes the slot that does not run
+// (install.go), reads it back, puts it on trial, waits until no call is on the appliance and restarts it. The boot script
+// starts a trial once. Confirm, in the new system, makes it the good one when the phone has been healthy for a while; else
+// it restarts, and the boot script falls back. The signature is the authority to update: whoever brings a bundle need not
+// be known, and there is one update at a time.
+//
+// The package never writes the running slot or the other partitions, and never restarts while there are calls unless told.
+// It runs inside the first process: no child processes, no large buffers. Run owns the one goroutine that waits.
+// Standards: ed25519 RFC 8032, keys RFC 8410, gzip RFC 1952.
+package update
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parklamp/cmd/internal/slots"
+)
+
+// Errors: why an update was refused or failed.
+var (
+	ErrNotBundle = errors.New("not an update bundle")
+	ErrSignature = errors.New("the bundle's signature is wrong")
+	ErrBoard     = errors.New("the bundle is for another board")
+	ErrDowngrade = errors.New("the bundle is older than what runs")
+	ErrTooOld    = errors.New("what runs is too old for the bundle")
+	ErrSame      = errors.New("the appliance runs this already")
+	ErrTooLarge  = errors.New("the bundle is too large for the card")
+	ErrTruncated = errors.New("the bundle is cut off")
+	ErrImage     = errors.New("the bundle is damaged")
+	ErrCard      = errors.New("the card does not keep what is written: put in another one")
+	ErrOnTrial   = errors.New("the running system is itself on trial: wait until it is confirmed (3 minutes at most)")
+	ErrBusy      = errors.New("another update is being written")
+	ErrNoSlots   = errors.New("this system was not started from a slot of a card: it cannot be updated")
+)
+
+// Stage is how far an update is.
+type Stage string
+
+// The stages, in their order; Failed can follow each.
+const (
+	Idle       Stage = "idle"
+	Writing    Stage = "writing"
+	Verifying  Stage = "verifying"
+	Waiting    Stage = "waiting"    // for calls to end
+	Restarting Stage = "restarting" // into the new system
+	Failed     Stage = "failed"
+	Trial      Stage = "trial" // the new system runs and is not confirmed yet
+)
+
+// Status is what the Updater does.
+type Status struct {
+	Stage   Stage     `json:"stage"`
+	Board   string    `json:"board"`
+	Version string    `json:"version"` // that runs
+	Time    time.Time `json:"time,omitzero"`
+	Slot    string    `json:"slot"`             // that runs
+	Target  string    `json:"target,omitempty"` // version that is being installed
+	Done    int64     `json:"done,omitempty"`   // bytes of the stage
+	Total   int64     `json:"total,omitempty"`  // bytes of the stage
+	Waiting string    `json:"waiting,omitempty"`
+	Error   string    `json:"error,omitempty"` // why the last update failed, or that its trial did
+}
+
+// Config is what an Updater needs.
+type Config struct {
+	Disk    *slots.Disk // nil: updates are refused with ErrNoSlots
+	Running slots.Slot
+	Trial   bool // as the boot script says
+	System  System
+	Keys    []ed25519.PublicKey
+	// Busy says which calls a restart would end ("2 calls are parked"), or "".
+	Busy func(context.Context) (string, error)
+	// Restart restarts the machine in good order. It returns at once.
+	Restart func(reason string)
+	Log     *slog.Logger
+}
+
+const (
+	askEvery    = 2 * time.Second  // whether there are calls
+	askFor      = 5 * time.Second  // for an answer
+	deadAfter   = 60 * time.Second // a phone that does not answer this long has no calls
+	firstPause  = 2 * time.Second  // after a bundle that was refused, doubled each time
+	longestWait = time.Minute
+)
+
+// Updater is the one that updates this appliance. Make it with New.
+type Updater struct {
+	cfg   Config
+	ready chan bool // capacity 1: a slot is on trial, true: restart at once. A full one is drained first: the newer counts
+
+	mu      sync.Mutex
+	status  Status    // guarded by mu
+	writing bool      // guarded by mu
+	trial   bool      // the running system is not confirmed; guarded by mu
+	refused int       // bundles in a row; guarded by mu
+	again   time.Time // no bundle is taken before; guarded by mu
+}
+
+// New returns an Updater; what the last update left is settled by Run.
+func New(cfg Config) *Updater {
+	u := &Updater{cfg: cfg, ready: make(chan bool, 1), trial: cfg.Trial}
+	u.status = Status{Stage: Idle, Board: cfg.System.Board, Version: cfg.System.Version, Time: cfg.System.Time, Slot: cfg.Running.String()}
+	if cfg.Trial {
+		u.status.Stage = Trial
+	}
+	return u
+}
+
+// Status returns what it does now.
+func (u *Updater) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.status
+}
+
+func (u *Updater) change(f func(*Status)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f(&u.status)
+}
+
+// Settle brings the state in order after a start: a trial that the boot script gave up is ended and told in the status,
+// and if the good slot could not be started, so that the other one runs, that is told too. Run calls it.
+func (u *Updater) Settle() error {
+	if u.cfg.Disk == nil || u.cfg.Running == slots.None {
+		return nil
+	}
+	st, err := u.cfg.Disk.State()
+	if errors.Is(err, slots.ErrState) {
+		if u.cfg.Trial {
+			return nil // Confirm will write it
+		}
+		u.cfg.Log.Warn("the card's state was lost and is written anew", "err", err)
+		return u.cfg.Disk.Store(slots.State{Good: u.cfg.Running})
+	}
+	if err != nil || u.cfg.Trial {
+		return err
+	}
+	switch {
+	case st.Try == u.cfg.Running.Other():
+		u.fail("the last update did not start or was not healthy; the system before it runs again")
+	case st.Good != u.cfg.Running:
+		u.fail(fmt.Sprintf("the system in slot %s does not start; the one in slot %s runs", st.Good, u.cfg.Running))
+	case st.Try == slots.None:
+		return nil
+	}
+	return u.cfg.Disk.Store(slots.State{Good: u.cfg.Running})
+}
+
+func (u *Updater) fail(text string) {
+	u.cfg.Log.Error("update", "err", text)
+	u.change(func(s *Status) {
+		s.Stage, s.Error, s.Waiting, s.Done, s.Total = Failed, text, "", 0, 0
+	})
+}
+
+// Install takes a bundle. It returns when the idle slot holds the bundle's system and is on trial; Run then waits for calls to end
+// (not if now) and restarts. The error says why not; the running system is untouched then.
+func (u *Updater) Install(ctx context.Context, r io.Reader, now bool) error {
+	if err := u.begin(); err != nil {
+		return err
+	}
+	err := u.install(ctx, r)
+	u.mu.Lock()
+	u.writing = false
+	u.mu.Unlock()
+	if errors.Is(err, ErrSame) {
+		u.change(func(s *Status) { s.Stage, s.Target = Idle, "" })
+		return err
+	}
+	if err != nil {
+		u.fail(err.Error())
+		return err
+	}
+	u.change(func(s *Status) { s.Stage, s.Waiting = Waiting, "calls are counted" })
+	select {
+	case <-u.ready: // an earlier one that still waits
+	default:
+	}
+	u.ready <- now
+	return nil
+}
+
+// begin takes the place of the one update.
+func (u *Updater) begin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.cfg.Disk == nil || u.cfg.Running == slots.None:
+		return ErrNoSlots
+	case u.trial:
+		return ErrOnTrial
+	case u.writing || u.status.Stage == Restarting:
+		return ErrBusy
+	}
+	if wait := time.Until(u.again); wait > 0 {
+		return &PauseError{wait}
+	}
+	u.writing = true
+	return nil
+}
+
+func (u *Updater) install(ctx context.Context, r io.Reader) error {
+	b, err := OpenBundle(r, u.cfg.Keys)
+	u.refusal(err)
+	if err != nil {
+		return err
+	}
+	if err := b.Manifest.Fits(u.cfg.System); err != nil {
+		return err
+	}
+	u.cfg.Log.Info("update begins", "version", b.Manifest.Version, "from", u.cfg.System.Version, "slot", u.cfg.Running.Other().String())
+	tell := func(stage Stage, done, total int64) {
+		u.change(func(s *Status) { s.Stage, s.Done, s.Total = stage, done, total })
+	}
+	u.change(func(s *Status) { s.Target, s.Error, s.Waiting = b.Manifest.Version, "", "" })
+	tell(Writing, 0, b.Manifest.Size)
+	i := installer{disk: u.cfg.Disk, running: u.cfg.Running, tell: tell}
+	if err := i.install(ctx, b); err != nil {
+		return fmt.Errorf("update to %s: %w", b.Manifest.Version, err)
+	}
+	u.cfg.Log.Info("update written and read back", "version", b.Manifest.Version)
+	return nil
+}
+
+// refusal makes who sends one wrong bundle after another wait longer each time.
+func (u *Updater) refusal(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil {
+		u.refused, u.again = 0, time.Time{}
+		return
+	}
+	u.again = time.Now().Add(min(firstPause<<min(u.refused, 10), longestWait))
+	u.refused++
+}
+
+// PauseError: too many bundles were refused; another may be tried after Wait.
+type PauseError struct{ Wait time.Duration }
+
+func (e *PauseError) Error() string {
+	return fmt.Sprintf("bundles were refused one after another: try again in %v", e.Wait.Round(time.Second))
+}
+
+// Run settles what the last update left, then waits, after each Install, until there are no calls, and restarts.
+func (u *Updater) Run(ctx context.Context) {
+	if err := u.Settle(); err != nil {
+		u.fail(err.Error())
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-u.ready:
+			if u.quiet(ctx, now) {
+				target := u.Status().Target
+				u.cfg.Log.Info("restart into the update", "version", target)
+				u.cfg.Restart("update to " + target)
+				return
+			}
+		}
+	}
+}
+
+// quiet waits until there are no calls and begins the restart; false if another update came or ctx ended. A phone that does not answer for a
+// minute has no calls that could be saved.
+func (u *Updater) quiet(ctx context.Context, now bool) bool {
+	answered := time.Now()
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for !now {
+		asking, cancel := context.WithTimeout(ctx, askFor)
+		busy, err := u.cfg.Busy(asking)
+		cancel()
+		if err == nil {
+			answered = time.Now()
+		} else if busy = "the phone does not answer: " + err.Error(); time.Since(answered) >= deadAfter {
+			u.cfg.Log.Warn("restart for the update without the phone's answer", "err", err)
+			busy = ""
+		}
+		if busy == "" {
+			break
+		}
+		u.change(func(s *Status) {
+			if s.Stage == Waiting {
+				s.Waiting = busy
+			}
+		})
+		select {
+		case <-ctx.Done():
+			return false
+		case now = <-u.ready: // the same or another bundle was installed meanwhile
+		case <-tick.C:
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	// A newer bundle that is being written or has failed must not be started half way.
+	if ctx.Err() != nil || u.writing || u.status.Stage != Waiting {
+		return false
+	}
+	u.status.Stage, u.status.Waiting = Restarting, ""
+	return true
+}
