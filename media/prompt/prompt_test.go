@@ -33,6 +33,18 @@ func TestPhrasesSayWhatTheyWrite(t *testing.T) {
 				"press park again for the oldest"},
 		{List(make([]Waiting, 7)), "seven calls are parked, " + strings.Repeat("waiting zero seconds, ", 5) +
 			"two more, press park again for the oldest"},
+		{SelfTest(), "self test, press hold to skip, hang up to end"},
+		{PressKey("5", ""), "press five"},
+		{PressKey("volume-up", ""), "press volume up"},
+		{PressKey("*", ""), "press star"},
+		{PressKey("orbit-701", "701"), "press orbit seven zero one"},
+		{BesideLamp("green"), "press the key beside the lamp that is green, press star if none is"},
+		{IsLamp("fault", "red"), "is the fault lamp red, press pound for yes, star for no"},
+		{AreLamps("dark"), "are all lamps dark, press pound for yes, star for no"},
+		{HearTone("loudspeaker"), "do you hear a tone in the loudspeaker, press pound for yes, star for no"},
+		{TestFailed([]string{"lamps", "disk"}), "self test failed, lamps, storage"},
+		{Attention(NoNetwork), "attention, there is no network"},
+		{Attention(99), "attention, something needs a technician"},
 	}
 	for _, c := range cases {
 		if got := strings.ReplaceAll(c.phrase.Text(), "  ", " "); got != c.want {
