@@ -3,9 +3,13 @@ package sip
 import (
 	"slices"
 	"strings"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
+
+// DateFormat is how a Date header is written (RFC 3261 §20.17), for package time. The time must be UTC.
+const DateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // Allow is the value of the Allow header: the methods that really have a handler.
 func (e *Endpoint) Allow() string {
@@ -61,7 +65,8 @@ func (e *Endpoint) answerAlone(f flow, req *gosip.Request) bool {
 	if own {
 		return false
 	}
-	e.respondAlone(f, req, 200, "OK", e.Capabilities()...)
+	date := gosip.NewHeader("Date", time.Now().UTC().Format(DateFormat))
+	e.respondAlone(f, req, 200, "OK", append(e.Capabilities(), date)...)
 	return true
 }
 

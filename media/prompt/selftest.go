@@ -75,9 +75,6 @@ func TestFailed(failed []string) Phrase {
 	return p
 }
 
-// TestEnded ends one that was given up.
-func TestEnded() Phrase { return say("self test", "ended") }
-
 // NobodyAnswered says why no more is asked.
 func NobodyAnswered() Phrase { return say("nobody answered,", "please wait") }
 

@@ -37,6 +37,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/press", s.press)
 	mux.HandleFunc("POST /api/hook", s.hook)
 	mux.HandleFunc("POST /api/dial", s.dial)
+	s.testRoutes(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "no such resource: "+strconv.Quote(r.URL.Path))
 	})
@@ -174,7 +175,7 @@ func done(w http.ResponseWriter, err error) {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
 		return
-	case errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoPhone):
+	case errors.Is(err, ErrNoSuchKey), errors.Is(err, ErrNoPhone), errors.Is(err, ErrNoSuchReport):
 		code = http.StatusNotFound
 	case errors.Is(err, ErrNotNow):
 		code = http.StatusConflict

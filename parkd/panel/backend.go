@@ -16,6 +16,8 @@ var (
 	ErrInvalid = errors.New("panel: invalid request")
 	// ErrNoPhone: the appliance is a gateway without keys, hook or handset (404).
 	ErrNoPhone = errors.New("panel: no phone hardware")
+	// ErrNoSuchReport: no report of a self test has that name (404).
+	ErrNoSuchReport = errors.New("panel: no such report")
 )
 
 // Action is what a hand does to a key.

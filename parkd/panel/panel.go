@@ -10,6 +10,7 @@
 //	POST /api/press      {"key":"park","action":"tap"}   down, up, tap or long
 //	POST /api/hook       {"up":true}
 //	POST /api/dial       {"digits":"0123"}
+//	POST /api/selftest   {"steps":["keys"]}   a self test, as a stream of JSON lines; GET /api/selftest/reports[/NAME]
 //
 // A POST answers 204 once it has been done, else a JSON object {"error":"…"}.
 //

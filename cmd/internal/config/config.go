@@ -21,6 +21,7 @@ import (
 
 	"parklamp/board"
 	"parklamp/cmd/internal/access"
+	"parklamp/cmd/internal/selftest"
 	"parklamp/cmd/internal/tomlfile"
 	"parklamp/keypad"
 	"parklamp/media"
@@ -62,6 +63,7 @@ type Config struct {
 	Tones        tone.Config       `toml:"tones" doc:"The sounds of the phone."`
 	Audio        audio.Config      `toml:"audio" doc:"Handset and loudspeaker."`
 	Panel        panel.Config      `toml:"panel" doc:"The page for a browser, and parkctl."`
+	SelfTest     selftest.Config   `toml:"selftest" doc:"The self test of the technician: parkctl selftest, or Park held at power-on."`
 }
 
 // Appliance is the section of what fits nowhere else.
@@ -125,6 +127,7 @@ func Default() Config {
 		Tones:        tone.Default(),
 		Audio:        audio.Default(),
 		Panel:        panel.Default(),
+		SelfTest:     selftest.Default(),
 	}
 }
 

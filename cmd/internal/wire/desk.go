@@ -8,6 +8,7 @@ import (
 
 	"parklamp/board"
 	"parklamp/cmd/internal/health"
+	"parklamp/cmd/internal/selftest"
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media/prompt"
@@ -34,10 +35,16 @@ type desk struct {
 	prompt    string             // words last spoken to the worker
 	promptAt  time.Time
 	stuck     uint64 // times that a key was stuck
+	exam      *exam  // nil: no self test is under way
+	hookUp    bool   // the handset, as the self test has seen it last
+	boot      powerOn
 }
 
 // step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
 func (d *desk) step(in phone.Input) {
+	if _, ok := in.(phone.Incoming); ok && d.exam != nil {
+		d.exam.take(selftest.Stop{Reason: "a call came in"}) // it wins
+	}
 	d.inTurn(func() {
 		if _, digit := in.(phone.Digit); !digit || d.machine.View().State != phone.Talking { // within a call it may be a password
 			d.log.Debug("phone", "input", in.String())
@@ -76,6 +83,13 @@ func (d *desk) showLamps() {
 
 // key translates an event of the keypad.
 func (d *desk) key(e keypad.Event) {
+	if d.exam != nil {
+		d.exam.key(e)
+		return
+	}
+	if d.power(e) {
+		return
+	}
 	switch e.Kind {
 	case keypad.Lifted, keypad.Replaced:
 		d.step(phone.Hook{Up: e.Kind == keypad.Lifted})

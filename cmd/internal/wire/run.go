@@ -36,7 +36,7 @@ import (
 func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{cfg: cfg, version: version, log: log, now: time.Now, started: time.Now(), loop: newLoop(),
 		codecs: formats(cfg.Media.Codecs), news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
-		peers: map[string]panel.Peer{}, sounds: newSounds()}
+		peers: map[string]panel.Peer{}, sounds: newSounds(), jobs: make(chan func(context.Context), maxJobs)}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	var err error
 	if a.endpoint, err = sip.New(cfg.SIP, log, sip.WithHolder(holder.Of)); err != nil {
@@ -126,6 +126,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	}
 	if a.desk != nil {
 		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run
+		parts["selftest"] = a.runJobs
 	}
 	rest, calls := make(chan error, 1), make(chan error, 1)
 	inner, stop := context.WithCancel(base)

@@ -157,13 +157,21 @@ func (d *desk) fill(s *panel.Status) {
 			p.Party = panel.Party{Name: c.Name, Number: c.From}
 		}
 	}
+	if d.exam != nil {
+		p.State, p.HookUp = "self-test", d.hookUp
+	}
 	s.Phone = p
 	m := d.board.Model()
 	for _, k := range m.Keys {
 		s.Keys = append(s.Keys, panel.Key{ID: string(k.Key), Label: k.Label, Group: k.Group})
 	}
 	states := d.lamps.States()
+	shown, tested := d.lamps.Overridden()
 	for _, l := range m.Lamps {
+		if tested {
+			s.Lamps = append(s.Lamps, panel.Lamp{ID: string(l.Lamp), Label: l.Label, Colour: panel.Colour(shown[l.Lamp].String()), Pattern: "test"})
+			continue
+		}
 		s.Lamps = append(s.Lamps, lampStatus(l, states[l.Lamp]))
 	}
 }
@@ -228,14 +236,17 @@ func (a *Appliance) Dial(digits string) error {
 	if a.desk == nil {
 		return panel.ErrNoPhone
 	}
-	if !a.loop.ask(func() {
+	err := errStops
+	a.loop.ask(func() {
+		if err = nil; a.desk.exam != nil {
+			err = fmt.Errorf("%w: a self test is under way", panel.ErrNotNow)
+			return
+		}
 		for _, c := range []byte(digits) {
 			a.desk.step(phone.Digit{Digit: c})
 		}
-	}) {
-		return fmt.Errorf("%w: the appliance stops", panel.ErrNotNow)
-	}
-	return nil
+	})
+	return err
 }
 
 // Listen implements panel.Backend.

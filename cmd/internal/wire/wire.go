@@ -8,6 +8,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,7 @@ type Appliance struct {
 	loop       *loop
 	news       *news // who watches the status
 	documents  *documents
+	jobs       chan func(context.Context) // of self tests, capacity maxJobs; a full one refuses
 
 	codecs []sdp.Codec // of the configuration
 

@@ -1,0 +1,141 @@
+package selftest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config says where reports go and who signs them.
+type Config struct {
+	Reports     string `toml:"reports" doc:"Folder of the self test's reports, made when it is needed."`
+	Keep        int    `toml:"keep" doc:"How many reports are kept, the oldest go first; 1 to 1000."`
+	Key         string `toml:"key" doc:"Private key (PEM, Ed25519 or ECDSA P-256) that signs the reports. Empty: that of sip.tls_key; without one they are not signed."`
+	Certificate string `toml:"certificate" doc:"Its certificate from the site's CA. Empty: that of sip.tls_cert."`
+	NTP         string `toml:"ntp" doc:"Time server (host or host:port) that the clock is compared with. Empty: the clock is compared with those of the other appliances."`
+}
+
+// Default keeps twenty reports where Debian keeps what programs remember.
+func Default() Config { return Config{Reports: "/var/lib/parklamp/reports", Keep: 20} }
+
+// Validate returns the first thing wrong, naming key, value and what is allowed.
+func (c Config) Validate() error {
+	for _, p := range []struct{ key, value string }{{"reports", c.Reports}, {"key", c.Key}, {"certificate", c.Certificate}} {
+		if p.value != "" && (!filepath.IsAbs(p.value) || len(p.value) > 4000) {
+			return fmt.Errorf("%s = %q: an absolute path of at most 4000 bytes", p.key, p.value)
+		}
+	}
+	switch {
+	case c.Reports == "":
+		return fmt.Errorf("reports = %q: an absolute path of at most 4000 bytes", c.Reports)
+	case c.Keep < 1 || c.Keep > 1000:
+		return fmt.Errorf("keep = %d: 1 to 1000", c.Keep)
+	case (c.Key == "") != (c.Certificate == ""):
+		return fmt.Errorf("certificate = %q: key and certificate belong together: both or neither", c.Certificate)
+	case strings.ContainsAny(c.NTP, " \t/") || len(c.NTP) > 255:
+		return fmt.Errorf("ntp = %q: a host, or host:port", c.NTP)
+	}
+	return nil
+}
+
+// The names of a report's files: the report, its signature beside it.
+const (
+	reportPrefix    = "selftest-"
+	reportSuffix    = ".json"
+	signatureSuffix = ".jws"
+	stamp           = "20060102T150405.000Z"
+)
+
+// SignaturePath is where the signature of a report file is.
+func SignaturePath(report string) string { return report + signatureSuffix }
+
+// FileName is the name of a report that began then; such names sort by time.
+func FileName(began time.Time) string {
+	return reportPrefix + strings.Replace(began.UTC().Format(stamp), ".", "", 1) + reportSuffix
+}
+
+// Store writes a report and its signature ("" for none) into the folder, and takes the oldest away: keep stay. It returns
+// the report's path. A power cut leaves either the whole file or none; a signature comes after its report.
+func Store(folder string, began time.Time, report []byte, signature string, keep int) (string, error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, FileName(began))
+	err := writeFile(path, report)
+	if err == nil && signature != "" {
+		err = writeFile(SignaturePath(path), []byte(signature+"\n"))
+	}
+	if err != nil {
+		return "", err
+	}
+	return path, prune(folder, keep)
+}
+
+// writeFile writes a file as a whole.
+func writeFile(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+reportPrefix+"*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Reports lists the names of the reports in a folder, the newest first. A folder that is not there has none.
+func Reports(folder string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if n := e.Name(); strings.HasPrefix(n, reportPrefix) && strings.HasSuffix(n, reportSuffix) {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names, err
+}
+
+// prune removes what is too much, and what a power cut left half written.
+func prune(folder string, keep int) error {
+	names, err := Reports(folder)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range names[min(keep, len(names)):] {
+		path := filepath.Join(folder, n)
+		if err := os.Remove(SignaturePath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		errs = append(errs, os.Remove(path))
+	}
+	halves, _ := filepath.Glob(filepath.Join(folder, "."+reportPrefix+"*")) // the pattern is right
+	for _, h := range halves {
+		errs = append(errs, os.Remove(h))
+	}
+	return errors.Join(errs...)
+}
