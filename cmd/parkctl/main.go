@@ -70,6 +70,7 @@ type tool struct {
 	count  bool
 	show   bool // the version
 	site   siteFlags
+	test   testFlags
 }
 
 // command is one subcommand: its name, what it takes, and what it does.
@@ -92,6 +93,9 @@ var commands = []command{
 	{"press", "KEY [down|up|tap|long]", 1, 2, "press a key: park, hold, 5, 701 (an orbit key); tap is the default", (*tool).press},
 	{"hook", "up|down", 1, 1, "lift or replace the handset", (*tool).hook},
 	{"dial", "DIGITS", 1, 1, "press digit keys one after another", (*tool).dial},
+	{"selftest verify", "FILE --ca CA.CRT", 1, 1, "check the signature of a self test's report, and print it", (*tool).testVerify},
+	{"selftest reports", "[NAME] [--out FILE]", 0, 1, "the reports that the appliance keeps; or print one, or copy it", (*tool).testReports},
+	{"selftest", "[--steps A,B] [--force] [--out FILE]", 0, 0, "walk through lamps, keys, hook, sound, network, storage and clock, and write a signed report", (*tool).selfTest},
 	{"board check", "MODEL|FILE", 1, 1, "say which lines and chips of a board definition this machine lacks", (*tool).boardCheck},
 	{"board wiring", "MODEL|FILE", 1, 1, "print where every key, lamp and the hook are wired", (*tool).boardWiring},
 	{"site new", "FOLDER [--name SITE]", 1, 1, "make the folder of a site: its file, its authority, its key for updates", (*tool).siteNew},
@@ -165,6 +169,9 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 		if t.count && c.name != "status" {
 			return usagef("--counters belongs to status")
 		}
+		if err := t.test.belongs(c.name); err != nil {
+			return err
+		}
 		if t.site != (siteFlags{}) && c.name != "site add" && (c.name != "site new" || t.site != (siteFlags{name: t.site.name})) {
 			return usagef("--name, --number, --address and --board belong to site add")
 		}
@@ -191,6 +198,10 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	flags.BoolVar(&t.json, "json", false, "")
 	flags.BoolVar(&t.count, "counters", false, "")
 	flags.BoolVar(&t.show, "version", false, "")
+	flags.BoolVar(&t.test.force, "force", false, "")
+	for name, value := range map[string]*string{"steps": &t.test.steps, "out": &t.test.out, "ca": &t.test.ca} {
+		flags.StringVar(value, name, "", "")
+	}
 	for name, value := range map[string]*string{"name": &t.site.name, "number": &t.site.number, "address": &t.site.address, "board": &t.site.board} {
 		flags.StringVar(value, name, "", "")
 	}

@@ -257,3 +257,30 @@ func (c *Client) Listen(ctx context.Context, hear func([]int16) bool) error {
 		}
 	}
 }
+
+// SelfTest starts a self test and hands each of its events to f, as it came, until it has ended, ctx ends (which ends the
+// test) or f fails.
+func (c *Client) SelfTest(ctx context.Context, r panel.SelfTestRequest, f func(event []byte) error) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	res, err := c.open(ctx, http.MethodPost, "selftest", body)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(make([]byte, 0, 64<<10), maxAnswer)
+	for lines.Scan() {
+		if err := f(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return lines.Err()
+}

@@ -120,6 +120,8 @@ func (m *Machine) heard(in Heard) {
 		return
 	}
 	switch m.phase {
+	case greeting:
+		m.enter()
 	case ending:
 		m.finish()
 	case saying:

@@ -27,7 +27,8 @@ const (
 type phase uint8
 
 const (
-	resting  phase = iota // not begun, or over
+	resting  phase = iota // not begun
+	greeting              // the first words: a key cuts them short
 	asking                // the answer is awaited
 	saying                // a sound has to end first: before a tone or a recording
 	hearing               // the microphone is being recorded
@@ -91,8 +92,14 @@ func (m *Machine) Step(in Input) []Effect {
 			m.do(Note{f})
 		}
 		m.open()
-		m.enter()
+		m.phase = greeting
+		m.say(prompt.SelfTest())
+		m.wait(spokenFor)
 	case Press:
+		if m.phase == greeting {
+			m.enter()
+			break
+		}
 		m.press(in.Key)
 	case Release:
 		m.release(in.Key)
@@ -130,7 +137,7 @@ func (m *Machine) note(f Finding) {
 
 // now is the question under way.
 func (m *Machine) now() *question {
-	if len(m.queue) == 0 || m.phase >= ending || m.phase == resting {
+	if len(m.queue) == 0 || m.phase >= ending || m.phase <= greeting {
 		return nil
 	}
 	return &m.queue[0]
@@ -328,7 +335,7 @@ func (m *Machine) expired(in Timer) {
 	case ending:
 		m.finish()
 		return
-	case saying, replying: // the sound did not end: go on as if it had
+	case greeting, saying, replying: // the sound did not end: go on as if it had
 		m.heard(Heard{m.sound})
 		return
 	case hearing:
@@ -353,11 +360,11 @@ func (m *Machine) hook(up bool) {
 	q := m.now()
 	switch {
 	case q == nil:
-		if m.phase == ending {
-			m.open()
+		if m.phase == resting || m.phase == over {
+			m.ignored++
 			return
 		}
-		m.ignored++
+		m.open()
 	case q.kind == moveHook && q.up == up:
 		m.unanswered = 0
 		m.open()

@@ -198,7 +198,7 @@ func TestWalks(t *testing.T) {
 		{name: "Hold skips one", steps: []Step{Lamps}, broken: func(p *person) { p.says["fault red"] = "hold" },
 			want: []string{"skipped lamps fault red: skipped with Hold"}, outcome: Skipped},
 		{name: "deaf", steps: []Step{Tones, Microphone}, broken: func(p *person) { p.deaf = true },
-			want: []string{"failed tones loudspeaker: no tone is heard", "failed tones handset: no tone is heard", "failed microphone handset: own voice is not heard"},
+			want:    []string{"failed tones loudspeaker: no tone is heard", "failed tones handset: no tone is heard", "failed microphone handset: own voice is not heard"},
 			outcome: Failed},
 		{name: "a silent microphone", steps: []Step{Microphone}, broken: func(p *person) { p.level = -80 },
 			want: []string{"failed microphone handset: the microphone is silent: -80 dBFS, speech has more than -50"}, outcome: Failed},
@@ -272,11 +272,11 @@ func TestEnds(t *testing.T) {
 		inputs []Input
 		reason string
 	}{
-		{"hanging up", []Step{Keys}, []Input{Begin{}, HookMove{true}, HookMove{false}}, "the handset was put back"},
-		{"hanging up while nothing is asked of hands", []Step{Network}, []Input{Begin{}, HookMove{true}, HookMove{false}}, ""},
-		{"a call", []Step{Keys}, []Input{Begin{}, Stop{"a call came in"}}, "a call came in"},
-		{"a call while a key is down", []Step{Keys}, []Input{Begin{}, Press{"5"}, Stop{"a call came in"}}, "a call came in"},
-		{"hanging up before the tone", []Step{Tones}, []Input{Begin{}, HookMove{true}, HookMove{false}}, "the handset was put back"},
+		{"hanging up", []Step{Keys}, []Input{Begin{}, Heard{1}, HookMove{true}, HookMove{false}}, "the handset was put back"},
+		{"hanging up while nothing is asked of hands", []Step{Network}, []Input{Begin{}, Heard{1}, HookMove{true}, HookMove{false}}, ""},
+		{"a call", []Step{Keys}, []Input{Begin{}, Heard{1}, Stop{"a call came in"}}, "a call came in"},
+		{"a call while a key is down", []Step{Keys}, []Input{Begin{}, Heard{1}, Press{"5"}, Stop{"a call came in"}}, "a call came in"},
+		{"hanging up before the tone", []Step{Tones}, []Input{Begin{}, Heard{1}, HookMove{true}, HookMove{false}}, "the handset was put back"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -310,6 +310,7 @@ func TestEnds(t *testing.T) {
 func TestCallInTheLastWords(t *testing.T) {
 	m := New(small(), nil, false, 1)
 	m.Step(Begin{})
+	m.Step(Heard{1})
 	out := m.Step(Stop{"a call came in"})
 	if len(out) != 1 || out[0] != (End{Outcome: Passed}) {
 		t.Errorf("%v, want the end of a test that passed", out)
@@ -320,6 +321,7 @@ func TestCallInTheLastWords(t *testing.T) {
 func TestLongHoldSkipsTheStep(t *testing.T) {
 	m := New(small(), []Step{Keys, Network}, false, 1)
 	m.Step(Begin{})
+	m.Step(Heard{1})
 	m.Step(Press{"hold"})
 	out := m.Step(Long{"hold"})
 	if m.now() == nil || m.now().step != Network {
