@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"parklamp/board"
 	"parklamp/board/gpio"
+	"parklamp/cmd/internal/wiring"
 )
 
 // mostOrbitKeys is more than a board can have: the wiring is shown with all of them.
@@ -24,7 +27,7 @@ func loadBoard(name string) (board.Model, error) {
 	}
 	keys := make([]string, mostOrbitKeys)
 	for i := range keys {
-		keys[i] = fmt.Sprintf("orbit key %d", i+1)
+		keys[i] = fmt.Sprintf("orbit %d", i+1)
 	}
 	m, err := c.Load(keys)
 	if err != nil {
@@ -83,7 +86,10 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 	if m.Wiring == nil {
 		return fmt.Errorf("wiring of %s: %w", m.Name, board.ErrSimulated)
 	}
-	rows := wiring(m)
+	if len(args) == 2 {
+		return drawWiring(m, args[1])
+	}
+	rows := rowsOf(m)
 	if t.json {
 		return json.NewEncoder(t.out).Encode(rows)
 	}
@@ -99,8 +105,20 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 	return nil
 }
 
-// wiring lists rows, columns, hook and LEDs in the order of the model.
-func wiring(m board.Model) []wire {
+// drawWiring writes the sheet for the technician.
+func drawWiring(m board.Model, file string) error {
+	if !strings.HasSuffix(file, ".svg") {
+		return usagef("board wiring %s %s: want a file that ends in .svg", m.Name, file)
+	}
+	var b bytes.Buffer
+	if err := wiring.SVG(&b, m); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// rowsOf lists rows, columns, hook and LEDs in the order of the model.
+func rowsOf(m board.Model) []wire {
 	var rows []wire
 	add := func(line, use, wired string) {
 		p := m.Wiring.Lines[line]

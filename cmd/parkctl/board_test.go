@@ -13,6 +13,13 @@ func TestBoard(t *testing.T) {
 		t.Errorf("wiring: exit code %d", code)
 	}
 	golden(t, "wiring.txt", out)
+	sheet := filepath.Join(t.TempDir(), "rpi-4.svg")
+	if code, out, errs := parkctl("", "board", "wiring", "rpi-4", sheet); code != exitDone || out+errs != "" {
+		t.Errorf("sheet: exit code %d, %q", code, out+errs)
+	}
+	if text, err := os.ReadFile(sheet); err != nil || !strings.HasPrefix(string(text), "<svg ") {
+		t.Errorf("sheet: %v", err)
+	}
 	typo := filepath.Join(t.TempDir(), "typo.toml")
 	if err := os.WriteFile(typo, []byte("name = 'x'\nhok = 'H'\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -22,6 +29,7 @@ func TestBoard(t *testing.T) {
 		code int
 		want string
 	}{
+		{[]string{"board", "wiring", "rpi-4", "sheet.pdf"}, exitUsage, "ends in .svg"},
 		{[]string{"board", "wiring", "desk"}, exitError, "no lines on hardware"},
 		{[]string{"board", "check", "desk"}, exitError, "no lines on hardware"},
 		{[]string{"board", "check", "toaster"}, exitUsage, "there are: beaglebone-black, desk, qemu-virt, rpi-3"},

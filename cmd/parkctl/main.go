@@ -97,7 +97,7 @@ var commands = []command{
 	{"selftest reports", "[NAME] [--out FILE]", 0, 1, "the reports that the appliance keeps; or print one, or copy it", (*tool).testReports},
 	{"selftest", "[--steps A,B] [--force] [--out FILE]", 0, 0, "walk through lamps, keys, hook, sound, network, storage and clock, and write a signed report", (*tool).selfTest},
 	{"board check", "MODEL|FILE", 1, 1, "say which lines and chips of a board definition this machine lacks", (*tool).boardCheck},
-	{"board wiring", "MODEL|FILE", 1, 1, "print where every key, lamp and the hook are wired", (*tool).boardWiring},
+	{"board wiring", "MODEL|FILE [OUT.svg]", 1, 2, "print where every key, lamp and the hook are wired, or draw the sheet for it", (*tool).boardWiring},
 	{"site new", "FOLDER [--name SITE]", 1, 1, "make the folder of a site: its file, its authority, its key for updates", (*tool).siteNew},
 	{"site add", "FOLDER ID [--address IP]", 2, 2, "add an appliance to the site; also --name TEXT, --number N, --board MODEL", (*tool).siteAdd},
 	{"site write", "FOLDER", 1, 1, "make every appliance's files from site.toml", (*tool).siteWrite},
