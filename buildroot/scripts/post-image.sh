@@ -33,11 +33,13 @@ time=$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)
 kernel=$KERNEL_FILE
 boot=$BOOT
 cmdline=$CMDLINE
+$(echo "$BOOT_ENV" | tr -s ' ' '\n')
 kernel_crc=$(sum "slot/$KERNEL_FILE")
 initrd_crc=$(sum slot/initrd)
 END
 fat slot.img "$SLOT_MIB" SLOT 504c0001 "$images/slot"
 
+cp "$tree/boot/config.txt" .
 for file in $BOOT_FILES; do install -D -m 644 "${file%%:*}" "boot/${file##*:}"; done
 mkimage -A arm -T script -C none -n "parklamp boot" -d "$tree/boot/boot.cmd" boot/boot.scr >/dev/null
 cp "$tree/boot/provisioning.txt" boot/parklamp/README.txt
