@@ -27,6 +27,8 @@ install -D -m 755 -t "$target/usr/bin" "$programs/phoned" "$programs/parkctl"
 install -D -m 755 -t "$target/bin" "$packages/bin/busybox"
 install -D -m 755 "$packages/sbin/e2fsck.static" "$target/sbin/e2fsck"
 grep -v '^#' "$tree/applets.list" | while read -r applet; do ln -s busybox "$target/bin/$applet"; done
+# The kernel calls this path itself for what it needs later, such as a driver of an adapter that is plugged in.
+ln -s ../bin/busybox "$target/sbin/modprobe"
 mkdir -p "$target/etc/parklamp"
 { echo "root:x:0:0:root:/:/bin/false"; sed -n 's/^\([a-z]*\) \([0-9]*\) \([a-z]*\) \([0-9]*\) [^ ]* \([^ ]*\) [^ ]* [^ ]* \(.*\)$/\1:x:\2:\4:\6:\5:\/bin\/false/p' "$tree/users.table"; } >"$target/etc/passwd"
 { echo "root:x:0:"; echo "audio:x:29:parklamp"; sed -n 's/^\([a-z]*\) \([0-9]*\) \([a-z]*\) \([0-9]*\) .*/\3:x:\4:/p' "$tree/users.table"; } >"$target/etc/group"
