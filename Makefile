@@ -9,7 +9,7 @@ PROGRAMS    := phoned parkd parkctl
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the tests need beyond Go, git and make: a C compiler for the race detector, real SIP peers, a browser.
-DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium shellcheck iproute2 procps
+DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium shellcheck iproute2 procps mtools
 
 # What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
 IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm
@@ -74,6 +74,16 @@ image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black) 
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(CARD_PACKAGES) $(if $(filter qemu-virt,$(BOARD)),$(IMAGE_PACKAGES))'
 	@PARKLAMP_VERSION='$(VERSION)' PARKLAMP_UPDATE_PUB='$(abspath $(UPDATE_PUB))' LDFLAGS='$(LDFLAGS)' GO='$(GO)' KERNEL='$(KERNEL)' REFRESH='$(REFRESH)' \
 		buildroot/image.sh $(BOARD) $(IMAGE)
+
+.PHONY: flash flash-many
+FLASH = $(OUT)/bin/flash $(if $(filter file,$(origin BOARD)),,-board $(BOARD)) -allow '$(ALLOW)' -site '$(SITE)' $(if $(IMAGE_FILE),-image '$(IMAGE_FILE)')
+flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=dock-7] [ALLOW="internal large"]; asks before it erases
+	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
+	@exec $(FLASH) -dev '$(DEV)' -id '$(ID)'
+
+flash-many: ## write many cards: BOARD=rpi-3 SITE=folder CSV=file with columns id, device (a disk, a file, or "next card")
+	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
+	@exec $(FLASH) -csv '$(CSV)'
 
 .PHONY: image-test
 image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"parklamp/cmd/internal/provision"
+)
+
+// card is what is to be on the card: the image, with another boot partition if the appliance has an identity.
+type card struct {
+	image  *os.File
+	size   int64
+	boot   []byte // in place of the image's at bootAt; nil: none
+	bootAt int64
+}
+
+// openCard opens an image and, if image.json beside it has its hash, compares.
+func openCard(path string) (*card, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; 'make image BOARD=...' makes it", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &card{image: f}
+	if c.size, err = f.Seek(0, io.SeekEnd); err == nil {
+		err = checkImage(path, f)
+	}
+	if err == nil {
+		_, _, err = c.bootPartition()
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// checkImage compares an image with what its maker wrote down.
+func checkImage(path string, f *os.File) error {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "image.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var facts struct {
+		Files []struct{ Name, SHA256 string }
+	}
+	if err := json.Unmarshal(text, &facts); err != nil {
+		return fmt.Errorf("image.json: %w", err)
+	}
+	for _, file := range facts.Files {
+		if file.Name != filepath.Base(path) {
+			continue
+		}
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62)); err != nil {
+			return err
+		}
+		if got := hex.EncodeToString(h.Sum(nil)); got != file.SHA256 {
+			return errors.New("is not what image.json says (SHA-256): make the image again")
+		}
+	}
+	return nil
+}
+
+// bootPartition is where the first partition lies, by the MBR. Bytes.
+func (c *card) bootPartition() (at, size int64, err error) {
+	mbr := make([]byte, sectorSize)
+	if _, err := c.image.ReadAt(mbr, 0); err != nil {
+		return 0, 0, fmt.Errorf("is no image of a card: %w", err)
+	}
+	entry := mbr[446:462] // the first of four: status, CHS, type at 4, CHS, LBA at 8, sectors at 12
+	at = int64(binary.LittleEndian.Uint32(entry[8:])) * sectorSize
+	size = int64(binary.LittleEndian.Uint32(entry[12:])) * sectorSize
+	isFAT := slices.Contains([]byte{0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e}, entry[4])
+	if mbr[510] != 0x55 || mbr[511] != 0xaa || !isFAT || at == 0 || size == 0 || at+size > c.size {
+		return 0, 0, errors.New("is no image of a card: no boot partition at its begin")
+	}
+	return at, size, nil
+}
+
+// provision puts an appliance's set into the boot partition, with mtools: they are in every distribution, keep the FAT that
+// genimage's made, and need neither mount nor root. It works on a copy: the card gets the result in one pass with the rest.
+func (c *card) provision(ctx context.Context, from string) error {
+	files, err := provision.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	at, size, err := c.bootPartition()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "parklamp-flash-") // mode 0700: there are keys in it
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	boot := make([]byte, size)
+	if _, err := c.image.ReadAt(boot, at); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "boot.img")
+	if err := os.WriteFile(path, boot, 0o600); err != nil {
+		return err
+	}
+	if _, err := mtool(ctx, "mdir", "-i", path, "::/"+provision.Folder); err != nil {
+		if _, err := mtool(ctx, "mmd", "-i", path, "::/"+provision.Folder); err != nil {
+			return err
+		}
+	}
+	for name, data := range files {
+		plain := filepath.Join(dir, name)
+		if err := os.WriteFile(plain, data, 0o600); err != nil {
+			return err
+		}
+		to := "::/" + provision.Folder + "/" + name
+		if _, err := mtool(ctx, "mcopy", "-o", "-i", path, plain, to); err != nil {
+			return err
+		}
+		if back, err := mtool(ctx, "mtype", "-i", path, to); err != nil || !bytes.Equal(back, data) {
+			return fmt.Errorf("%s reads back otherwise from the boot partition: %w", name, err)
+		}
+	}
+	if c.boot, err = os.ReadFile(path); err != nil {
+		return err
+	}
+	if int64(len(c.boot)) != size {
+		return fmt.Errorf("the boot partition became %d bytes long instead of %d", len(c.boot), size)
+	}
+	c.bootAt = at
+	return nil
+}
+
+// mtool runs one of the mtools.
+func mtool(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("%s is not installed: sudo apt-get install mtools", args[0])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", args[0], err, strings.TrimSpace(errs.String()))
+	}
+	return out.Bytes(), nil
+}
+
+// ReadAt reads what is to be on the card.
+func (c *card) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.image.ReadAt(p, off)
+	begin, end := max(off, c.bootAt), min(off+int64(n), c.bootAt+int64(len(c.boot)))
+	if begin < end {
+		copy(p[begin-off:end-off], c.boot[begin-c.bootAt:])
+	}
+	return n, err
+}
+
+func (c *card) Close() error { return c.image.Close() }

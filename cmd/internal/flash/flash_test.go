@@ -1,0 +1,366 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/fleet"
+	"parklamp/cmd/internal/provision"
+)
+
+var day = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// medium is a card in memory with faults of real ones.
+type medium struct {
+	data   []byte
+	real   int64           // a fake card: addresses beyond wrap
+	failAt int64           // a write to here fails; 0: none
+	stale  map[int64]byte  // what reads back otherwise
+	onByte func(off int64) // called before each write
+	order  []int64         // of the writes
+}
+
+var errIO = errors.New("input/output error")
+
+func (m *medium) WriteAt(p []byte, off int64) (int, error) {
+	if m.onByte != nil {
+		m.onByte(off)
+	}
+	m.order = append(m.order, off)
+	if m.failAt > 0 && off <= m.failAt && m.failAt < off+int64(len(p)) {
+		return 0, errIO
+	}
+	if m.real > 0 {
+		off %= m.real
+	}
+	return copy(m.data[off:], p), nil
+}
+
+func (m *medium) Sync() error { return nil }
+
+func (m *medium) Reread(p []byte, off int64) (int, error) {
+	at := off
+	if m.real > 0 {
+		at %= m.real
+	}
+	n := copy(p, m.data[at:])
+	for bad, value := range m.stale {
+		if off <= bad && bad < off+int64(n) {
+			p[bad-off] = value
+		}
+	}
+	return n, nil
+}
+
+// testCard is bytes that have no period.
+func testCard(size int) []byte {
+	r, card := rand.New(rand.NewPCG(1, 2)), make([]byte, size)
+	for i := range card {
+		card[i] = byte(r.Uint32())
+	}
+	return card
+}
+
+func silent(string, int64, int64) {}
+
+func TestFlash(t *testing.T) {
+	for _, size := range []int{headSize / 2, headSize, 3*chunk + 512} {
+		want := testCard(size)
+		m := &medium{data: bytes.Repeat([]byte{0xa5}, size+chunk)}
+		if err := flash(t.Context(), m, bytes.NewReader(want), int64(size), silent); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(m.data[:size], want) {
+			t.Errorf("%d bytes: another content", size)
+		}
+		if m.data[size] != 0xa5 {
+			t.Errorf("%d bytes: wrote beyond the image", size)
+		}
+		if last := m.order[len(m.order)-1]; m.order[0] != 0 || last != 0 {
+			t.Errorf("%d bytes: written in the order %v, want the begin wiped first and written last", size, m.order)
+		}
+	}
+}
+
+// Whatever goes wrong, the card starts nothing and people are told.
+func TestFlashFails(t *testing.T) {
+	const size = 3 * chunk
+	for name, c := range map[string]struct {
+		medium medium
+		cancel int64 // before the write of this offset
+		want   []error
+		text   string
+	}{
+		"write error":       {medium: medium{failAt: 2 * chunk}, want: []error{errIO, errUnusable}},
+		"fake card":         {medium: medium{real: 2 * chunk}, want: []error{errReread, errUnusable}},
+		"bad cell":          {medium: medium{stale: map[int64]byte{2*chunk + 7: 0}}, want: []error{errReread, errUnusable}},
+		"bad cell in front": {medium: medium{stale: map[int64]byte{510: 0xfe}}, want: []error{errReread, errUnusable}},
+		"interrupted":       {cancel: headSize + chunk, want: []error{errUnusable}, text: "interrupted"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		m := c.medium
+		m.data = testCard(size + chunk)
+		if c.cancel > 0 {
+			m.onByte = func(off int64) {
+				if off == c.cancel {
+					cancel()
+				}
+			}
+		}
+		image := testCard(size)
+		image[510] = 0x55
+		err := flash(ctx, &m, bytes.NewReader(image), size, silent)
+		cancel()
+		for _, want := range c.want {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
+		}
+		if err != nil && !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v, want %s", name, err, c.text)
+		}
+		if !bytes.Equal(m.data[:512], make([]byte, 512)) {
+			t.Errorf("%s: the card has a partition table", name)
+		}
+	}
+}
+
+// newImage makes out/image/rpi/card.img with a boot partition and facts of the boards, in a folder.
+func newImage(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	const bootAt, bootSize, size = 4 << 20, 4 << 20, 12 << 20
+	image := testCard(size)
+	clear(image[:sectorSize])
+	entry := image[446:462]
+	entry[4] = 0x0e
+	binary.LittleEndian.PutUint32(entry[8:], bootAt/sectorSize)
+	binary.LittleEndian.PutUint32(entry[12:], bootSize/sectorSize)
+	image[510], image[511] = 0x55, 0xaa
+	boot := filepath.Join(dir, "boot.img")
+	if err := os.WriteFile(boot, make([]byte, bootSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mtool(t.Context(), "mformat", "-i", boot, "-v", "BOOT", "::"); err != nil {
+		t.Fatal(err)
+	}
+	fat, err := os.ReadFile(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(image[bootAt:], fat)
+	for path, data := range map[string][]byte{
+		"image/rpi/card.img": image, "boards/rpi.env": []byte("BOARDS=\"rpi-zero-2w rpi-3\"\n"), "boards/qemu-virt.env": nil,
+	} {
+		os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o755)
+		if err := os.WriteFile(filepath.Join(dir, path), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// newFleet makes a site with dock-7 and dock-8.
+func newFleet(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "hall")
+	if err := fleet.New(dir, "hall", day); err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range []string{"dock-7", "dock-8"} {
+		a := fleet.Appliance{ID: id, Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(7 + i)}), Board: "rpi-3"}
+		if _, err := fleet.Add(dir, a, day); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// run is one command line; answers is what is typed.
+func run(t *testing.T, dir string, m machine, answers string, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	f := flasher{machine: m, in: bufio.NewReader(strings.NewReader(answers)), out: &out, now: func() time.Time { return day },
+		wait: time.Millisecond, facts: filepath.Join(dir, "boards"), images: filepath.Join(dir, "image")}
+	err := f.run(t.Context(), args)
+	return out.String(), err
+}
+
+func TestFile(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	to := filepath.Join(dir, "card-7.img")
+	out, err := run(t, dir, machine{"/"}, "", "-board", "rpi-3", "-dev", to, "-site", site, "-id", "dock-7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"for dock-7, goes onto\n  file " + to, "writing      [########################################] 100 %", "reading back [###", "Done: 12.6 MB written and read back"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("printed\n%slacks %s", out, want)
+		}
+	}
+	image, _ := os.ReadFile(filepath.Join(dir, "image/rpi/card.img"))
+	got, _ := os.ReadFile(to)
+	if len(got) != len(image) || !bytes.Equal(got[:4<<20], image[:4<<20]) || !bytes.Equal(got[8<<20:], image[8<<20:]) {
+		t.Error("outside the boot partition the card is not the image")
+	}
+	// What is on the card is what the site has, and right.
+	card := filepath.Join(t.TempDir(), provision.Folder)
+	if _, err := mtool(t.Context(), "mcopy", "-s", "-i", to+"@@4M", "::/"+provision.Folder, card); err != nil {
+		t.Fatal(err)
+	}
+	set, err := provision.Read(card, fleet.Checks())
+	if err != nil || set.Identity.ID != "dock-7" || set.File(provision.KeyFile) == nil {
+		t.Errorf("on the card: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "parklamp-flash-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	key, _ := os.ReadFile(filepath.Join(site, "appliances/dock-7", provision.KeyFile))
+	if strings.Contains(out, string(key[30:60])) {
+		t.Error("the key was printed")
+	}
+	// Without an identity it is the image.
+	if _, err := run(t, dir, machine{"/"}, "", "-board", "rpi", "-dev", to); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(to); !bytes.Equal(got, image) {
+		t.Error("without an identity the card is not the image")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	m := newMachine(t)
+	to := filepath.Join(dir, "card.img")
+	for name, c := range map[string]struct {
+		args    string
+		answers string
+		want    string
+	}{
+		"no board":        {"-dev /dev/mmcblk0", "", "BOARD is missing"},
+		"for emulator":    {"-dev " + to, "", "image/qemu-virt/card.img"},
+		"unknown board":   {"-board rpi-9 -dev " + to, "", "BOARD=rpi-9: there are qemu-virt, rpi, rpi-3, rpi-zero-2w"},
+		"no image":        {"-board qemu-virt -dev " + to, "", "'make image BOARD=...' makes it"},
+		"no device":       {"-board rpi", "", "DEV is missing"},
+		"half an id":      {"-board rpi -dev " + to + " -id dock-7", "", "SITE and ID belong together"},
+		"nobody":          {"-board rpi-3 -dev " + to + " -site " + site + " -id dock-9", "", "has no appliance dock-9; 'parkctl site add"},
+		"another board":   {"-board rpi-zero-2w -dev " + to + " -site " + site + " -id dock-7", "", "dock-7 is a rpi-3 in site.toml; BOARD=rpi-zero-2w is another"},
+		"allowed what":    {"-board rpi -dev " + to + " -allow mounted", "", "ALLOW=mounted: allowed are internal and large"},
+		"mounted":         {"-board rpi -dev /dev/sdb", "sdb\n", "mounted on /media/me/boot"},
+		"said no":         {"-board rpi -dev /dev/mmcblk0", "no\n", `nothing was written: "no" is not "mmcblk0"`},
+		"said nothing":    {"-board rpi -dev /dev/mmcblk0", "", "nothing was written"},
+		"another's name":  {"-board rpi -dev /dev/mmcblk0", "sdb\n", "nothing was written"},
+		"not an image":    {"-image " + filepath.Join(site, "site.toml") + " -dev " + to, "", "is no image of a card"},
+		"many, no site":   {"-board rpi -csv x.csv", "", "SITE is missing"},
+		"many, no file":   {"-board rpi -csv none.csv -site " + site, "", "none.csv"},
+		"unknown disk":    {"-board rpi -dev /dev/sdz", "", "no such file"},
+		"a file in /dev/": {"-board rpi -dev /dev/new", "", "no such file"},
+	} {
+		out, err := run(t, dir, m, c.answers, strings.Fields(c.args)...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v\nwant %s\n%s", name, err, c.want, out)
+		}
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("a refused run has written a file")
+	}
+}
+
+// An image that is not what its maker wrote down is not written.
+func TestImageWithFacts(t *testing.T) {
+	dir := newImage(t)
+	facts := filepath.Join(dir, "image/rpi/image.json")
+	os.WriteFile(facts, []byte(`{"files": [{"name": "card.img", "sha256": "00"}]}`), 0o644)
+	if _, err := run(t, dir, machine{"/"}, "", "-board", "rpi", "-dev", filepath.Join(dir, "x.img")); err == nil || !strings.Contains(err.Error(), "not what image.json says") {
+		t.Error(err)
+	}
+}
+
+func TestMany(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	list := filepath.Join(dir, "fleet.csv")
+	one, two := filepath.Join(dir, "7.img"), filepath.Join(dir, "none", "8.img")
+	os.WriteFile(list, fmt.Appendf(nil, "\ufeffID, device\n# the dock\ndock-8,%s\ndock-7, %s\n", two, one), 0o644)
+	out, err := run(t, dir, machine{"/"}, "", "-board", "rpi-3", "-csv", list, "-site", site)
+	if err == nil || !strings.Contains(err.Error(), "1 of 2 cards are not written: dock-8") || !strings.Contains(out, "2 of 2: dock-7") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, err := os.Stat(one); err != nil {
+		t.Error("one that fails has stopped the others")
+	}
+}
+
+func TestJobs(t *testing.T) {
+	ids := []string{"dock-7", "dock-8"}
+	jobs, err := readJobs("f.csv", strings.NewReader("device,note,id\nnext card,x,dock-7\nnext card,,dock-8\n"), ids)
+	if err != nil || len(jobs) != 2 || jobs[1] != (job{3, "dock-8", nextCard}) {
+		t.Errorf("%+v %v", jobs, err)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":         {"", "f.csv: EOF: the first line must be id,device"},
+		"no head":       {"dock-7,/dev/sdb\n", `f.csv:1: "dock-7,/dev/sdb": the first line must name the columns id and device`},
+		"nobody":        {"id,device\ndock-9,next card\n", `f.csv:2: id "dock-9": the site has dock-7, dock-8`},
+		"twice":         {"id,device\ndock-7,next card\n\ndock-7,next card\n", "f.csv:4: id dock-7 is in line 2 already"},
+		"same device":   {"id,device\ndock-7,/dev/sdb\ndock-8,/dev/sdb\n", "f.csv:3: device /dev/sdb is in line 2 already"},
+		"no device":     {"id,device\ndock-7,\n", `f.csv:2: device is empty`},
+		"columns":       {"id,device\ndock-7\n", "f.csv:2: 1 columns: must be 2"},
+		"nobody at all": {"id,device\n", "has no appliances"},
+	} {
+		if _, err := readJobs("f.csv", strings.NewReader(c.text), ids); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+func FuzzJobs(f *testing.F) {
+	f.Add("id,device\ndock-7,next card\n")
+	f.Add("device,id\n\"a\"\"b\",dock-7\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		jobs, err := readJobs("f.csv", strings.NewReader(text), []string{"dock-7"})
+		if err == nil && (len(jobs) != 1 || jobs[0].id != "dock-7" || jobs[0].device == "") {
+			t.Errorf("%q read as %+v", text, jobs)
+		}
+	})
+}
+
+// The next card is the one that appears, not one that was there.
+func TestNextCard(t *testing.T) {
+	dir, site, m := newImage(t), newFleet(t), newMachine(t)
+	list := filepath.Join(dir, "fleet.csv")
+	os.WriteFile(list, []byte("id,device\ndock-7,next card\n"), 0o644)
+	inserted := make(chan struct{})
+	var out bytes.Buffer
+	f := flasher{machine: m, in: bufio.NewReader(strings.NewReader("no\n")), wait: time.Millisecond, now: func() time.Time { return day },
+		facts: filepath.Join(dir, "boards"), images: filepath.Join(dir, "image")}
+	// The empty slot sde gets a card once the technician is asked for it.
+	f.out = writerFunc(func(p []byte) (int, error) {
+		if strings.HasPrefix(string(p), "Put in the card for dock-7") {
+			m.put(t, "sys/devices/pci0/usb1/host7/block/sde/size", "31116288\n")
+			close(inserted)
+		}
+		return out.Write(p)
+	})
+	err := f.run(t.Context(), []string{"-board", "rpi-3", "-csv", list, "-site", site})
+	<-inserted
+	if err == nil || !strings.Contains(out.String(), "/dev/sde  15.9 GB") || !strings.Contains(out.String(), `"no" is not "sde"`) {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
+
+var _ io.Writer = writerFunc(nil)
