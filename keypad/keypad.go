@@ -8,7 +8,8 @@
 // A press is reported when its contact has been closed for Config.Confirm, so a glove's slow, chattering press
 // costs its chatter and no more; a release only after Config.Release without contact, so that the same chatter
 // never becomes two presses. A crossing that three other closed keys could have faked is not believed until it
-// is unambiguous. A key that is held when the scanner starts is not a press: it is Held.
+// is unambiguous. Lines that are joined or shorted are found out by what presses look like, named (Short), and what they
+// could have faked is not believed. A key that is held when the scanner starts is not a press: it is Held.
 //
 // It never knows what a key is for, never repeats a key and never writes an LED. Scanner.Run runs in the
 // caller's goroutine and starts none.

@@ -34,6 +34,7 @@ type key struct {
 	mute  bool      // held at the start: Held in place of Down, no Long
 	long  bool      // Long was sent
 	stuck bool      // Stuck was sent
+	twin  bool      // came together with another of its row or column
 }
 
 // Machine is the pure core of the scanner: samples in, events out. It has no clock; one goroutine uses it.
@@ -50,8 +51,13 @@ type Machine struct {
 
 	ghostRows []uint32 // scratch of ambiguous
 	ghosting  bool
+	unclear   bool // a short keeps crossings from being known
 	ghosts    uint64
-	events    []Event // reused between calls
+
+	shorts        shorts
+	shortsChanged bool
+
+	events []Event // reused between calls
 }
 
 // NewMachine makes a machine that has seen nothing yet.
@@ -61,6 +67,7 @@ func NewMachine(cfg Config, model board.Model) *Machine {
 		model:     model,
 		keys:      make([]key, len(model.Keys)),
 		ghostRows: make([]uint32, len(model.Rows)),
+		shorts:    newShorts(model),
 	}
 }
 
@@ -72,6 +79,7 @@ func (m *Machine) Scan(s Sample) []Event {
 		s.Edge = s.At
 	}
 	m.markGhosts(s.Rows)
+	m.markShorts(s.At, s.Rows)
 	for i := range m.keys {
 		k, at := &m.keys[i], &m.model.Keys[i]
 		closed := s.Rows[at.Row]&(1<<at.Column) != 0
@@ -79,7 +87,7 @@ func (m *Machine) Scan(s Sample) []Event {
 			// Three closed keys fake the fourth: nothing is known of this crossing, so it stays as reported.
 			closed = k.phase == down || k.phase == opening
 		}
-		m.step(k, at.Key, closed, s)
+		m.step(i, at.Key, closed, s)
 	}
 	m.stepHook(s)
 	m.started = true
@@ -87,7 +95,8 @@ func (m *Machine) Scan(s Sample) []Event {
 }
 
 // step moves one key on.
-func (m *Machine) step(k *key, name board.Key, closed bool, s Sample) {
+func (m *Machine) step(i int, name board.Key, closed bool, s Sample) {
+	k := &m.keys[i]
 	switch k.phase {
 	case open:
 		if !closed {
@@ -96,14 +105,14 @@ func (m *Machine) step(k *key, name board.Key, closed bool, s Sample) {
 		k.phase, k.since, k.edge = closing, s.At, s.Edge
 		k.mute = !m.started
 		if m.cfg.Confirm == 0 {
-			m.enterDown(k, name, s)
+			m.enterDown(i, name, s)
 		}
 	case closing:
 		switch {
 		case !closed:
 			k.phase = open
 		case s.At.Sub(k.since) >= m.cfg.Confirm:
-			m.enterDown(k, name, s)
+			m.enterDown(i, name, s)
 		}
 	case down:
 		if !closed {
@@ -117,16 +126,20 @@ func (m *Machine) step(k *key, name board.Key, closed bool, s Sample) {
 			k.phase = down
 		case s.At.Sub(k.since) >= m.cfg.Release:
 			m.emit(name, Up, k.since, s.At)
+			m.released(i)
 			*k = key{}
 		}
 	}
 }
 
-func (m *Machine) enterDown(k *key, name board.Key, s Sample) {
+func (m *Machine) enterDown(i int, name board.Key, s Sample) {
+	k := &m.keys[i]
 	k.phase, k.held = down, s.At
 	kind := Down
 	if k.mute {
 		kind = Held
+	} else {
+		m.pressed(i)
 	}
 	m.emit(name, kind, k.edge, s.At)
 }
@@ -217,14 +230,17 @@ func (m *Machine) Next() time.Duration {
 	if m.moving {
 		sooner(m.cfg.ScanPeriod)
 	}
-	if m.ghosting {
+	if m.unclear && len(m.shorts.now) > 0 {
+		sooner(shortPeriods * m.cfg.ScanPeriod)
+	} else if m.ghosting || m.unclear {
 		sooner(heldPeriods * m.cfg.ScanPeriod)
 	}
 	return next
 }
 
-// Scan periods between two looks at keys that are down, and at keys that are stuck.
+// Scan periods between two looks at keys that are down, at keys that are stuck, and at a short.
 const (
 	heldPeriods  = 2
 	stuckPeriods = 4
+	shortPeriods = 10 // of a wire: nobody waits for it
 )

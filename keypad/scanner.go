@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type Scanner struct {
 	model   board.Model
 	handle  func(Event)
 	onFault func(error)
+	onShort func([]Short)
 	log     *slog.Logger
 
 	// owned by Run
@@ -55,6 +57,7 @@ func New(cfg Config, b board.Board, handle func(Event), log *slog.Logger) *Scann
 	return &Scanner{
 		board: b, model: model, handle: handle, log: log,
 		onFault: func(error) {},
+		onShort: func([]Short) {},
 		machine: NewMachine(cfg, model),
 		rows:    make([]uint32, len(model.Rows)),
 	}
@@ -62,6 +65,9 @@ func New(cfg Config, b board.Board, handle func(Event), log *slog.Logger) *Scann
 
 // OnFault is told once when the lines cannot be read, and with nil when they can again. Call it before Run.
 func (s *Scanner) OnFault(f func(err error)) { s.onFault = f }
+
+// OnShort is told of all faults of the wiring that are known whenever they change, by Run's goroutine. Call it before Run.
+func (s *Scanner) OnShort(f func(now []Short)) { s.onShort = f }
 
 // Stats returns the counts so far; any goroutine may call it.
 func (s *Scanner) Stats() Stats {
@@ -157,6 +163,9 @@ func (s *Scanner) scan(edge time.Time) error {
 		s.handle(e)
 	}
 	s.ghosts.Store(s.machine.Ghosts())
+	if shorts, changed := s.machine.Shorts(); changed {
+		s.onShort(slices.Clone(shorts))
+	}
 	return nil
 }
 

@@ -3,11 +3,13 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"parklamp/board"
 	"parklamp/board/gpio"
 	"parklamp/board/sim"
 	"parklamp/cmd/internal/health"
+	"parklamp/keypad"
 )
 
 // openBoard takes the hardware that the configuration names. What of it does not work is returned; the rest does.
@@ -40,5 +42,21 @@ func (a *Appliance) openBoard() ([]gpio.Fault, error) {
 func (a *Appliance) missing(parts []gpio.Fault) {
 	for _, f := range parts {
 		a.health.Raise(a.now(), "board."+f.Part, health.Error, f.Part+": "+f.Text, f.Hint)
+	}
+}
+
+// shorts shows the faults of the key matrix in place of those before.
+func (a *Appliance) shorts(now []keypad.Short) {
+	model := a.board.Model()
+	names := map[string]bool{}
+	for _, s := range now {
+		code := "keypad." + s.Name(model)
+		names[code] = true
+		a.health.Raise(a.now(), code, health.Error, s.Text(model), "look at the wires of these lines; parkctl board wiring shows where they go")
+	}
+	for _, c := range a.health.All() {
+		if strings.HasPrefix(c.Code, "keypad.") && !names[c.Code] {
+			a.health.Clear(c.Code)
+		}
 	}
 }

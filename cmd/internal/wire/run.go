@@ -93,6 +93,7 @@ func (a *Appliance) addPhone() error {
 	}
 	a.scanner = keypad.New(a.cfg.Keypad, a.board, func(e keypad.Event) { a.loop.post(func() { a.desk.key(e) }) }, a.log)
 	a.scanner.OnFault(a.part("keypad", "the keys cannot be read"))
+	a.scanner.OnShort(a.shorts)
 	return nil
 }
 

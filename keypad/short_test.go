@@ -1,0 +1,193 @@
+package keypad
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parklamp/board"
+	"parklamp/board/sim"
+)
+
+// wiring is a hand on a matrix whose wires are wrong in some way.
+type wiring struct {
+	t     *testing.T
+	m     *Machine
+	model board.Model
+	at    time.Time
+	wrong func(rows []uint32)
+	keys  map[board.Key]bool
+	down  []string
+}
+
+func newWiring(t *testing.T, wrong func([]uint32)) *wiring {
+	m := desk(t)
+	w := &wiring{t: t, m: NewMachine(Default(), m), model: m, at: time.Unix(0, 0), wrong: wrong, keys: map[board.Key]bool{}}
+	w.pass(10 * time.Millisecond) // what is down at the start is no press
+	return w
+}
+
+// pass scans for a time.
+func (w *wiring) pass(d time.Duration) {
+	for end := w.at.Add(d); w.at.Before(end); w.at = w.at.Add(2 * time.Millisecond) {
+		rows := make([]uint32, len(w.model.Rows))
+		for k := range w.keys {
+			at, _ := w.model.Key(k)
+			rows[at.Row] |= 1 << at.Column
+		}
+		w.wrong(rows)
+		for _, e := range w.m.Scan(Sample{At: w.at, Rows: rows}) {
+			if e.Kind == Down {
+				w.down = append(w.down, string(e.Key))
+			}
+		}
+	}
+}
+
+func (w *wiring) press(keys ...board.Key) {
+	for _, k := range keys {
+		w.keys[k] = true
+	}
+	w.pass(60 * time.Millisecond)
+	clear(w.keys)
+	w.pass(100 * time.Millisecond)
+}
+
+// want compares what is known to be wrong.
+func (w *wiring) want(names ...string) {
+	w.t.Helper()
+	now, _ := w.m.Shorts()
+	var got []string
+	for _, s := range now {
+		got = append(got, s.Name(w.model))
+	}
+	if strings.Join(got, " ") != strings.Join(names, " ") {
+		w.t.Errorf("shorts %v, want %v", got, names)
+	}
+}
+
+func TestLowColumn(t *testing.T) {
+	grounded := true
+	w := newWiring(t, func(rows []uint32) {
+		for r := range rows {
+			if grounded {
+				rows[r] |= 1 << 1
+			}
+		}
+	})
+	w.pass(time.Second)
+	w.want("COL1")
+	now, _ := w.m.Shorts()
+	if text := now[0].Text(w.model); !strings.Contains(text, "column COL1") || !strings.Contains(text, "2, 5, 8, 0, Do not disturb") {
+		t.Errorf("it says %q", text)
+	}
+	w.press("1")
+	w.press("2") // dead
+	if got := strings.Join(w.down, " "); got != "1" {
+		t.Errorf("presses %q: a short is no key, and does not deafen the others", got)
+	}
+	if w.m.Next() < 10*time.Millisecond {
+		t.Errorf("looks again after %v: nobody waits for a wire", w.m.Next())
+	}
+	grounded = false
+	w.pass(20 * time.Millisecond)
+	w.want()
+	w.press("2")
+	if got := strings.Join(w.down, " "); got != "1 2" {
+		t.Errorf("after mending: %q", got)
+	}
+}
+
+func TestJoinedRows(t *testing.T) {
+	joined := true
+	w := newWiring(t, func(rows []uint32) {
+		if joined {
+			rows[1] |= rows[2]
+			rows[2] |= rows[1]
+		}
+	})
+	for _, k := range []board.Key{"4", "5", "1", "8"} {
+		w.want() // not yet: fingers do press two keys at once
+		w.press(k)
+	}
+	w.want("ROW1-ROW2")
+	w.down = nil
+	w.press("7")
+	w.press("2")
+	if got := strings.Join(w.down, " "); got != "2" {
+		t.Errorf("presses %q: of joined rows nothing is known", got)
+	}
+	joined = false
+	w.press("7")
+	w.want()
+	if got := strings.Join(w.down, " "); got != "2 7" {
+		t.Errorf("after mending: %q", got)
+	}
+}
+
+func TestJoinedColumns(t *testing.T) {
+	w := newWiring(t, func(rows []uint32) {
+		for r := range rows {
+			if rows[r]&0b1001 != 0 {
+				rows[r] |= 0b1001
+			}
+		}
+	})
+	w.press("1")
+	w.press("4")
+	w.press("7")
+	w.want("COL0-COL3")
+}
+
+func TestFingersAreNoShort(t *testing.T) {
+	w := newWiring(t, func([]uint32) {})
+	for range 5 {
+		w.press("1", "4") // a glove that hits two
+		w.press("1", "4")
+		w.press("4")
+		w.press("1", "2")
+	}
+	w.want()
+}
+
+func TestJoinedWhereNoKeyIs(t *testing.T) {
+	m, err := board.Load("desk", []string{"701"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWiring(t, func(rows []uint32) { rows[6] |= 1 << 2 })
+	w.model, w.m = m, NewMachine(Default(), m)
+	w.pass(20 * time.Second)
+	w.want()
+	w.pass(20 * time.Second)
+	w.want("ROW6-COL2")
+}
+
+func TestScannerTellsOfShorts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := sim.New(desk(t), sim.Options{})
+		defer b.Close()
+		s := New(Default(), b, func(Event) {}, slog.New(slog.DiscardHandler))
+		var told [][]Short
+		s.OnShort(func(now []Short) { told = append(told, now) })
+		done := make(chan error, 1)
+		go func() { done <- s.Run(t.Context()) }()
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		for _, k := range []board.Key{"1", "2", "4"} { // three corners: the fourth is 5
+			b.Press(k)
+		}
+		time.Sleep(10 * time.Second)
+		for _, k := range []board.Key{"1", "2", "4"} {
+			b.Release(k)
+		}
+		time.Sleep(time.Second)
+		if len(told) != 2 || len(told[0]) != 1 || told[0][0].Cause != Alike || len(told[1]) != 0 {
+			t.Errorf("told %v", told)
+		}
+		b.Close()
+		<-done
+	})
+}
