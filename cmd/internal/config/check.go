@@ -14,6 +14,7 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/board"
 	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/tomlfile"
 	"parklamp/media/audio"
@@ -201,8 +202,9 @@ func (a *faults) openFiles(c Config) {
 	a.try("music.file", err)
 	_, err = audio.OpenSpeech(c.Audio)
 	a.try("audio.speech", err)
-	_, err = c.Board.Load(c.Lot.Orbits)
-	a.try("board.file", err)
+	if _, err = c.Board.Load(c.Lot.Orbits); !errors.Is(err, board.ErrUnknownBoard) { // which is no reason not to start
+		a.try("board.file", err)
+	}
 	_, err = access.Guard(c.Access, nil)
 	a.try("access.password_file", err)
 	for i, account := range c.Registration.Accounts {

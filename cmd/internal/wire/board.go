@@ -45,6 +45,23 @@ func (a *Appliance) missing(parts []gpio.Fault) {
 	}
 }
 
+// lampFault shows that LEDs cannot be written, and takes back what was said of expanders at the start once all of them can.
+func (a *Appliance) lampFault(missing []gpio.Fault) func(error) {
+	show := a.part("lamps", "an LED line cannot be written")
+	return func(err error) {
+		show(err)
+		w := a.board.Model().Wiring
+		if err != nil || w == nil {
+			return
+		}
+		for _, f := range missing {
+			if c, is := w.Chips[f.Part]; is && c.Kind != board.GPIOChip {
+				a.health.Clear("board." + f.Part)
+			}
+		}
+	}
+}
+
 // shorts shows the faults of the key matrix in place of those before.
 func (a *Appliance) shorts(now []keypad.Short) {
 	model := a.board.Model()

@@ -19,6 +19,7 @@ import (
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media"
+	"parklamp/media/audio/alsa"
 	"parklamp/media/moh"
 	"parklamp/parkd"
 	"parklamp/parkd/federation"
@@ -85,9 +86,13 @@ func (a *Appliance) addPhone() error {
 	}
 	a.lamps = leds.New(a.board, a.log)
 	a.missing(missing)
-	a.lamps.OnFault(a.part("lamps", "an LED line cannot be written"))
+	a.lamps.OnFault(a.lampFault(missing))
 	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{},
 		jammed: map[board.Key]bool{}}
+	cards, _ := alsa.Cards() // none can be listed: then none is there, and the one that is wanted is looked for
+	if a.cfg.Audio, err = boardSound(a.cfg.Audio, a.board.Model().Sounds, cards); err != nil {
+		return err
+	}
 	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
 		return err
 	}

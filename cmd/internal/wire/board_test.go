@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"parklamp/board"
+	"parklamp/board/gpio"
+	"parklamp/cmd/internal/config"
+	"parklamp/keypad"
+	"parklamp/media/audio"
+	"parklamp/media/audio/alsa"
+)
+
+func appliance(t *testing.T, change func(*config.Config)) *Appliance {
+	t.Helper()
+	cfg := config.Default()
+	cfg.SIP.Listen = []string{"udp:127.0.0.1:5060"}
+	cfg.Journal.Path = ""
+	change(&cfg)
+	a, err := New(cfg, "test", true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.board.Close() })
+	return a
+}
+
+// conditions are the codes of what ails an appliance.
+func conditions(a *Appliance) string {
+	var codes []string
+	for _, c := range a.health.All() {
+		codes = append(codes, c.Code)
+	}
+	return strings.Join(codes, " ")
+}
+
+// Nothing that is missing keeps the phone from starting: it says what is not there.
+func TestStartsWithoutItsParts(t *testing.T) {
+	// No machine of ours has a Raspberry Pi's chips.
+	a := appliance(t, func(c *config.Config) { c.Board.Model = "rpi-4" })
+	for _, want := range []string{"board.soc", "board.leds-a", "board.leds-b"} {
+		if !strings.Contains(conditions(a), want) {
+			t.Errorf("conditions %q lack %s", conditions(a), want)
+		}
+	}
+	if a.cfg.Audio.Card != "wm8960soundcard" {
+		t.Errorf("sound card %q, want the board's", a.cfg.Audio.Card)
+	}
+	a.lampFault([]gpio.Fault{{Part: "leds-a"}, {Part: "soc"}})(nil)
+	if got := conditions(a); strings.Contains(got, "leds-a") || !strings.Contains(got, "board.soc") {
+		t.Errorf("after the expander came back: %q", got)
+	}
+	if _, err := board.Detected(); err == nil {
+		t.Log("this machine is a board: the rest cannot be seen here")
+		return
+	}
+	unknown := appliance(t, func(c *config.Config) { c.Board.Model = board.Auto })
+	if got := conditions(unknown); got != "board.model" {
+		t.Errorf("unknown board: %q", got)
+	}
+}
+
+// With auto on a machine that is no board the configuration is right all the same.
+func TestAutoIsNoBadConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dock.toml")
+	if err := os.WriteFile(file, []byte("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[board]\nmodel = \"auto\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := config.Check(file); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShortsAreConditions(t *testing.T) {
+	a := appliance(t, func(*config.Config) {})
+	a.shorts([]keypad.Short{{Cause: keypad.LowColumn, Column: 1}, {Cause: keypad.JoinedRows, Row: 0, Other: 3}})
+	if got := conditions(a); got != "keypad.COL1 keypad.ROW0-ROW3" {
+		t.Errorf("conditions %q", got)
+	}
+	a.shorts([]keypad.Short{{Cause: keypad.JoinedRows, Row: 0, Other: 3}})
+	if got := conditions(a); got != "keypad.ROW0-ROW3" {
+		t.Errorf("conditions %q", got)
+	}
+	a.shorts(nil)
+	if got := conditions(a); got != "" {
+		t.Errorf("conditions %q", got)
+	}
+}
+
+func TestBoardSound(t *testing.T) {
+	m, err := board.Load("rpi-3", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := audio.Default()
+	own.Card, own.Rate = "Mine", 8000
+	if got, err := boardSound(own, m.Sounds, nil); err != nil || !reflect.DeepEqual(got, own) {
+		t.Errorf("the configuration has a card: %+v, %v", got, err)
+	}
+	none := audio.Default()
+	none.Card = "none"
+	if got, err := boardSound(none, m.Sounds, nil); err != nil || got.Card != "" {
+		t.Errorf("none: %+v, %v", got, err)
+	}
+	for card, want := range map[string]int{"Device": 48000, "wm8960soundcard": 16000, "HDMI": 16000} {
+		got, err := boardSound(audio.Default(), m.Sounds, []alsa.Card{{ID: card}})
+		if err != nil || got.Rate != want {
+			t.Errorf("%s is there: %+v, %v", card, got, err)
+		}
+	}
+	codec, err := boardSound(audio.Default(), m.Sounds, nil)
+	if err != nil || codec.Handset.Output != "left" || codec.Headset.Output != "right" || codec.Speaker.Echo != "duplex" ||
+		codec.Speaker.Controls["Speaker Playback Volume"] != "80%" || codec.Handset.Controls["Speaker Playback Volume"] != "0" {
+		t.Errorf("paths %+v, %v", codec, err)
+	}
+	howl := []board.Sound{{Name: "x", Card: "X", Paths: map[string]board.SoundPath{"speaker": {Sidetone: new(-12.0)}}}}
+	if _, err := boardSound(audio.Default(), howl, nil); err == nil || !strings.Contains(err.Error(), "sound.x.speaker.sidetone") {
+		t.Errorf("a path that cannot be: %v", err)
+	}
+}
