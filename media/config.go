@@ -18,7 +18,7 @@ type Config struct {
 	JitterMax          time.Duration `toml:"jitter_max" doc:"greatest delay that the jitter buffer aims at, 40ms to 1s"`
 	Codecs             []string      `toml:"codecs" doc:"audio codecs in the order in which calls offer them: G722, PCMU, PCMA. A call that comes in gets the first of them if it offers that, else what it likes best itself; a call that is joined with another one gets the codec of that one if it can, so that nothing has to be transcoded"`
 	SilenceSuppression bool          `toml:"silence_suppression" doc:"send comfort noise (RFC 3389) in place of the handset's silence where the far end takes it. It saves packets on a thin line; off, the far end hears the room as it is, the beginning of every word whole, and firewalls see a stream that never stops. Music is always sent"`
-	RealtimePriority   int           `toml:"realtime_priority" doc:"SCHED_RR priority of the whole program where the system permits it, 1 to 99; 0 asks for none"`
+	Nice               int           `toml:"nice" doc:"nice value of the whole program where the system permits it: -20 (runs before all others) to 0 (asks for nothing)"`
 }
 
 // Default returns 1,000 ports, Expedited Forwarding (RFC 4594 §4.1), an unrestricted jitter buffer, and wideband where the
@@ -29,7 +29,7 @@ func Default() Config {
 	j := jitter.Default()
 	return Config{
 		PortMin: 20000, PortMax: 20999, MaxSessions: 500, DSCP: 46,
-		JitterMin: j.Min, JitterMax: j.Max, Codecs: []string{"G722", "PCMU", "PCMA"}, RealtimePriority: 1,
+		JitterMin: j.Min, JitterMax: j.Max, Codecs: []string{"G722", "PCMU", "PCMA"}, Nice: -10,
 	}
 }
 
@@ -48,8 +48,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("jitter_min = %s: allowed is 0s to 200ms", c.JitterMin)
 	case c.JitterMax < 40*time.Millisecond || c.JitterMax > time.Second || c.JitterMax < c.JitterMin:
 		return fmt.Errorf("jitter_max = %s: allowed is 40ms to 1s, not below jitter_min", c.JitterMax)
-	case c.RealtimePriority < 0 || c.RealtimePriority > 99:
-		return fmt.Errorf("realtime_priority = %d: allowed is 0 to 99", c.RealtimePriority)
+	case c.Nice < -20 || c.Nice > 0:
+		return fmt.Errorf("nice = %d: allowed is -20 to 0", c.Nice)
 	}
 	return validateCodecs(c.Codecs)
 }

@@ -11,13 +11,13 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		t.Fatalf("the default: %v", err)
 	}
 	for want, change := range map[string]func(c *Config){
-		"port_min = 80":          func(c *Config) { c.PortMin = 80 },
-		"port_max = 20001":       func(c *Config) { c.PortMax = c.PortMin + 1 },
-		"max_sessions = 0":       func(c *Config) { c.MaxSessions = 0 },
-		"dscp = 64":              func(c *Config) { c.DSCP = 64 },
-		"jitter_min = -1ns":      func(c *Config) { c.JitterMin = -1 },
-		"jitter_max = 2s":        func(c *Config) { c.JitterMax = 2 * time.Second },
-		"realtime_priority = -1": func(c *Config) { c.RealtimePriority = -1 },
+		"port_min = 80":     func(c *Config) { c.PortMin = 80 },
+		"port_max = 20001":  func(c *Config) { c.PortMax = c.PortMin + 1 },
+		"max_sessions = 0":  func(c *Config) { c.MaxSessions = 0 },
+		"dscp = 64":         func(c *Config) { c.DSCP = 64 },
+		"jitter_min = -1ns": func(c *Config) { c.JitterMin = -1 },
+		"jitter_max = 2s":   func(c *Config) { c.JitterMax = 2 * time.Second },
+		"nice = 1":          func(c *Config) { c.Nice = 1 },
 	} {
 		c := Default()
 		change(&c)

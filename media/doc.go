@@ -21,8 +21,7 @@
 // Session.emit (header, guard.protect, socket), which every RTP packet passes, as RTCP does Session.emitControl. RTCP is
 // handed over to a queue by Session.queueControl and has no part in the path of a frame.
 //
-// Goroutines, all owned by Engine.Run: the pacer and the reader of all sockets, each on a thread of its own in the
-// scheduling class of the whole program, the one that runs callbacks, and the one that makes and takes the reports of RTCP
+// Goroutines, all owned by Engine.Run: the pacer, the reader of all sockets, the one that runs callbacks, and the one that makes and takes the reports of RTCP
 // (package rtcp). What was tried for their wake-ups and what it gave stands at kernelClock.SleepUntil and in
 // cmd/internal/daemon. On the path of a frame there is no allocation, no log, no wait for a lock
 // that anything slow holds, and no system call but the socket's.

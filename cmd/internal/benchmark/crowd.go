@@ -34,7 +34,7 @@ type crowd struct {
 
 // newCrowd starts an appliance with n orbits.
 func newCrowd(s *stage, n int, kind crowdKind) (*crowd, error) {
-	a, err := s.gateway(settings{orbits: numbers(n), calls: 2*n + 50, normal: kind == normal})
+	a, err := s.gateway(settings{orbits: numbers(n), calls: 2*n + 50, plain: kind == plain})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ type crowdKind uint8
 const (
 	usual    crowdKind = iota
 	speaking           // the callers send RTP as well
-	normal             // the appliance asks for no real-time class
+	plain              // the appliance is not favoured over other programs
 	besieged           // this program keeps one core busy meanwhile
 )
 
@@ -128,9 +128,9 @@ func parkedMusic(s *stage) error {
 		n    int
 		kind crowdKind
 	}
-	crowds := []crowd{{50, usual}, {200, usual}, {200, normal}, {500, usual}, {500, besieged}, {200, speaking}}
+	crowds := []crowd{{50, usual}, {200, usual}, {200, plain}, {500, usual}, {500, besieged}, {200, speaking}}
 	if s.quick {
-		crowds = []crowd{{50, usual}, {200, normal}}
+		crowds = []crowd{{50, usual}, {200, plain}}
 	}
 	var errs []error
 	for _, c := range crowds {
@@ -175,8 +175,8 @@ func parkedCrowd(s *stage, n int, kind crowdKind) error {
 	case speaking:
 		r.add(fmt.Sprintf("%d parked whose callers also send RTP: CPU", n), "% core", fmt.Sprint(windows), spread("%.1f", f.cpu), theirParkedSendingCPU)
 		return nil
-	case normal:
-		what = fmt.Sprintf("%d parked with music, normal scheduling class: ", n)
+	case plain:
+		what = fmt.Sprintf("%d parked with music, nice = 0: ", n)
 	case besieged:
 		what = fmt.Sprintf("%d parked with music, one core kept busy: ", n)
 	default:
@@ -227,7 +227,7 @@ func relayed(s *stage) error {
 		if s.calls > 0 && s.calls != n {
 			continue
 		}
-		for _, kind := range []crowdKind{usual, normal} {
+		for _, kind := range []crowdKind{usual, plain} {
 			if err := s.inside(s.ctx, s.name, func(s *stage) error { return relayedCrowd(s, n, kind) }); err != nil {
 				errs = append(errs, fmt.Errorf("%d calls: %w", n, err))
 			}
@@ -269,8 +269,8 @@ func tails(sorted []time.Duration) string {
 	return micros(percentile(sorted, 50)) + "/" + micros(percentile(sorted, 99)) + "/" + micros(percentile(sorted, 99.9))
 }
 
-// relayedCrowd measures n relayed calls, in the class in which the system runs the appliance or in the incumbent's: what
-// passes packets on as they come waits for a core like any other thread, unless it is in a real-time class.
+// relayedCrowd measures n relayed calls, favoured by the kernel as the configuration asks, or not: what passes packets on as
+// they come waits for a core like any other thread.
 func relayedCrowd(s *stage, n int, kind crowdKind) error {
 	c, err := newCrowd(s, n, kind)
 	if err != nil {
@@ -326,8 +326,8 @@ func relayedCrowd(s *stage, n int, kind crowdKind) error {
 	}
 	r := &s.report
 	what, cpu, times := fmt.Sprintf("%d relayed calls: ", n), theirRelayCPU[n], theirRelay[n]
-	if kind == normal {
-		what, times = fmt.Sprintf("%d relayed calls, normal scheduling class: ", n), theirRelayNormal[n]
+	if kind == plain {
+		what, times = fmt.Sprintf("%d relayed calls, nice = 0: ", n), theirRelayNormal[n]
 	}
 	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), cpu)
 	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), times)

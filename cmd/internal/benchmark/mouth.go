@@ -4,14 +4,20 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// slots is how many groups of mouths speak one after the other in a frame's time, 1 ms apart, as independent phones do.
-const slots = int(frame / time.Millisecond)
+// A mouth speaks in one of so many slots of a frame's time, as phones do that know nothing of each other: at any moment.
+const (
+	slotTime = 100 * time.Microsecond
+	slots    = int(frame / slotTime)
+)
 
 // mouth sends 20 ms of mu-law every 20 ms. Each packet names its mouth and the moment in which it was sent, so that
 // whoever hears it knows how long it took.
@@ -82,10 +88,13 @@ func (s *speaker) stop(m *mouth) {
 // run speaks until ctx ends. It computes what is due from the clock; after a stall of more than a frame it leaves out
 // what is old.
 func (s *speaker) run(ctx context.Context) {
-	start := time.Now()
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	// The kernel may wake a thread 50 us late to save wake-ups (PR_SET_TIMERSLACK of prctl(2)); this one wants none of it.
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	start := now()
 	for k := int64(1); ctx.Err() == nil; k++ {
-		time.Sleep(time.Until(start.Add(time.Duration(k) * time.Millisecond)))
-		if due := int64(time.Since(start) / time.Millisecond); due-k > int64(slots) {
+		sleepUntil(start + stamp(time.Duration(k)*slotTime))
+		if due := int64(now().since(start) / slotTime); due-k > int64(slots) {
 			k = due
 		}
 		s.mu.Lock()
@@ -95,6 +104,13 @@ func (s *speaker) run(ctx context.Context) {
 		}
 		s.said.Add(uint64(len(s.mouths[s.turn])))
 		s.mu.Unlock()
+	}
+}
+
+// sleepUntil blocks the thread until the system's clock shows at.
+func sleepUntil(at stamp) {
+	ts := unix.NsecToTimespec(int64(at))
+	for unix.ClockNanosleep(unix.CLOCK_REALTIME, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
 	}
 }
 

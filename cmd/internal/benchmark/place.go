@@ -132,7 +132,7 @@ type settings struct {
 	calls    int      // at the same time; the default if 0
 	speech   string   // WAV file for the microphone
 	logLevel string   // "warn" if empty
-	normal   bool     // no real-time class
+	plain    bool     // not favoured over other programs
 }
 
 func (c settings) toml() string {
@@ -154,11 +154,11 @@ func (c settings) toml() string {
 	return b.String()
 }
 
-// media are the keys of table media: the default class, unless it is to be the normal one.
+// media are the keys of table media: the default nice value, unless it is to be favoured in nothing.
 func (c settings) media() string {
-	keys := fmt.Sprintf("realtime_priority = %d\n", media.Default().RealtimePriority)
-	if c.normal {
-		keys = "realtime_priority = 0\n"
+	keys := fmt.Sprintf("nice = %d\n", media.Default().Nice)
+	if c.plain {
+		keys = "nice = 0\n"
 	}
 	if c.calls > 0 {
 		keys += fmt.Sprintf("port_min = 20000\nport_max = 29999\nmax_sessions = %d\n", c.calls)
@@ -240,10 +240,8 @@ func (s *stage) start(members []site.Member) (*site.Site, error) {
 			}
 		}
 	})
-	if !realtime(all.Appliances[0].PID()) {
-		s.report.note("The appliances' media ran in the normal class: this system did not grant a real-time one.")
-	} else {
-		s.report.note("The appliances' media ran in a real-time class (SCHED_RR), as the default configuration asks.")
+	if !favoured(all.Appliances[0].PID()) {
+		s.report.note("The appliances ran with the nice value of any program: this system did not grant the default configuration's.")
 	}
 	return all, nil
 }

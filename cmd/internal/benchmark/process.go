@@ -114,11 +114,11 @@ func threads(pid int) []int {
 	return all
 }
 
-// realtime says whether a process is in a real-time class, as it asks by default where the system permits it.
-func realtime(pid int) bool {
+// favoured says whether a process has a nice value below 0, as it asks for by default where the system permits it.
+func favoured(pid int) bool {
 	for _, tid := range threads(pid) {
 		attr, err := unix.SchedGetAttr(tid, 0)
-		if err == nil && (attr.Policy == unix.SCHED_FIFO || attr.Policy == unix.SCHED_RR) {
+		if err == nil && (attr.Nice < 0) {
 			return true
 		}
 	}

@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slice is how long a thread wants to run at a time, in the normal scheduling class. One that wakes up takes the place of a
+// thread with a longer slice at once, where the kernel knows that (Linux 6.12 and later); the default is 3 ms.
+const slice = 100 * time.Microsecond
+
+// favour asks the kernel to let the threads of this process run soon after they wake up: a nice value and a short slice, in
+// the normal class. All threads get the same. A goroutine that sends media waits, now and then, for another thread of the
+// Go runtime (garbage collector, monitor), so a class above the rest of the machine is of use only to all of them. And no
+// real-time class: in one, threads of this process that are busy hold up the media for as long as they like (measured with
+// SCHED_RR: packets of relayed calls up to 27 ms late), and media threads above them can hold up the collector for which
+// they wait, for ever (seen with SCHED_FIFO).
+func favour(nice int) error {
+	var refused error
+	for range 2 { // a thread may have been started meanwhile by one that was not favoured yet; later ones inherit it
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			tid, err := strconv.Atoi(t.Name())
+			if err != nil {
+				continue
+			}
+			if err := favourThread(tid, nice); err != nil {
+				refused = err
+			}
+		}
+	}
+	return refused
+}
+
+// favourThread gives one thread the slice also where the nice value is refused.
+func favourThread(tid, nice int) error {
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: int32(nice), Runtime: uint64(slice)}
+	err := unix.SchedSetAttr(tid, &attr, 0)
+	if errors.Is(err, unix.EPERM) {
+		attr.Nice = 0
+		if plain := unix.SchedSetAttr(tid, &attr, 0); plain != nil {
+			err = plain
+		}
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) { // a thread may have ended
+		return fmt.Errorf("nice value %d: %w", nice, err)
+	}
+	return nil
+}
