@@ -116,14 +116,18 @@ func (e *ear) Read(dst []int16, late time.Duration) Kind {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.clock.Now()
-	at := now - late
-	if now-e.pulled >= standsStill {
-		at = max(at, e.next) // a new beginning, of it or after the pacer
+	at, again := now-late, now-e.pulled >= standsStill
+	e.pulled = now
+	if at < e.next-mostApart {
+		clear(dst) // it makes up for what the pacer has let go already
+		return Silence
+	}
+	if again {
+		at = max(at, e.next)
 	} else {
 		e.skip(dst, at-mostApart)
-		at = e.next + max(-mostApart, min(mostApart, at-e.next))/followBy
+		at = e.next + min(mostApart, at-e.next)/followBy
 	}
-	e.pulled = now
 	return e.play(dst, at)
 }
 

@@ -324,7 +324,7 @@ func TestTradingDoesNotAllocate(t *testing.T) {
 		for _, voice := range []media.Voice{nil, murmur(media.SampleRate), murmur(media.WideRate)} {
 			play.(media.Puller).Take(voice)
 			for _, wide := range []bool{false, true} {
-				if n := testing.AllocsPerRun(100, func() {
+				if n := testing.AllocsPerRun(25, func() {
 					if wide {
 						play.WriteWide(&w, media.Audio)
 					} else {

@@ -230,16 +230,19 @@ func TestMouthToEar(t *testing.T) {
 		{"G.711, an ear in a conference", codec.PCMU, 8000, true, 60},
 	} {
 		var sum stages
-		const runs = 4
+		runs := 4 // phases; the last row is there to be looked at
+		if tc.conference {
+			runs = 1
+		}
 		least := math.Inf(1)
 		for i := range runs {
 			synctest.Test(t, func(t *testing.T) {
-				s := measure(t, tc.id, testCard(tc.rate), tc.conference, time.Duration(i)*media.FrameDuration/runs+time.Millisecond)
-				sum.capture += s.capture / runs
-				sum.wait += s.wait / runs
-				sum.line += s.line / runs
-				sum.queue += s.queue / runs
-				sum.total += s.total / runs
+				s := measure(t, tc.id, testCard(tc.rate), tc.conference, time.Duration(i)*media.FrameDuration/time.Duration(runs)+time.Millisecond)
+				sum.capture += s.capture / float64(runs)
+				sum.wait += s.wait / float64(runs)
+				sum.line += s.line / float64(runs)
+				sum.queue += s.queue / float64(runs)
+				sum.total += s.total / float64(runs)
 				sum.most, least = max(sum.most, s.most), min(least, s.total)
 			})
 		}

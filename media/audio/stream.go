@@ -20,6 +20,13 @@ func (c *Card) again(s stream, cause error) error {
 	return s.Recover(cause)
 }
 
+// ownThread gives the calling goroutine a thread of its own, which ends with it. A card without a kernel needs none.
+func (c *Card) ownThread() {
+	if _, ok := c.cards.(kernelCards); ok {
+		runtime.LockOSThread()
+	}
+}
+
 // player keeps the queue of the card as short as it allows: a few periods, one more after each xrun.
 type player struct {
 	c       *Card
@@ -34,7 +41,7 @@ type player struct {
 
 // playing feeds the card until ctx ends or the card fails.
 func (c *Card) playing(ctx context.Context, s stream, path Path) error {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	c.ownThread()
 	f := &player{c: c, s: s, p: s.Params(), path: path, queued: leastQueued, moved: time.Now(), calm: time.Now()}
 	err := s.Prepare()
 	if err == nil {
@@ -147,7 +154,7 @@ func spread(out []int16, channels int, ear []int16, earOn string, bell []int16, 
 
 // recording takes what the card heard until ctx ends or the card fails.
 func (c *Card) recording(ctx context.Context, s stream, path Path) error {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	c.ownThread()
 	p := s.Params()
 	buf := make([]int16, p.Period*p.Channels)
 	channel := 0
