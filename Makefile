@@ -85,6 +85,11 @@ flash-many: ## write many cards: BOARD=rpi-3 SITE=folder CSV=file with columns i
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -csv '$(CSV)'
 
+.PHONY: bundle
+bundle: ## a signed update of BOARD's image: KEY=site/update.key, OPTIONS='--min-version V'; parkctl update installs it
+	@[ -n "$(KEY)" ] || { echo "which key? make bundle BOARD=$(BOARD) KEY=site/update.key (parkctl site new makes it)"; exit 2; }
+	@$(GO) run ./cmd/parkctl bundle $(IMAGE) $(KEY) $(OPTIONS)
+
 .PHONY: image-test
 image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 e2fsprogs'

@@ -27,6 +27,7 @@ import (
 
 	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/parkd/panel"
 )
 
@@ -44,9 +45,10 @@ func main() {
 	_, notTerminal := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
 	t := tool{
 		out: os.Stdout, err: os.Stderr, env: os.Getenv,
-		colour:   notTerminal == nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
-		retry:    time.Second,
-		describe: config.Describe, check: config.Check,
+		colour:     notTerminal == nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		retry:      time.Second,
+		initSocket: initapi.Socket,
+		describe:   config.Describe, check: config.Check,
 	}
 	code := t.run(ctx, os.Args[1:])
 	stop()
@@ -71,6 +73,9 @@ type tool struct {
 	show   bool // the version
 	site   siteFlags
 	test   testFlags
+	up     updateFlags
+
+	initSocket string // of the first process of an image
 }
 
 // command is one subcommand: its name, what it takes, and what it does.
@@ -105,6 +110,8 @@ var commands = []command{
 	{"site check", "FOLDER", 1, 1, "say what is wrong with the folder of a site", (*tool).siteCheck},
 	{"site renew", "FOLDER ID", 2, 2, "give an appliance a new key and certificate", (*tool).siteRenew},
 	{"site card", "FOLDER", 1, 1, "say what is wrong with the folder parklamp of a card", (*tool).siteCard},
+	{"update", "FILE|URL|status [--at HOST:PORT] [--now]", 1, 1, "install a signed bundle here, or on the appliance of that panel; --now does not wait for calls to end", (*tool).update},
+	{"bundle", "FOLDER KEY [FILE]", 2, 3, "make a signed bundle of out/image/BOARD; also --min-version V, --downgrade-from V", (*tool).bundle},
 	{"config describe", "", 0, 0, "print every configuration key with its default and meaning", (*tool).configDescribe},
 	{"config check", "FILE", 1, 1, "say what is wrong with a configuration file", (*tool).configCheck},
 }
@@ -172,6 +179,9 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 		if err := t.test.belongs(c.name); err != nil {
 			return err
 		}
+		if t.up != (updateFlags{}) && c.name != "update" && c.name != "bundle" {
+			return usagef("--now and --at belong to update, --min-version and --downgrade-from to bundle")
+		}
 		if t.site != (siteFlags{}) && c.name != "site add" && (c.name != "site new" || t.site != (siteFlags{name: t.site.name})) {
 			return usagef("--name, --number, --address and --board belong to site add")
 		}
@@ -203,6 +213,10 @@ func (t *tool) parse(args []string) (words []string, err error) {
 		flags.StringVar(value, name, "", "")
 	}
 	for name, value := range map[string]*string{"name": &t.site.name, "number": &t.site.number, "address": &t.site.address, "board": &t.site.board} {
+		flags.StringVar(value, name, "", "")
+	}
+	flags.BoolVar(&t.up.now, "now", false, "")
+	for name, value := range map[string]*string{"at": &t.up.at, "min-version": &t.up.minVersion, "downgrade-from": &t.up.downgradeFrom} {
 		flags.StringVar(value, name, "", "")
 	}
 	flags.StringVar(&t.socket, "socket", t.env("PARKLAMP_SOCKET"), "")

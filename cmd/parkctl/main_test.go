@@ -166,6 +166,7 @@ func parkctl(socket string, args ...string) (code int, stdout, stderr string) {
 			return errors.New(path + ":3:1: panel.max_hold = 1h: want 1s to 5m")
 		},
 	}
+	t.retry = 10 * time.Millisecond
 	code = t.run(context.Background(), args)
 	return code, out.String(), errs.String()
 }

@@ -19,6 +19,7 @@ func servePage(mux *http.ServeMux) {
 		{"GET /panel.css", "page/panel.css", "text/css; charset=utf-8"},
 		{"GET /panel.js", "page/panel.js", "text/javascript; charset=utf-8"},
 		{"GET /words.js", "page/words.js", "text/javascript; charset=utf-8"},
+		{"GET /update.js", "page/update.js", "text/javascript; charset=utf-8"},
 		{"GET /keys.js", "page/keys.js", "text/javascript; charset=utf-8"},
 		{"GET /lamps.js", "page/lamps.js", "text/javascript; charset=utf-8"},
 		{"GET /sound.js", "page/sound.js", "text/javascript; charset=utf-8"},

@@ -11,6 +11,8 @@
 //	POST /api/hook       {"up":true}
 //	POST /api/dial       {"digits":"0123"}
 //	POST /api/selftest   {"steps":["keys"]}   a self test, as a stream of JSON lines; GET /api/selftest/reports[/NAME]
+//	GET  /api/update     how far an update of the system is; 404 where there is none
+//	POST /api/update     a signed bundle (application/octet-stream); answers when it is written and read back
 //
 // A POST answers 204 once it has been done, else a JSON object {"error":"…"}.
 //
@@ -63,7 +65,9 @@ type Server struct {
 	ears    chan struct{} // capacity MaxListeners; full: 503
 	ready   chan struct{} // closed when every listener is up
 
-	holder func(netip.AddrPort) string // set before Run
+	holder  func(netip.AddrPort) string // set before Run
+	updater http.Handler                // set before Run; nil: 404
+	updates chan struct{}               // capacity 1: an upload; full: 503
 
 	addr netip.AddrPort // set before ready is closed, then immutable
 }
@@ -81,11 +85,15 @@ func New(cfg Config, b Backend, log *slog.Logger) *Server {
 		ears:    make(chan struct{}, cfg.MaxListeners),
 		ready:   make(chan struct{}),
 		holder:  func(netip.AddrPort) string { return "" },
+		updates: make(chan struct{}, 1),
 	}
 }
 
 // NameHolders asks f which process has a port that is taken; "" is not known. Before Run.
 func (s *Server) NameHolders(f func(tcp netip.AddrPort) string) { s.holder = f }
+
+// UpdateBy hands requests of /api/update to h, which decides by the bundle's signature who may update. Before Run.
+func (s *Server) UpdateBy(h http.Handler) { s.updater = h }
 
 // Ready is closed when every listener is up.
 func (s *Server) Ready() <-chan struct{} { return s.ready }

@@ -16,6 +16,7 @@ import (
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/holder"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media"
@@ -74,6 +75,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		}
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
+	a.panel.UpdateBy(initapi.Forward(initapi.Socket, "/update"))
 	a.panel.NameHolders(func(at netip.AddrPort) string { return holder.Of("tcp", at) })
 	return a, nil
 }

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"parklamp/cmd/internal/initapi"
+	bundles "parklamp/cmd/internal/update"
+)
+
+// updateFlags are the flags of update and bundle.
+type updateFlags struct {
+	now           bool
+	at            string // the panel's address of another appliance
+	minVersion    string
+	downgradeFrom string
+}
+
+const (
+	// backWithin is the longest that a restart, a trial and a fall-back may take together.
+	backWithin = 8 * time.Minute
+)
+
+// errUpdate: the appliance could not be updated; what is wrong has been told.
+var errUpdate = errors.New("the appliance was not updated")
+
+// place is where an appliance takes updates.
+type place struct {
+	http *http.Client
+	url  string
+	name string // for people
+	own  bool   // this machine
+}
+
+// place finds the appliance: --at, else the first process of this machine, which works even when phoned does not, else
+// the program behind --socket.
+func (t *tool) place() (place, error) {
+	if t.up.at != "" {
+		at := t.up.at
+		if !strings.Contains(at, "://") {
+			at = "http://" + at
+		}
+		u, err := url.Parse(at)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return place{}, usagef("--at %q: want the panel's address, such as 192.0.2.7:8080", t.up.at)
+		}
+		return place{&http.Client{}, u.Scheme + "://" + u.Host + "/api/update", u.Host, false}, nil
+	}
+	socket, path := t.socket, "/api/update"
+	if _, err := os.Stat(t.initSocket); err == nil {
+		socket, path = t.initSocket, "/update"
+	}
+	return place{&http.Client{Transport: &http.Transport{DialContext: initapi.Dial(socket), DisableKeepAlives: true}}, "http://parklamp" + path, socket, true}, nil
+}
+
+// status asks how far the appliance's update is.
+func (p place) status(ctx context.Context) (bundles.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		return bundles.Status{}, err
+	}
+	s, _, err := p.do(req)
+	return s, err
+}
+
+// do sends a request and reads the status or the error.
+func (p place) do(req *http.Request) (bundles.Status, int, error) {
+	var answer struct {
+		bundles.Status
+		Refusal string `json:"error"`
+	}
+	res, err := p.http.Do(req)
+	if err != nil {
+		return answer.Status, 0, fmt.Errorf("%s does not answer: %w", p.name, err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&answer); err != nil {
+		return answer.Status, res.StatusCode, fmt.Errorf("%s answers %s without a status: is it a Parklamp's panel?", p.name, res.Status)
+	}
+	if res.StatusCode >= 300 {
+		return answer.Status, res.StatusCode, errors.New(answer.Refusal)
+	}
+	answer.Error = answer.Refusal
+	return answer.Status, res.StatusCode, nil
+}
+
+// open opens the bundle, a file or an address; size is -1 if it is not known.
+func (t *tool) open(ctx context.Context, source string) (body io.ReadCloser, size int64, err error) {
+	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
+		if err != nil {
+			return nil, 0, usagef("%v", err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, 0, fmt.Errorf("fetch the bundle: %w", err)
+		}
+		if res.StatusCode != http.StatusOK {
+			res.Body.Close()
+			return nil, 0, fmt.Errorf("fetch %s: %s", source, res.Status)
+		}
+		return res.Body, res.ContentLength, nil
+	}
+	f, err := os.Open(source)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+// counter tells how much of an upload has been taken: in one line on a terminal, else at each tenth.
+type counter struct {
+	io.Reader
+	t          *tool
+	size, sent int64
+	told       int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.sent += int64(n)
+	if c.size <= 0 {
+		return n, err
+	}
+	step := int64(10)
+	if c.t.colour {
+		step = 1
+	}
+	if percent := 100 * c.sent / c.size; percent >= c.told+step {
+		c.told = percent - percent%step
+		if c.t.colour {
+			fmt.Fprintf(c.t.err, "\rsent %d %%", c.told)
+		} else {
+			fmt.Fprintf(c.t.err, "sent %d %%\n", c.told)
+		}
+	}
+	return n, err
+}
+
+// update brings a bundle to the appliance and follows what it does with it.
+func (t *tool) update(ctx context.Context, args []string) error {
+	p, err := t.place()
+	if err != nil {
+		return err
+	}
+	if args[0] == "status" {
+		return t.updateStatus(ctx, p)
+	}
+	body, size, err := t.open(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	target := p.url
+	if t.up.now {
+		target += "?now=1"
+	}
+	upload := &counter{Reader: body, t: t, size: size}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, upload)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", "application/octet-stream")
+	s, code, err := p.do(req)
+	if t.colour && upload.told > 0 {
+		fmt.Fprintln(t.err)
+	}
+	if err != nil {
+		return err
+	}
+	if code == http.StatusOK {
+		fmt.Fprintf(t.out, "The appliance runs %s already.\n", s.Version)
+		return nil
+	}
+	fmt.Fprintf(t.out, "%s is written, read back and proved. It starts as soon as no call is on the appliance.\n", s.Target)
+	return t.follow(ctx, p, s)
+}
+
+// follow tells what the appliance waits for and, from another machine, what became of the new system.
+func (t *tool) follow(ctx context.Context, p place, s bundles.Status) error {
+	before, target, waiting := s.Version, s.Target, ""
+	restarting, limit := false, time.Time{}
+	for {
+		now, err := p.status(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil || now.Stage == bundles.Restarting:
+			if !restarting {
+				fmt.Fprintf(t.out, "The appliance restarts into %s.\n", target)
+				restarting, limit = true, time.Now().Add(backWithin)
+			}
+			if p.own {
+				return nil
+			}
+		case now.Stage == bundles.Waiting && !restarting:
+			if now.Waiting != waiting {
+				waiting = now.Waiting
+				fmt.Fprintf(t.out, "Waiting: %s. (--now restarts without waiting; interrupt this command and the appliance goes on waiting.)\n", waiting)
+			}
+		case now.Stage == bundles.Trial && now.Version == target:
+			if waiting != "trial" {
+				waiting = "trial"
+				fmt.Fprintf(t.out, "%s has started and is on trial.\n", target)
+			}
+		case now.Version == target && (restarting || target != before):
+			fmt.Fprintf(t.out, "%s runs and is confirmed.\n", target)
+			return nil
+		case now.Stage == bundles.Failed, restarting && now.Stage == bundles.Idle:
+			return fmt.Errorf("%w: %s; %s runs", errUpdate, now.Error, now.Version)
+		}
+		if restarting && time.Now().After(limit) {
+			return fmt.Errorf("%w, or is not reached any more: %s has not come back within %v; look at it", errUpdate, p.name, backWithin)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(t.retry):
+		}
+	}
+}
+
+func (t *tool) updateStatus(ctx context.Context, p place) error {
+	s, err := p.status(ctx)
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return json.NewEncoder(t.out).Encode(s)
+	}
+	fmt.Fprintf(t.out, "%s runs %s from slot %s: %s", s.Board, s.Version, s.Slot, s.Stage)
+	for _, more := range []string{s.Target, s.Waiting, s.Error} {
+		if more != "" {
+			fmt.Fprintf(t.out, ", %s", more)
+		}
+	}
+	fmt.Fprintln(t.out)
+	return nil
+}
+
+// bundle makes a bundle of what `make image` left in a folder.
+func (t *tool) bundle(_ context.Context, args []string) error {
+	dir := args[0]
+	m, err := imageManifest(filepath.Join(dir, "slot", "slot.env"))
+	if err != nil {
+		return err
+	}
+	m.MinVersion, m.DowngradeFrom = t.up.minVersion, t.up.downgradeFrom
+	key, err := bundles.ReadPrivateKey(args[1])
+	if err != nil {
+		return err
+	}
+	out := filepath.Join(dir, m.Board+"-"+m.Version+".bundle")
+	if len(args) == 3 {
+		out = args[2]
+	}
+	m, err = bundles.MakeBundleFile(out, m, filepath.Join(dir, "slot.img"), key)
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return json.NewEncoder(t.out).Encode(m)
+	}
+	fmt.Fprintf(t.out, "%s: %s for %s, %.1f MB\n", out, m.Version, m.Board, float64(m.Packed)/1e6)
+	return nil
+}
+
+// imageManifest reads what an image says of itself.
+func imageManifest(path string) (bundles.Manifest, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return bundles.Manifest{}, fmt.Errorf("%w; the first argument is the folder that make image fills, out/image/BOARD", err)
+	}
+	var m bundles.Manifest
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch key {
+		case "board":
+			m.Board = value
+		case "version":
+			m.Version = value
+		case "time":
+			if m.Time, err = time.Parse(time.RFC3339, value); err != nil {
+				return m, fmt.Errorf("%s: time: %w", path, err)
+			}
+		}
+	}
+	return m, nil
+}

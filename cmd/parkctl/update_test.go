@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/slots"
+	"parklamp/cmd/internal/slots/slotstest"
+	bundles "parklamp/cmd/internal/update"
+)
+
+const virt = "qemu-virt"
+
+// imageFolder is what make image leaves, of a version.
+func imageFolder(t *testing.T, version string, at time.Time) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "slot"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	env := "board=" + virt + "\nversion=" + version + "\ntime=" + at.Format(time.RFC3339) + "\nkernel=zImage\n"
+	for name, data := range map[string][]byte{"slot/slot.env": []byte(env), "slot.img": bytes.Repeat([]byte(version), slots.Sector)} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func siteKey(t *testing.T, seed byte) (ed25519.PublicKey, string) {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "update.key")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return key.Public().(ed25519.PublicKey), path
+}
+
+// fleetOfOne is an appliance behind a panel that restarts when it is told: it starts what is on trial, healthy or not.
+func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool) string {
+	t.Helper()
+	disk, err := slots.NewDisk(slotstest.NewCard(64<<10, slots.State{Seq: 1, Good: slots.A}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var handler atomic.Pointer[bundles.Updater]
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	var start func(boot slots.Boot, version string, at time.Time)
+	start = func(boot slots.Boot, version string, at time.Time) {
+		var u *bundles.Updater
+		u = bundles.New(bundles.Config{Disk: disk, Running: boot.Slot, Trial: boot.Trial, Keys: []ed25519.PublicKey{key}, Log: slog.New(slog.DiscardHandler),
+			System: bundles.System{Board: virt, Version: version, Time: at},
+			Busy:   func(context.Context) (string, error) { return "", nil },
+			Restart: func(string) {
+				time.AfterFunc(30*time.Millisecond, func() {
+					if healthy {
+						start(slots.Boot{Slot: boot.Slot.Other()}, u.Status().Target, at.Add(time.Hour))
+					} else {
+						start(boot, version, at)
+					}
+				})
+			}})
+		handler.Store(u)
+		go u.Run(ctx)
+	}
+	start(slots.Boot{Slot: slots.A}, "v1.0.0", now)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/update" {
+			http.NotFound(w, r)
+			return
+		}
+		handler.Load().ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestUpdateFromTheDesk(t *testing.T) {
+	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	public, key := siteKey(t, 1)
+	_, foreign := siteKey(t, 2)
+	newer, older := imageFolder(t, "v1.1.0", day.Add(time.Hour)), imageFolder(t, "v0.9.0", day)
+	for _, dir := range []string{newer, older} {
+		if code, out, errs := parkctl("", "bundle", dir, key); code != 0 || !strings.Contains(out, "for qemu-virt") {
+			t.Fatalf("bundle: %d %s%s", code, out, errs)
+		}
+	}
+	file := filepath.Join(newer, "qemu-virt-v1.1.0.bundle")
+	old := filepath.Join(older, "qemu-virt-v0.9.0.bundle")
+	wrong := filepath.Join(t.TempDir(), "foreign.bundle")
+	if code, _, errs := parkctl("", "bundle", newer, foreign, wrong); code != 0 {
+		t.Fatal(errs)
+	}
+	web := httptest.NewServer(http.FileServer(http.Dir(newer)))
+	defer web.Close()
+	for _, x := range []struct {
+		name    string
+		healthy bool
+		args    []string
+		code    int
+		want    []string
+	}{
+		{"a file", true, []string{file}, 0, []string{"written, read back", "restarts into v1.1.0", "v1.1.0 runs and is confirmed"}},
+		{"an address", true, []string{web.URL + "/qemu-virt-v1.1.0.bundle", "--now"}, 0, []string{"v1.1.0 runs and is confirmed"}},
+		{"ill", false, []string{file}, 1, []string{"not updated", "was not healthy", "v1.0.0 runs"}},
+		{"older", true, []string{old}, 1, []string{"--downgrade-from v1.0.0"}},
+		{"another site's", true, []string{wrong}, 1, []string{"signature is wrong"}},
+		{"no such file", true, []string{"none.bundle"}, 1, []string{"none.bundle"}},
+		{"no such address", true, []string{web.URL + "/none"}, 1, []string{"404"}},
+		{"state", true, []string{"status"}, 0, []string{"qemu-virt runs v1.0.0 from slot a: idle"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			at := fleetOfOne(t, day, public, x.healthy)
+			code, out, errs := parkctl("", append([]string{"update", "--at", at}, x.args...)...)
+			for _, want := range x.want {
+				if code != x.code || !strings.Contains(out+errs, want) {
+					t.Errorf("%d, want %d with %q:\n%s%s", code, x.code, want, out, errs)
+				}
+			}
+		})
+	}
+	for _, x := range [][]string{{"update"}, {"update", file, "--at", "ftp://x"}, {"status", "--now"}} {
+		if code, _, _ := parkctl("", x...); code != exitUsage {
+			t.Errorf("%v: %d", x, code)
+		}
+	}
+	if code, _, errs := parkctl("", "bundle", t.TempDir(), key); code != exitError || !strings.Contains(errs, "out/image/BOARD") {
+		t.Errorf("bundle of nothing: %d %s", code, errs)
+	}
+	if code, _, errs := parkctl("/nowhere.sock", "update", file); code != exitError || !strings.Contains(errs, "does not answer") {
+		t.Errorf("nobody there: %d %s", code, errs)
+	}
+}

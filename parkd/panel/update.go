@@ -1,0 +1,35 @@
+package panel
+
+import (
+	"net/http"
+	"time"
+)
+
+// uploadFor bounds the upload of a bundle and its writing to the card.
+const uploadFor = 15 * time.Minute
+
+// bundleType is the content type of a bundle, which a form of another site cannot send.
+const bundleType = "application/octet-stream"
+
+// update hands on what is about the system's update. Whoever reaches the panel may bring a bundle: its signature decides.
+func (s *Server) update(w http.ResponseWriter, r *http.Request) {
+	if s.updater == nil {
+		fail(w, http.StatusNotFound, "this machine was not started from an image that can be updated")
+		return
+	}
+	if r.Method == http.MethodPost {
+		if r.Header.Get("Content-Type") != bundleType {
+			fail(w, http.StatusUnsupportedMediaType, "want Content-Type: "+bundleType)
+			return
+		}
+		if !enter(w, s.updates, "upload of an update") {
+			return
+		}
+		defer func() { <-s.updates }()
+		// Longer than what the server allows for other requests. A writer without deadlines (a test's) has none.
+		limits := http.NewResponseController(w)
+		_ = limits.SetReadDeadline(time.Now().Add(uploadFor))
+		_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
+	}
+	s.updater.ServeHTTP(w, r)
+}
