@@ -80,12 +80,22 @@ func TestMissingLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
+	checked, err := Check(m)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b, err := Open(m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
 	text := fmt.Sprint(b.Faults())
+	if fmt.Sprint(checked) != text {
+		t.Errorf("the check says %v, and the phone %s", checked, text)
+	}
+	if ours, _ := Check(m); fmt.Sprint(ours) != text {
+		t.Errorf("the check beside a running phone says %v", ours)
+	}
 	for _, want := range []string{"COL3", `"SPI_CE0"`, "FAULT_RED", "missing", "PARK_RED", `in use by "spy"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("faults %s do not say %s", text, want)
@@ -138,5 +148,46 @@ func TestNoChip(t *testing.T) {
 	}
 	if _, err := Open(desk); !errors.Is(err, board.ErrSimulated) {
 		t.Errorf("open a simulated model: %v", err)
+	}
+}
+
+// Chips whose labels depend on the order of probing, as on a BeagleBone, are told apart by the names of their lines.
+func TestChipsAreFoundByTheirLines(t *testing.T) {
+	labels := []string{"gpio-0-31", "gpio-32-63"}
+	chip := func(lines ...string) string {
+		return "kind = 'gpio'\nlabels = ['gpio-0-31', 'gpio-32-63']\nlines = ['" + strings.Join(lines, "', '") + "']\n"
+	}
+	parse := func(first, second []string) board.Model {
+		m, err := board.Parse("x.toml", []byte("name = 'x'\nhook = 'H'\n[lamps]\na = { red = 'R', green = 'G' }\n[chips.one]\n"+chip(first...)+
+			"[chips.two]\n"+chip(second...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := parse([]string{"H"}, []string{"R", "G"})
+	swapped := parse([]string{"H"}, []string{"R", "G"})
+	for id, label := range map[string]string{"one": labels[1], "two": labels[0]} {
+		c := swapped.Wiring.Chips[id]
+		c.Labels = []string{label}
+		swapped.Wiring.Chips[id] = c
+	}
+	s := simulate(t, swapped)
+	b, err := Open(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if len(b.Faults()) > 0 {
+		t.Fatalf("faults %+v", b.Faults())
+	}
+	if err := b.SetLED(1, true); err != nil || !s.LED(1) || s.LED(0) {
+		t.Errorf("LED: %v, %v, %v", err, s.LED(0), s.LED(1))
+	}
+	if err := s.SetHook(true); err != nil {
+		t.Fatal(err)
+	}
+	if up, err := b.HookUp(); !up || err != nil {
+		t.Errorf("hook %v, %v", up, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"parklamp/board"
 	"parklamp/board/gpio"
 	"parklamp/cmd/internal/wiring"
+	"parklamp/media/audio/alsa"
 )
 
 // mostOrbitKeys is more than a board can have: the wiring is shown with all of them.
@@ -47,6 +48,7 @@ func (t *tool) boardCheck(_ context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w; a definition with [lines] can be checked", err)
 	}
+	faults = append(faults, soundFault(m.Sounds)...)
 	if t.json {
 		if faults == nil {
 			faults = []gpio.Fault{}
@@ -66,6 +68,33 @@ func (t *tool) boardCheck(_ context.Context, args []string) error {
 		fmt.Fprintf(t.out, "%s is complete: %d lines on %d chips.\n", m.Name, len(m.Wiring.Lines), len(m.Wiring.Chips))
 	}
 	return nil
+}
+
+// soundFault says that none of the sound cards is there which the board may have.
+func soundFault(sounds []board.Sound) []gpio.Fault {
+	cards, err := alsa.Cards()
+	var wanted, there []string
+	for _, c := range cards {
+		there = append(there, c.ID)
+	}
+	for _, s := range sounds {
+		if slices.Contains(there, s.Card) {
+			return nil
+		}
+		wanted = append(wanted, s.Card)
+	}
+	if len(sounds) == 0 {
+		return nil
+	}
+	text := "no sound card is called " + strings.Join(wanted, " or ")
+	if err != nil {
+		text += ": " + err.Error()
+	}
+	hint := "there is none: is its driver in the boot configuration?"
+	if len(there) > 0 {
+		hint = "there are: " + strings.Join(there, ", ") + "; audio.card in the configuration takes another one"
+	}
+	return []gpio.Fault{{Part: "sound", Text: text, Hint: hint}}
 }
 
 // wire is a row of the wiring table.

@@ -33,11 +33,12 @@ func TestBoard(t *testing.T) {
 		{[]string{"board", "wiring", "desk"}, exitError, "no lines on hardware"},
 		{[]string{"board", "check", "desk"}, exitError, "no lines on hardware"},
 		{[]string{"board", "check", "toaster"}, exitUsage, "there are: beaglebone-black, desk, qemu-virt, rpi-3"},
+		{[]string{"board", "check", "auto"}, exitUsage, "no model is for this board"},
 		{[]string{"board", "check", typo}, exitUsage, typo + ":2:1: hok: unknown key"},
 		{[]string{"board", "check", "./none.toml"}, exitUsage, "none.toml"},
 		{[]string{"board", "check"}, exitUsage, "want: parkctl board check"},
 		{[]string{"board"}, exitUsage, "want: parkctl board check MODEL"},
-		// The machine of the tests has no Raspberry Pi's chips: each of the three is named.
+		// The machine of the tests has no Raspberry Pi's chips: each of the three is named, and the sound card.
 		{[]string{"board", "check", "rpi-4"}, exitError, "not complete"},
 	} {
 		code, out, errs := parkctl("", c.args...)
@@ -45,7 +46,7 @@ func TestBoard(t *testing.T) {
 			t.Errorf("%v: exit code %d, %q; want %d, %q", c.args, code, out+errs, c.code, c.want)
 		}
 	}
-	if _, out, _ := parkctl("", "board", "check", "rpi-4"); strings.Count(out, "\n") != 3 || !strings.Contains(out, "soc: no GPIO chip is called pinctrl-bcm2711") {
+	if _, out, _ := parkctl("", "board", "check", "rpi-4"); strings.Count(out, "\n") != 4 || !strings.Contains(out, "sound: no sound card is called wm8960soundcard or Device") || !strings.Contains(out, "soc: no GPIO chip is called pinctrl-bcm2711") {
 		t.Errorf("check prints %q", out)
 	}
 }

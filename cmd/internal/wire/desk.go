@@ -30,6 +30,7 @@ type desk struct {
 	calls     map[phone.CallID]*leg
 	connected [2]phone.CallID // whose audio the open path has, even before the leg is here; two in a conference
 	handset   *handset
+	worn      bool               // hands-free is the headset and not the loudspeaker
 	longKey   board.Key          // the orbit key whose long press has been reported and which is still down
 	jammed    map[board.Key]bool // down since the keypad began: their coming up is no press
 	prompt    string             // words last spoken to the worker
@@ -77,6 +78,7 @@ func (d *desk) showLamps() {
 	d.lamps.Set("hold", hold)
 	d.lamps.Set("conference", active(v.With != ""))
 	d.lamps.Set("mute", active(v.Muted))
+	d.lamps.Set(headsetKey, active(d.worn))
 	d.lamps.Set("dnd", active(v.DoNotDisturb))
 	d.lamps.Set("park", active(v.State == phone.Parked || v.State == phone.Listing)) // Park does something of its own now
 }
@@ -122,6 +124,10 @@ func (d *desk) key(e keypad.Event) {
 		case e.Kind == keypad.Up:
 			d.longKey = ""
 		}
+		return
+	}
+	if e.Key == headsetKey {
+		d.headset(e)
 		return
 	}
 	if e.Kind != keypad.Down {
@@ -228,7 +234,7 @@ func (d *desk) do(e phone.Effect) {
 func (d *desk) sound(e phone.Effect) {
 	switch e := e.(type) {
 	case phone.Open:
-		d.handset.open(e.Path)
+		d.openPath(e.Path)
 	case phone.Tone:
 		d.handset.tone(e.Kind)
 	case phone.ToneStop:
