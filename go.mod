@@ -3,6 +3,7 @@ module parklamp
 go 1.26.0
 
 require (
+	github.com/beevik/ntp v1.5.0
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/emiago/sipgo v1.7.2

@@ -16,10 +16,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/netconf"
-	"parklamp/cmd/internal/storage"
+	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -49,17 +51,26 @@ type system struct {
 	version string
 	started time.Time
 	dog     *watchdog
+	disk    *slots.Disk // nil: no card
 	network *netconf.Manager
 	phoned  *supervise.Service
 	ending  chan int // capacity 1: the reboot(2) command; later ones are dropped
+	// capacity 1: an address is there; full: the clock will look anyway
+	newServers chan struct{}
+
+	bootDevice string // "" without a boot partition
 
 	mu         sync.Mutex
 	data       initapi.Data                 // guarded by mu
+	identity   provision.Identity           // guarded by mu
+	confirmed  bool                         // guarded by mu: the trial
+	clock      *clock.Keeper                // guarded by mu
+	floor      string                       // guarded by mu: where the first time came from
 	conditions map[string]initapi.Condition // guarded by mu
 }
 
 func newSystem() *system {
-	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1),
+	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1),
 		conditions: map[string]initapi.Condition{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
@@ -104,7 +115,10 @@ func (s *system) run() {
 	d.load(ctx, filepath.Join(etcFolder, "modules.list"))
 	grantNodes("/dev", parklampID)
 	wg.Go(func() { d.watch(ctx) })
-	s.mountCard()
+	s.mountCard(ctx)
+	s.floorClock()
+	s.takeIn()
+	wg.Go(func() { s.watchData(ctx) })
 
 	cfg, err := netconf.Load(filepath.Join(dataFolder, "network.toml"))
 	if err != nil {
@@ -112,7 +126,7 @@ func (s *system) run() {
 	}
 	host := cfg.Hostname
 	if host == "" {
-		host = ownHostname(firstMAC())
+		host = s.ownName()
 	}
 	if err := setHostname(host); err != nil {
 		s.log.Warn("hostname", "err", err)
@@ -120,7 +134,7 @@ func (s *system) run() {
 	hook := filepath.Join(runFolder, hookName)
 	_ = os.Symlink("/proc/1/exe", hook)
 	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hook, Port: cfg.Port,
-		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log})
+		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork})
 	_ = os.Remove("/etc/resolv.conf")
 	_ = os.Symlink(filepath.Join(runFolder, "resolv.conf"), "/etc/resolv.conf")
 	running.Go(func() {
@@ -129,6 +143,17 @@ func (s *system) run() {
 		}
 	})
 
+	s.startClock(cfg, running.Go, services)
+	if cfg.Syslog != "" {
+		sender := logs.NewSyslog(cfg.Syslog, host)
+		defer s.journal.Follow(sender.Send)()
+		running.Go(func() { sender.Run(services) })
+	}
+	running.Go(func() {
+		if err := s.serve(services, initapi.Socket); err != nil {
+			s.log.Error("socket", "err", err)
+		}
+	})
 	s.phoned.SetSpec(s.phonedSpec())
 	s.tellConditions()
 	phoning, endPhoned := context.WithCancel(context.Background())
@@ -163,6 +188,16 @@ func (s *system) wait(signals <-chan os.Signal) int {
 	case command := <-s.ending:
 		return command
 	}
+}
+
+// ownName is the host name where network.toml has none.
+func (s *system) ownName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.identity.ID != "" {
+		return s.identity.ID
+	}
+	return ownHostname(firstMAC())
 }
 
 // within runs f and returns after a time even if f has not ended.
@@ -233,48 +268,16 @@ func (s *system) phonedSpec() supervise.Spec {
 		Output:  s.journal.Writer("phoned", time.Now)}
 }
 
-// mountCard mounts boot and data. Whatever goes wrong, there is a data folder afterwards.
-func (s *system) mountCard() {
-	card, err := storage.Find(storage.Partitions("/sys/class/block", "/dev"), nil)
-	if err == nil && card.Boot.Device != "" {
-		if err := storage.MountBoot(card.Boot, bootMount); err != nil {
-			s.log.Warn("boot partition", "err", err)
-		}
-	}
-	var d initapi.Data
-	if err == nil {
-		if card.Data.Device == "" {
-			err = fmt.Errorf("the card %s has no data partition", card.Boot.Disk)
-		} else if err = storage.MountData(card.Data, dataMount); err == nil {
-			d.Device = card.Data.Device
-		}
-	}
-	if err != nil {
-		d.Fault = err.Error()
-		if err := storage.MountMemory(dataMount, memoryData); err != nil {
-			s.log.Error("data in memory", "err", err)
-		}
-		s.raise(initapi.Condition{Code: "data", Error: true, Text: "nothing is kept over a restart: " + err.Error(),
-			Hint: "replace the card, or write it anew with make flash"})
-	}
-	_ = os.MkdirAll(dataFolder, 0o750)
-	_ = os.Chown(dataFolder, parklampID, parklampID)
-	_ = os.Chown(runFolder, 0, parklampID)
-	_ = os.Chmod(runFolder, 0o775)
-	d.Size, d.Free, _ = storage.Space(dataMount)
-	s.log.Info("data", "device", d.Device, "size", d.Size, "free", d.Free)
-	s.mu.Lock()
-	s.data = d
-	s.mu.Unlock()
-}
-
 // raise adds a fault that lasts and tells phoned.
 func (s *system) raise(c initapi.Condition) {
-	s.log.Warn("condition", "code", c.Code, "text", c.Text)
 	s.mu.Lock()
+	same := s.conditions[c.Code] == c
 	s.conditions[c.Code] = c
 	s.mu.Unlock()
-	s.tellConditions()
+	if !same {
+		s.log.Warn("condition", "code", c.Code, "text", c.Text)
+		s.tellConditions()
+	}
 }
 
 // clear ends a fault.
@@ -284,6 +287,7 @@ func (s *system) clear(code string) {
 	delete(s.conditions, code)
 	s.mu.Unlock()
 	if was {
+		s.log.Info("condition is over", "code", code)
 		s.tellConditions()
 	}
 }

@@ -127,7 +127,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
 		"socket", a.cfg.Panel.Socket)
 	parts := map[string]func(context.Context) error{
-		"links": a.watchLinks, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
+		"links": a.watchLinks, "firmware": a.watchFirmware, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
 	}
 	if a.cfg.Quality.Collector != "" {
 		parts["quality"] = a.publishSounds

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/initapi"
+)
+
+const (
+	apiHeaders = 10 * time.Second // for the head of a request
+	idleLook   = 2 * time.Second  // between two looks whether a call is there
+	logLines   = 1000             // of one answer, at most
+	maxRequest = 4 << 10          // bytes of a request that is no update
+)
+
+// serve answers on the socket until ctx ends.
+func (s *system) serve(ctx context.Context, path string) error {
+	_ = os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.Chown(path, 0, parklampID), os.Chmod(path, 0o660)); err != nil {
+		s.log.Warn("socket", "path", path, "err", err)
+	}
+	server := &http.Server{Handler: s.routes(ctx), ReadHeaderTimeout: apiHeaders, MaxHeaderBytes: 8 << 10}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s *system) routes(ctx context.Context) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.status()) })
+	mux.HandleFunc("GET /log", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.FormValue("n"))
+		if err != nil || n < 1 || n > logLines {
+			n = logLines
+		}
+		answer(w, http.StatusOK, initapi.Log{Lines: s.journal.Last(n)})
+	})
+	mux.HandleFunc("POST /restart", func(w http.ResponseWriter, r *http.Request) {
+		var req initapi.Restart
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+			answer(w, http.StatusBadRequest, refusal{"want {\"service\": ..., \"when\": ...}: " + err.Error()})
+			return
+		}
+		if err := req.Validate(); err != nil {
+			answer(w, http.StatusBadRequest, refusal{err.Error()})
+			return
+		}
+		go s.restart(ctx, req)
+		answer(w, http.StatusAccepted, struct{}{})
+	})
+	return mux
+}
+
+type refusal struct {
+	Error string `json:"error"`
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// restart restarts phoned or the appliance, at once or when no call is there.
+func (s *system) restart(ctx context.Context, req initapi.Restart) {
+	for req.When == initapi.Idle {
+		why, err := busy(ctx)
+		if err == nil && why == "" {
+			break
+		}
+		if err != nil && !s.phoned.Report().Answering {
+			break // a phoned that does not answer has no calls to lose
+		}
+		select {
+		case <-time.After(idleLook):
+		case <-ctx.Done():
+			return
+		}
+	}
+	s.log.Info("restart was asked for", "what", req.Service, "when", req.When)
+	if req.Service == initapi.Phoned {
+		s.phoned.Restart()
+		return
+	}
+	s.askEnd(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+// askEnd ends the appliance in good order.
+func (s *system) askEnd(command int) {
+	select {
+	case s.ending <- command:
+	default:
+	}
+}
+
+// busy says what a restart would disturb, "" for nothing.
+func busy(ctx context.Context) (string, error) {
+	var st struct {
+		Calls []struct {
+			State string `json:"state"`
+		} `json:"calls"`
+	}
+	if err := ask(ctx, "/api/status", &st); err != nil {
+		return "", err
+	}
+	parked := 0
+	for _, c := range st.Calls {
+		if c.State == "parked" {
+			parked++
+		}
+	}
+	switch n := len(st.Calls); {
+	case parked > 0:
+		return fmt.Sprintf("%d calls, %d of them parked", n, parked), nil
+	case n > 0:
+		return fmt.Sprintf("%d calls", n), nil
+	}
+	return "", nil
+}
+
+// status collects everything.
+func (s *system) status() initapi.Status {
+	r := s.phoned.Report()
+	s.mu.Lock()
+	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.slot, Trial: s.boot.trial && !s.confirmed, Data: s.data}
+	s.mu.Unlock()
+	st.Clock = s.clockStatus()
+	st.Uptime = time.Since(s.started)
+	st.Services = []initapi.Service{{Name: s.phoned.Name(), State: r.State.String(), PID: r.PID, Since: r.Since, Restarts: max(0, r.Starts-1),
+		LastExit: r.LastExit, ExitAt: r.ExitAt, LastGap: r.LastGap, Answering: r.Answering}}
+	if s.network != nil {
+		st.Network = s.network.State()
+	}
+	st.Watchdog, st.RSS, st.Orphans, st.Conditions = s.dog.String(), rss(), s.reaper.Orphans(), s.allConditions()
+	return st
+}
+
+// rss is the memory of this process, in bytes.
+func rss() int64 {
+	f := strings.Fields(readText("/proc/self/statm"))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(f[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/netconf"
+	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/slots"
+	"parklamp/cmd/internal/storage"
+	"parklamp/cmd/internal/supervise"
+)
+
+const (
+	cardWait   = 5 * time.Second // for a card whose driver takes its time
+	cardLook   = 100 * time.Millisecond
+	checkLimit = 60 * time.Second // of a file system; a board with a watchdog feeds it meanwhile
+	dataNumber = 4
+	bootNumber = 1
+)
+
+// findCard waits for the card; nil if there is none.
+func (s *system) findCard() *slots.Disk {
+	limit := time.Now().Add(cardWait)
+	for {
+		disk, err := slots.Find("/sys", "/dev")
+		if err == nil {
+			return disk
+		}
+		if time.Now().After(limit) {
+			s.log.Warn("card", "err", err)
+			return nil
+		}
+		time.Sleep(cardLook)
+	}
+}
+
+// mountCard mounts boot and data. Whatever goes wrong, there is a data folder afterwards.
+func (s *system) mountCard(ctx context.Context) {
+	var d initapi.Data
+	fault := errors.New("no card found")
+	if s.disk = s.findCard(); s.disk != nil {
+		if boot, err := s.disk.PartitionPath(bootNumber); err != nil {
+			s.log.Warn("boot partition", "err", err)
+		} else if err := storage.MountBoot(boot, bootMount); err != nil {
+			s.log.Warn("boot partition", "err", err)
+		} else {
+			s.bootDevice = boot
+		}
+		var device string
+		if device, fault = s.mountData(ctx); fault == nil {
+			d.Device = device
+		}
+	}
+	if fault != nil {
+		d.Fault = fault.Error()
+		if err := storage.MountMemory(dataMount, memoryData); err != nil {
+			s.log.Error("data in memory", "err", err)
+		}
+		s.raise(initapi.Condition{Code: "data", Error: true, Text: "nothing is kept over a restart: " + fault.Error(),
+			Hint: "replace the card, or write it anew with make flash"})
+	}
+	for _, folder := range []string{dataFolder, filepath.Join(dataFolder, "journal"), filepath.Join(dataFolder, "reports"), filepath.Join(dataFolder, "log")} {
+		_ = os.MkdirAll(folder, 0o750)
+		_ = os.Chown(folder, parklampID, parklampID)
+	}
+	_ = os.Chown(runFolder, 0, parklampID)
+	_ = os.Chmod(runFolder, 0o775)
+	d.Size, d.Free, _ = storage.Space(dataMount)
+	s.log.Info("data", "device", d.Device, "size", d.Size, "free", d.Free)
+	s.mu.Lock()
+	s.data = d
+	s.mu.Unlock()
+}
+
+// mountData grows, checks and mounts the data partition.
+func (s *system) mountData(ctx context.Context) (device string, err error) {
+	if device, err = s.disk.PartitionPath(dataNumber); err != nil {
+		return "", err
+	}
+	if grown, err := storage.GrowPartition(s.disk.Path, dataNumber); err != nil {
+		s.log.Warn("the data partition does not grow", "err", err)
+	} else if grown {
+		s.log.Info("the data partition goes to the end of the card", "device", device)
+	}
+	const check = "/sbin/e2fsck"
+	if _, err := os.Stat(check); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, checkLimit)
+		defer cancel()
+		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{"-p", device}, Output: s.journal.Writer("e2fsck", time.Now)})
+		if code := st.Wait.ExitStatus(); err != nil || code > 1 { // e2fsck(8): 1 is "errors corrected"
+			s.log.Warn("data partition", "check", st.String(), "err", err)
+		}
+	}
+	if err := storage.MountData(device, dataMount); err != nil {
+		return "", err
+	}
+	size, err := partitionSize(device)
+	if err == nil {
+		err = storage.GrowFileSystem(dataMount, size)
+	}
+	if err != nil {
+		s.log.Warn("the file system of the data partition does not grow", "err", err)
+	}
+	// A file system that the kernel has found broken takes no writes; a card that is worn out may say so only here.
+	probe := filepath.Join(dataMount, ".write")
+	if err := os.WriteFile(probe, []byte("x"), 0o600); err != nil && !errors.Is(err, unix.ENOSPC) {
+		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+		return "", fmt.Errorf("%s takes no writes: %w", device, err)
+	}
+	_ = os.Remove(probe)
+	return device, nil
+}
+
+func partitionSize(device string) (uint64, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, 2)
+	return uint64(size), err
+}
+
+// fullAt is the share of the data partition that must be free: below it, a condition tells.
+const fullAt = 16 // one sixteenth
+
+// watchData tells when the data partition is full or takes no more writes, until ctx ends.
+func (s *system) watchData(ctx context.Context) {
+	look := time.NewTicker(30 * time.Second)
+	defer look.Stop()
+	for {
+		size, free, err := storage.Space(dataMount)
+		s.mu.Lock()
+		s.data.Size, s.data.Free = size, free
+		onCard := s.data.Device != ""
+		s.mu.Unlock()
+		if err == nil && onCard {
+			s.judgeSpace(size, free)
+		}
+		var st unix.Statfs_t
+		if onCard && unix.Statfs(dataMount, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
+			s.raise(initapi.Condition{Code: "data", Error: true, Text: "the card takes no more writes: parked calls would not outlive a restart",
+				Hint: "replace the card"})
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *system) judgeSpace(size, free uint64) {
+	if free < size/fullAt {
+		s.raise(initapi.Condition{Code: "data.space", Error: free < size/(8*fullAt), Text: fmt.Sprintf("the data partition is full: %d KiB of %d are free", free>>10, size>>10),
+			Hint: "remove reports and recordings below " + dataFolder})
+		return
+	}
+	s.clear("data.space")
+}
+
+// takeIn brings the set of files on the boot partition into force if it is another than the one in use.
+func (s *system) takeIn() {
+	checks := provision.Options{UID: parklampID, GID: parklampID, Check: map[string]func(string, []byte) error{
+		provision.NetworkFile: func(name string, data []byte) error { _, err := netconf.Parse(name, data); return err }}}
+	from := filepath.Join(bootMount, provision.Folder)
+	res, err := provision.Import(from, dataFolder, checks)
+	s.settle(res, err, checks)
+	if err == nil && res.KeyLeft && s.isOnCard() {
+		if err := s.removeKey(from); err != nil {
+			s.log.Warn("the private key is still on the boot partition", "err", err)
+		}
+	}
+}
+
+// settle says what came of an import.
+func (s *system) settle(res provision.Result, err error, o provision.Options) {
+	if err != nil && !errors.Is(err, provision.ErrNone) {
+		s.raise(initapi.Condition{Code: "provision", Error: true, Text: "the new identity is not used: " + err.Error(),
+			Hint: "mend the folder parklamp of the card's first partition, or make it anew with parkctl site"})
+	}
+	set := res.Set
+	if set == nil {
+		set, err = provision.Current(dataFolder, o)
+	}
+	if set == nil {
+		s.raise(initapi.Condition{Code: "identity", Error: true, Text: "this appliance has no identity yet",
+			Hint: "write one with make flash SITE=... ID=..., or let DHCP option 160 name where it is"})
+		return
+	}
+	s.clear("identity")
+	s.mu.Lock()
+	s.identity = set.Identity
+	s.mu.Unlock()
+	s.log.Info("identity", "site", set.Identity.Site, "id", set.Identity.ID, "number", set.Identity.Number, "new", res.Imported, "was", res.Renamed)
+}
+
+func (s *system) isOnCard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data.Device != ""
+}
+
+// removeKey takes the secrets off the boot partition, now that the data partition has them.
+func (s *system) removeKey(from string) error {
+	if err := unix.Mount("", bootMount, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	err := provision.RemoveKey(from)
+	unix.Sync()
+	return errors.Join(err, unix.Mount("", bootMount, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
+}

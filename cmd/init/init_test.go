@@ -1,0 +1,118 @@
+package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/supervise"
+)
+
+func TestParseCmdline(t *testing.T) {
+	got := parseCmdline("console=ttyAMA0 parklamp.slot=b parklamp.trial=1 parklamp.board=rpi parklamp.verbose quiet\n")
+	if want := (bootArgs{slot: "b", trial: true, board: "rpi", verbose: true}); got != want {
+		t.Errorf("%+v", got)
+	}
+	if got := parseCmdline("parklamp.slot=c parklamp.trial=yes"); got != (bootArgs{}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestParseUevent(t *testing.T) {
+	action, alias := parseUevent([]byte("add@/devices/x\x00ACTION=add\x00MODALIAS=usb:v0D8Cp0014\x00SEQNUM=7\x00"))
+	if action != "add" || alias != "usb:v0D8Cp0014" {
+		t.Error(action, alias)
+	}
+	if action, alias := parseUevent(nil); action != "" || alias != "" {
+		t.Error(action, alias)
+	}
+}
+
+func FuzzParseUevent(f *testing.F) {
+	f.Add([]byte("add@/devices/x\x00MODALIAS=y\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) { parseUevent(b) })
+}
+
+func TestOwnHostname(t *testing.T) {
+	if got := ownHostname("b8:27:eb:01:02:03") + " " + ownHostname(""); got != "parklamp-010203 parklamp" {
+		t.Error(got)
+	}
+}
+
+// Only devices are granted, and only those of the phone.
+func TestGrantNodes(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("only root may make device nodes: nothing is tested here")
+		return
+	}
+	dev := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dev, "snd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gpiochip0", "snd/pcmC0D0p", "mem"} {
+		if err := unix.Mknod(filepath.Join(dev, name), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))); err != nil {
+			t.Logf("this machine lets nobody make device nodes: %v", err)
+			return
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dev, "i2c-1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := grantNodes(dev, parklampID); got != 2 {
+		t.Errorf("%d granted", got)
+	}
+	for name, want := range map[string]uint32{"gpiochip0": parklampID, "snd/pcmC0D0p": parklampID, "mem": 0, "i2c-1": 0} {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(dev, name), &st); err != nil || st.Gid != want || want != 0 && st.Mode&0o777 != 0o660 {
+			t.Errorf("%s: group %d, mode %o, %v", name, st.Gid, st.Mode&0o777, err)
+		}
+	}
+}
+
+func TestAPI(t *testing.T) {
+	s := newSystem()
+	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), alive, s.reaper, s.log)
+	s.judgeSpace(1000, 5)
+	routes := s.routes(t.Context())
+	ask := func(method, path, body string) string {
+		w := httptest.NewRecorder()
+		routes.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+		return strings.TrimSpace(w.Body.String())
+	}
+	if got := ask("GET", "/status", ""); !strings.Contains(got, `"name":"phoned","state":"stopped"`) || !strings.Contains(got, `"code":"data.space","error":true`) {
+		t.Error(got)
+	}
+	if got := ask("GET", "/log?n=1", ""); !strings.Contains(got, "data.space") {
+		t.Error(got)
+	}
+	if got := ask("POST", "/restart", `{"service":"panel","when":"later"}`); !strings.Contains(got, "want phoned or appliance") || !strings.Contains(got, "want idle or now") {
+		t.Error(got)
+	}
+	if got := ask("POST", "/restart", `{"service":"appliance","when":"now"}`); got != "{}" {
+		t.Error(got)
+	}
+	select {
+	case command := <-s.ending:
+		if command != unix.LINUX_REBOOT_CMD_RESTART {
+			t.Errorf("%x", command)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing ends")
+	}
+	s.judgeSpace(1000, 500)
+	if all := s.allConditions(); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestRestartRequest(t *testing.T) {
+	if err := (initapi.Restart{Service: initapi.Phoned, When: initapi.Idle}).Validate(); err != nil {
+		t.Error(err)
+	}
+}

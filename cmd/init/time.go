@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"parklamp/cmd/internal/clock"
+	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/netconf"
+)
+
+const (
+	clockFile = dataFolder + "/clock"
+	// noTime is how long the appliance may be without the true time before it says so.
+	noTime = 5 * time.Minute
+)
+
+// farFuture is beyond what a card can have seen.
+var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// floorClock sets a clock that is behind what is certainly past: a board without a clock of its own begins in 1970.
+func (s *system) floorClock() {
+	past := clock.AtLeast(farFuture, []string{filepath.Join(etcFolder, "time"), clockFile}, []string{filepath.Join(dataFolder, "journal")})
+	from := "rtc"
+	if now := time.Now(); past.After(now) {
+		from = "guessed"
+		if err := clock.Set(past); err != nil {
+			s.log.Error("clock", "err", err)
+		}
+		s.log.Info("the clock begins where it was last seen", "time", past.UTC().Format(time.RFC3339))
+	}
+	s.mu.Lock()
+	s.floor = from
+	s.mu.Unlock()
+}
+
+// startClock asks time servers from now on.
+func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
+	k := clock.New(clock.Options{File: clockFile, Log: s.log, Changed: s.newServers, Servers: func() []string {
+		if len(cfg.TimeServers) > 0 {
+			return cfg.TimeServers
+		}
+		var out []string
+		for _, a := range s.network.State().NTP {
+			out = append(out, a.String())
+		}
+		if len(out) == 0 {
+			return clock.Pool
+		}
+		return out
+	}})
+	s.mu.Lock()
+	s.clock = k
+	s.mu.Unlock()
+	start(func() { k.Run(ctx) })
+	start(func() { s.watchClock(ctx, k) })
+}
+
+// watchClock says when nobody tells the time.
+func (s *system) watchClock(ctx context.Context, k *clock.Keeper) {
+	look := time.NewTicker(30 * time.Second)
+	defer look.Stop()
+	for {
+		s.onNetwork(s.network.State()) // a lack becomes a fault with time alone
+		st := k.State()
+		switch {
+		case st.Synchronised && time.Since(st.At) < 24*time.Hour:
+			s.clear("clock")
+		case time.Since(s.started) > noTime:
+			s.raise(initapi.Condition{Code: "clock", Text: "the time may be wrong: " + firstOf(st.Fault),
+				Hint: "name a time server by DHCP option 42 or by time_servers in network.toml"})
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// firstOf is the first line of an error's text.
+func firstOf(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// clockStatus is what is known of the time. The caller holds no lock.
+func (s *system) clockStatus() initapi.Clock {
+	s.mu.Lock()
+	k, c := s.clock, initapi.Clock{State: s.floor}
+	s.mu.Unlock()
+	if k == nil {
+		return c
+	}
+	if st := k.State(); st.Synchronised {
+		c = initapi.Clock{State: "synchronised", Server: strings.Join(st.Servers, " "), Offset: st.Offset, At: st.At}
+	}
+	return c
+}
+
+// onNetwork follows the network: who has an address asks for the time at once.
+func (s *system) onNetwork(n initapi.Network) {
+	if n.Address.IsValid() {
+		s.clear("network")
+		select {
+		case s.newServers <- struct{}{}:
+		default: // it will look anyway
+		}
+		return
+	}
+	text, hint := "no address: nobody answers DHCP", "check the DHCP server and the VLAN, or set address in network.toml"
+	if n.Port == "" {
+		text, hint = "no Ethernet port", "check the board and its drivers"
+	} else if !n.Carrier {
+		text, hint = "no cable, or the switch is off", "check the cable and the switch"
+	}
+	if time.Since(s.started) > addressWait {
+		s.raise(initapi.Condition{Code: "network", Error: true, Text: text, Hint: hint})
+	}
+}
+
+// addressWait is how long a phone may be without an address after its start before it says so.
+const addressWait = 15 * time.Second

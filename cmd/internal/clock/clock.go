@@ -1,0 +1,295 @@
+// Package clock keeps the time of a board that may have no clock of its own. At start the time is at least that which was
+// last written to the card, so that it never goes back over a restart; then it comes from NTP servers (RFC 5905, as a
+// client only) and is written to the card every ten minutes.
+//
+// A large error is corrected at once, a small one by letting the clock run faster or slower, so that the time between two
+// moments stays true for calls. It trusts a majority of the servers that answer, not the first one. Keeper.Run is one
+// goroutine, with one more for each server while they are asked.
+package clock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/beevik/ntp"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// stepAt is the error from which the clock is set instead of slewed. RFC 5905 §11.2.1: STEPT, 128 ms.
+	stepAt = 128 * time.Millisecond
+	// agree is how far answers may differ from the middle one; an answer further off counts for nothing.
+	agree    = time.Second
+	pollOK   = 1024 * time.Second // RFC 5905 §7.2: a client that is in step asks seldom
+	pollSoon = 64 * time.Second   // until the second answer
+	pollFail = 15 * time.Second   // doubles up to pollOK; RFC 5905 §7.4 asks servers to be spared
+	askFor   = 3 * time.Second
+	most     = 4 // servers asked at a time
+	saveTime = 10 * time.Minute
+)
+
+// Pool is asked when nobody names servers. The pool asks vendors for a zone of their own; a site has its own servers.
+var Pool = []string{"0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org"}
+
+// State is how far the time can be trusted.
+type State struct {
+	Synchronised bool
+	Servers      []string      // that agreed at the last answer
+	Offset       time.Duration // that was found then
+	At           time.Time
+	Fault        string // why nobody is in step; "" otherwise
+}
+
+// Options are what a Keeper needs.
+type Options struct {
+	File    string                                                          // keeps the time; "" for none
+	Servers func() []string                                                 // whom to ask now
+	Changed <-chan struct{}                                                 // somebody else may be asked: ask at once
+	Ask     func(ctx context.Context, server string) (time.Duration, error) // nil: by NTP
+	Adjust  func(offset time.Duration) error                                // nil: the system's clock
+	Log     *slog.Logger
+}
+
+// Keeper keeps the clock.
+type Keeper struct {
+	opt Options
+
+	mu    sync.Mutex
+	state State // guarded by mu
+}
+
+// New makes a keeper; Run starts it.
+func New(opt Options) *Keeper {
+	if opt.Ask == nil {
+		opt.Ask = askNTP
+	}
+	if opt.Adjust == nil {
+		opt.Adjust = adjust
+	}
+	return &Keeper{opt: opt}
+}
+
+// State returns a copy of what is known.
+func (k *Keeper) State() State {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state
+}
+
+// Run keeps the time until ctx ends, then writes it down.
+func (k *Keeper) Run(ctx context.Context) {
+	defer k.save()
+	save := time.NewTicker(saveTime)
+	defer save.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	pause, answers := pollFail, 0
+	for {
+		select {
+		case <-save.C:
+			k.save()
+			continue
+		case <-k.opt.Changed:
+		case <-next.C:
+		case <-ctx.Done():
+			return
+		}
+		switch err := k.poll(ctx); {
+		case err != nil:
+			next.Reset(pause + rand.N(pause/4))
+			pause = min(2*pause, pollOK)
+		case answers == 0:
+			answers, pause = 1, pollFail
+			next.Reset(pollSoon)
+			k.save()
+		default:
+			pause = pollFail
+			next.Reset(pollOK + rand.N(pollSoon))
+		}
+	}
+}
+
+// poll asks the servers and corrects the clock.
+func (k *Keeper) poll(ctx context.Context) error {
+	servers := k.opt.Servers()
+	servers = servers[:min(len(servers), most)]
+	answers := make([]answer, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askFor)
+			defer cancel()
+			off, err := k.opt.Ask(ctx, s)
+			answers[i] = answer{s, off, err}
+		})
+	}
+	wg.Wait()
+	offset, trusted, err := middle(answers)
+	if err == nil {
+		err = k.opt.Adjust(offset)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		if k.state.Fault != err.Error() {
+			k.opt.Log.Warn("time", "err", err)
+		}
+		k.state.Fault = err.Error()
+		return err
+	}
+	if !k.state.Synchronised || offset.Abs() >= stepAt {
+		k.opt.Log.Info("time is set", "offset", offset.Round(time.Millisecond), "server", strings.Join(trusted, " "))
+	}
+	k.state = State{Synchronised: true, Servers: trusted, Offset: offset, At: time.Now()}
+	return nil
+}
+
+type answer struct {
+	server string
+	offset time.Duration
+	err    error
+}
+
+// errNobody says that no server is known.
+var errNobody = errors.New("clock: no time server is known")
+
+// middle is the median of the answers, if more than half of them agree with it.
+func middle(all []answer) (offset time.Duration, trusted []string, err error) {
+	good := slices.DeleteFunc(slices.Clone(all), func(a answer) bool { return a.err != nil })
+	if len(good) == 0 {
+		var faults []error
+		for _, a := range all {
+			faults = append(faults, fmt.Errorf("%s: %w", a.server, a.err))
+		}
+		if len(faults) == 0 {
+			return 0, nil, errNobody
+		}
+		return 0, nil, errors.Join(faults...)
+	}
+	slices.SortFunc(good, func(x, y answer) int { return int(min(1, max(-1, x.offset-y.offset))) })
+	m := good[len(good)/2].offset
+	for _, a := range good {
+		if (a.offset - m).Abs() <= agree {
+			trusted = append(trusted, a.server)
+			offset += a.offset
+		}
+	}
+	if 2*len(trusted) <= len(good) && len(good) > 2 {
+		return 0, nil, fmt.Errorf("clock: the time servers differ by more than %v", agree)
+	}
+	return offset / time.Duration(len(trusted)), trusted, nil
+}
+
+func askNTP(ctx context.Context, server string) (time.Duration, error) {
+	limit := askFor
+	if at, ok := ctx.Deadline(); ok {
+		limit = time.Until(at)
+	}
+	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: limit})
+	if err != nil {
+		return 0, err
+	}
+	// RFC 5905 §7.4: a kiss of death, an unsynchronised server or a stratum of 16 is no time.
+	if err := r.Validate(); err != nil {
+		return 0, err
+	}
+	return r.ClockOffset, nil
+}
+
+// adjust corrects the clock of the system: by a step, or by the kernel's PLL.
+func adjust(offset time.Duration) error {
+	if offset.Abs() >= stepAt {
+		return Set(time.Now().Add(offset))
+	}
+	t := unix.Timex{Modes: adjOffset | adjStatus | adjTimeConst | adjNano, Status: staPLL | staNano, Constant: 6}
+	setOffset(&t, offset)
+	if _, err := unix.Adjtimex(&t); err != nil {
+		return fmt.Errorf("adjtimex: %w", err)
+	}
+	return nil
+}
+
+// Of adjtimex(2), linux/timex.h.
+const (
+	adjOffset    = 0x0001
+	adjStatus    = 0x0010
+	adjTimeConst = 0x0020
+	adjNano      = 0x2000
+	staPLL       = 0x0001
+	staNano      = 0x2000
+)
+
+// Set sets the clock of the system.
+func Set(t time.Time) error {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &ts); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	return nil
+}
+
+// save writes the time down in one step.
+func (k *Keeper) save() {
+	if k.opt.File == "" {
+		return
+	}
+	next := k.opt.File + ".new"
+	err := os.WriteFile(next, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o644)
+	if err == nil {
+		err = os.Rename(next, k.opt.File)
+	}
+	if err != nil {
+		k.opt.Log.Debug("the time is not kept", "err", err)
+	}
+}
+
+// maxFiles bounds how many files AtLeast looks at in a folder.
+const maxFiles = 1000
+
+// AtLeast is the latest of what is certainly past: times in files (RFC 3339 in the first line) and when the files of
+// folders were written. Times beyond limit are nonsense and do not count.
+func AtLeast(limit time.Time, files, folders []string) time.Time {
+	var latest time.Time
+	take := func(t time.Time) {
+		if t.After(latest) && t.Before(limit) {
+			latest = t
+		}
+	}
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil {
+			line, _, _ := strings.Cut(string(text), "\n")
+			if t, err := time.Parse(time.RFC3339, strings.TrimSpace(line)); err == nil {
+				take(t)
+			}
+		}
+	}
+	for _, folder := range folders {
+		n := 0
+		_ = filepath.WalkDir(folder, func(_ string, e fs.DirEntry, err error) error {
+			if n++; n > maxFiles {
+				return filepath.SkipAll
+			}
+			if err != nil || e.IsDir() {
+				return nil
+			}
+			if info, err := e.Info(); err == nil {
+				take(info.ModTime())
+			}
+			return nil
+		})
+	}
+	return latest
+}

@@ -1,0 +1,114 @@
+package clock
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestMiddle(t *testing.T) {
+	bad := errors.New("no answer")
+	for name, c := range map[string]struct {
+		all     []answer
+		want    time.Duration
+		trusted string
+		fails   bool
+	}{
+		"one":                        {[]answer{{"a", 5 * time.Second, nil}}, 5 * time.Second, "a", false},
+		"a liar among three":         {[]answer{{"a", time.Hour, nil}, {"b", 20 * time.Millisecond, nil}, {"c", 40 * time.Millisecond, nil}}, 30 * time.Millisecond, "b c", false},
+		"two of which one is silent": {[]answer{{"a", 0, bad}, {"b", time.Minute, nil}}, time.Minute, "b", false},
+		"three opinions":             {[]answer{{"a", time.Hour, nil}, {"b", 0, nil}, {"c", -time.Hour, nil}}, 0, "", true},
+		"silence":                    {[]answer{{"a", 0, bad}}, 0, "", true},
+		"nobody":                     {nil, 0, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, trusted, err := middle(c.all)
+			if got != c.want || strings.Join(trusted, " ") != c.trusted || (err != nil) != c.fails {
+				t.Errorf("%v %v %v", got, trusted, err)
+			}
+		})
+	}
+}
+
+// The time never goes back over a restart: what is on the card is past.
+func TestAtLeast(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "clock")
+	limit := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	write := func(name, text string, at time.Time) {
+		t.Helper()
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	day := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) }
+	if got := AtLeast(limit, []string{file}, []string{filepath.Join(folder, "none")}); !got.IsZero() {
+		t.Error(got)
+	}
+	write("clock", "2026-11-20T00:00:00Z\n", day(1))
+	if got := AtLeast(limit, []string{file}, nil); !got.Equal(day(20)) {
+		t.Error(got)
+	}
+	write("journal", "x", day(21))
+	if got := AtLeast(limit, []string{file}, []string{folder}); !got.Equal(day(21)) {
+		t.Error(got)
+	}
+	write("nonsense", "x", limit.AddDate(5, 0, 0))
+	write("clock", "torn", day(1))
+	if got := AtLeast(limit, []string{file}, []string{folder}); !got.Equal(day(21)) {
+		t.Error(got)
+	}
+}
+
+func TestKeeper(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "clock")
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Duration
+		var adjusted []time.Duration
+		begin := time.Now()
+		up := false
+		k := New(Options{File: file, Log: slog.New(slog.DiscardHandler), Changed: make(chan struct{}),
+			Servers: func() []string { return []string{"a"} },
+			Ask: func(context.Context, string) (time.Duration, error) {
+				asked = append(asked, time.Since(begin).Truncate(time.Second))
+				if !up {
+					return 0, errors.New("no network")
+				}
+				return 100 * time.Millisecond, nil
+			},
+			Adjust: func(d time.Duration) error { adjusted = append(adjusted, d); return nil }})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); k.Run(ctx) }()
+		time.Sleep(2 * time.Minute)
+		if s := k.State(); s.Synchronised || s.Fault == "" || len(asked) < 3 || len(asked) > 5 {
+			t.Errorf("without a network: %+v, asked at %v", s, asked)
+		}
+		up = true
+		time.Sleep(10 * time.Minute)
+		if s := k.State(); !s.Synchronised || s.Fault != "" || len(adjusted) < 2 || adjusted[0] != 100*time.Millisecond {
+			t.Errorf("%+v, adjusted %v", s, adjusted)
+		}
+		n := len(asked)
+		time.Sleep(time.Hour)
+		if len(asked)-n > 4 {
+			t.Errorf("asked %d times in an hour", len(asked)-n)
+		}
+		cancel()
+		<-done
+		text, err := os.ReadFile(file)
+		if err != nil || strings.TrimSpace(string(text)) != time.Now().UTC().Format(time.RFC3339) {
+			t.Errorf("kept %q, %v", text, err)
+		}
+	})
+}
