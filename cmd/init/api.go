@@ -66,6 +66,16 @@ func (s *system) routes(ctx context.Context) http.Handler {
 		go s.restart(ctx, req)
 		answer(w, http.StatusAccepted, struct{}{})
 	})
+	mux.HandleFunc("/update", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		u := s.updater
+		s.mu.Unlock()
+		if u == nil {
+			answer(w, http.StatusServiceUnavailable, refusal{"updates are not taken yet"})
+			return
+		}
+		u.ServeHTTP(w, r)
+	})
 	return mux
 }
 

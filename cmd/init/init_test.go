@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/supervise"
 )
@@ -111,8 +113,43 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// The built-in configuration is one that phoned takes.
+func TestDefaultConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "phoned.toml")
+	if err := os.WriteFile(path, anyBoard(defaultConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Board.Model != "desk" || c.Panel.Socket != phonedSocket {
+		t.Errorf("%+v %+v", c.Board, c.Panel)
+	}
+}
+
 func TestRestartRequest(t *testing.T) {
 	if err := (initapi.Restart{Service: initapi.Phoned, When: initapi.Idle}).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestVerdictOfATrial(t *testing.T) {
+	for name, c := range map[string]struct{ status, want string }{
+		"alone":                {`{}`, ""},
+		"registered":           {`{"accounts":[{"state":"failed"},{"state":"registered"}],"peers":[{"state":"dead"}]}`, ""},
+		"a peer is live":       {`{"peers":[{"state":"dead"},{"state":"live"}]}`, ""},
+		"out of touch":         {`{"accounts":[{"state":"trying"}],"peers":[{"state":"dead"}]}`, "neither registered nor in touch with a peer"},
+		"hears nothing":        {`{"health":[{"code":"sip.listener.udp:eth0:5060","severity":"error","text":"deaf"}]}`, "deaf"},
+		"a lamp is broken":     {`{"health":[{"code":"board.lamps","severity":"error","text":"dark"}]}`, ""},
+		"the journal was lost": {`{"health":[{"code":"journal.read","severity":"error","text":"no calls"}]}`, "no calls"},
+	} {
+		var h phoneHealth
+		if err := json.Unmarshal([]byte(c.status), &h); err != nil {
+			t.Fatal(err)
+		}
+		if ok, why := h.verdict(); why != c.want || ok != (c.want == "") {
+			t.Errorf("%s: %t %s", name, ok, why)
+		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/cmd/internal/update"
 )
 
 // Where things are.
@@ -64,6 +65,9 @@ type system struct {
 	data       initapi.Data                 // guarded by mu
 	identity   provision.Identity           // guarded by mu
 	confirmed  bool                         // guarded by mu: the trial
+	refused    int                          // guarded by mu: how many configurations phoned could not use
+	refusedAt  int                          // guarded by mu: its starts by then
+	updater    *update.Updater              // guarded by mu; nil without a card
 	clock      *clock.Keeper                // guarded by mu
 	floor      string                       // guarded by mu: where the first time came from
 	conditions map[string]initapi.Condition // guarded by mu
@@ -149,6 +153,7 @@ func (s *system) run() {
 		defer s.journal.Follow(sender.Send)()
 		running.Go(func() { sender.Run(services) })
 	}
+	s.startUpdater(services, running.Go)
 	running.Go(func() {
 		if err := s.serve(services, initapi.Socket); err != nil {
 			s.log.Error("socket", "err", err)
@@ -160,6 +165,8 @@ func (s *system) run() {
 	var phone sync.WaitGroup
 	phone.Go(func() { s.phoned.Run(phoning) })
 	s.phoned.Start()
+
+	running.Go(func() { s.watchConfig(services) })
 
 	command := s.wait(signals)
 	s.log.Info("parklamp ends")
@@ -257,11 +264,7 @@ func (s *system) feed(ctx context.Context) {
 // phonedSpec is how phoned is started. The capabilities are for ports below 1024 (5060 needs none, 80 and
 // 443 do), raw sockets, real-time scheduling and memory that is not swapped.
 func (s *system) phonedSpec() supervise.Spec {
-	config := filepath.Join(dataFolder, "phoned.toml")
-	if _, err := os.Stat(config); err != nil {
-		config = filepath.Join(etcFolder, "phoned.toml")
-	}
-	return supervise.Spec{Path: phonedPath, Args: []string{"-config", config},
+	return supervise.Spec{Path: phonedPath, Args: []string{"-config", s.config()},
 		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.ConditionsEnv + "=" + initapi.ConditionsFile},
 		User:    &supervise.User{UID: parklampID, GID: parklampID},
 		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SYS_NICE, unix.CAP_IPC_LOCK},

@@ -29,7 +29,7 @@ func (s *system) floorClock() {
 		if err := clock.Set(past); err != nil {
 			s.log.Error("clock", "err", err)
 		}
-		s.log.Info("the clock begins where it was last seen", "time", past.UTC().Format(time.RFC3339))
+		s.log.Info("the clock begins where it was last seen", "at", past.UTC().Format(time.RFC3339))
 	}
 	s.mu.Lock()
 	s.floor = from

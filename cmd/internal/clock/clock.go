@@ -33,6 +33,7 @@ const (
 	pollOK   = 1024 * time.Second // RFC 5905 §7.2: a client that is in step asks seldom
 	pollSoon = 64 * time.Second   // until the second answer
 	pollFail = 15 * time.Second   // doubles up to pollOK; RFC 5905 §7.4 asks servers to be spared
+	first    = 10 * time.Second   // before nobody is there to be asked; Changed comes when the network does
 	askFor   = 3 * time.Second
 	most     = 4 // servers asked at a time
 	saveTime = 10 * time.Minute
@@ -91,7 +92,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer k.save()
 	save := time.NewTicker(saveTime)
 	defer save.Stop()
-	next := time.NewTimer(0)
+	next := time.NewTimer(first)
 	defer next.Stop()
 	pause, answers := pollFail, 0
 	for {
@@ -142,7 +143,8 @@ func (k *Keeper) poll(ctx context.Context) error {
 	defer k.mu.Unlock()
 	if err != nil {
 		if k.state.Fault != err.Error() {
-			k.opt.Log.Warn("time", "err", err)
+			line, _, _ := strings.Cut(err.Error(), "\n")
+			k.opt.Log.Warn("time", "err", line)
 		}
 		k.state.Fault = err.Error()
 		return err

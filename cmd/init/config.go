@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"os"
+	"path/filepath"
+	"time"
+
+	"parklamp/cmd/internal/initapi"
+)
+
+//go:embed phoned.toml
+var defaultConfig []byte
+
+// badConfig is how phoned ends when its configuration cannot be used.
+const badConfig = "exit status 2"
+
+// config is the file that phoned starts with: its own or that of the image; when that was refused the built-in one; when
+// that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
+func (s *system) config() string {
+	s.mu.Lock()
+	refused := s.refused
+	s.mu.Unlock()
+	for _, f := range []string{filepath.Join(dataFolder, "phoned.toml"), filepath.Join(etcFolder, "phoned.toml")} {
+		if _, err := os.Stat(f); err == nil && refused == 0 {
+			return f
+		}
+	}
+	text := defaultConfig
+	if refused > 1 {
+		text = anyBoard(text)
+	}
+	f := filepath.Join(runFolder, "phoned.toml")
+	if err := os.WriteFile(f, text, 0o644); err != nil {
+		s.log.Error("configuration", "err", err)
+	}
+	return f
+}
+
+// anyBoard is the default for a board without a model.
+func anyBoard(text []byte) []byte {
+	return bytes.Replace(text, []byte(`model = "auto"`), []byte(`model = "desk"`), 1)
+}
+
+// watchConfig starts phoned with a configuration that works when it refuses its own, until ctx ends: a phone with a
+// mistake in its file still says so.
+func (s *system) watchConfig(ctx context.Context) {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+		r := s.phoned.Report()
+		s.mu.Lock()
+		again := r.Starts-s.refusedAt > 1 && r.LastExit == badConfig && !r.Answering && s.refused < 2
+		if again {
+			s.refused++
+			s.refusedAt = r.Starts
+		}
+		s.mu.Unlock()
+		if !again {
+			continue
+		}
+		s.raise(initapi.Condition{Code: "configuration", Error: true, Text: "the configuration cannot be used: the phone runs without it",
+			Hint: "GET /log of the first process, or parkctl config check FILE, says what is wrong"})
+		s.phoned.SetSpec(s.phonedSpec())
+		s.phoned.Restart()
+	}
+}
