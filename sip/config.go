@@ -18,6 +18,7 @@ type Config struct {
 	TLSCert string `toml:"tls_cert" doc:"PEM file with the certificate chain that TLS listeners show"`
 	TLSKey  string `toml:"tls_key" doc:"PEM file with the private key of tls_cert"`
 	TLSCA   string `toml:"tls_ca" doc:"PEM file with the authorities that other TLS servers must prove; empty means those of the system"`
+	SiteCA  string `toml:"site_ca" doc:"PEM file with the site's own authority, as parkctl site makes it: peers are then reached by TLS, each proves by tls_cert who it is, and nobody else is taken for a peer; empty tells peers by their addresses"`
 
 	MaxMessageBytes                int `toml:"max_message_bytes" doc:"largest message accepted, in bytes"`
 	MaxTransactions                int `toml:"max_transactions" doc:"server transactions and, counted apart, client transactions open at one time"`
@@ -58,6 +59,9 @@ func (c Config) Validate() error {
 		if s.kind == kindTLS && (c.TLSCert == "" || c.TLSKey == "") {
 			return fmt.Errorf("listen[%d] = %q: a tls listener needs tls_cert and tls_key", i, text)
 		}
+	}
+	if c.SiteCA != "" && (c.TLSCert == "" || c.TLSKey == "") {
+		return fmt.Errorf("site_ca = %q: needs tls_cert and tls_key: the certificate that the site gave this appliance", c.SiteCA)
 	}
 	if strings.ContainsAny(c.UserAgent, "\r\n") {
 		return fmt.Errorf("user_agent = %q: must be one line", c.UserAgent)

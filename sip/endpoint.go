@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,6 +60,12 @@ func WithTLS(server, client *tls.Config) Option {
 	return func(e *Endpoint) { e.tlsServer, e.tlsClient = server, client }
 }
 
+// WithAppliances asks f for the name of the appliance of the site that is reached at an address, "" for none. With
+// Config.SiteCA TLS with it is mutual.
+func WithAppliances(f func(netip.AddrPort) string) Option {
+	return func(e *Endpoint) { e.appliance = f }
+}
+
 // WithHolder asks f which process has a socket that cannot be bound; "" is not known.
 func WithHolder(f func(transport string, at netip.AddrPort) string) Option {
 	return func(e *Endpoint) { e.holder = f }
@@ -81,6 +88,9 @@ type Endpoint struct {
 	holder    func(transport string, at netip.AddrPort) string
 	tlsServer *tls.Config
 	tlsClient *tls.Config
+	pair      *pairFiles                  // nil without tls_cert
+	site      *x509.CertPool              // nil without site_ca
+	appliance func(netip.AddrPort) string // nil: no appliance of the site is known
 	listeners []*listener
 	secret    [16]byte // keys the To tags of stateless answers
 	ready     chan struct{}

@@ -254,7 +254,7 @@ func (l *listener) serveStreams(ln net.Listener) error {
 		if l.spec.kind == kindTLS {
 			conn = tls.Server(conn, l.e.tlsServer)
 		}
-		if _, err := l.e.adopt(l, conn, false); err != nil {
+		if _, err := l.e.adopt(l, conn, nil, false); err != nil {
 			_ = conn.Close()
 			l.e.count.drop(dropConnections)
 		}

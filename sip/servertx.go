@@ -160,6 +160,14 @@ func (tx *ServerTx) end() { tx.inner.Terminate() }
 // Source is the address that the request came from.
 func (tx *ServerTx) Source() netip.AddrPort { return tx.source }
 
+// Proved are the names that the far end of the connection has proved by a certificate of the site; nil for none.
+func (tx *ServerTx) Proved() []string {
+	if c, ok := tx.flow.(*streamConn); ok {
+		return c.proved
+	}
+	return nil
+}
+
 // Local is the address of the listener that the request came to.
 func (tx *ServerTx) Local() netip.AddrPort { return tx.flow.local() }
 

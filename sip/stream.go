@@ -47,7 +47,11 @@ type streamConn struct {
 	key  streamKey
 	out  chan []byte // capacity streamQueue; full ends the connection
 
-	dialled bool // by us; else accepted
+	dialled bool             // by us; else accepted
+	shown   *tls.Certificate // of ours to an appliance of the site; nil to others
+
+	// proved are the names of the far end by the site's certificate; readLoop writes it before the first message.
+	proved []string
 
 	once sync.Once
 	done chan struct{}
@@ -59,9 +63,9 @@ var _ flow = (*streamConn)(nil)
 // adopt takes a connection over and starts its two goroutines. Those that come
 // in are limited, in total and (to half of it) per source; ours are as many as
 // there are requests.
-func (e *Endpoint) adopt(l *listener, conn net.Conn, dialled bool) (*streamConn, error) {
+func (e *Endpoint) adopt(l *listener, conn net.Conn, shown *tls.Certificate, dialled bool) (*streamConn, error) {
 	c := &streamConn{
-		e: e, l: l, conn: conn, dialled: dialled,
+		e: e, l: l, conn: conn, shown: shown, dialled: dialled,
 		key:  streamKey{l.spec.kind, l.addr().Addr(), addrPortOf(conn.RemoteAddr())},
 		out:  make(chan []byte, streamQueue),
 		done: make(chan struct{}),
@@ -178,6 +182,7 @@ func (c *streamConn) writeLoop() {
 func (c *streamConn) readLoop() {
 	f := framer{max: c.e.cfg.MaxMessageBytes}
 	buf := make([]byte, 8192)
+	identified := false
 	known := c.dialled // whether the far end has shown that it speaks SIP
 	for {
 		wait := c.e.cfg.IdleTimeout
@@ -189,6 +194,9 @@ func (c *streamConn) readLoop() {
 		if err != nil {
 			c.fail(err)
 			return
+		}
+		if !identified { // what was read shows that the handshake is over
+			c.proved, identified = c.e.prove(c.conn), true
 		}
 		f.add(buf[:n])
 		for {
@@ -217,8 +225,12 @@ func (c *streamConn) readLoop() {
 // blocks for at most DialTimeout; callers together dial once.
 func (e *Endpoint) stream(ctx context.Context, l *listener, remote netip.AddrPort, serverName string) (*streamConn, error) {
 	key := streamKey{l.spec.kind, l.addr().Addr(), remote}
+	old := e.existing(l, remote)
+	if !e.renewed(old) {
+		old = nil
+	}
 	e.mu.Lock()
-	if c := e.streams[key]; c != nil {
+	if c := e.streams[key]; c != nil && c != old {
 		e.mu.Unlock()
 		return c, nil
 	}
@@ -263,10 +275,12 @@ func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPo
 	if err != nil {
 		return nil, err
 	}
+	var shown *tls.Certificate
 	if l.spec.kind == kindTLS {
-		cfg := e.tlsClient.Clone()
-		if cfg.ServerName == "" {
-			cfg.ServerName = serverName
+		var cfg *tls.Config
+		if cfg, shown, err = e.clientTLS(remote, serverName); err != nil {
+			_ = conn.Close()
+			return nil, err
 		}
 		tc := tls.Client(conn, cfg)
 		if err := tc.HandshakeContext(ctx); err != nil {
@@ -275,7 +289,7 @@ func (e *Endpoint) connect(ctx context.Context, l *listener, remote netip.AddrPo
 		}
 		conn = tc
 	}
-	c, err := e.adopt(l, conn, true)
+	c, err := e.adopt(l, conn, shown, true)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err

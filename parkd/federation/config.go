@@ -3,12 +3,14 @@ package federation
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // Config names the appliances of the site.
 type Config struct {
 	Name       string        `toml:"-"` // name of this appliance, unique in the site; the appliance section sets it
+	Proof      bool          `toml:"-"` // peers speak TLS and prove their names by certificates of the site; the sip section sets it
 	Peers      []Peer        `toml:"peers" doc:"the other appliances of the site"`
 	ProbeEvery time.Duration `toml:"probe_every" doc:"time between two signs of life asked of a peer"`
 	DeadAfter  time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
@@ -21,8 +23,8 @@ type Config struct {
 // Peer is one other appliance.
 type Peer struct {
 	Name    string         `toml:"name" doc:"its name"`
-	Address netip.AddrPort `toml:"address" doc:"its SIP address and port, reached by TCP"`
-	SRTP    string         `toml:"srtp" doc:"encryption of the media of calls between the two: off or preferred; both mean none as long as peers are reached by TCP, since keys need TLS; required would end every fetch and is refused"`
+	Address netip.AddrPort `toml:"address" doc:"its SIP address and port, reached by TCP, or by TLS (then usually port 5061) with sip.site_ca"`
+	SRTP    string         `toml:"srtp" doc:"encryption of the media of calls between the two: off, or with sip.site_ca preferred or required: keys need TLS"`
 }
 
 // Default returns a federation without peers.
@@ -37,16 +39,34 @@ func Default() Config {
 	}
 }
 
-// At names the appliances of the site at an address. That is the one way to ask whether somebody is a peer, as long as
-// peers are told apart by name and address.
-func (c Config) At(a netip.Addr) []string {
-	var names []string
+// From are the peers that something may have come from: those that its connection proved by certificates of the site or,
+// where there are none, those at its address. That is the one way to ask whether somebody is a peer.
+func (c Config) From(a netip.Addr, proved []string) []Peer {
+	var from []Peer
 	for _, p := range c.Peers {
-		if p.Address.Addr().Unmap() == a.Unmap() {
-			names = append(names, p.Name)
+		if c.Proof && slices.Contains(proved, p.Name) || !c.Proof && p.Address.Addr().Unmap() == a.Unmap() {
+			from = append(from, p)
 		}
 	}
-	return names
+	return from
+}
+
+// Peer is the peer that is reached at an address, nil if there is none.
+func (c Config) Peer(at netip.AddrPort) *Peer {
+	for i, p := range c.Peers {
+		if p.Address.Port() == at.Port() && p.Address.Addr().Unmap() == at.Addr().Unmap() {
+			return &c.Peers[i]
+		}
+	}
+	return nil
+}
+
+// Transport is how peers are reached.
+func (c Config) Transport() string {
+	if c.Proof {
+		return "tls"
+	}
+	return "tcp"
 }
 
 // maxPeers is the size of a mesh; a larger site goes through hubs.
@@ -70,10 +90,10 @@ func (c Config) Validate() error {
 			return fmt.Errorf("peers[%d].name = %q: each name once, and not this appliance's own", i, p.Name)
 		case !p.Address.IsValid() || p.Address.Port() == 0 || p.Address.Addr().IsUnspecified() || p.Address.Addr().IsMulticast():
 			return fmt.Errorf("peers[%d].address = %q: an address and port such as 192.0.2.7:5060", i, p.Address)
-		case p.SRTP == "required":
-			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred: peers are reached by TCP, and keys need TLS", i, p.SRTP)
-		case p.SRTP != "" && p.SRTP != "off" && p.SRTP != "preferred":
-			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred", i, p.SRTP)
+		case p.SRTP == "required" && !c.Proof:
+			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred: peers are reached by TCP without sip.site_ca, and keys need TLS", i, p.SRTP)
+		case p.SRTP != "" && p.SRTP != "off" && p.SRTP != "preferred" && p.SRTP != "required":
+			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred, and required with sip.site_ca", i, p.SRTP)
 		case addrs[p.Address]:
 			return fmt.Errorf("peers[%d].address = %q: each address once", i, p.Address)
 		}

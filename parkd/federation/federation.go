@@ -22,6 +22,8 @@ var (
 	ErrSilent = errors.New("federation: peer does not answer: is it powered, connected, and is this its address?")
 	// ErrRefused means that a peer answers and does not take this appliance for a peer.
 	ErrRefused = errors.New("federation: peer refuses: does its list of peers have this appliance, with this name and address?")
+	// ErrUnproved means that a peer does not prove by the site's certificate who it is.
+	ErrUnproved = errors.New("federation: peer does not prove that it is one: has it a certificate of this site, for this name, that has not ended?")
 	// ErrStranger means that what answers at a peer's address is not that peer.
 	ErrStranger = errors.New("federation: another appliance answers: do name and address of this peer belong together?")
 )
@@ -174,22 +176,22 @@ func (f *Federation) PeerURI(name, user string) (gosip.Uri, bool) {
 	if l == nil {
 		return gosip.Uri{}, false
 	}
-	return uriAt(user, l.peer.Address), true
+	return f.uriAt(user, l.peer.Address), true
 }
 
-// peerOf reports which peer sent a request, going by the user of its From and the address it came from.
-func (f *Federation) peerOf(user string, source netip.Addr) (name string, ok bool) {
-	return user, slices.Contains(f.cfg.At(source), user)
+// peerOf reports which peer sent a request, going by the user of its From and by what shows who sent it.
+func (f *Federation) peerOf(user string, source netip.Addr, proved []string) (name string, ok bool) {
+	return user, slices.ContainsFunc(f.cfg.From(source, proved), func(p Peer) bool { return p.Name == user })
 }
 
-func uriAt(user string, at netip.AddrPort) gosip.Uri {
+func (f *Federation) uriAt(user string, at netip.AddrPort) gosip.Uri {
 	host := at.Addr().String()
 	if at.Addr().Is6() {
 		host = "[" + host + "]"
 	}
 	u := gosip.Uri{Scheme: "sip", User: user, Host: host, Port: int(at.Port()), UriParams: gosip.NewParams()}
 	// Documents exceed what UDP carries, and a connection shows that the peer is alive.
-	u.UriParams.Add("transport", "tcp")
+	u.UriParams.Add("transport", f.cfg.Transport())
 	return u
 }
 

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type lan struct {
 	all  []*appliance
 	each []Peer // everybody
 	edit []func(*Config)
+	site *siptest.Site // peers prove themselves; nil: they do not
+	// foreign are the sites that appliances have their certificates from, if it is another.
+	foreign map[string]*siptest.Site
 }
 
 type appliance struct {
@@ -48,8 +52,14 @@ type appliance struct {
 // onLAN runs f in a synctest bubble with appliances that have found each other; edit changes what each
 // is configured with.
 func onLAN(t *testing.T, names []string, f func(l *lan), edit ...func(*Config)) {
+	onSite(t, names, func(*lan) {}, f, edit...)
+}
+
+// onSite is the same with something before they start.
+func onSite(t *testing.T, names []string, before, f func(l *lan), edit ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lan{t: t, net: siptest.New(1), edit: edit}
+		before(l)
 		for i, name := range names {
 			addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})
 			l.all = append(l.all, &appliance{lan: l, name: name, addr: addr})
@@ -89,18 +99,31 @@ func (a *appliance) start(epoch uint64) {
 	sc := sip.Default()
 	sc.Listen = []string{"udp:" + at, "tcp:" + at}
 	log := slog.New(slog.DiscardHandler)
-	ep, err := sip.New(sc, log, sip.WithNetwork(a.lan.net.Host(a.addr)), siptest.WithNames(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	agent := event.New(ep, event.Default(), log)
 	cfg := Default()
 	cfg.Name = a.name
+	if a.lan.site != nil {
+		sc.Listen = append(sc.Listen, "tls:"+netip.AddrPortFrom(a.addr, 5061).String())
+		cmp.Or(a.lan.foreign[a.name], a.lan.site).Use(&sc, a.name, a.lan.site)
+		cfg.Proof = true
+	}
 	for _, p := range a.lan.each {
+		if cfg.Proof {
+			p.Address = netip.AddrPortFrom(p.Address.Addr(), 5061)
+		}
 		if p.Name != a.name {
 			cfg.Peers = append(cfg.Peers, p)
 		}
 	}
+	ep, err := sip.New(sc, log, sip.WithNetwork(a.lan.net.Host(a.addr)), siptest.WithNames(nil), sip.WithAppliances(func(at netip.AddrPort) string {
+		if p := cfg.Peer(at); p != nil {
+			return p.Name
+		}
+		return ""
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := event.New(ep, event.Default(), log)
 	for _, f := range a.lan.edit {
 		f(&cfg)
 	}
@@ -524,6 +547,109 @@ func TestWrongNameIsAHealthCondition(t *testing.T) {
 	}, func(c *Config) {
 		if c.Name == "dock-1" {
 			c.Peers[0].Name = "dock-3"
+		}
+	})
+}
+
+// issue gives the appliances of a LAN certificates of one site.
+func issue(names ...string) func(l *lan) {
+	return func(l *lan) {
+		l.site = siptest.NewSite(l.t)
+		for _, name := range names {
+			l.site.Issue(name, name, time.Now(), time.Now().AddDate(1, 0, 0))
+		}
+	}
+}
+
+// With certificates of the site everything is as without, and a dead peer is seen as fast.
+func TestPeersByTLS(t *testing.T) {
+	names := []string{"dock-1", "dock-2", "office"}
+	onSite(t, names, issue(names...), func(l *lan) {
+		d1, d2, office := l.all[0], l.all[1], l.all[2]
+		for i, a := range l.all[:2] {
+			if o := a.ask(parkd.Park{Token: "p", Leg: "a", Orbit: fmt.Sprintf("70%d", i+1)}, "p"); !o.ok {
+				t.Fatalf("%s parks: %+v", a.name, o)
+			}
+		}
+		l.within(100*time.Millisecond, "lamps", func() bool {
+			return office.view("701").State == parkd.ViewElsewhere && d1.view("702").State == parkd.ViewElsewhere
+		})
+		d2.kill()
+		d := l.within(3*time.Second, "unknown", func() bool {
+			return l.allSee("702", d2, func(_ *appliance, v parkd.OrbitView) bool { return v.State == parkd.ViewUnknown })
+		})
+		t.Logf("dead seen after %v", d)
+		time.Sleep(40 * time.Second)
+		d2.start(2000)
+		d = l.within(5*time.Second, "back", func() bool { return d2.view("701").State == parkd.ViewElsewhere })
+		t.Logf("back after %v", d)
+	})
+}
+
+// Who does not prove by the site's certificate that it is the peer of that name is none, and people are told.
+func TestUnprovedPeers(t *testing.T) {
+	names := []string{"dock-1", "dock-2"}
+	for name, spoil := range map[string]func(l *lan, s *siptest.Site){
+		"another site": func(l *lan, s *siptest.Site) {
+			s.Issue("dock-2", "dock-2", time.Now(), time.Now().AddDate(1, 0, 0))
+			l.foreign = map[string]*siptest.Site{"dock-2": s}
+		},
+		"another appliance's": func(l *lan, _ *siptest.Site) {
+			l.site.Issue("dock-2", "dock-3", time.Now(), time.Now().AddDate(1, 0, 0))
+		},
+		"a certificate that ended": func(l *lan, _ *siptest.Site) {
+			l.site.Issue("dock-2", "dock-2", time.Now().AddDate(-2, 0, 0), time.Now().AddDate(-1, 0, 0))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onSite(t, names, func(l *lan) {
+				issue(names...)(l)
+				spoil(l, siptest.NewSite(t))
+			}, func(l *lan) {
+				d1, d2 := l.all[0], l.all[1]
+				d1.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "701"}, "p")
+				time.Sleep(10 * time.Second)
+				if v := d2.view("701"); v.State == parkd.ViewElsewhere {
+					t.Errorf("dock-2 sees 701 as %v", v.State)
+				}
+				if err := d1.fault("dock-2"); !errors.Is(err, ErrUnproved) && !errors.Is(err, ErrSilent) {
+					t.Errorf("health of dock-2 says %v", err)
+				}
+				if l.foreign != nil {
+					return
+				}
+				// Renewed while both run.
+				l.site.Issue("dock-2", "dock-2", time.Now(), time.Now().AddDate(1, 0, 0))
+				time.Sleep(10 * time.Second)
+				l.within(40*time.Second, "peers", func() bool { return d2.view("701").State == parkd.ViewElsewhere })
+				if err := d1.fault("dock-2"); err != nil {
+					t.Errorf("renewed, health says %v", err)
+				}
+			})
+		})
+	}
+}
+
+// With certificates an address, a name and TCP prove nothing.
+func TestAddressProvesNoPeerWithCertificates(t *testing.T) {
+	names := []string{"dock-1", "dock-2"}
+	onSite(t, names, issue(names...), func(l *lan) {
+		f, source := l.all[0].fed, netip.AddrPortFrom(l.all[1].addr, 5061)
+		req := gosip.NewRequest(gosip.SUBSCRIBE, gosip.Uri{Scheme: "sip", User: "dock-1", Host: "10.0.0.1"})
+		req.AppendHeader(&gosip.FromHeader{Address: gosip.Uri{Scheme: "sip", User: "dock-2", Host: "parklamp.invalid"}})
+		for _, c := range []struct {
+			transport string
+			proved    []string
+			in        bool
+		}{{"tcp", nil, false}, {"tls", nil, false}, {"tls", []string{"dock-3"}, false}, {"tls", []string{"dock-2"}, true}} {
+			if ok := f.authorize(req, event.Request{Source: source, Transport: c.transport, Proved: c.proved}); ok != c.in {
+				t.Errorf("%+v: let in: %v", c, ok)
+			}
+			code, _ := f.published(event.Publication{Kind: event.Initial, From: "sip:dock-2@parklamp.invalid", Source: source, Proved: c.proved,
+				Transport: c.transport, ContentType: pidf.ContentType, Body: marshalClaim("dock-2", wordClaim, "t", "701")})
+			if (code == 200) != c.in {
+				t.Errorf("%+v: claim answered %d", c, code)
+			}
 		}
 	})
 }

@@ -37,11 +37,15 @@ func (f *Federation) probe(ctx context.Context, l *link) {
 	}
 	sent := f.goOn(func() {
 		defer func() { <-l.slots }()
-		tx := f.ep.Request(f.options(l.peer), sip.Send{Transport: "tcp"})
+		tx := f.ep.Request(f.options(l.peer), sip.Send{Transport: f.cfg.Transport()})
 		for {
 			select {
 			case res, open := <-tx.Responses():
 				if !open {
+					if err := tx.Err(); errors.Is(err, sip.ErrUnproved) {
+						f.log.Debug("peer is not who it should be", "peer", l.peer.Name, "err", err)
+						f.fault(l.peer.Name, ErrUnproved) // without err, whose text has the time
+					}
 					return
 				}
 				if res.StatusCode >= 200 {
@@ -59,7 +63,7 @@ func (f *Federation) probe(ctx context.Context, l *link) {
 }
 
 func (f *Federation) options(p Peer) *gosip.Request {
-	to := uriAt(p.Name, p.Address)
+	to := f.uriAt(p.Name, p.Address)
 	req := gosip.NewRequest(gosip.OPTIONS, to)
 	from := &gosip.FromHeader{Address: f.from(), Params: gosip.NewParams()}
 	from.Params.Add("tag", gosip.GenerateTagN(16))
@@ -75,8 +79,8 @@ func (f *Federation) options(p Peer) *gosip.Request {
 func (f *Federation) watch(l *link) {
 	f.unwatch(l)
 	l.sub = f.agent.Subscribe(event.Subscribe{
-		Target: uriAt(l.peer.Name, l.peer.Address), Event: presence, Accept: []string{pidf.ContentType},
-		Expires: f.cfg.Refresh, From: f.from(), Transport: "tcp",
+		Target: f.uriAt(l.peer.Name, l.peer.Address), Event: presence, Accept: []string{pidf.ContentType},
+		Expires: f.cfg.Refresh, From: f.from(), Transport: f.cfg.Transport(),
 	}, func(u event.Update) { f.updated(l.peer.Name, u) })
 }
 
@@ -129,7 +133,7 @@ func (f *Federation) askFor(ctx context.Context, e Ask) {
 func (f *Federation) publish(ctx context.Context, l *link, expires time.Duration, body []byte, done func(event.PublishResult, error)) bool {
 	return f.goOn(func() {
 		res, err := f.agent.Publish(ctx, event.PublishRequest{
-			Target: uriAt(l.peer.Name, l.peer.Address), Event: claimEvent, From: f.from(), Transport: "tcp",
+			Target: f.uriAt(l.peer.Name, l.peer.Address), Event: claimEvent, From: f.from(), Transport: f.cfg.Transport(),
 			ContentType: pidf.ContentType, Body: body, Expires: expires, Timeout: lateAnswer,
 		})
 		if done != nil {

@@ -24,7 +24,7 @@ func (f *Federation) authorize(req *gosip.Request, r event.Request) bool {
 	if from == nil {
 		return false
 	}
-	name, ok := f.peerOf(from.Address.User, r.Source.Addr())
+	name, ok := f.peerOf(from.Address.User, r.Source.Addr(), r.Proved)
 	if !ok || !proves(r.Transport) {
 		f.log.Info("subscription of a stranger refused", "peer", r.Source, "err", "not in the list of peers")
 		return false
@@ -34,7 +34,7 @@ func (f *Federation) authorize(req *gosip.Request, r event.Request) bool {
 }
 
 // proves says whether a transport shows that the far end is at the address that it names: the source of a datagram can be
-// forged, and the documents would go wherever its Contact says (RFC 3261 §26.1.1). Peers speak TCP.
+// forged, and the documents would go wherever its Contact says (RFC 3261 §26.1.1). Peers speak TCP or TLS.
 func proves(transport string) bool { return transport == "tcp" || transport == "tls" }
 
 // published answers a claim. It runs in the agent's goroutine.
@@ -46,7 +46,7 @@ func (f *Federation) published(p event.Publication) (code int, etag string) {
 	if err := gosip.ParseUri(p.From, &from); err != nil {
 		return 400, ""
 	}
-	name, ok := f.peerOf(from.User, p.Source.Addr())
+	name, ok := f.peerOf(from.User, p.Source.Addr(), p.Proved)
 	if !ok || !proves(p.Transport) {
 		return 403, ""
 	}

@@ -50,6 +50,7 @@ type Info struct {
 	UserAgent   string
 	TLS         bool                     // the INVITE came by TLS
 	Source      netip.AddrPort           // where the INVITE came from; invalid for an outgoing call
+	Proved      []string                 // names that the far end proved by a certificate of the site
 	Header      func(name string) string // of the INVITE, "" if missing; never nil
 }
 

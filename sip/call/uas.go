@@ -43,6 +43,7 @@ func (u *UA) newIncoming(req *gosip.Request, tx *sip.ServerTx, replaced *Call) (
 		UserAgent:  clean(value(req, "user-agent")),
 		TLS:        tx.Transport() == "tls",
 		Source:     tx.Source(),
+		Proved:     tx.Proved(),
 		Header:     reader(req),
 	}
 	c.info.AutoAnswer = autoAnswer(req)

@@ -34,8 +34,9 @@ type Request struct {
 	URI        gosip.Uri // that was subscribed to
 	Subscriber string    // URI of the watcher, as it claims
 	Source     netip.AddrPort
-	Transport  string // that it came by: "udp", "tcp" or "tls"
-	Version    uint32 // of the document: 0, then one more each time, in this subscription
+	Transport  string   // that it came by: "udp", "tcp" or "tls"
+	Proved     []string // names that it proved by a certificate of the site
+	Version    uint32   // of the document: 0, then one more each time, in this subscription
 }
 
 // watcher is the subscription of somebody else to a resource here. Owned by Run.
@@ -146,7 +147,7 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 	fromTag, _ := req.From().Params.Get("tag")
 	w := &watcher{pkg: pkg, event: event, asked: Request{
 		Resource: req.Recipient.User, URI: *req.Recipient.Clone(),
-		Subscriber: req.From().Address.String(), Source: tx.Source(), Transport: tx.Transport(),
+		Subscriber: req.From().Address.String(), Source: tx.Source(), Transport: tx.Transport(), Proved: tx.Proved(),
 	}}
 	w.topic = topic{pkg.Name, w.asked.Resource}
 	code, reason := 0, ""

@@ -137,7 +137,8 @@ type Publication struct {
 	Expires     time.Duration // asked for; 0 if Remove or Expired
 	From        string        // URI of the publisher, as it claims
 	Source      netip.AddrPort
-	Transport   string // that it came by: "udp", "tcp" or "tls"
+	Transport   string   // that it came by: "udp", "tcp" or "tls"
+	Proved      []string // names that it proved by a certificate of the site
 }
 
 // minPublish is the shortest life of a publication: claims last seconds.
@@ -177,7 +178,7 @@ func (a *Agent) onPublish(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 	expires = min(expires, maxExpires)
 	p := Publication{
 		Kind: Initial, Resource: req.Recipient.User, ContentType: mediaType(req), Body: req.Body(), Expires: expires,
-		From: req.From().Address.String(), Source: tx.Source(), Transport: tx.Transport(), ETag: value(req, "SIP-If-Match"),
+		From: req.From().Address.String(), Source: tx.Source(), Transport: tx.Transport(), Proved: tx.Proved(), ETag: value(req, "SIP-If-Match"),
 	}
 	have := a.publications[p.ETag]
 	switch {

@@ -59,14 +59,17 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// trusts says whether an address is never asked or refused.
-func (c Config) trusts(a netip.Addr, isPeer func(netip.Addr) bool) bool {
-	return slices.Contains(c.Trusted, a) || isPeer != nil && isPeer(a)
+// IsPeer says whether an appliance of the site is at an address, or among the names that a far end has proved.
+type IsPeer func(a netip.Addr, proved []string) bool
+
+// trusts says whether who sent a request is never asked or refused.
+func (c Config) trusts(a netip.Addr, proved []string, isPeer IsPeer) bool {
+	return slices.Contains(c.Trusted, a) || isPeer != nil && isPeer(a, proved)
 }
 
 // Guard returns what sip.Endpoint.Guard takes, nil when nobody is asked. Who isPeer says is
 // trusted as well; it may be nil.
-func Guard(c Config, isPeer func(netip.Addr) bool) (func(req *gosip.Request, tx *sip.ServerTx) bool, error) {
+func Guard(c Config, isPeer IsPeer) (func(req *gosip.Request, tx *sip.ServerTx) bool, error) {
 	if c.PasswordFile == "" {
 		return nil, nil
 	}
@@ -83,7 +86,7 @@ func Guard(c Config, isPeer func(netip.Addr) bool) (func(req *gosip.Request, tx 
 		return p, ok
 	}, c.Algorithms...)
 	return func(req *gosip.Request, tx *sip.ServerTx) bool {
-		return c.trusts(tx.Source().Addr().Unmap(), isPeer) || door.Check(req, tx)
+		return c.trusts(tx.Source().Addr().Unmap(), tx.Proved(), isPeer) || door.Check(req, tx)
 	}, nil
 }
 

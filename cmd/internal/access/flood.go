@@ -25,7 +25,7 @@ type Flood struct {
 	// immutable
 	perMinute float64 // 0: no limit
 	calls     int     // 0: no limit
-	trusts    func(netip.Addr) bool
+	trusts    IsPeer
 	open      func(netip.Addr) int // calls that an address has open
 	now       func() time.Time
 
@@ -43,9 +43,9 @@ type bucket struct {
 
 // NewFlood makes the limits of a configuration. Peers are never refused, nor who is trusted; open tells how many calls an
 // address has.
-func NewFlood(c Config, isPeer func(netip.Addr) bool, open func(netip.Addr) int) *Flood {
+func NewFlood(c Config, isPeer IsPeer, open func(netip.Addr) int) *Flood {
 	return &Flood{perMinute: float64(c.InvitesPerMinute), calls: c.CallsPerSource,
-		trusts: func(a netip.Addr) bool { return c.trusts(a, isPeer) }, open: open, now: time.Now, young: map[netip.Addr]bucket{}}
+		trusts: func(a netip.Addr, proved []string) bool { return c.trusts(a, proved, isPeer) }, open: open, now: time.Now, young: map[netip.Addr]bucket{}}
 }
 
 // Refused is how many INVITEs were refused.
@@ -53,7 +53,7 @@ func (f *Flood) Refused() uint64 { return f.refused.Load() }
 
 // Check answers an INVITE that is one too many and returns false then; everything else passes.
 func (f *Flood) Check(req *gosip.Request, tx *sip.ServerTx) bool {
-	if req.Method != gosip.INVITE || f.allow(tx.Source().Addr().Unmap()) {
+	if req.Method != gosip.INVITE || f.allow(tx.Source().Addr().Unmap(), tx.Proved()) {
 		return true
 	}
 	f.refused.Add(1)
@@ -63,8 +63,8 @@ func (f *Flood) Check(req *gosip.Request, tx *sip.ServerTx) bool {
 	return false
 }
 
-func (f *Flood) allow(from netip.Addr) bool {
-	if f.trusts(from) {
+func (f *Flood) allow(from netip.Addr, proved []string) bool {
+	if f.trusts(from, proved) {
 		return true
 	}
 	return f.take(from) && (f.calls == 0 || f.open(from) < f.calls)

@@ -16,10 +16,10 @@ func TestFloodLimitsRateAndCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stranger, trusted, peer := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
 		open := 0
-		f := NewFlood(Config{InvitesPerMinute: 60, CallsPerSource: 5, Trusted: []netip.Addr{trusted}}, func(a netip.Addr) bool { return a == peer }, func(netip.Addr) int { return open })
+		f := NewFlood(Config{InvitesPerMinute: 60, CallsPerSource: 5, Trusted: []netip.Addr{trusted}}, func(a netip.Addr, _ []string) bool { return a == peer }, func(netip.Addr) int { return open })
 		count := func(from netip.Addr) (n int) {
 			for range 100 {
-				if f.allow(from) {
+				if f.allow(from, nil) {
 					n++
 				}
 			}
@@ -35,19 +35,19 @@ func TestFloodLimitsRateAndCalls(t *testing.T) {
 			t.Errorf("10 s later: %d, want 10", got)
 		}
 		time.Sleep(time.Minute)
-		if open = 5; f.allow(stranger) || !f.allow(peer) {
+		if open = 5; f.allow(stranger, nil) || !f.allow(peer, nil) {
 			t.Error("with as many calls as allowed")
 		}
 		a := netip.MustParseAddr("10.0.0.0")
 		for range 10 * maxSources {
 			a = a.Next()
-			f.allow(a)
+			f.allow(a, nil)
 		}
 		if n := len(f.young) + len(f.old); n > maxSources {
 			t.Errorf("%d addresses are remembered", n)
 		}
 		none := NewFlood(Config{}, nil, func(netip.Addr) int { return 1 << 20 })
-		if !none.allow(stranger) {
+		if !none.allow(stranger, nil) {
 			t.Error("refused without a limit")
 		}
 	})

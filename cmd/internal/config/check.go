@@ -168,6 +168,9 @@ func (a *faults) inspect(c Config) {
 			a.try("dial.directory."+number, fmt.Errorf("%q: want a SIP URI, such as \"sip:201@192.0.2.7\"", text))
 		}
 	}
+	if c.SIP.SiteCA != "" && !slices.ContainsFunc(c.SIP.Listen, func(l string) bool { return strings.HasPrefix(l, "tls:") }) {
+		a.try("sip.site_ca", fmt.Errorf("%q: peers come by TLS, and sip.listen has no tls socket", c.SIP.SiteCA))
+	}
 	if c.Calls.SRTP == "required" && !slices.ContainsFunc(c.SIP.Listen, func(l string) bool { return strings.HasPrefix(l, "tls:") }) {
 		a.try("calls.srtp", errors.New(`"required": no call could be had: keys need TLS, and sip.listen has no tls socket`))
 	}
@@ -217,7 +220,12 @@ func (a *faults) openFiles(c Config) {
 	pair.TLSCert, pair.TLSKey = c.SIP.TLSCert, c.SIP.TLSKey
 	_, err = sip.New(pair, nil)
 	a.try("sip.tls_cert", err)
-	pair.TLSCert, pair.TLSKey, pair.TLSCA = "", "", c.SIP.TLSCA
+	if c.SIP.SiteCA != "" && c.SIP.TLSCert != "" && !a.Complained("sip.tls_cert") {
+		pair.SiteCA = c.SIP.SiteCA
+		_, err = sip.New(pair, nil)
+		a.try("sip.site_ca", err)
+	}
+	pair.TLSCert, pair.TLSKey, pair.SiteCA, pair.TLSCA = "", "", "", c.SIP.TLSCA
 	_, err = sip.New(pair, nil)
 	a.try("sip.tls_ca", err)
 }

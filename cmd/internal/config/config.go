@@ -190,6 +190,7 @@ func (c *Config) complete() {
 	c.Phone.ParkTimeout = c.Lot.ClaimTimeout + lotMargin
 	c.Phone.FetchTimeout = c.Lot.FetchTimeout*5/4 + lotMargin
 	c.Federation.Name = c.Appliance.Name
+	c.Federation.Proof = c.SIP.SiteCA != ""
 	c.Federation.ForgetDead = c.Lot.ForgetDead
 }
 

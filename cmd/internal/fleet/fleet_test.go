@@ -94,7 +94,7 @@ func TestSite(t *testing.T) {
 		t.Error("a certificate was made anew without need")
 	}
 	text := read(t, dir, "appliances", "dock-1", provision.PhonedFile)
-	for _, want := range []string{"name = 'dock-8'", "address = '[2001:db8::8]:5060'", "203 = 'sip:203@[2001:db8::8]'", "udp:eth0:5060"} {
+	for _, want := range []string{"name = 'dock-8'", "address = '[2001:db8::8]:5061'", "203 = 'sip:203@[2001:db8::8]:5061;transport=tls'", "udp:eth0:5060"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("phoned.toml of dock-1 lacks %s:\n%s", want, text)
 		}

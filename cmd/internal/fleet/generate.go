@@ -184,8 +184,8 @@ func (s *Site) configuration(i int) map[string]any {
 	directory := map[string]any{}
 	for j, p := range s.Appliances {
 		if j != i && p.Address.IsValid() {
-			peers = append(peers, map[string]any{"name": p.ID, "address": netip.AddrPortFrom(p.Address, sipPort).String()})
-			directory[p.Number] = "sip:" + p.Number + "@" + host(p.Address)
+			peers = append(peers, map[string]any{"name": p.ID, "address": netip.AddrPortFrom(p.Address, sipsPort).String()})
+			directory[p.Number] = fmt.Sprintf("sip:%s@%s:%d;transport=tls", p.Number, host(p.Address), sipsPort)
 		}
 	}
 	listen := []any{fmt.Sprintf("udp:eth0:%d", sipPort), fmt.Sprintf("tcp:eth0:%d", sipPort), fmt.Sprintf("tls:eth0:%d", sipsPort)}
@@ -197,7 +197,7 @@ func (s *Site) configuration(i int) map[string]any {
 	c := map[string]any{
 		"appliance": map[string]any{"name": a.ID, "number": a.Number},
 		"sip": map[string]any{"listen": listen,
-			"tls_cert": On + "/" + provision.CertificateFile, "tls_key": On + "/" + provision.KeyFile},
+			"tls_cert": On + "/" + provision.CertificateFile, "tls_key": On + "/" + provision.KeyFile, "site_ca": On + "/" + provision.SiteFile},
 		"board":   map[string]any{"model": cmp.Or(a.Board, board.Auto)},
 		"journal": map[string]any{"path": On + "/journal/calls"},
 	}

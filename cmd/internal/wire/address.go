@@ -11,6 +11,7 @@ import (
 	gosip "github.com/emiago/sipgo/sip"
 
 	"parklamp/parkd"
+	"parklamp/parkd/federation"
 	"parklamp/sip"
 	"parklamp/sip/call"
 	"parklamp/sip/reg"
@@ -101,17 +102,28 @@ func (a *Appliance) resolve(number string) (gosip.Uri, error) {
 
 // isOurs says whether a URI names this appliance or a peer: then the lot takes it.
 func (a *Appliance) isOurs(u gosip.Uri) bool {
-	return a.listens(addrOf(u)) || a.isPeer(addrOf(u))
+	at := addrOf(u)
+	return a.listens(at) || slices.ContainsFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool { return p.Address.Addr().Unmap() == at.Unmap() })
 }
 
 // fromPeer says whether a call comes from an appliance of the site. Only these may page: who opens a microphone
 // must be somebody who may (RFC 5373, security considerations).
 func (a *Appliance) fromPeer(info call.Info) bool {
-	return a.isPeer(info.Source.Addr())
+	return a.isPeer(info.Source.Addr(), info.Proved)
 }
 
-// isPeer says whether an address is that of an appliance of the site.
-func (a *Appliance) isPeer(at netip.Addr) bool { return len(a.cfg.Federation.At(at)) > 0 }
+// isPeer says whether an appliance of the site is at an address, or among the names that a far end has proved.
+func (a *Appliance) isPeer(at netip.Addr, proved []string) bool {
+	return len(a.cfg.Federation.From(at, proved)) > 0
+}
+
+// applianceAt is the name of the peer that is reached at an address, "" for none.
+func (a *Appliance) applianceAt(at netip.AddrPort) string {
+	if p := a.cfg.Federation.Peer(at); p != nil {
+		return p.Name
+	}
+	return ""
+}
 
 // isMine says whether a number is the desk phone's: its extension, its name, the user of an account, or none at all.
 func (a *Appliance) isMine(user string) bool {

@@ -185,7 +185,7 @@ func (a *Appliance) ping(ctx context.Context, to gosip.Uri) (probe.Pong, error) 
 	req.AppendHeader(&gosip.CSeqHeader{SeqNo: 1, MethodName: gosip.OPTIONS})
 	transport, ok := to.UriParams.Get("transport")
 	if !ok {
-		transport = "tcp" // as federation does
+		transport = a.cfg.Federation.Transport()
 	}
 	began := time.Now()
 	tx := a.endpoint.Request(req, sip.Send{Transport: transport})

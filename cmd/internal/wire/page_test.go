@@ -17,4 +17,15 @@ func TestOnlyPeersPage(t *testing.T) {
 			t.Errorf("a call from %s may page: %v, want %v", source, got, want)
 		}
 	}
+	// With certificates of the site the address says nothing.
+	a.cfg.Federation.Proof = true
+	for _, c := range []struct {
+		source string
+		proved []string
+		want   bool
+	}{{"192.0.2.2:5060", nil, false}, {"192.0.2.9:40000", []string{"dock-2"}, true}, {"192.0.2.2:40000", []string{"dock-3"}, false}} {
+		if got := a.fromPeer(call.Info{Source: netip.MustParseAddrPort(c.source), Proved: c.proved}); got != c.want {
+			t.Errorf("a call from %s that proved %v may page: %v", c.source, c.proved, got)
+		}
+	}
 }

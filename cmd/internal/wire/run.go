@@ -41,7 +41,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		peers: map[string]panel.Peer{}, sounds: newSounds(), jobs: make(chan func(context.Context), maxJobs)}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	var err error
-	if a.endpoint, err = sip.New(cfg.SIP, log, sip.WithHolder(holder.Of)); err != nil {
+	if a.endpoint, err = sip.New(cfg.SIP, log, sip.WithHolder(holder.Of), sip.WithAppliances(a.applianceAt)); err != nil {
 		return nil, err
 	}
 	a.endpoint.OnHealth(a.onListener)

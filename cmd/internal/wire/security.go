@@ -4,8 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"net/netip"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -30,8 +29,8 @@ func wish(text string) sdp.Security {
 	return s
 }
 
-// wishOf is what the configuration wants for calls with a peer, through an account, or with anybody else. A peer has no
-// TLS, and what is asked of other calls is not asked of it.
+// wishOf is what the configuration wants for calls with a peer, through an account, or with anybody else. What is
+// asked of other calls is not asked of a peer: where it has no TLS, every fetch would end.
 func (a *Appliance) wishOf(peer *federation.Peer, account *reg.Account) sdp.Security {
 	switch {
 	case peer != nil:
@@ -63,12 +62,7 @@ func (l *leg) secure(wanted sdp.Security, byTLS, emergency bool) error {
 
 // secureCall does so for a call that is to be made.
 func (a *Appliance) secureCall(l *leg, o call.Invite, account *reg.Account) error {
-	var peer *federation.Peer
-	if i := slices.IndexFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
-		return p.Address.Addr().String() == strings.Trim(o.To.Host, "[]") && int(p.Address.Port()) == o.To.Port
-	}); i >= 0 {
-		peer = &a.cfg.Federation.Peers[i]
-	}
+	peer := a.cfg.Federation.Peer(netip.AddrPortFrom(addrOf(o.To), uint16(o.To.Port)))
 	hop := o.To
 	if len(o.Route) > 0 {
 		hop = o.Route[0]
@@ -85,10 +79,8 @@ func (a *Appliance) secureCall(l *leg, o call.Invite, account *reg.Account) erro
 func (a *Appliance) admit(l *leg) bool {
 	info := l.call.Info()
 	var peer *federation.Peer
-	if i := slices.IndexFunc(a.cfg.Federation.Peers, func(p federation.Peer) bool {
-		return p.Address.Addr().Unmap() == info.Source.Addr().Unmap()
-	}); i >= 0 {
-		peer = &a.cfg.Federation.Peers[i]
+	if from := a.cfg.Federation.From(info.Source.Addr(), info.Proved); len(from) > 0 {
+		peer = &from[0]
 	}
 	err := l.secure(a.wishOf(peer, a.accountOf(info.RequestUser)), info.TLS, a.callsBack(info))
 	if err == nil {
