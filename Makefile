@@ -98,6 +98,12 @@ image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GP
 	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
 	$(GO) test -tags image -count=1 -v -timeout 15m ./cmd/internal/guesthost
 
+.PHONY: update-test
+CUTS ?= 10
+update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, bad systems, power cut at CUTS=200 random moments
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) $(CARD_PACKAGES) u-boot-qemu'
+	PARKLAMP_CUTS=$(CUTS) $(GO) test -tags uboot -count=1 -v -timeout 8h ./cmd/internal/slots/slotstest ./cmd/internal/updateguest
+
 .PHONY: check
 check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }

@@ -39,11 +39,11 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 		case since.IsZero():
 			since = now
 		}
-		if well && now.Sub(since) >= HealthyFor {
+		if well && now.Sub(since) >= u.cfg.HealthyFor {
 			return u.keep()
 		}
-		if now.Sub(begin) >= ConfirmWithin {
-			u.fail(fmt.Sprintf("not healthy within %v of the start: %s", ConfirmWithin, missing))
+		if now.Sub(begin) >= u.cfg.ConfirmWithin {
+			u.fail(fmt.Sprintf("not healthy within %v of the start: %s", u.cfg.ConfirmWithin, missing))
 			u.cfg.Restart("the update is not healthy: " + missing)
 			return nil
 		}

@@ -83,6 +83,8 @@ type Config struct {
 	// Restart restarts the machine in good order. It returns at once.
 	Restart func(reason string)
 	Log     *slog.Logger
+	// ConfirmWithin and HealthyFor are for a trial; zero: the constants of the same names.
+	ConfirmWithin, HealthyFor time.Duration
 }
 
 const (
@@ -108,6 +110,12 @@ type Updater struct {
 
 // New returns an Updater; what the last update left is settled by Run.
 func New(cfg Config) *Updater {
+	if cfg.ConfirmWithin == 0 {
+		cfg.ConfirmWithin = ConfirmWithin
+	}
+	if cfg.HealthyFor == 0 {
+		cfg.HealthyFor = HealthyFor
+	}
 	u := &Updater{cfg: cfg, ready: make(chan bool, 1), trial: cfg.Trial}
 	u.status = Status{Stage: Idle, Board: cfg.System.Board, Version: cfg.System.Version, Time: cfg.System.Time, Slot: cfg.Running.String()}
 	if cfg.Trial {

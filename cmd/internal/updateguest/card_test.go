@@ -1,0 +1,255 @@
+//go:build uboot
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/slots"
+	"parklamp/cmd/internal/update"
+)
+
+const (
+	mib       = 1 << 20
+	slotMiB   = 10
+	bootMiB   = 1
+	cardBytes = slots.BootStart + (bootMiB+2*slotMiB+slotMiB)*mib
+	loader    = "/usr/lib/u-boot/qemu_arm/u-boot.bin" // Debian: u-boot-qemu
+	machine   = "test"
+)
+
+var (
+	siteKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, ed25519.SeedSize))
+	day     = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// bench builds systems and cards; what is the same for all is built once.
+type bench struct {
+	t      *testing.T
+	dir    string
+	kernel []byte
+	init   string // the guest's program
+	boot   []byte // partition 1
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: t.TempDir()}
+	kernel := strings.TrimSpace(string(b.run("../../../buildroot/test/kernel.sh")))
+	var err error
+	if b.kernel, err = os.ReadFile(kernel); err != nil {
+		t.Fatal(err)
+	}
+	b.init = filepath.Join(b.dir, "init")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.init, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm", "GOARM=7")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	scr := filepath.Join(b.dir, "boot.scr")
+	b.run("mkimage", "-A", "arm", "-T", "script", "-C", "none", "-d", "../../../buildroot/boot/boot.cmd", scr)
+	b.boot = b.fat(bootMiB, scr)
+	return b
+}
+
+func (b *bench) run(name string, args ...string) []byte {
+	b.t.Helper()
+	cmd := exec.Command(name, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		b.t.Fatalf("%s: %v\n%s%s(Debian: qemu-system-arm u-boot-qemu u-boot-tools mtools dosfstools cpio)", name, err, out, errs.Bytes())
+	}
+	return out
+}
+
+func (b *bench) fat(size int, files ...string) []byte {
+	b.t.Helper()
+	image := filepath.Join(b.dir, "fat.img")
+	os.Remove(image)
+	b.run("mkfs.vfat", "-C", image, fmt.Sprint(size*1024))
+	b.run("mcopy", append(append([]string{"-i", image}, files...), "::")...)
+	data, err := os.ReadFile(image)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return data
+}
+
+// sum is a checksum as U-Boot's memory shows it, most significant byte first.
+func sum(data []byte) string {
+	s := crc32.ChecksumIEEE(data)
+	return fmt.Sprintf("%02x%02x%02x%02x", byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
+}
+
+// system makes the slot image of version n that behaves in a manner. Files named in extra lie in its root.
+func (b *bench) system(n int, manner string, kernel []byte, extra ...string) []byte {
+	b.t.Helper()
+	root, err := os.MkdirTemp(b.dir, "root")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	program, err := os.ReadFile(b.init)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(siteKey.Public())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	files := map[string][]byte{"init": program, "version": []byte(version(n)), "manner": []byte(manner), "time": []byte(built(n).Format(time.RFC3339)),
+		"update.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})}
+	for _, e := range extra {
+		files[e] = []byte("yes")
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(root, name), data, 0o755); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	initrd := b.run("sh", "-c", "cd "+root+" && mkdir dev && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0 | gzip -1n")
+	env := fmt.Sprintf("board=%s\nversion=%s\nkernel=zImage\nboot=bootz\ncmdline=console=ttyAMA0 panic=1 quiet\nkernel_crc=%s\ninitrd_crc=%s\n",
+		machine, version(n), sum(kernel), sum(initrd))
+	var paths []string
+	for name, data := range map[string][]byte{"slot.env": []byte(env), "zImage": kernel, "initrd": initrd} {
+		path := filepath.Join(root, name)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	return b.fat(slotMiB, paths...)
+}
+
+func version(n int) string  { return fmt.Sprintf("v1.%d.0", n) }
+func built(n int) time.Time { return day.AddDate(0, 0, n) }
+
+// bundle signs an image as version n.
+func (b *bench) bundle(n int, image []byte) []byte {
+	b.t.Helper()
+	spool, err := os.Create(filepath.Join(b.dir, "spool"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer spool.Close()
+	var out bytes.Buffer
+	if _, err := update.MakeBundle(&out, update.Manifest{Board: machine, Version: version(n), Time: built(n)}, bytes.NewReader(image), siteKey, spool); err != nil {
+		b.t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// card writes a card with a system in both slots and a bundle in the data partition.
+func (b *bench) card(path string, system, bundle []byte) *slots.Disk {
+	b.t.Helper()
+	data := make([]byte, cardBytes)
+	begin := int64(slots.BootStart)
+	for i, size := range []int64{bootMiB * mib, slotMiB * mib, slotMiB * mib, slotMiB * mib} {
+		e := data[446+16*i:]
+		if i == 0 {
+			e[0] = 0x80
+		}
+		e[4] = 0xe
+		binary.LittleEndian.PutUint32(e[8:], uint32(begin/slots.Sector))
+		binary.LittleEndian.PutUint32(e[12:], uint32(size/slots.Sector))
+		begin += size
+	}
+	binary.LittleEndian.PutUint32(data[440:], slots.Signature)
+	data[510], data[511] = 0x55, 0xaa
+	state, err := slots.State{Seq: 1, Good: slots.A}.Sector()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	copy(data[slots.StateA:], state)
+	copy(data[slots.StateB:], state)
+	at := int64(slots.BootStart)
+	for _, part := range [][]byte{b.boot, system, system} {
+		copy(data[at:], part)
+		at += int64(len(part))
+	}
+	binary.BigEndian.PutUint64(data[at:], uint64(len(bundle)))
+	copy(data[at+8:], bundle)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	d, err := slots.Open(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// guest runs the card until it switches itself off, or until cut (0: never), when it loses power. It returns the guest's
+// lines; each goes to seen as it comes.
+func (b *bench) guest(card string, cut, limit time.Duration, seen func(line string)) (lines []string, off bool) {
+	b.t.Helper()
+	cmd := exec.Command("qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "128", "-nographic", "-nodefaults", "-serial", "stdio", "-monitor", "none",
+		"-bios", loader, "-drive", "if=none,id=card,format=raw,file="+card, "-device", "virtio-blk-device,drive=card", "-device", "i6300esb", "-action", "watchdog=reset")
+	keys, err := cmd.StdinPipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	if cut == 0 {
+		cut = limit
+	}
+	killed := make(chan struct{})
+	dead := time.AfterFunc(cut, func() { close(killed); cmd.Process.Kill() })
+	lines = b.console(out, keys, seen)
+	_ = cmd.Wait() // killed, or 0
+	dead.Stop()
+	select {
+	case <-killed:
+		return lines, false
+	default:
+		return lines, true
+	}
+}
+
+// console reads what the machine says and stops the loader's countdown.
+func (b *bench) console(out io.Reader, keys io.Writer, seen func(string)) []string {
+	var lines []string
+	var line []byte
+	for in := bufio.NewReader(out); ; {
+		c, err := in.ReadByte()
+		if err != nil {
+			return lines
+		}
+		if line = append(line, c); bytes.HasSuffix(line, []byte("Hit any key")) {
+			_, _ = io.WriteString(keys, " \rrun bootcmd_virtio0\r") // a machine that is gone shows itself otherwise
+		}
+		if c == '\n' || len(line) > 4<<10 {
+			text := strings.TrimSpace(string(line))
+			line = line[:0]
+			if strings.HasPrefix(text, "GUEST ") || strings.HasPrefix(text, "parklamp: ") || strings.Contains(text, "panic") {
+				lines = append(lines, text)
+				if seen != nil {
+					seen(text)
+				}
+			}
+		}
+	}
+}
