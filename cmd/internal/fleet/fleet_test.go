@@ -124,7 +124,7 @@ func TestOneFileForAll(t *testing.T) {
 	dir := newSite(t)
 	appendTo(t, dir, `config.phone.ringer_volume = 9
 [network]
-ntp = "192.0.2.123"
+time_servers = ["192.0.2.123"]
 [all.lot]
 orbits = ["801", "802"]
 [[all.registration.accounts]]
@@ -177,6 +177,7 @@ func TestFaults(t *testing.T) {
 		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": want the address of one appliance`},
 		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: "": 1 to 32 of`},
 		"unknown":         {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
+		"network":         {"[network]\nvlan = \"5000\"\n", `network.toml:`},
 		"out of folder":   {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
 	} {
 		dir := newSite(t)

@@ -18,6 +18,7 @@ import (
 	"parklamp/board"
 	"parklamp/cmd/internal/authority"
 	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/tomlfile"
 )
@@ -31,22 +32,19 @@ const (
 	sipsPort = 5061
 )
 
-// NetworkCheck checks the text of a network.toml; nil: nobody does.
-var NetworkCheck func(name string, data []byte) error
-
 // Checks are what provision does not know of a set.
 func Checks() provision.Options {
-	o := provision.Options{Check: map[string]func(string, []byte) error{
+	return provision.Options{Check: map[string]func(string, []byte) error{
 		provision.PhonedFile: config.CheckElsewhere,
 		provision.BoardFile: func(name string, text []byte) error {
 			_, err := board.Parse(name, text)
 			return err
 		},
+		provision.NetworkFile: func(name string, text []byte) error {
+			_, err := netconf.Parse(name, text)
+			return err
+		},
 	}}
-	if NetworkCheck != nil {
-		o.Check[provision.NetworkFile] = NetworkCheck
-	}
-	return o
 }
 
 // Write makes the files of every appliance. Those that are right already stay as they are: keys and certificates are made
