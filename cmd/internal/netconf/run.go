@@ -61,8 +61,8 @@ type Manager struct {
 	endDHCP func()
 	setting Setting
 	own     netip.Prefix // address of our own making
-	ll      func()       // ends its goroutine
-	llAddr  chan netip.Addr
+	endOwn  func()       // ends what makes it
+	owned   chan netip.Addr
 
 	mu    sync.Mutex
 	state initapi.Network // guarded by mu
@@ -70,7 +70,7 @@ type Manager struct {
 
 // New makes a manager; Run starts it.
 func New(opt Options) *Manager {
-	return &Manager{opt: opt, machine: NewMachine(opt.Config), llAddr: make(chan netip.Addr)}
+	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr)}
 }
 
 // State returns a copy of what is known.
@@ -115,8 +115,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	if m.endDHCP != nil {
 		m.endDHCP()
 	}
-	if m.ll != nil {
-		m.ll()
+	if m.endOwn != nil {
+		m.endOwn()
 	}
 	return nil
 }
@@ -141,8 +141,10 @@ func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan 
 		case <-stirred:
 		case p := <-policies:
 			in = p
-		case a := <-m.llAddr:
-			m.setOwn(a)
+		case a := <-m.owned:
+			if err := m.setOwn(a); err != nil {
+				m.opt.Log.Error("an address of our own", "err", err)
+			}
 		case <-due.C:
 			in = Tick{}
 		case <-ctx.Done():

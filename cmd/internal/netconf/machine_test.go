@@ -1,0 +1,162 @@
+package netconf
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The life of a link: seconds since the start, an input, and what follows.
+func TestMachine(t *testing.T) {
+	static := DefaultConfig()
+	static.Address, static.Gateway = "192.0.2.10/24", "192.0.2.1"
+	fixed := DefaultConfig()
+	fixed.VLANText = "7"
+	for name, c := range map[string]struct {
+		cfg    Config
+		script string
+	}{
+		"a lease, renewed": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			1800 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24`},
+		"nobody answers: an address of one's own, until somebody does": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			12 tick ->
+			13 tick -> LinkLocal{true}
+			60 lease 10.0.0.5/24 0 -> LinkLocal{false} Configure 10.0.0.5/24`},
+		"the cable is out for a while: the address stays, the client asks for it": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			10 off ->
+			20 on -> AskDHCP{10.0.0.5}
+			20 given-up ->
+			22 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24`},
+		"the cable goes into another network": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			10 off ->
+			20 on -> AskDHCP{10.0.0.5}
+			20 given-up ->
+			21 refused -> Configure none
+			22 lease 10.9.0.5/24 0 -> Configure 10.9.0.5/24`},
+		"the server is gone: the address goes a minute later, or with the lease": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			100 given-up ->
+			160 tick -> Configure none
+			172 tick -> LinkLocal{true}
+			200 lease 10.0.0.5/24 0 -> LinkLocal{false} Configure 10.0.0.5/24
+			3800 given-up -> Configure none`},
+		"the switch names a VLAN, and takes it back": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			3 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
+			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
+			5 lldp 100 ->
+			200 silence -> UseVLAN{0 0} AskDHCP{invalid IP}`},
+		"the DHCP server names a VLAN that works": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 20 -> UseVLAN{20 5} AskDHCP{invalid IP}
+			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24`},
+		"the DHCP server names a VLAN where nobody answers": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lease 10.0.0.5/24 20 -> UseVLAN{20 5} AskDHCP{invalid IP}
+			14 tick -> LinkLocal{true}
+			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
+			48 lease 10.0.0.5/24 20 -> Configure 10.0.0.5/24`},
+		"a static address asks nobody": {static, `
+			0 begin -> UseVLAN{0 0} Configure 192.0.2.10/24
+			1 on ->
+			60 tick ->
+			70 lease 10.0.0.5/24 20 ->`},
+		"the VLAN of the file is stronger than the switch's": {fixed, `
+			0 begin -> UseVLAN{7 5} AskDHCP{invalid IP}
+			1 lldp 100 ->`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Unix(1000, 0)
+			m := NewMachine(c.cfg)
+			for line := range strings.Lines(strings.TrimSpace(c.script)) {
+				event, want, _ := strings.Cut(strings.TrimSpace(line), "->")
+				f := strings.Fields(event)
+				var second int
+				_, _ = fmt.Sscan(f[0], &second)
+				now := begin.Add(time.Duration(second) * time.Second)
+				var effects []any
+				switch f[1] {
+				case "begin":
+					effects = m.Begin(now)
+				case "on", "off":
+					effects = m.Step(now, Carrier{f[1] == "on"})
+				case "lease":
+					l := Lease{Addr: netip.MustParsePrefix(f[2]), For: time.Hour}
+					_, _ = fmt.Sscan(f[3], &l.VLAN)
+					effects = m.Step(now, Granted{l})
+				case "given-up", "refused":
+					effects = m.Step(now, GivenUp{f[1] == "refused"})
+				case "lldp":
+					p := Policy{Known: true, Priority: 5, DSCP: 46}
+					_, _ = fmt.Sscan(f[2], &p.VLAN)
+					effects = m.Step(now, p)
+				case "silence":
+					effects = m.Step(now, Policy{})
+				case "tick":
+					effects = m.Step(now, Tick{})
+				}
+				var got []string
+				for _, e := range effects {
+					if c, ok := e.(Configure); ok {
+						text := "none"
+						if c.Setting.Addr.IsValid() {
+							text = c.Setting.Addr.String()
+						}
+						got = append(got, "Configure "+text)
+						continue
+					}
+					got = append(got, fmt.Sprintf("%T%v", e, e)[len("netconf."):])
+				}
+				if strings.Join(got, " ") != strings.TrimSpace(want) {
+					t.Fatalf("%s: %s, want %s", event, strings.Join(got, " "), want)
+				}
+			}
+		})
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	for text, want := range map[string]string{
+		`adress = "1.2.3.4/24"`:                               `n:1:1: unknown key "adress"`,
+		`address = "192.0.2.10"`:                              `key address: "192.0.2.10": want an IPv4 address and the length of its network`,
+		`gateway = "192.0.2.1"`:                               `key gateway: "192.0.2.1": want nothing where address is empty`,
+		"address = \"192.0.2.10/24\"\ngateway = \"10.0.0.1\"": `want an IPv4 address within the network`,
+		`vlan = "4095"`:                                       `key vlan: "4095": want auto, none or a number from 1 to 4094`,
+		`vlan_priority = 8`:                                   `key vlan_priority: "8": want 0 to 7`,
+		`hostname = "a b"`:                                    `key hostname`,
+		`syslog = "192.0.2.1"`:                                `key syslog: "192.0.2.1": want an address and a port`,
+		`ssh_keys = ["password"]`:                             `key ssh_keys`,
+		`provision_url = "ftp://x"`:                           `want an http or https URL`,
+		`lldp = "yes"`:                                        `n:1:`,
+	} {
+		c, err := Parse("n", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+		if fmt.Sprint(c) != fmt.Sprint(DefaultConfig()) {
+			t.Errorf("%s: not the default: %+v", text, c)
+		}
+	}
+	if c, err := Parse("n", []byte("address = \"192.0.2.10/24\"\nvlan = \"100\"\nsyslog = \"192.0.2.9:514\"\n")); err != nil || c.Address == "" || c.VLANText != "100" {
+		t.Error(c, err)
+	}
+}
