@@ -168,7 +168,6 @@ func TestJoinedWhereNoKeyIs(t *testing.T) {
 func TestScannerTellsOfShorts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := sim.New(desk(t), sim.Options{})
-		defer b.Close()
 		s := New(Default(), b, func(Event) {}, slog.New(slog.DiscardHandler))
 		var told [][]Short
 		s.OnShort(func(now []Short) { told = append(told, now) })
@@ -184,10 +183,10 @@ func TestScannerTellsOfShorts(t *testing.T) {
 			b.Release(k)
 		}
 		time.Sleep(time.Second)
+		b.Close()
+		<-done
 		if len(told) != 2 || len(told[0]) != 1 || told[0][0].Cause != Alike || len(told[1]) != 0 {
 			t.Errorf("told %v", told)
 		}
-		b.Close()
-		<-done
 	})
 }
