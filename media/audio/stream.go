@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"runtime"
 	"slices"
 	"time"
 
@@ -18,13 +17,6 @@ func (c *Card) again(s stream, cause error) error {
 	}
 	c.xruns.Add(1)
 	return s.Recover(cause)
-}
-
-// ownThread gives the calling goroutine a thread of its own, which ends with it. A card without a kernel needs none.
-func (c *Card) ownThread() {
-	if _, ok := c.cards.(kernelCards); ok {
-		runtime.LockOSThread()
-	}
 }
 
 // player keeps the queue of the card as short as it allows: a few periods, one more after each xrun.
@@ -41,7 +33,6 @@ type player struct {
 
 // playing feeds the card until ctx ends or the card fails.
 func (c *Card) playing(ctx context.Context, s stream, path Path) error {
-	c.ownThread()
 	f := &player{c: c, s: s, p: s.Params(), path: path, queued: leastQueued, moved: time.Now(), calm: time.Now()}
 	err := s.Prepare()
 	if err == nil {
@@ -154,7 +145,6 @@ func spread(out []int16, channels int, ear []int16, earOn string, bell []int16, 
 
 // recording takes what the card heard until ctx ends or the card fails.
 func (c *Card) recording(ctx context.Context, s stream, path Path) error {
-	c.ownThread()
 	p := s.Params()
 	buf := make([]int16, p.Period*p.Channels)
 	channel := 0

@@ -85,10 +85,14 @@ type loadFigures struct {
 	cpu    []float64 // % of a core, by window
 	held   footprint // in the end
 	itself []float64 // what this program used meanwhile, % of a core
+
+	floor []time.Duration // how late the machine woke a thread above all others meanwhile, sorted
 }
 
 // measure looks at the appliance for some windows.
 func (c *crowd) measure(windows int, window time.Duration) (f loadFigures, err error) {
+	stop := floor()
+	defer func() { f.floor = stop() }()
 	for range windows {
 		before, err := usageOf(c.appliance.PID())
 		if err != nil {
@@ -187,6 +191,7 @@ func parkedCrowd(s *stage, n int, kind crowdKind) error {
 	r.add(what+"packet interval p99 / p99.9", "ms", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%s / %s, max %s", ms(percentile(h.gaps, 99)),
 		ms(percentile(h.gaps, 99.9)), ms(h.gaps[len(h.gaps)-1])), theirIntervals[n])
 	r.add(what+"interval differs from 20 ms by p50 / p99 / p99.9", "µs", fmt.Sprint(len(h.off)), tails(h.off), "")
+	r.even(what, f)
 	for _, limit := range []time.Duration{2 * time.Millisecond, offBy} {
 		theirs := ""
 		if limit == offBy { // the incumbent was counted so
@@ -331,12 +336,18 @@ func relayedCrowd(s *stage, n int, kind crowdKind) error {
 	}
 	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), cpu)
 	r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(delays)), tails(delays), times)
+	r.even(what, f)
 	// The last packet is counted as said before it has come, and the counters are not read in the same moment.
 	r.add(what+"packets that came of those that were sent", "%", fmt.Sprint(said), fmt.Sprintf("%.2f", 100*float64(len(delays))/float64(said)), "")
 	if kind == usual {
 		r.add(what+"memory a call (two legs)", "kB", "1", fmt.Sprintf("%.0f", perCall(f.held, c.idle, n)), theirRelayRSS)
 	}
 	return nil
+}
+
+// even adds how even the machine itself was during a measurement.
+func (r *report) even(what string, f loadFigures) {
+	r.add(what+"lateness of a bare real-time thread meanwhile p50/p99/p99.9", "µs", fmt.Sprint(len(f.floor)), tails(f.floor), "")
 }
 
 // meanwhile says what this program used of the machine.

@@ -15,7 +15,7 @@ import (
 
 // A mouth speaks in one of so many slots of a frame's time, as phones do that know nothing of each other: at any moment.
 const (
-	slotTime = 100 * time.Microsecond
+	slotTime = 200 * time.Microsecond
 	slots    = int(frame / slotTime)
 )
 
