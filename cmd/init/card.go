@@ -193,7 +193,7 @@ func (s *system) settle(res provision.Result, err error, o provision.Options) {
 	}
 	if set == nil {
 		s.raise(initapi.Condition{Code: "identity", Error: true, Text: "this appliance has no identity yet",
-			Hint: "write one with make flash SITE=... ID=..., or let DHCP option 160 name where it is"})
+			Hint: "write one with make flash SITE=... ID=..."})
 		return
 	}
 	s.clear("identity")
