@@ -138,7 +138,7 @@ func TestVerdictOfATrial(t *testing.T) {
 	for name, c := range map[string]struct{ status, want string }{
 		"alone":                {`{}`, ""},
 		"registered":           {`{"accounts":[{"state":"failed"},{"state":"registered"}],"peers":[{"state":"dead"}]}`, ""},
-		"a peer is live":       {`{"peers":[{"state":"dead"},{"state":"live"}]}`, ""},
+		"a peer is alive":      {`{"peers":[{"state":"dead"},{"state":"alive"}]}`, ""},
 		"out of touch":         {`{"accounts":[{"state":"trying"}],"peers":[{"state":"dead"}]}`, "neither registered nor in touch with a peer"},
 		"hears nothing":        {`{"health":[{"code":"sip.listener.udp:eth0:5060","severity":"error","text":"deaf"}]}`, "deaf"},
 		"a lamp is broken":     {`{"health":[{"code":"board.lamps","severity":"error","text":"dark"}]}`, ""},

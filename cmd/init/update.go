@@ -108,7 +108,7 @@ func (h phoneHealth) verdict() (bool, string) {
 		}
 	}
 	for _, p := range h.Peers {
-		if p.State == "live" {
+		if p.State == "alive" { // panel.PeerAlive
 			return true, ""
 		}
 	}

@@ -43,10 +43,10 @@ func TestFallsBack(t *testing.T) {
 		good   slots.Slot
 	}{
 		"a good one":           {well, []string{"up version=v1.1.0 slot=a", "on trial", "slot b, trial 1", "up version=v1.2.0 slot=b trial=true", "confirmed v1.2.0"}, slots.B},
-		"tampered image":       {tampered, []string{"refused", "the bundle is "}, slots.A},
+		"tampered image":       {tampered, []string{"refused update to v1.2.0: the bundle is damaged"}, slots.A},
 		"tampered manifest":    {forged, []string{"refused the bundle's signature is wrong"}, slots.A},
-		"cut off":              {well[:len(well)/2], []string{"refused", "cut off"}, slots.A},
-		"older":                {b.bundle(0, old), []string{"refused", "older than what runs"}, slots.A},
+		"cut off":              {well[:len(well)/2], []string{"refused update to v1.2.0: the bundle is cut off"}, slots.A},
+		"older":                {b.bundle(0, old), []string{"refused the bundle is older than what runs"}, slots.A},
 		"unbootable kernel":    {b.bundle(2, b.system(2, "well", bytes.Repeat([]byte("no kernel "), 1000))), []string{"slot b, trial 1", "slot b cannot be started", "slot a, trial 0", "version=v1.1.0", "told"}, slots.A},
 		"kernel panic":         {b.bundle(2, b.system(2, "dead", b.kernel)), []string{"version=v1.2.0 slot=b trial=true", "panic", "slot a, trial 0", "version=v1.1.0", "told"}, slots.A},
 		"never healthy":        {b.bundle(2, b.system(2, "ill", b.kernel)), []string{"version=v1.2.0 slot=b trial=true", "restart the update is not healthy", "slot a, trial 0", "told"}, slots.A},
