@@ -92,10 +92,11 @@ bundle: ## a signed update of BOARD's image: KEY=site/update.key, OPTIONS='--min
 
 .PHONY: image-test
 image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)
-	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 e2fsprogs'
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
 	buildroot/test/run.sh $(GUEST_TESTS)
 	ICOUNT=1 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
+	@$(MAKE) --no-print-directory image BOARD=qemu-virt
 	$(GO) test -tags image -count=1 -v -timeout 15m ./cmd/internal/guesthost
 
 .PHONY: update-test
@@ -103,6 +104,12 @@ CUTS ?= 10
 update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, bad systems, power cut at CUTS=200 random moments
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) $(CARD_PACKAGES) u-boot-qemu'
 	PARKLAMP_CUTS=$(CUTS) $(GO) test -tags uboot -count=1 -v -timeout 8h ./cmd/internal/slots/slotstest ./cmd/internal/updateguest
+
+.PHONY: footprint
+footprint: ## image, memory, time to ready and idle load of the image for QEMU, as rows of the README's table
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
+	@$(MAKE) --no-print-directory image BOARD=qemu-virt
+	$(GO) test -tags image -count=1 -v -timeout 10m -run 'Footprint|Killed' ./cmd/internal/guesthost | grep -e '|' -e FAIL -e '^ok'
 
 .PHONY: check
 check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck

@@ -33,12 +33,13 @@ const (
 	// Steady: 4 ns for each instruction while the guest is busy, real time while it is idle. Figures then hardly depend on
 	// this machine.
 	Steady
-	// Leaping: as Steady, but idle time takes no time. Milliseconds of the guest are exact however busy this machine is,
-	// which a matrix that is scanned needs, and its time runs away whenever it waits for this machine: a card or the test.
+	// Leaping: 1 ns for each instruction, and idle time takes no time. Milliseconds of the guest are exact however busy this
+	// machine is, and its time runs away whenever it waits for this machine: a card or the test.
 	Leaping
 )
 
-// Machine says what is switched on.
+// Machine says what is switched on. In real time it has two processors, one for the hand and one for the phone; where
+// instructions are counted it has one.
 type Machine struct {
 	Name    string // of files and messages
 	Dir     string // where console and initrd go
@@ -49,7 +50,6 @@ type Machine struct {
 	Cable   *Cable // nil: no network interface
 	MAC     byte   // last byte of the address
 	Args    string // of the kernel
-	Cores   int    // 1 if 0
 	Memory  int    // MiB, 256 if 0
 	Clock   Clock
 	// Epoch starts the guest's clock in 1970, as on a board without a battery.
@@ -118,7 +118,11 @@ func SwitchOn(m Machine) (*Guest, error) {
 }
 
 func (m Machine) args(initrd, console string) []string {
-	a := []string{"-M", "virt", "-cpu", "cortex-a7", "-smp", fmt.Sprint(max(m.Cores, 1)), "-nodefaults", "-display", "none", "-no-reboot",
+	cores := "1"
+	if m.Clock == Real {
+		cores = "2"
+	}
+	a := []string{"-M", "virt", "-smp", cores, "-cpu", "cortex-a7", "-nodefaults", "-display", "none", "-no-reboot",
 		"-monitor", "none", "-serial", "file:" + console, "-kernel", m.Kernel, "-initrd", initrd,
 		"-append", strings.TrimSpace("console=ttyAMA0 panic=-1 quiet rdinit=/hand/agent " + m.Args),
 		"-device", "virtio-rng-device",
@@ -132,7 +136,7 @@ func (m Machine) args(initrd, console string) []string {
 	case Steady:
 		a = append(a, "-icount", "shift=2,sleep=on")
 	case Leaping:
-		a = append(a, "-icount", "shift=2,sleep=off")
+		a = append(a, "-icount", "shift=0,sleep=off")
 	}
 	if m.Epoch {
 		a = append(a, "-rtc", "base=1970-01-01T00:00:00")

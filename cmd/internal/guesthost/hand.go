@@ -3,8 +3,10 @@ package guesthost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/rpc"
 	"time"
 
@@ -87,6 +89,11 @@ func (h *Hand) Look(ctx context.Context) (hands.Machine, error) {
 	return call[hands.Machine](ctx, h, "Machine", hands.Nothing{})
 }
 
+// Up waits until a program listens on a unix socket and returns when that was, by the guest's clock since power-on.
+func (h *Hand) Up(ctx context.Context, path string) (time.Duration, error) {
+	return call[time.Duration](ctx, h, "Up", hands.ConnArgs{Path: path})
+}
+
 // Signal sends a signal to the programs of a name.
 func (h *Hand) Signal(ctx context.Context, name string, signal int) error {
 	return do(ctx, h, "Signal", hands.SignalArgs{Name: name, Signal: signal})
@@ -113,6 +120,25 @@ func (h *Hand) Close() error { return h.rpc.Close() }
 // Client speaks with the program behind a unix socket of the guest.
 func (h *Hand) Client(path string) *client.Client {
 	return client.Through(path, func(ctx context.Context, _, _ string) (net.Conn, error) { return h.Dial(ctx, path) })
+}
+
+// Get asks the program behind a unix socket of the guest for a resource.
+func (h *Hand) Get(ctx context.Context, socket, path string) ([]byte, error) {
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return h.Dial(ctx, socket) }}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://parklamp"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s of %s: %s", path, socket, answer.Status)
+	}
+	return io.ReadAll(io.LimitReader(answer.Body, 4<<20))
 }
 
 // Dial connects to a unix socket of the guest.

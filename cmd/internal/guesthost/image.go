@@ -1,7 +1,6 @@
 package guesthost
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,17 +18,6 @@ func Root() (string, error) {
 		return "", fmt.Errorf("go env GOMOD: %w", err)
 	}
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
-}
-
-// Kernel builds the kernel of the boot tests or finds it, and returns its path.
-func Kernel(root string) (string, error) {
-	cmd := exec.Command(filepath.Join(root, "buildroot/test/kernel.sh"))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("kernel of the boot tests: %w", err)
-	}
-	return string(bytes.TrimSpace(out)), nil
 }
 
 // Build builds a program of this repository for the guest.

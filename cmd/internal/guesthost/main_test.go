@@ -4,17 +4,20 @@ package guesthost
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"parklamp/cmd/internal/client"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/parkd/panel"
 )
 
@@ -24,7 +27,7 @@ const (
 )
 
 // built are the things every test boots; immutable after TestMain.
-var built struct{ root, out, kernel, agent, phoned string }
+var built struct{ root, out, image, agent string }
 
 func TestMain(m *testing.M) {
 	if err := prepare(); err != nil {
@@ -44,17 +47,18 @@ func prepare() (err error) {
 	if err := os.MkdirAll(built.out, 0o755); err != nil {
 		return err
 	}
-	if built.kernel, err = Kernel(built.root); err != nil {
-		return err
+	built.image = filepath.Join(built.root, "out/image/qemu-virt")
+	if dir := os.Getenv("PARKLAMP_IMAGE"); dir != "" {
+		built.image = dir
 	}
-	built.agent, built.phoned = filepath.Join(built.out, "agent"), filepath.Join(built.out, "phoned")
+	if _, err := os.Stat(filepath.Join(built.image, "card.img")); err != nil {
+		return fmt.Errorf("there is no image (make image BOARD=qemu-virt): %w", err)
+	}
+	built.agent = filepath.Join(built.out, "agent")
 	if os.Getenv(inside) != "" {
 		return nil
 	}
-	if err := Build(built.root, "./cmd/internal/hands/agent", built.agent); err != nil {
-		return err
-	}
-	return Build(built.root, "./cmd/phoned", built.phoned)
+	return Build(built.root, "./cmd/internal/hands/agent", built.agent)
 }
 
 // site is a switch and what is plugged in.
@@ -91,20 +95,74 @@ func newSite(t *testing.T) *site {
 type phone struct {
 	*Guest
 	s      *site
-	api    *client.Client
+	api    *client.Client // of phoned
 	at     netip.Addr
 	number string
 	clock  Clock
 }
 
-// tap presses a key as a finger does. In real time the matrix of a loaded emulator needs longer (see boardFile).
+// explain says, when a test has failed, what the phone has to say.
+func (p *phone) explain() {
+	select {
+	case <-p.Off():
+		return
+	default:
+	}
+	if !p.s.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.s.Context()), 10*time.Second)
+	defer cancel()
+	if st, err := p.api.Status(ctx); err == nil {
+		p.s.Logf("%s: phone %+v, health %+v", p.Name, st.Phone, st.Health)
+	}
+	for _, line := range p.log() {
+		if !strings.Contains(line, "OPTIONS") {
+			p.s.Logf("%s: %s", p.Name, line)
+		}
+	}
+}
+
+// log is what the first process keeps of the programs' logs.
+func (p *phone) log() (lines []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.s.Context()), 10*time.Second)
+	defer cancel()
+	text, err := p.Get(ctx, initapi.Socket, "/log")
+	var log initapi.Log
+	if err == nil {
+		err = json.Unmarshal(text, &log)
+	}
+	if err != nil {
+		p.s.Logf("%s: log: %v", p.Name, err)
+		return nil
+	}
+	for _, l := range log.Lines {
+		lines = append(lines, l.Text)
+	}
+	return lines
+}
+
+// tap presses a key as a finger does. In real time it stays down until the matrix was scanned some times: an emulator that
+// this machine lets wait takes long for that.
 func (p *phone) tap(key string) {
 	p.s.Helper()
-	hold := 80 * time.Millisecond
-	if p.clock == Real {
-		hold = 700 * time.Millisecond
+	ctx := p.s.Context()
+	if p.clock != Real {
+		p.must(p.Tap(ctx, key, 80*time.Millisecond))
+		return
 	}
-	p.must(p.Tap(p.s.Context(), key, hold))
+	scans := func() uint64 {
+		st, err := p.api.Status(ctx)
+		p.must(err)
+		return st.Counters["keypad.scans"]
+	}
+	const enough, longest = 5, 2500 * time.Millisecond // less than a long press
+	before, began := scans(), time.Now()
+	p.must(p.Press(ctx, key))
+	for time.Since(began) < longest && scans() < before+enough {
+		time.Sleep(20 * time.Millisecond)
+	}
+	p.must(p.Release(ctx, key))
 }
 
 // spec says what a phone is switched on with.
@@ -113,27 +171,25 @@ type spec struct {
 	number string
 	last   int    // of its address; 0: no network
 	extra  string // TOML
+	bare   bool   // no network interface in spite of an address
 }
 
 func (s *site) on(m spec) *phone {
 	s.Helper()
 	p := &phone{s: s, number: m.number, clock: m.Clock}
 	m.Dir = s.dir
-	m.Kernel = built.kernel
 	m.MAC = byte(m.last)
 	agent, err := os.ReadFile(built.agent)
 	if err != nil {
 		s.Fatal(err)
 	}
-	phoned, err := os.ReadFile(built.phoned)
-	if err != nil {
-		s.Fatal(err)
-	}
-	listen := "127.0.0.1"
+	listen := []string{"udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"}
+	network := "link_local = false\nlldp = false\n"
 	if m.last > 0 {
 		p.at = addr(m.last)
-		listen = p.at.String()
-		if m.Cable == nil {
+		listen = []string{"udp:eth0:5060", "tcp:eth0:5060"}
+		network += fmt.Sprintf("address = \"%s/24\"\ngateway = %q\n", p.at, addr(1))
+		if m.Cable == nil && !m.bare {
 			if m.Cable, err = s.sw.Plug(); err != nil {
 				s.Fatal(err)
 			}
@@ -144,40 +200,65 @@ func (s *site) on(m spec) *phone {
 		s.Fatal(err)
 	}
 	if m.Clock == Real {
-		m.extra = "[keypad]\nlong_press = \"3s\"\n" + m.extra
+		m.extra = "[keypad]\nlong_press = \"5s\"\n" + m.extra
 	}
-	toml := fmt.Sprintf("[appliance]\nname = %q\nnumber = %q\nlog_level = \"debug\"\n[sip]\nlisten = [\"udp:%[3]s:5060\", \"tcp:%[3]s:5060\"]\n"+
-		"[journal]\npath = \"/data/parklamp/journal\"\n[board]\nmodel = \"qemu-virt\"\nfile = \"/hand/board.toml\"\n[audio]\ncard = \"Loopback\"\n%[4]s", m.Name, m.number, listen, m.extra)
+	toml := fmt.Sprintf("[appliance]\nname = %q\nnumber = %q\nlog_level = \"debug\"\n[sip]\nlisten = [%q, %q]\n"+
+		"[journal]\npath = \"/data/parklamp/journal/calls\"\n[board]\nmodel = \"auto\"\nfile = \"/data/parklamp/board.toml\"\n[audio]\ncard = \"Loopback\"\n%s",
+		m.Name, m.number, listen[0], listen[1], m.extra)
 	m.Segment = Segment(map[string]File{
-		"hand/agent":       {agent, 0o755},
-		"hand/board.toml":  {model, 0o644},
-		"hand/orbits":      {[]byte("701 702 703 704 705 706 707 708 709 710"), 0o644},
-		"hand/phoned":      {phoned, 0o755},
-		"hand/phoned.toml": {[]byte(toml), 0o644},
-		"hand/address":     {[]byte(listen + "/24"), 0o644},
+		"hand/agent":      {agent, 0o755},
+		"hand/board.toml": {model, 0o644},
+		"hand/orbits":     {[]byte("701 702 703 704 705 706 707 708 709 710"), 0o644},
 	})
 	if m.Card == "" {
-		m.Card = filepath.Join(s.dir, m.Name+".img")
-		if out, err := exec.Command("mkfs.ext4", "-q", "-F", m.Card, "64M").CombinedOutput(); err != nil {
-			s.Fatalf("mkfs.ext4: %v\n%s", err, out)
-		}
+		m.Card = s.card(m.Name, map[string]string{
+			"identity.toml": fmt.Sprintf("site = \"test\"\nid = %q\nname = %[1]q\nnumber = %q\n", m.Name, m.number),
+			"phoned.toml":   toml,
+			"board.toml":    string(model),
+			"network.toml":  network,
+		})
 	}
+	m.Kernel, m.Initrd = filepath.Join(built.image, "slot/zImage"), filepath.Join(built.image, "slot/initrd")
+	m.Args = strings.TrimSpace("parklamp.slot=a parklamp.trial=0 parklamp.board=qemu-virt " + m.Args)
 	if p.Guest, err = SwitchOn(m.Machine); err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(p.PullPlug)
 	p.api = p.Client(socket)
+	s.Cleanup(p.explain)
 	return p
 }
 
-// boardFile is the board of QEMU's machine. In real time an emulated line follows its row within milliseconds when this machine
-// is busy: the matrix is then given more time than on a board, so that not everybody's load is tested but the phone.
+// card is a copy of the image's card with a set of provisioning on its first partition, as `make flash` leaves it.
+func (s *site) card(name string, set map[string]string) string {
+	s.Helper()
+	path := filepath.Join(s.dir, name+".img")
+	run := func(args ...string) {
+		s.Helper()
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			s.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	run("cp", "--sparse=always", filepath.Join(built.image, "card.img"), path)
+	const first = "@@4M" // where the first partition begins
+	for file, text := range set {
+		from := filepath.Join(s.dir, name+"."+file)
+		if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
+			s.Fatal(err)
+		}
+		run("mcopy", "-o", "-i", path+first, from, "::parklamp/"+file)
+	}
+	return path
+}
+
+// boardFile is the board of QEMU's machine. In real time an emulator on a busy machine has too few instructions for 2 ms: the
+// matrix is then given more time than on a board.
 func boardFile(steady bool) ([]byte, error) {
 	text, err := os.ReadFile(filepath.Join(built.root, "board/models/qemu-virt.toml"))
 	if err != nil || steady {
 		return text, err
 	}
-	return regexp.MustCompile(`(?m)^settle = .*$`).ReplaceAll(text, []byte(`settle = "10ms"`)), nil
+	return regexp.MustCompile(`(?m)^settle = .*$`).ReplaceAll(text, []byte(`settle = "20ms"`)), nil
 }
 
 // ready waits until phoned answers, and returns when that was by the guest's clock.

@@ -16,10 +16,6 @@ import (
 // ErrNoPart means that the board has no such key or lamp.
 var ErrNoPart = errors.New("hands: the board has no such part")
 
-// follow is how often the matrix is looked at while a key is down: well below the 2 ms that the model of simulated lines lets
-// its columns settle, and not so often that an emulated processor has no time left for the phone.
-const follow = 400 * time.Microsecond
-
 // look is how often a lamp is looked at.
 const look = time.Millisecond
 
@@ -46,6 +42,8 @@ func NewLines(m board.Model) (*Lines, error) {
 // the lines fail.
 func (l *Lines) Run() error {
 	runtime.LockOSThread() // never unlocked: it must not wait for another goroutine to yield
+	// Well below what the model lets its columns settle, and not so often that an emulated processor has no time left.
+	follow := max(l.model.Settle/5, 200*time.Microsecond)
 	for range l.wake {
 		for l.pressed() {
 			wait := unix.NsecToTimespec(int64(follow))
@@ -151,7 +149,7 @@ func (l *Lines) Reaction(a ReactionArgs) (time.Duration, error) {
 	}
 	took := time.Duration(0)
 	for took == 0 || down {
-		time.Sleep(look / 4)
+		time.Sleep(look)
 		at := time.Since(began)
 		if down && at >= a.Hold {
 			down = false

@@ -19,11 +19,10 @@ const tick = 10 * time.Millisecond
 // Machine looks at the guest and its processes.
 func (h *Hand) Machine(_ Nothing, m *Machine) error {
 	m.Now = time.Now()
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+	var err error
+	if m.Uptime, err = uptime(); err != nil {
 		return err
 	}
-	m.Uptime = time.Duration(up.Nano())
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return err
@@ -43,6 +42,13 @@ func (h *Hand) Machine(_ Nothing, m *Machine) error {
 	m.MemFree = field("/proc/meminfo", "MemAvailable:") << 10
 	m.Processes = h.processes()
 	return nil
+}
+
+// uptime is the guest's own clock since power-on.
+func uptime() (time.Duration, error) {
+	var up unix.Timespec
+	err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up)
+	return time.Duration(up.Nano()), err
 }
 
 // field returns the number after a name at the beginning of a line, 0 if there is none.

@@ -139,6 +139,25 @@ func (h *Hand) Heard(_ Nothing, s *Sound) error {
 	return h.person.sit()
 }
 
+// Up waits until a program listens on a unix socket, and returns when that was, after power-on.
+func (h *Hand) Up(a ConnArgs, at *time.Duration) error {
+	for {
+		c, err := net.Dial("unix", image+a.Path)
+		now, err2 := uptime()
+		if err2 != nil {
+			return err2
+		}
+		if err == nil {
+			*at = now
+			return c.Close()
+		}
+		if now > 10*time.Minute {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // Dial opens a connection to a unix socket.
 func (h *Hand) Dial(a ConnArgs, r *ConnReply) error {
 	c, err := net.DialTimeout("unix", image+a.Path, 3*time.Second)
