@@ -40,6 +40,8 @@ func TestPhrasesSayWhatTheyWrite(t *testing.T) {
 		{PressKey("orbit-701", "701"), "press orbit seven zero one"},
 		{BesideLamp("green"), "press the key beside the lamp that is green, press star if none is"},
 		{IsLamp("fault", "red"), "is the fault lamp red, press pound for yes, star for no"},
+		{IsContact("ringer"), "is the ringer switched on, press pound for yes, star for no"},
+		{IsContact("lot"), "is the relay switched on, press pound for yes, star for no"},
 		{AreLamps("dark"), "are all lamps dark, press pound for yes, star for no"},
 		{HearTone("loudspeaker"), "do you hear a tone in the loudspeaker, press pound for yes, star for no"},
 		{TestFailed([]string{"lamps", "disk"}), "self test failed, lamps, storage"},

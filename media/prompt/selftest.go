@@ -30,6 +30,14 @@ func BesideLamp(colour string) Phrase {
 // IsLamp asks about a lamp that has no key, by the name that the board gives it.
 func IsLamp(name, colour string) Phrase { return say("is the", name, "lamp", colour+",").and(YesNo()) }
 
+// IsContact asks whether what hangs on a switched line is on: the ringer, or the relay of a lamp.
+func IsContact(name string) Phrase {
+	if name != "ringer" {
+		name = "relay"
+	}
+	return say("is the", name, "switched on,").and(YesNo())
+}
+
 // AreLamps asks about all lamps: amber or dark.
 func AreLamps(colour string) Phrase { return say("are all lamps", colour+",").and(YesNo()) }
 

@@ -16,7 +16,8 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 
 // small is a phone with a lamp of two colours, one of one, one without a key, and few keys.
 func small() Phone {
-	return Phone{Hook: true, Lamps: []Lamp{{"orbit-701", "701", true, true}, {"hold", "Hold", true, false}, {"fault", "Fault", false, true}},
+	return Phone{Hook: true, Lamps: []Lamp{{"orbit-701", "701", true, true, false}, {"hold", "Hold", true, false, false},
+		{"fault", "Fault", false, true, false}, {"ringer", "Ringer", false, false, true}},
 		Keys: []Key{{"5", "5", ""}, {"*", "*", ""}, {"#", "#", ""}, {"hold", "Hold", ""}, {"orbit-701", "701", "701"}}}
 }
 

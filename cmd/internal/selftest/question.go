@@ -113,6 +113,13 @@ func (m *Machine) planLamps(mix *rand.Rand) {
 		}
 		m.queue = append(append(m.queue, beside...), alone...)
 	}
+	for _, l := range m.phone.Lamps {
+		if l.Steady {
+			m.queue = append(m.queue, question{kind: seeLamps, step: Lamps, item: l.ID + " contact", colour: Red, lamps: map[string]Colour{l.ID: Red},
+				text:  fmt.Sprintf("Is what hangs on the contact %q switched on now: a bell, a relay, a strobe? Hold if nothing hangs there.", label(l)) + answers,
+				voice: prompt.IsContact(l.ID)})
+		}
+	}
 	all := map[string]Colour{}
 	for _, l := range m.phone.Lamps {
 		if l.Green && l.Red {

@@ -109,10 +109,11 @@ type Finding struct {
 // Key is a key of the board.
 type Key struct{ ID, Label, Orbit string }
 
-// Lamp is a lamp of the board and the LEDs that it has.
+// Lamp is a lamp of the board and the lines that it has; on Steady hangs something that is not seen but switched: a bell, a
+// relay, a strobe.
 type Lamp struct {
-	ID, Label  string
-	Green, Red bool
+	ID, Label          string
+	Green, Red, Steady bool
 }
 
 // Phone is what there is to test.

@@ -44,6 +44,7 @@ type Member struct {
 	Directory map[string]string // numbers besides those of the members, and their SIP URIs
 	// TLSCert, TLSKey and TLSCA are PEM files for TLS on port 5061; empty: no TLS.
 	TLSCert, TLSKey, TLSCA string
+	Journal                string // key journal.path; empty: beside the socket
 	Media                  string // keys of table media; empty: nice = 0, as appliances that share a machine have to give way to each other
 	Extra                  string // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, media, dial, federation)
 }
@@ -147,7 +148,10 @@ func (m Member) config(all []Member, socket string) string {
 		listen = m.Panel.String()
 	}
 	fmt.Fprintf(&b, "[panel]\nlisten = %q\nsocket = %q\n\n", listen, socket)
-	fmt.Fprintf(&b, "[journal]\npath = %q\n\n", filepath.Join(filepath.Dir(socket), "journal"))
+	fmt.Fprintf(&b, "[journal]\npath = %q\n\n", cmp.Or(m.Journal, filepath.Join(filepath.Dir(socket), "journal")))
+	if !strings.Contains(m.Extra, "[selftest]") {
+		fmt.Fprintf(&b, "[selftest]\nreports = %q\n\n", filepath.Join(filepath.Dir(socket), "reports"))
+	}
 	fmt.Fprintf(&b, "[media]\n%s\n", cmp.Or(m.Media, "nice = 0\n"))
 	fmt.Fprintf(&b, "[dial.directory]\n")
 	for _, peer := range all {

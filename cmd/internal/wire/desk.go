@@ -39,6 +39,7 @@ type desk struct {
 	exam      *exam  // nil: no self test is under way
 	hookUp    bool   // the handset, as the self test has seen it last
 	boot      powerOn
+	complaint complaint
 }
 
 // step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
@@ -92,6 +93,7 @@ func (d *desk) key(e keypad.Event) {
 	if d.power(e) {
 		return
 	}
+	defer d.complain(e)
 	switch e.Kind {
 	case keypad.Lifted, keypad.Replaced:
 		d.step(phone.Hook{Up: e.Kind == keypad.Lifted})

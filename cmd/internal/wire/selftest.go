@@ -149,11 +149,13 @@ func (d *desk) parts() selftest.Phone {
 		p.Keys = append(p.Keys, selftest.Key{ID: string(k.Key), Label: k.Label, Orbit: orbit})
 	}
 	for _, l := range m.Lamps {
-		p.Lamps = append(p.Lamps, selftest.Lamp{ID: string(l.Lamp), Label: l.Label, Green: l.Green != board.NoLine, Red: l.Red != board.NoLine})
+		p.Lamps = append(p.Lamps, selftest.Lamp{ID: string(l.Lamp), Label: l.Label, Green: l.Green != board.NoLine, Red: l.Red != board.NoLine,
+			Steady: l.Steady != board.NoLine})
 	}
 	none := audio.Default().Headset
 	h := d.cfg.Audio.Headset
-	p.Headset = d.handset.sim == nil && (len(h.Controls) > 0 || h.Output != none.Output || h.Input != none.Input)
+	_, key := m.Key("headset")
+	p.Headset = key || d.handset.sim == nil && (len(h.Controls) > 0 || h.Output != none.Output || h.Input != none.Input)
 	for _, c := range d.health.All() {
 		if c.Code == soundCode {
 			p.Sound = c.Text

@@ -1,0 +1,73 @@
+package wire
+
+import (
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/health"
+	"parklamp/media/prompt"
+)
+
+func TestAilments(t *testing.T) {
+	raised := func(code string, s health.Severity) health.Condition {
+		return health.Condition{Code: code, Severity: s}
+	}
+	cases := []struct {
+		name       string
+		conditions []health.Condition
+		want       prompt.Ailment
+		ails       bool
+	}{
+		{"healthy", nil, 0, false},
+		{"a peer is away", []health.Condition{raised("peer.office", health.Warning)}, 0, false},
+		{"the disk is full", []health.Condition{raised(journalCode, health.Warning)}, prompt.NoStorage, true},
+		{"the disk is almost full", []health.Condition{raised(storageCode, health.Warning)}, 0, false},
+		{"a lamp cannot be written", []health.Condition{raised("lamps", health.Error)}, prompt.OtherFault, true},
+		{"the worst first", []health.Condition{raised("lamps", health.Error), raised("clock", health.Error), raised("address.192.0.2.1", health.Error),
+			raised("registration.sip:a@b", health.Error)}, prompt.NoNetwork, true},
+		{"no clock", []health.Condition{raised("clock", health.Error)}, prompt.NoClock, true},
+		{"a clock that is not compared yet", []health.Condition{raised("clock", health.Warning)}, 0, false},
+		{"no identity", []health.Condition{raised("provision", health.Warning), raised("network", health.Error)}, prompt.NotSetUp, true},
+	}
+	for _, c := range cases {
+		if got, ails := ailmentOf(c.conditions); got != c.want || ails != c.ails {
+			t.Errorf("%s: %v %v, want %v %v", c.name, got, ails, c.want, c.ails)
+		}
+	}
+}
+
+// A worker is told once, again when it is something else, and again after a while; what was well meanwhile is news.
+func TestComplaints(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	var c complaint
+	steps := []struct {
+		after time.Duration
+		a     prompt.Ailment
+		ails  bool
+		want  bool
+	}{
+		{0, prompt.NoClock, true, true}, {time.Minute, prompt.NoClock, true, false}, {time.Second, prompt.NoNetwork, true, true},
+		{tellAgain, prompt.NoNetwork, true, true}, {time.Second, 0, false, false}, {time.Second, prompt.NoNetwork, true, true},
+	}
+	for i, s := range steps {
+		now = now.Add(s.after)
+		if got := c.due(s.a, s.ails, now); got != s.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}
+
+func TestJudgeStorage(t *testing.T) {
+	cases := []struct {
+		readOnly bool
+		free     uint64
+		severity health.Severity
+		wrong    bool
+	}{{false, 1 << 30, health.Warning, false}, {false, almostFull - 1, health.Warning, true}, {false, 0, health.Error, true}, {true, 1 << 30, health.Error, true}}
+	for _, c := range cases {
+		s, text, hint := judgeStorage(c.readOnly, c.free)
+		if s != c.severity || (text != "") != c.wrong || (hint != "") != c.wrong {
+			t.Errorf("%+v: %v %q %q", c, s, text, hint)
+		}
+	}
+}

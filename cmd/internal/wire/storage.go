@@ -1,0 +1,68 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/health"
+)
+
+const (
+	// storageCode is the health condition of the disk that the journal is on.
+	storageCode = "storage"
+	// lookEvery is how often it is looked at.
+	lookEvery = 30 * time.Second
+	// full and almostFull are what is free at least, in bytes: the journal is rewritten into a second file now and then.
+	full       = 1 << 20
+	almostFull = 8 << 20
+)
+
+// watchStorage looks at the disk of the journal until ctx ends, so that it is known before a call is parked that it could not
+// be stored. Parking goes on whatever it finds.
+func (a *Appliance) watchStorage(ctx context.Context) error {
+	if a.cfg.Journal.Path == "" {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		a.showStorage(filepath.Dir(a.cfg.Journal.Path))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Appliance) showStorage(folder string) {
+	var st unix.Statfs_t
+	if unix.Statfs(folder, &st) != nil {
+		return // it is not there yet, or gone: the journal says so when it is written
+	}
+	severity, text, hint := judgeStorage(st.Flags&unix.ST_RDONLY != 0, st.Bavail*uint64(st.Bsize))
+	if text == "" {
+		a.health.Clear(storageCode)
+		return
+	}
+	a.health.Raise(a.now(), storageCode, severity, folder+" "+text, hint)
+}
+
+// judgeStorage says what is wrong with a disk; an empty text is nothing.
+func judgeStorage(readOnly bool, free uint64) (severity health.Severity, text, hint string) {
+	switch {
+	case readOnly:
+		return health.Error, "cannot be written: parked calls would not outlive a crash",
+			"the card is worn out or its file system broken; change the card (parkctl selftest --steps disk tells more)"
+	case free < full:
+		return health.Error, "is full: parked calls would not outlive a crash", "remove what fills it"
+	case free < almostFull:
+		return health.Warning, fmt.Sprintf("is almost full: %d KiB are free", free>>10), "remove what fills it"
+	}
+	return health.Warning, "", ""
+}
