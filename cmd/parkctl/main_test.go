@@ -33,6 +33,7 @@ type appliance struct {
 	changed func()
 	done    []string
 	refuse  error
+	test    []string // events of a self test
 }
 
 var _ panel.Backend = (*appliance)(nil)

@@ -88,7 +88,16 @@ func (s *Server) selfTest(w http.ResponseWriter, r *http.Request, b SelfTester) 
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
-	for e := range events {
+	for {
+		var e []byte
+		more := false
+		select {
+		case e, more = <-events:
+		case <-ctx.Done():
+		}
+		if !more {
+			return
+		}
 		if out.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
 			return
 		}

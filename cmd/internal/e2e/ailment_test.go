@@ -38,7 +38,9 @@ func TestFullDiskAndNoSoundCard(t *testing.T) {
 		t.Errorf("storage: %+v", c)
 	}
 	p.hook(a, true)
-	p.await(a, "complaint", func(st panel.Status) bool { return st.Phone.Prompt == "attention, storage does not work" && st.Phone.State == "dial-tone" })
+	p.await(a, "complaint", func(st panel.Status) bool {
+		return st.Phone.Prompt == "attention, storage does not work" && st.Phone.State == "dial-tone"
+	})
 	p.hook(a, false)
 
 	o := p.call(a, "201", 11, "caller")
