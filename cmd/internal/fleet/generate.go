@@ -196,8 +196,9 @@ func (s *Site) configuration(i int) map[string]any {
 		"appliance": map[string]any{"name": a.ID, "number": a.Number},
 		"sip": map[string]any{"listen": listen,
 			"tls_cert": On + "/" + provision.CertificateFile, "tls_key": On + "/" + provision.KeyFile, "site_ca": On + "/" + provision.SiteFile},
-		"board":   map[string]any{"model": cmp.Or(a.Board, board.Auto)},
-		"journal": map[string]any{"path": On + "/journal/calls"},
+		"board":    map[string]any{"model": cmp.Or(a.Board, board.Auto)},
+		"journal":  map[string]any{"path": On + "/journal/calls"},
+		"selftest": map[string]any{"reports": On + "/reports"},
 	}
 	if len(peers) > 0 {
 		c["federation"] = map[string]any{"peers": peers}

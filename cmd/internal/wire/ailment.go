@@ -20,11 +20,11 @@ var ailments = []struct {
 	ailment prompt.Ailment
 	warning bool
 }{
-	{"provision", prompt.NotSetUp, true}, {"identity", prompt.NotSetUp, true},
+	{"provision", prompt.NotSetUp, true}, {"identity", prompt.NotSetUp, true}, {"configuration", prompt.NotSetUp, true},
 	{"network", prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {"sip.listener.", prompt.NoNetwork, false},
 	{"registration.", prompt.NotRegistered, false},
 	{journalCode, prompt.NoStorage, true}, {storageCode, prompt.NoStorage, false}, {"data", prompt.NoStorage, false},
-	{"clock", prompt.NoClock, false},
+	{"clock", prompt.NoClock, true},
 }
 
 // ailmentOf is the worst that ails the appliance and that a person at the phone should hear of.
@@ -32,7 +32,7 @@ func ailmentOf(conditions []health.Condition) (worst prompt.Ailment, ails bool) 
 	for _, c := range conditions {
 		a, tell := prompt.OtherFault, c.Severity == health.Error
 		for _, w := range ailments {
-			if strings.HasPrefix(c.Code, w.code) {
+			if strings.HasPrefix(strings.TrimPrefix(c.Code, firmwareCode), w.code) {
 				a, tell = w.ailment, tell || w.warning
 				break
 			}

@@ -26,7 +26,9 @@ func TestAilments(t *testing.T) {
 		{"the worst first", []health.Condition{raised("lamps", health.Error), raised("clock", health.Error), raised("address.192.0.2.1", health.Error),
 			raised("registration.sip:a@b", health.Error)}, prompt.NoNetwork, true},
 		{"no clock", []health.Condition{raised("clock", health.Error)}, prompt.NoClock, true},
-		{"a clock that is not compared yet", []health.Condition{raised("clock", health.Warning)}, 0, false},
+		{"a clock that the first process has only guessed", []health.Condition{raised("system.clock", health.Warning)}, prompt.NoClock, true},
+		{"no data partition", []health.Condition{raised("system.data", health.Error)}, prompt.NoStorage, true},
+		{"an update that failed", []health.Condition{raised("system.update", health.Warning)}, 0, false},
 		{"no identity", []health.Condition{raised("provision", health.Warning), raised("network", health.Error)}, prompt.NotSetUp, true},
 	}
 	for _, c := range cases {
@@ -69,5 +71,23 @@ func TestJudgeStorage(t *testing.T) {
 		if s != c.severity || (text != "") != c.wrong || (hint != "") != c.wrong {
 			t.Errorf("%+v: %v %q %q", c, s, text, hint)
 		}
+	}
+}
+
+// A clock that nobody has set is an error until somebody does.
+func TestClockThatIsNotSet(t *testing.T) {
+	now := time.Unix(600, 0)
+	a := &Appliance{now: func() time.Time { return now }, health: health.New(func() {})}
+	a.showClock()
+	if all := a.health.All(); len(all) != 1 || all[0].Severity != health.Error || all[0].Hint == "" {
+		t.Errorf("%+v", all)
+	}
+	if worst, ails := ailmentOf(a.health.All()); !ails || worst != prompt.NoClock {
+		t.Errorf("told as %v %v", worst, ails)
+	}
+	now = time.Date(firstYear, 3, 1, 0, 0, 0, 0, time.UTC)
+	a.showClock()
+	if all := a.health.All(); len(all) != 0 {
+		t.Errorf("set, and %+v", all)
 	}
 }

@@ -129,7 +129,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	parts := map[string]func(context.Context) error{
 		"links": a.watchLinks, "firmware": a.watchFirmware, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
 	}
-	parts["storage"] = a.watchStorage
+	parts["surroundings"] = a.watchSurroundings
 	if a.cfg.Quality.Collector != "" {
 		parts["quality"] = a.publishSounds
 	}

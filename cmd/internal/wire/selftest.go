@@ -129,6 +129,7 @@ func (d *desk) examine(by string, steps []selftest.Step, force bool, events chan
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	d.hookUp = v.HookUp
 	d.exam = e
+	d.handset.mute(false)
 	d.log.Info("a self test begins", "by", by, "steps", steps)
 	e.take(selftest.Begin{})
 	for k := range d.jammed {
@@ -292,6 +293,7 @@ func (e *exam) end(f selftest.End) {
 	e.loop.stop("selftest key")
 	e.lamps.Override(nil)
 	e.handset.quiet()
+	e.handset.mute(d.machine.View().Muted)
 	e.handset.device.Open(audio.PathClosed)
 	e.log.Info("the self test is over", "outcome", f.Outcome, "err", f.Reason)
 	r := e.report

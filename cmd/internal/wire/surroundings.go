@@ -14,30 +14,44 @@ import (
 const (
 	// storageCode is the health condition of the disk that the journal is on.
 	storageCode = "storage"
-	// lookEvery is how often it is looked at.
+	// clockCode is the health condition of a clock that nobody has set.
+	clockCode = "clock.unset"
+	// lookEvery is how often both are looked at.
 	lookEvery = 30 * time.Second
+	// firstYear is before the first of these programs.
+	firstYear = 2026
 	// full and almostFull are what is free at least, in bytes: the journal is rewritten into a second file now and then.
 	full       = 1 << 20
 	almostFull = 8 << 20
 )
 
-// watchStorage looks at the disk of the journal until ctx ends, so that it is known before a call is parked that it could not
-// be stored. Parking goes on whatever it finds.
-func (a *Appliance) watchStorage(ctx context.Context) error {
-	if a.cfg.Journal.Path == "" {
-		<-ctx.Done()
-		return nil
-	}
+// watchSurroundings looks at the clock and at the disk of the journal until ctx ends, so that it is known before a call is
+// parked that it could not be stored. Parking goes on whatever it finds.
+func (a *Appliance) watchSurroundings(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		a.showStorage(filepath.Dir(a.cfg.Journal.Path))
+		a.showClock()
+		if a.cfg.Journal.Path != "" {
+			a.showStorage(filepath.Dir(a.cfg.Journal.Path))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+// showClock tells of a clock that has not been set since the power came: times on the panel and in reports are wrong, and
+// certificates are taken for not yet in force.
+func (a *Appliance) showClock() {
+	if a.now().UTC().Year() >= firstYear {
+		a.health.Clear(clockCode)
+		return
+	}
+	a.health.Raise(a.now(), clockCode, health.Error, "the clock is not set: it says "+a.now().UTC().Format(time.DateOnly),
+		"check the time server and the network; without a clock encrypted calls and peers may be refused")
 }
 
 func (a *Appliance) showStorage(folder string) {
