@@ -10,7 +10,7 @@ tree=$(dirname "$(readlink -f "$0")")
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$tree" log -1 --format=%ct 2>/dev/null || echo 1767225600)}
 export SOURCE_DATE_EPOCH PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned}
 programs=$out/programs
-mkdir -p "$programs"
+rm -rf "$programs" && mkdir -p "$programs" # go build does not write over a stand-in
 out=$(readlink -f "$out") programs=$(readlink -f "$programs")
 cd "$tree/.."
 packages="./cmd/phoned ./cmd/parkctl"
