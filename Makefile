@@ -70,7 +70,7 @@ test-arm: ## packages with kernel structures: their tests built for 32- and 64-b
 .PHONY: image
 BOARD ?= qemu-virt
 IMAGE := $(OUT)/image/$(BOARD)
-image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black) into out/image/BOARD; UPDATE_PUB=file of the site's update key
+image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black; rpi-zero-2w with BUILDROOT=folder) into out/image/BOARD
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(CARD_PACKAGES) $(if $(filter qemu-virt,$(BOARD)),$(IMAGE_PACKAGES))'
 	@PARKLAMP_VERSION='$(VERSION)' PARKLAMP_UPDATE_PUB='$(abspath $(UPDATE_PUB))' LDFLAGS='$(LDFLAGS)' GO='$(GO)' KERNEL='$(KERNEL)' REFRESH='$(REFRESH)' \
 		buildroot/image.sh $(BOARD) $(IMAGE)
@@ -90,9 +90,23 @@ bundle: ## a signed update of BOARD's image: KEY=site/update.key, OPTIONS='--min
 	@[ -n "$(KEY)" ] || { echo "which key? make bundle BOARD=$(BOARD) KEY=site/update.key (parkctl site new makes it)"; exit 2; }
 	@$(GO) run ./cmd/parkctl bundle $(IMAGE) $(KEY) $(OPTIONS)
 
+.PHONY: image-check
+image-check: ## build the image of BOARD twice and compare them byte for byte
+	@$(MAKE) --no-print-directory image BOARD=$(BOARD)
+	@cd $(IMAGE) && sha256sum card.img slot.img boot/* slot/* 2>/dev/null >first.sum || true
+	@$(MAKE) --no-print-directory image BOARD=$(BOARD)
+	@cd $(IMAGE) && sha256sum --quiet -c first.sum && echo "$(BOARD): two builds are the same, byte for byte"
+
+.PHONY: buildroot-check
+buildroot-check: ## check each board's configuration and the packages with Buildroot in BUILDROOT=folder; downloads and builds nothing
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='python3-magic flake8 rsync bc file unzip'
+	@set -e; for b in rpi-zero-2w rpi beaglebone-black qemu-virt; do CHECK=1 PATH="/usr/bin:$$PATH" buildroot/buildroot.sh $$b '$(BUILDROOT)' $(OUT)/check/$$b; done
+
 .PHONY: image-test
-image-test: ## boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)
+image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
+	@$(MAKE) --no-print-directory image BOARD=qemu-virt KERNEL=own
+	buildroot/test/boot.sh $(OUT)/image/qemu-virt
 	buildroot/test/run.sh $(GUEST_TESTS)
 	ICOUNT=1 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# image.sh BOARD OUT: build our programs for the board, then its image with Debian's packages, into OUT (out/image/BOARD): card.img,
-# slot.img, boot/ and image.json. `make image` calls it. INIT=file takes another program in place of cmd/init.
+# image.sh BOARD OUT: the image of a board into OUT (out/image/BOARD): card.img, slot.img, boot/ and image.json. `make image` calls
+# it. BUILDROOT=folder has Buildroot make it; else our programs are built here and the rest is Debian's. INIT=file takes another
+# program in place of cmd/init.
 set -euo pipefail
 board=$1 out=$2
 tree=$(dirname "$(readlink -f "$0")")
@@ -9,22 +10,32 @@ tree=$(dirname "$(readlink -f "$0")")
 . "$tree/boards/$board.env"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$tree" log -1 --format=%ct 2>/dev/null || echo 1767225600)}
 export SOURCE_DATE_EPOCH PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned}
-programs=$out/programs
-rm -rf "$programs" && mkdir -p "$programs" # go build does not write over a stand-in
-out=$(readlink -f "$out") programs=$(readlink -f "$programs")
+mkdir -p "$out"
+out=$(readlink -f "$out")
 cd "$tree/.."
-packages="./cmd/phoned ./cmd/parkctl"
-if [ -n "${INIT:-}" ]; then install -m 755 "$INIT" "$programs/init"; else packages="$packages ./cmd/init"; fi
-# shellcheck disable=SC2086 # a list of packages
-CGO_ENABLED=0 GOOS=linux GOARCH=$GOARCH GOARM=${GOARM:-} "${GO:-go}" build -trimpath -buildvcs=false -ldflags "${LDFLAGS:--s -w}" -o "$programs/" $packages
 
-"$tree/debian/build.sh" "$board" "$programs" "$out/build"
+if [ -n "${BUILDROOT:-}" ]; then
+	engine=buildroot
+	"$tree/buildroot.sh" "$board" "$BUILDROOT" "$out"
+elif [ "$KERNEL_FROM" = buildroot ]; then
+	echo "$board has no image of Debian's packages: name the folder of Buildroot 2026.02 with BUILDROOT=..., or take BOARD=rpi" >&2
+	exit 2
+else
+	engine=debian
+	rm -rf "$out/programs" && mkdir "$out/programs" # go build does not write over a stand-in
+	packages="./cmd/phoned ./cmd/parkctl"
+	if [ -n "${INIT:-}" ]; then install -m 755 "$INIT" "$out/programs/init"; else packages="$packages ./cmd/init"; fi
+	# shellcheck disable=SC2086 # a list of packages
+	CGO_ENABLED=0 GOOS=linux GOARCH=$GOARCH GOARM=${GOARM:-} \
+		"${GO:-go}" build -trimpath -buildvcs=false -ldflags "${LDFLAGS:--s -w}" -o "$out/programs/" $packages
+	"$tree/debian/build.sh" "$board" "$out/programs" "$out/build"
+fi
 for part in card.img slot.img boot slot licenses.tar.gz; do
 	rm -rf "${out:?}/$part"
-	mv "$out/build/images/$part" "$out/"
+	cp -R --sparse=always "$out/build/images/$part" "$out/"
 done
 # QEMU is given the loader; a board finds it on its card.
-[ "$board" != qemu-virt ] || mv "$out/build/images/u-boot.bin" "$out/"
+[ "$board" != qemu-virt ] || cp "$out/build/images/u-boot.bin" "$out/"
 zstd -q -f -12 --long=27 "$out/card.img" -o "$out/card.img.zst"
-"${GO:-go}" run ./cmd/internal/image describe "$out" "$board" debian
+"${GO:-go}" run ./cmd/internal/image describe "$out" "$board" "$engine"
 echo "made $out/card.img: version $PARKLAMP_VERSION for $BOARDS"

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# buildroot.sh BOARD BUILDROOT OUT: the image of a board by Buildroot (2026.02 LTS) from the folder BUILDROOT, into OUT/build. The
+# board's layers become one configuration, which must come out as it was asked for; our source goes in as a tarball with all its
+# modules, so that the build asks no Go proxy. With CHECK=1 only what needs no download is done: configuration and package checks.
+set -euo pipefail
+board=$1 buildroot=$2 out=$3
+tree=$(dirname "$(readlink -f "$0")")
+[ -r "$buildroot/package/pkg-golang.mk" ] || { echo "BUILDROOT=$buildroot is not a folder of Buildroot 2026.02" >&2; exit 2; }
+buildroot=$(readlink -f "$buildroot")
+version=$(sed -n 's/^export BR2_VERSION := //p' "$buildroot/Makefile")
+case $version in
+2026.02*) ;;
+*) echo "warning: this tree is for Buildroot 2026.02 LTS, $buildroot is $version" >&2 ;;
+esac
+# shellcheck source=/dev/null
+. "$tree/boards/$board.env"
+[ -n "${LAYERS:-}" ] || { echo "$board has no layers for Buildroot" >&2; exit 2; }
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600} PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned} PARKLAMP_BOARD=$board LC_ALL=C
+mkdir -p "$out/buildroot"
+out=$(readlink -f "$out")
+# shellcheck disable=SC2206 # a list of words
+layers=(${LAYERS})
+layers=("${layers[@]/#/$tree/layers/}")
+cat "${layers[@]}" >"$out/defconfig"
+br() { make --no-print-directory -C "$buildroot" O="$out/buildroot" BR2_EXTERNAL="$tree" BR2_DEFCONFIG="$out/defconfig" PARKLAMP_BOARD="$board" PHONED_TARBALL="${tarball:-}" "$@"; }
+br defconfig >"$out/buildroot.log" 2>&1 || { tail -20 "$out/buildroot.log" >&2; exit 1; }
+"$tree/scripts/stuck.sh" "$out/buildroot/.config" "${layers[@]}"
+
+if [ -n "${CHECK:-}" ]; then
+	# What the layers say is all that there is to say: saved again, it has the same lines.
+	br savedefconfig BR2_DEFCONFIG="$out/saved" >>"$out/buildroot.log" 2>&1
+	diff <(sort "$out/defconfig") <(sort "$out/saved") >"$out/difference" || { echo "layers of $board, saved again (<: says what is so anyway; >: not said)" >&2; cat "$out/difference" >&2; exit 1; }
+	"$buildroot/support/scripts/check-dotconfig.py" "$out/buildroot/.config" "$out/defconfig"
+	(cd "$tree" && "$buildroot/utils/check-package" -b Config.in external.mk external.desc package/*/* patches/*/*)
+	br show-build-order >"$out/build-order" 2>>"$out/buildroot.log"
+	grep -qw phoned "$out/build-order"
+	echo "checked $board with Buildroot $version: configuration, packages and order of the build"
+	exit 0
+fi
+
+# The source, with its modules and their licences, the same bytes for the same content; its name carries their hash.
+stage=$(mktemp -d "$out/stage.XXXXXX")
+trap 'rm -rf "$stage"' EXIT
+mkdir "$stage/phoned"
+(cd "$tree/.." && git ls-files -z | tar -c --null -T - | tar -xC "$stage/phoned")
+(cd "$stage/phoned" && GOFLAGS=-mod=mod "${GO:-go}" mod vendor &&
+	find vendor \( -name 'LICENSE*' -o -name COPYING \) | sort | while read -r file; do echo "== $file"; cat "$file"; done >licenses.txt)
+tar -C "$stage" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c phoned | gzip -9n >"$stage/phoned.tar.gz"
+tarball=$out/phoned-$(sha256sum "$stage/phoned.tar.gz" | cut -c1-16).tar.gz
+mv "$stage/phoned.tar.gz" "$tarball"
+
+br
+br legal-info
+rm -rf "$out/build" && mkdir -p "$out/build"
+ln -s ../buildroot/target "$out/build/target"
+ln -s ../buildroot/images "$out/build/images"
+tar -C "$out/buildroot" -czf "$out/build/images/licenses.tar.gz" legal-info/manifest.csv legal-info/licenses

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# stuck.sh CONFIG FRAGMENT...: every line that a fragment asks for is in the configuration that came of it; else say which is lost.
+# Used for the kernel and for Buildroot itself.
+set -euo pipefail
+config=$1
+shift
+lost=$(cat "$@" | grep -E '^(CONFIG|BR2)_[A-Za-z0-9_]+=[^n]' | grep -vxFf "$config" || true)
+wrong=$(cat "$@" | sed -nE 's/^# ((CONFIG|BR2)_[A-Za-z0-9_]+) is not set$/\1=/p; s/^(CONFIG_[A-Za-z0-9_]+)=n$/\1=/p' | while read -r name; do grep "^$name" "$config" || true; done)
+[ -z "$lost$wrong" ] || { printf '%s lost or kept against the wish:\n%s\n' "$config" "$lost$wrong" >&2; exit 1; }
