@@ -93,7 +93,7 @@ bundle: ## a signed update of BOARD's image: KEY=site/update.key, OPTIONS='--min
 .PHONY: image-check
 image-check: ## build the image of BOARD twice and compare them byte for byte
 	@$(MAKE) --no-print-directory image BOARD=$(BOARD)
-	@cd $(IMAGE) && sha256sum card.img slot.img boot/* slot/* 2>/dev/null >first.sum || true
+	@cd $(IMAGE) && find card.img slot.img boot slot -type f -exec sha256sum {} + >first.sum
 	@$(MAKE) --no-print-directory image BOARD=$(BOARD)
 	@cd $(IMAGE) && sha256sum --quiet -c first.sum && echo "$(BOARD): two builds are the same, byte for byte"
 
