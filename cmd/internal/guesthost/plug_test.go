@@ -44,28 +44,31 @@ func TestPlugIsPulled(t *testing.T) {
 	waiting(a)
 	waiting(b)
 
-	for _, turn := range []struct{ dead, alive *phone }{{a, b}, {b, a}} {
-		mine := map[bool][]string{true: {"701", "702"}, false: {"703"}}[turn.dead == a]
-		turn.dead.PullPlug()
+	for i, mine := range [][]string{{"701", "702"}, {"703"}} {
+		dead, alive := a, b
+		if i == 1 {
+			dead, alive = b, a
+		}
+		dead.PullPlug()
 		began := time.Now()
 		for _, number := range mine {
-			turn.alive.await(number+" unknown", func(st panel.Status) bool {
+			alive.await(number+" unknown", func(st panel.Status) bool {
 				if orbit(st, number).State == panel.StateFree {
-					t.Fatalf("%s shows %s free while its host is dead", turn.alive.Name, number)
+					t.Fatalf("%s shows %s free while its host is dead", alive.Name, number)
 				}
 				return orbit(st, number).State == panel.StateUnknown
 			})
-			turn.alive.lit("orbit-"+number, hands.LampState{Green: true, Red: true})
+			alive.lit("orbit-"+number, hands.LampState{Green: true, Red: true})
 		}
-		t.Logf("%s shows its calls unknown %.1f s after the plug of %s was pulled", turn.alive.Name, time.Since(began).Seconds(), turn.dead.Name)
-		back := s.again(turn.dead)
+		t.Logf("%s shows its calls unknown %.1f s after the plug of %s was pulled", alive.Name, time.Since(began).Seconds(), dead.Name)
+		back := s.again(dead)
 		t.Logf("%s is back %.1f s after it was switched on", back.Name, back.ready().Seconds())
-		if turn.dead == a {
+		if i == 0 {
 			a = back
 		} else {
 			b = back
 		}
-		waiting(turn.alive)
+		waiting(alive)
 		waiting(back)
 		back.data()
 		for _, number := range mine {
