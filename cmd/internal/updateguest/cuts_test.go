@@ -91,10 +91,16 @@ func TestCuts(t *testing.T) {
 	whole := time.Since(begin)
 	t.Logf("without a cut %v from power-on to the confirmation", whole.Round(100*time.Millisecond))
 	phases := map[string]int{}
-	for n := range cuts {
+	for n := 0; n < cuts; {
 		d := b.card(card, old, bundle)
 		at := time.Duration(r.Int64N(int64(whole)))
+		begin := time.Now()
 		before, off := b.guest(card, at, limit, nil)
+		if off { // the machine has become faster: that was no cut
+			whole = time.Since(begin)
+			continue
+		}
+		n++
 		phase := phaseOf(before, off)
 		phases[phase]++
 		check(t, d, old, next)
