@@ -24,7 +24,7 @@ type Config struct {
 type Peer struct {
 	Name    string         `toml:"name" doc:"its name"`
 	Address netip.AddrPort `toml:"address" doc:"its SIP address and port, reached by TCP, or by TLS (then usually port 5061) with sip.site_ca"`
-	SRTP    string         `toml:"srtp" doc:"encryption of the media of calls between the two: off, or with sip.site_ca preferred or required: keys need TLS"`
+	SRTP    string         `toml:"srtp" doc:"encryption of the media of calls between the two: off, or with sip.site_ca preferred (the default then) or required: keys need TLS"`
 }
 
 // Default returns a federation without peers.
@@ -67,6 +67,14 @@ func (c Config) Transport() string {
 		return "tls"
 	}
 	return "tcp"
+}
+
+// SRTP is the encryption of the media of calls with a peer that has no key srtp: what the transport can carry keys for.
+func (c Config) SRTP() string {
+	if c.Proof {
+		return "preferred"
+	}
+	return "off"
 }
 
 // maxPeers is the size of a mesh; a larger site goes through hubs.

@@ -99,6 +99,7 @@ type place struct {
 	bin     string // folder of the programs; bin if empty
 	desk301 string // URI of number 301, with TLS
 	tls     string // folder with cert.pem, key.pem and both.pem; empty: nobody speaks TLS
+	hall    *hall  // whose certificates the appliances have; nil: they speak TCP with each other
 }
 
 // operator is the last number of the address at which the emergency number of every site ends.
@@ -134,6 +135,8 @@ func (p *place) populate(extra string) {
 		if m := &members[i]; p.tls != "" {
 			m.TLSCert, m.TLSKey, m.TLSCA = filepath.Join(p.tls, "cert.pem"), filepath.Join(p.tls, "key.pem"), filepath.Join(p.tls, "cert.pem")
 			m.Directory["301"] = p.desk301
+		} else if p.hall != nil {
+			p.hall.equip(m)
 		}
 	}
 	p.start(members)

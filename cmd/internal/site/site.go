@@ -44,9 +44,12 @@ type Member struct {
 	Directory map[string]string // numbers besides those of the members, and their SIP URIs
 	// TLSCert, TLSKey and TLSCA are PEM files for TLS on port 5061; empty: no TLS.
 	TLSCert, TLSKey, TLSCA string
-	Journal                string // key journal.path; empty: beside the socket
-	Media                  string // keys of table media; empty: nice = 0, as appliances that share a machine have to give way to each other
-	Extra                  string // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, media, dial, federation)
+	// SiteCA is the PEM file of the site's authority: then the members reach each other by TLS. PeerSRTP is key srtp of
+	// each peer; empty: its default.
+	SiteCA, PeerSRTP string
+	Journal          string // key journal.path; empty: beside the socket
+	Media            string // keys of table media; empty: nice = 0, as appliances that share a machine have to give way to each other
+	Extra            string // more TOML; its tables must not be among those that Start writes (appliance, sip, panel, journal, media, dial, federation)
 }
 
 // Options say where a site runs.
@@ -140,7 +143,7 @@ func (m Member) config(all []Member, socket string) string {
 	}
 	fmt.Fprintf(&b, "[sip]\nlisten = [\"%s\"]\n", strings.Join(sockets, `", "`))
 	if m.TLSCert != "" {
-		fmt.Fprintf(&b, "tls_cert = %q\ntls_key = %q\ntls_ca = %q\n", m.TLSCert, m.TLSKey, m.TLSCA)
+		fmt.Fprintf(&b, "tls_cert = %q\ntls_key = %q\ntls_ca = %q\nsite_ca = %q\n", m.TLSCert, m.TLSKey, m.TLSCA, m.SiteCA)
 	}
 	b.WriteString("\n")
 	listen := "0.0.0.0:0"
@@ -156,7 +159,8 @@ func (m Member) config(all []Member, socket string) string {
 	fmt.Fprintf(&b, "[dial.directory]\n")
 	for _, peer := range all {
 		if peer.Name != m.Name {
-			fmt.Fprintf(&b, "%s = \"sip:%s@%s\"\n", peer.Number, peer.Number, netip.AddrPortFrom(peer.Addr, 5060))
+			at, by := m.reaches(peer)
+			fmt.Fprintf(&b, "%s = \"sip:%s@%s%s\"\n", peer.Number, peer.Number, at, by)
 		}
 	}
 	for number, uri := range m.Directory {
@@ -164,11 +168,20 @@ func (m Member) config(all []Member, socket string) string {
 	}
 	for _, peer := range all {
 		if peer.Name != m.Name {
-			fmt.Fprintf(&b, "\n[[federation.peers]]\nname = %q\naddress = %q\n", peer.Name, netip.AddrPortFrom(peer.Addr, 5060))
+			at, _ := m.reaches(peer)
+			fmt.Fprintf(&b, "\n[[federation.peers]]\nname = %q\naddress = %q\nsrtp = %q\n", peer.Name, at, m.PeerSRTP)
 		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", m.Extra)
 	return b.String()
+}
+
+// reaches says where a member reaches another, and the parameter of a URI that says how, as parkctl site writes them.
+func (m Member) reaches(other Member) (at netip.AddrPort, by string) {
+	if m.SiteCA != "" {
+		return netip.AddrPortFrom(other.Addr, 5061), ";transport=tls"
+	}
+	return netip.AddrPortFrom(other.Addr, 5060), ""
 }
 
 // Start starts the process; its output goes to the end of its log.

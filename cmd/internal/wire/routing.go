@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	gosip "github.com/emiago/sipgo/sip"
-
 	"parklamp/parkd"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
@@ -96,7 +94,7 @@ func (a *Appliance) replace(l *leg, replaced *call.Call) {
 	info := l.call.Info()
 	// A peer that asks for an orbit means the caller who is parked there, and never to take his place: whoever comes
 	// after the caller has been fetched has lost the race.
-	fetch := a.isOurs(gosip.Uri{Host: info.Source.Addr().String()}) && slices.Contains(a.cfg.Lot.Orbits, info.RequestUser)
+	fetch := (a.fromPeer(info) || a.listens(info.Source.Addr())) && slices.Contains(a.cfg.Lot.Orbits, info.RequestUser)
 	switch {
 	case old == nil, fetch && !old.parked:
 		l.call.Reject(481, "")

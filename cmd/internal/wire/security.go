@@ -30,11 +30,12 @@ func wish(text string) sdp.Security {
 }
 
 // wishOf is what the configuration wants for calls with a peer, through an account, or with anybody else. What is
-// asked of other calls is not asked of a peer: where it has no TLS, every fetch would end.
+// asked of other calls is not asked of a peer: where it has no TLS, every fetch would end. Where peers prove themselves,
+// they speak TLS and encrypt unless told otherwise.
 func (a *Appliance) wishOf(peer *federation.Peer, account *reg.Account) sdp.Security {
 	switch {
 	case peer != nil:
-		return wish(cmp.Or(peer.SRTP, sdp.Clear.String()))
+		return wish(cmp.Or(peer.SRTP, a.cfg.Federation.SRTP()))
 	case account != nil:
 		return wish(cmp.Or(account.SRTP, a.cfg.Calls.SRTP))
 	}
