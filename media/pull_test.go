@@ -12,10 +12,9 @@ import (
 
 // card reads a call in pieces by a clock of its own.
 type card struct {
-	voice  media.Voice
-	taken  int
-	pieces int
-	heard  []int16
+	voice media.Voice
+	taken int
+	heard []int16
 }
 
 func (*card) Write(*media.Frame, media.Kind)         {}

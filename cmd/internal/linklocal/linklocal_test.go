@@ -19,8 +19,13 @@ func TestCandidate(t *testing.T) {
 		}
 		seen[a] = true
 	}
-	if len(seen) < 900 || Candidate(mac, 0) != Candidate(mac, 0) || Candidate(mac, 0) == Candidate(other, 0) {
+	if len(seen) < 900 {
 		t.Errorf("%d addresses", len(seen))
+	}
+	// RFC 3927 §2.1: the same host begins with the same address each time, another host with another one.
+	first := Candidate(mac, 0)
+	if again := Candidate(mac, 0); again != first || Candidate(other, 0) == first {
+		t.Errorf("first %v, again %v, another host %v", first, again, Candidate(other, 0))
 	}
 }
 

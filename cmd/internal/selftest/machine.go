@@ -175,11 +175,9 @@ func (m *Machine) enter() {
 			break
 		}
 	}
-	q := &m.queue[0]
-	if before := m.before(q); before != nil {
+	if before := m.before(&m.queue[0]); before != nil {
 		m.queue = slices.Insert(m.queue, 0, *before)
 		m.of++
-		q = &m.queue[0]
 	}
 	m.number++
 	m.phase = asking

@@ -57,7 +57,7 @@ func (p *person) in(in Input) {
 			line = fmt.Sprintf("  say %q", e.Words.Text())
 			p.waiting = append(p.waiting, Heard{e.Sound})
 		case Replay:
-			p.waiting = append(p.waiting, Heard{e.Sound})
+			p.waiting = append(p.waiting, Heard(e))
 		case Record:
 			p.waiting = append(p.waiting, Recorded{LevelDBFS: p.level, PeakDBFS: p.level + 12})
 		case Measure:

@@ -48,12 +48,11 @@ func main() {
 		_ = os.Mkdir(at, 0o755)
 		_ = unix.Mount(kind, at, kind, 0, "")
 	}
-	if err := run(); err != nil {
-		say("error %v", err)
-		end(unix.LINUX_REBOOT_CMD_POWER_OFF)
-	}
+	say("error %v", run())
+	end(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
+// run returns only with an error: whatever works ends the machine.
 func run() error {
 	boot, err := slots.ParseCommandLine(read("/proc/cmdline"))
 	if err != nil {

@@ -252,7 +252,7 @@ func (e *exam) do(effect selftest.Effect) {
 	case selftest.Record:
 		e.record(f.For)
 	case selftest.Replay:
-		e.handset.device.Play(&recording{samples: e.recorded}, func() { e.post(selftest.Heard{Sound: f.Sound}) })
+		e.handset.device.Play(&recording{samples: e.recorded}, func() { e.post(selftest.Heard(f)) })
 	case selftest.Measure:
 		e.measure(f.Step)
 	case selftest.Wait:
