@@ -189,18 +189,26 @@ func (s *system) settle(res provision.Result, err error, o provision.Options) {
 	}
 	set := res.Set
 	if set == nil {
-		set, err = provision.Current(dataFolder, o)
-	}
-	if set == nil {
-		s.raise(initapi.Condition{Code: "identity", Error: true, Text: "this appliance has no identity yet",
-			Hint: "write one with make flash SITE=... ID=..."})
-		return
+		var lost error
+		if set, lost = provision.Current(dataFolder, o); lost != nil {
+			s.raise(noIdentity(lost))
+			return
+		}
 	}
 	s.clear("identity")
 	s.mu.Lock()
 	s.identity = set.Identity
 	s.mu.Unlock()
 	s.log.Info("identity", "site", set.Identity.Site, "id", set.Identity.ID, "number", set.Identity.Number, "new", res.Imported, "was", res.Renamed)
+}
+
+// noIdentity tells a card that has never had an identity from one whose files are damaged or refused.
+func noIdentity(err error) initapi.Condition {
+	text := "this appliance has no identity yet"
+	if !errors.Is(err, provision.ErrNone) {
+		text = "the identity of this appliance cannot be used: " + err.Error()
+	}
+	return initapi.Condition{Code: "identity", Error: true, Text: text, Hint: "write one with make flash SITE=... ID=..."}
 }
 
 func (s *system) isOnCard() bool {

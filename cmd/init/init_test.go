@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -110,6 +112,16 @@ func TestAPI(t *testing.T) {
 	s.judgeSpace(1000, 500)
 	if all := s.allConditions(); len(all) != 0 {
 		t.Errorf("%+v", all)
+	}
+}
+
+func TestNoIdentity(t *testing.T) {
+	_, none := provision.Current(t.TempDir(), provision.Options{})
+	if got := noIdentity(none).Text; got != "this appliance has no identity yet" {
+		t.Error(got)
+	}
+	if got := noIdentity(errors.New("identity.toml:1:1: id: is missing")).Text; got != "the identity of this appliance cannot be used: identity.toml:1:1: id: is missing" {
+		t.Error(got)
 	}
 }
 
