@@ -177,7 +177,9 @@ func TestFaults(t *testing.T) {
 		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": want the address of one appliance`},
 		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: "": 1 to 32 of`},
 		"unknown":         {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
-		"network":         {"[network]\nvlan = \"5000\"\n", `network.toml:`},
+		"network of all":  {"[network]\nvlan = \"5000\"\n", `site.toml:+2:1: network.vlan: "5000": want auto, none or a number`},
+		"network of one":  {"network.vlan_priotiry = 5\n", `site.toml:+1:9: appliances[1].network.vlan_priotiry: unknown key; did you mean "vlan_priority"?`},
+		"network, a list": {"[network]\ndns = [\"192.0.2.1\", \"here\"]\n", `site.toml:+2:1: network.dns[1]: "here": want the address of a name server`},
 		"out of folder":   {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
 	} {
 		dir := newSite(t)

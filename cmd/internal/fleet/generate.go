@@ -144,7 +144,10 @@ func (s *Site) set(i int) (provision.Files, error) {
 		return nil, err
 	}
 	if err := config.CheckElsewhere(provision.PhonedFile, f[provision.PhonedFile]); err != nil {
-		return nil, s.blame(i, err)
+		return nil, s.blame(i, err, "config.", "all.")
+	}
+	if _, err := netconf.Parse(provision.NetworkFile, f[provision.NetworkFile]); err != nil {
+		return nil, s.blame(i, err, "network.", "network.")
 	}
 	if _, err := f.Check(s.Folder(a.ID), Checks()); err != nil {
 		return nil, err
@@ -286,9 +289,9 @@ func encode(head string, table map[string]any) ([]byte, error) {
 	return append([]byte(head), text...), err
 }
 
-// blame notes faults of an appliance's configuration at the keys of site.toml that they came from; those that came from
-// none are returned.
-func (s *Site) blame(i int, err error) error {
+// blame notes faults in a file of an appliance at the keys of site.toml that they came from, which stand in the appliance's
+// table own or in the table all; those that came from none are returned.
+func (s *Site) blame(i int, err error, own, all string) error {
 	faults := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		faults = joined.Unwrap()
@@ -301,7 +304,7 @@ func (s *Site) blame(i int, err error) error {
 			continue
 		}
 		origin := ""
-		for _, path := range []string{fmt.Sprintf("appliances[%d].config.%s", i, fault.Path), "all." + fault.Path} {
+		for _, path := range []string{fmt.Sprintf("appliances[%d].%s", i, own+fault.Path), all + fault.Path} {
 			if s.file.Has(path) {
 				origin = path
 				break

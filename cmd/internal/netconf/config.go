@@ -1,7 +1,6 @@
 package netconf
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
+	"parklamp/cmd/internal/tomlfile"
 )
 
 // Config is network.toml: how this appliance is connected, where that is not found out by itself.
@@ -48,42 +47,28 @@ func Load(path string) (Config, error) {
 	return Parse(path, text)
 }
 
-// Parse reads the text of network.toml. With an error, which tells each fault by file, line, key, value and what is
-// allowed, comes what can be used.
+// Parse reads the text of network.toml. The error tells each fault by file, line, column, key, value and what is allowed;
+// with it comes the default.
 func Parse(path string, text []byte) (Config, error) {
-	c := DefaultConfig()
-	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		var strict *toml.StrictMissingError
-		var bad *toml.DecodeError
-		switch {
-		case errors.As(err, &strict):
-			var all []error
-			for _, e := range strict.Errors {
-				line, column := e.Position()
-				all = append(all, fmt.Errorf("%s:%d:%d: unknown key %q; known are %s", path, line, column, strings.Join(e.Key(), "."), keys))
-			}
-			return DefaultConfig(), errors.Join(all...)
-		case errors.As(err, &bad):
-			line, column := bad.Position()
-			return DefaultConfig(), fmt.Errorf("%s:%d:%d: %s: %w", path, line, column, strings.Join(bad.Key(), "."), err)
-		}
-		return DefaultConfig(), fmt.Errorf("%s: %w", path, err)
+	f, err := tomlfile.Parse(path, text)
+	if err != nil {
+		return DefaultConfig(), err
 	}
-	if err := c.Validate(); err != nil {
-		return DefaultConfig(), fmt.Errorf("%s: %w", path, err)
+	c := DefaultConfig()
+	f.Assign(&c)
+	c.check(func(key, value, want string) {
+		if !f.Complained(key) {
+			f.Fail(key, "%q: want %s", value, want)
+		}
+	})
+	if err := f.Err(); err != nil {
+		return DefaultConfig(), err
 	}
 	return c, nil
 }
 
-const keys = "port, address, gateway, dns, vlan, vlan_priority, hostname, link_local, lldp, provision_url, time_servers, syslog, ssh_keys"
-
-// Validate says what is wrong with each key.
-func (c Config) Validate() error {
-	var all []error
-	bad := func(key, value, want string) {
-		all = append(all, fmt.Errorf("key %s: %q: want %s", key, value, want))
-	}
+// check tells bad what is wrong with each key.
+func (c Config) check(bad func(key, value, want string)) {
 	if c.Address != "" {
 		if p, err := netip.ParsePrefix(c.Address); err != nil || !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 31 {
 			bad("address", c.Address, "an IPv4 address and the length of its network, 8 to 31, as in 192.0.2.10/24")
@@ -99,9 +84,9 @@ func (c Config) Validate() error {
 			bad("gateway", c.Gateway, "an IPv4 address within the network of address "+c.Address)
 		}
 	}
-	for _, d := range c.DNS {
+	for i, d := range c.DNS {
 		if _, err := netip.ParseAddr(d); err != nil {
-			bad("dns", d, "the address of a name server")
+			bad(fmt.Sprintf("dns[%d]", i), d, "the address of a name server")
 		}
 	}
 	if len(c.DNS) > maxList {
@@ -119,20 +104,19 @@ func (c Config) Validate() error {
 	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		bad("provision_url", c.URL, "an http or https URL")
 	}
-	for _, s := range c.TimeServers {
+	for i, s := range c.TimeServers {
 		if _, err := netip.ParseAddr(s); (err != nil && !isName(s)) || s == "" {
-			bad("time_servers", s, "a name or an address")
+			bad(fmt.Sprintf("time_servers[%d]", i), s, "a name or an address")
 		}
 	}
 	if _, err := netip.ParseAddrPort(c.Syslog); c.Syslog != "" && err != nil {
 		bad("syslog", c.Syslog, "an address and a port, as in 192.0.2.9:514")
 	}
-	for _, k := range c.SSHKeys {
+	for i, k := range c.SSHKeys {
 		if f := strings.Fields(k); len(f) < 2 || !strings.HasPrefix(f[0], "ssh-") && !strings.HasPrefix(f[0], "ecdsa-") || strings.ContainsAny(k, "\n\r") {
-			bad("ssh_keys", k, "lines of authorized_keys, as in \"ssh-ed25519 AAAA... name\"")
+			bad(fmt.Sprintf("ssh_keys[%d]", i), k, "lines of authorized_keys, as in \"ssh-ed25519 AAAA... name\"")
 		}
 	}
-	return errors.Join(all...)
 }
 
 func (c Config) static() bool { return c.Address != "" }

@@ -136,17 +136,20 @@ func TestMachine(t *testing.T) {
 
 func TestConfigFaults(t *testing.T) {
 	for text, want := range map[string]string{
-		`adress = "1.2.3.4/24"`:                               `n:1:1: unknown key "adress"`,
-		`address = "192.0.2.10"`:                              `key address: "192.0.2.10": want an IPv4 address and the length of its network`,
-		`gateway = "192.0.2.1"`:                               `key gateway: "192.0.2.1": want nothing where address is empty`,
-		"address = \"192.0.2.10/24\"\ngateway = \"10.0.0.1\"": `want an IPv4 address within the network`,
-		`vlan = "4095"`:                                       `key vlan: "4095": want auto, none or a number from 1 to 4094`,
-		`vlan_priority = 8`:                                   `key vlan_priority: "8": want 0 to 7`,
-		`hostname = "a b"`:                                    `key hostname`,
-		`syslog = "192.0.2.1"`:                                `key syslog: "192.0.2.1": want an address and a port`,
-		`ssh_keys = ["password"]`:                             `key ssh_keys`,
-		`provision_url = "ftp://x"`:                           `want an http or https URL`,
-		`lldp = "yes"`:                                        `n:1:`,
+		`adress = "1.2.3.4/24"`:                               `n:1:1: adress: unknown key; did you mean "address"?`,
+		`address = "192.0.2.10"`:                              `n:1:1: address: "192.0.2.10": want an IPv4 address and the length of its network`,
+		`gateway = "192.0.2.1"`:                               `n:1:1: gateway: "192.0.2.1": want nothing where address is empty`,
+		"address = \"192.0.2.10/24\"\ngateway = \"10.0.0.1\"": `n:2:1: gateway: "10.0.0.1": want an IPv4 address within the network`,
+		`vlan = "4095"`:                                       `n:1:1: vlan: "4095": want auto, none or a number from 1 to 4094`,
+		`vlan = 100`:                                          `n:1:1: vlan: 100 is not a text in quotes`,
+		"lldp = 1\nvlan_priority = 8":                         `n:2:1: vlan_priority: "8": want 0 to 7`, // the second fault of a file
+		`hostname = "a b"`:                                    `n:1:1: hostname: "a b"`,
+		`dns = ["192.0.2.1", "here"]`:                         `n:1:1: dns[1]: "here": want the address of a name server`,
+		`syslog = "192.0.2.1"`:                                `n:1:1: syslog: "192.0.2.1": want an address and a port`,
+		`ssh_keys = ["password"]`:                             `n:1:1: ssh_keys[0]: "password"`,
+		`provision_url = "ftp://x"`:                           `n:1:1: provision_url: "ftp://x": want an http or https URL`,
+		`lldp = "yes"`:                                        `n:1:1: lldp: "yes" is neither true nor false`,
+		`lldp = `:                                             `n:1:`,
 	} {
 		c, err := Parse("n", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
