@@ -2,49 +2,15 @@
 // finds it), and makes the data partition as large as the card.
 //
 // Nothing here stops an appliance from starting: without a usable data partition the caller is told why and keeps what it
-// must in memory. It formats nothing and starts no goroutine. Facts: ext4(5) superblock, ioctl EXT4_IOC_RESIZE_FS.
+// must in memory. It formats nothing and starts no goroutine. Facts: ext4(5), ioctl EXT4_IOC_RESIZE_FS.
 package storage
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
-
-// DataLabel is the label of the file system on the data partition.
-const DataLabel = "data"
-
-const (
-	superblockAt = 1024   // bytes from the start of the file system
-	magicAt      = 0x38   // 16 bits
-	magic        = 0xef53 //
-	labelAt      = 0x78   // 16 bytes
-)
-
-// ErrNotExt4 says that there is no ext2, 3 or 4 file system.
-var ErrNotExt4 = errors.New("storage: no ext4 file system")
-
-// Label reads the label of an ext4 file system.
-func Label(device string) (string, error) {
-	f, err := os.Open(device)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b := make([]byte, 256)
-	if _, err := f.ReadAt(b, superblockAt); err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("superblock of %s: %w", device, err)
-	}
-	if binary.LittleEndian.Uint16(b[magicAt:]) != magic {
-		return "", fmt.Errorf("%s: %w", device, ErrNotExt4)
-	}
-	return strings.TrimRight(string(b[labelAt:labelAt+16]), "\x00"), nil
-}
 
 // MountBoot mounts the boot partition for reading.
 func MountBoot(device, at string) error { return mount(device, at, "vfat", unix.MS_RDONLY, "") }

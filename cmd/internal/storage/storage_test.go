@@ -2,11 +2,6 @@ package storage
 
 import (
 	"encoding/binary"
-	"errors"
-	"io/fs"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
@@ -50,24 +45,5 @@ func TestGrowth(t *testing.T) {
 	}
 	if _, _, _, err := growth(make([]byte, sectorSize), 4, 1<<20); err == nil {
 		t.Error("grows in a disk without a table")
-	}
-}
-
-func TestLabel(t *testing.T) {
-	image := filepath.Join(t.TempDir(), "p4")
-	if err := os.WriteFile(image, make([]byte, 4<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Label(image); !errors.Is(err, ErrNotExt4) {
-		t.Error(err)
-	}
-	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-L", DataLabel, image).CombinedOutput(); err != nil {
-		t.Fatalf("mke2fs (package e2fsprogs): %v %s", err, out)
-	}
-	if got, err := Label(image); got != DataLabel || err != nil {
-		t.Error(got, err)
-	}
-	if _, err := Label(image + "x"); !errors.Is(err, fs.ErrNotExist) {
-		t.Error(err)
 	}
 }
