@@ -20,6 +20,8 @@ import (
 const (
 	apiHeaders = 10 * time.Second // for the head of a request
 	idleLook   = 2 * time.Second  // between two looks whether a call is there
+	askFor     = 5 * time.Second  // for an answer of phoned
+	deadAfter  = time.Minute      // a phoned that does not answer this long has no calls
 	logLines   = 1000             // of one answer, at most
 	maxRequest = 4 << 10          // bytes of a request that is no update
 )
@@ -91,19 +93,8 @@ func answer(w http.ResponseWriter, code int, body any) {
 
 // restart restarts phoned or the appliance, at once or when no call is there.
 func (s *system) restart(ctx context.Context, req initapi.Restart) {
-	for req.When == initapi.Idle {
-		why, err := busy(ctx)
-		if err == nil && why == "" {
-			break
-		}
-		if err != nil && !s.phoned.Report().Answering {
-			break // a phoned that does not answer has no calls to lose
-		}
-		select {
-		case <-time.After(idleLook):
-		case <-ctx.Done():
-			return
-		}
+	if req.When == initapi.Idle && !untilIdle(ctx, busy) {
+		return
 	}
 	s.log.Info("restart was asked for", "what", req.Service, "when", req.When)
 	if req.Service == initapi.Phoned {
@@ -111,6 +102,31 @@ func (s *system) restart(ctx context.Context, req initapi.Restart) {
 		return
 	}
 	s.askEnd(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+// untilIdle waits until busy names nothing; false if ctx ended. A phoned that does not answer may have died and be taking its
+// parked callers back from the journal, and would hang up on them if it were ended now: only one that is silent for a
+// minute has nobody to lose.
+func untilIdle(ctx context.Context, busy func(context.Context) (string, error)) bool {
+	answered := time.Now()
+	look := time.NewTicker(idleLook)
+	defer look.Stop()
+	for {
+		asking, cancel := context.WithTimeout(ctx, askFor)
+		why, err := busy(asking)
+		cancel()
+		if err == nil {
+			answered = time.Now()
+		}
+		if err == nil && why == "" || err != nil && time.Since(answered) >= deadAfter {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // askEnd ends the appliance in good order.

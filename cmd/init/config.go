@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/supervise"
 )
 
 //go:embed phoned.toml
 var defaultConfig []byte
 
-// badConfig is how phoned ends when its configuration cannot be used.
-const badConfig = "exit status 2"
+// badConfig is how phoned ends when its configuration cannot be used (daemon.exitConfig). It is not 2: the Go runtime ends a
+// program that panics so, and a phone that crashed must not start again as nobody.
+const badConfig = "exit status 78"
 
 // config is the file that phoned starts with: its own or that of the image; when that was refused the built-in one; when
 // that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
@@ -44,6 +46,11 @@ func anyBoard(text []byte) []byte {
 	return bytes.Replace(text, []byte(`model = "auto"`), []byte(`model = "desk"`), 1)
 }
 
+// refuses says whether phoned has refused its configuration; at is how often it had been started when that was changed.
+func refuses(r supervise.Report, at int) bool {
+	return r.Starts-at > 1 && r.LastExit == badConfig && !r.Answering
+}
+
 // watchConfig starts phoned with a configuration that works when it refuses its own, until ctx ends: a phone with a
 // mistake in its file still says so.
 func (s *system) watchConfig(ctx context.Context) {
@@ -57,7 +64,7 @@ func (s *system) watchConfig(ctx context.Context) {
 		}
 		r := s.phoned.Report()
 		s.mu.Lock()
-		again := r.Starts-s.refusedAt > 1 && r.LastExit == badConfig && !r.Answering && s.refused < 2
+		again := refuses(r, s.refusedAt) && s.refused < 2
 		if again {
 			s.refused++
 			s.refusedAt = r.Starts

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -163,5 +166,68 @@ func TestVerdictOfATrial(t *testing.T) {
 		if ok, why := h.verdict(); why != c.want || ok != (c.want == "") {
 			t.Errorf("%s: %t %s", name, ok, why)
 		}
+	}
+}
+
+// A phoned that dies of a panic has no mistake in its configuration: it must keep its name, its number and its peers. The Go
+// runtime ends a program that panics with status 2.
+func TestPanicIsNoBadConfiguration(t *testing.T) {
+	if os.Getenv("PARKLAMP_TEST_PANIC") != "" {
+		panic("as a bug does")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPanicIsNoBadConfiguration$")
+	cmd.Env = append(os.Environ(), "PARKLAMP_TEST_PANIC=1")
+	err := cmd.Run()
+	if err == nil {
+		t.Fatal("a panic is no end")
+	}
+	dead := supervise.Report{Starts: 2, LastExit: err.Error()}
+	if refuses(dead, 0) {
+		t.Errorf("%q is taken for a refused configuration", dead.LastExit)
+	}
+	dead.LastExit = "exit status 78" // TestBadConfigurationHasItsOwnStatus
+	if !refuses(dead, 0) {
+		t.Errorf("%q is not taken for a refused configuration", dead.LastExit)
+	}
+	dead.Answering = true
+	if refuses(dead, 0) || refuses(supervise.Report{Starts: 2, LastExit: dead.LastExit}, 1) {
+		t.Error("one that answers, or whose configuration was changed just now, has refused nothing")
+	}
+}
+
+// phoned has died with parked callers and takes them back: a restart that waits for calls to end waits for its answer.
+func TestRestartWaitsForPhonedThatComesBack(t *testing.T) {
+	for name, x := range map[string]struct {
+		busy func(at time.Duration) (string, error)
+		want time.Duration
+	}{
+		"idle": {func(time.Duration) (string, error) { return "", nil }, 0},
+		"comes back with calls": {func(at time.Duration) (string, error) {
+			if at < 10*time.Second {
+				return "", errors.New("nobody listens")
+			}
+			if at < 5*time.Minute {
+				return "2 calls, 2 of them parked", nil
+			}
+			return "", nil
+		}, 5 * time.Minute},
+		"dies now and then": {func(at time.Duration) (string, error) {
+			if at < time.Hour && at%(50*time.Second) != 0 {
+				return "", errors.New("nobody listens")
+			}
+			if at < time.Hour {
+				return "1 calls", nil
+			}
+			return "", nil
+		}, time.Hour},
+		"dead": {func(time.Duration) (string, error) { return "", errors.New("nobody listens") }, deadAfter},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			ok := untilIdle(t.Context(), func(context.Context) (string, error) { return x.busy(time.Since(begin)) })
+			if took := time.Since(begin); !ok || took != x.want {
+				t.Errorf("%s: %v after %v, want %v", name, ok, took, x.want)
+			}
+		})
 	}
 }

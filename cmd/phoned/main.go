@@ -2,7 +2,7 @@
 // runs until it is told to stop (SIGINT, SIGTERM). Everything else is in the packages that it wires together.
 //
 // Exit status: 0 after a stop, 1 when a part failed (its message says which and what to do), 2 when the command line
-// or the configuration is wrong.
+// is wrong or after a panic, 78 when the configuration is wrong.
 package main
 
 import "parklamp/cmd/internal/daemon"

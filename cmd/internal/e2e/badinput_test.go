@@ -31,14 +31,14 @@ func phoned(t *testing.T, config string) (int, string) {
 	return cmd.ProcessState.ExitCode(), said.String()
 }
 
-func TestBadConfigurationEndsWithTwo(t *testing.T) {
+func TestBadConfigurationHasItsOwnStatus(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dock.toml")
 	if err := os.WriteFile(file, []byte("[lot]\ntimeout = \"1ms\"\norbit = [\"701\"]\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	status, said := phoned(t, file)
-	if status != 2 {
-		t.Errorf("status %d, want 2", status)
+	if status != 78 {
+		t.Errorf("status %d, want 78", status)
 	}
 	if want := file + `:3:1: lot.orbit: unknown key; did you mean "orbits"?`; !strings.Contains(said, want) {
 		t.Errorf("it said:\n%swant: %s", said, want)
