@@ -16,7 +16,8 @@ const (
 )
 
 // Confirm watches a system on trial: when healthy has said true for HealthyFor without a break, the slot is the good one
-// from then on. When that does not come within ConfirmWithin of the call it restarts, and the boot script falls back.
+// from then on. When that does not come within ConfirmWithin of the call it restarts, and the boot script falls back; while there
+// are calls it waits, and a system that becomes healthy meanwhile is kept.
 // healthy also says what is missing. Confirm returns at once if the system is not on trial. An error is one of the card:
 // the system goes on, and the next start falls back.
 func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bool, string)) error {
@@ -26,6 +27,8 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 	begin := time.Now()
 	var since time.Time // of health; zero: not healthy
 	missing := "nothing was asked yet"
+	answered := begin // when the phone last said whether there are calls
+	dead := min(deadAfter, u.cfg.ConfirmWithin)
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
 	for {
@@ -42,7 +45,19 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 		if well && now.Sub(since) >= u.cfg.HealthyFor {
 			return u.keep()
 		}
-		if now.Sub(begin) >= u.cfg.ConfirmWithin {
+		calls, silent := "", false
+		if now.Sub(begin) >= u.cfg.ConfirmWithin-dead {
+			asking, cancel := context.WithTimeout(ctx, askFor)
+			busy, err := u.cfg.Busy(asking)
+			cancel()
+			if calls = busy; err == nil {
+				answered = now
+			}
+			silent = err != nil && now.Sub(answered) < dead // it may be taking parked callers back
+		}
+		if late := now.Sub(begin) >= u.cfg.ConfirmWithin; late && (calls != "" || silent) {
+			u.change(func(s *Status) { s.Waiting = calls })
+		} else if late {
 			u.fail(fmt.Sprintf("not healthy within %v of the start: %s", u.cfg.ConfirmWithin, missing))
 			u.cfg.Restart("the update is not healthy: " + missing)
 			return nil
@@ -66,6 +81,6 @@ func (u *Updater) keep() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.trial = false
-	u.status.Stage, u.status.Error = Idle, ""
+	u.status.Stage, u.status.Error, u.status.Waiting = Idle, "", ""
 	return nil
 }

@@ -13,6 +13,12 @@ import (
 // uploadFor bounds an upload: a bundle of 20 MB through a bad mobile line.
 const uploadFor = 15 * time.Minute
 
+// headFor bounds the head of a bundle, which says whether it is genuine: until then it is anybody's.
+const headFor = 10 * time.Second
+
+// drainFor bounds the rest of a refused upload.
+const drainFor = 20 * time.Second
+
 // drainMost is how much of a refused upload is read: bytes.
 const drainMost = 64 << 20
 
@@ -33,9 +39,10 @@ func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// A server without such deadlines does not mind.
 	limits := http.NewResponseController(w)
-	_ = limits.SetReadDeadline(time.Now().Add(uploadFor))
+	_ = limits.SetReadDeadline(time.Now().Add(headFor))
 	_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
-	err := u.Install(r.Context(), r.Body, r.URL.Query().Get("now") == "1")
+	err := u.take(r.Context(), r.Body, r.URL.Query().Get("now") == "1", func() { _ = limits.SetReadDeadline(time.Now().Add(uploadFor)) })
+	_ = limits.SetReadDeadline(time.Now().Add(drainFor))
 	// Who sends a bundle that is refused shall see the answer and not a broken connection.
 	_, _ = io.CopyN(io.Discard, r.Body, drainMost)
 	pause := (*PauseError)(nil)

@@ -105,7 +105,7 @@ type Updater struct {
 	writing bool      // guarded by mu
 	trial   bool      // the running system is not confirmed; guarded by mu
 	refused int       // bundles in a row; guarded by mu
-	again   time.Time // no bundle is taken before; guarded by mu
+	again   time.Time // no wrong bundle is judged before; guarded by mu
 }
 
 // New returns an Updater; what the last update left is settled by Run.
@@ -175,17 +175,31 @@ func (u *Updater) fail(text string) {
 // Install takes a bundle. It returns when the idle slot holds the bundle's system and is on trial; Run then waits for calls to end
 // (not if now) and restarts. The error says why not; the running system is untouched then.
 func (u *Updater) Install(ctx context.Context, r io.Reader, now bool) error {
+	return u.take(ctx, r, now, func() {})
+}
+
+// take calls genuine when the bundle's signature has been found right. Until then, and while the bundle does not fit, nothing
+// changes but the status of an appliance that is doing nothing: an update that waits for calls to end goes on waiting.
+func (u *Updater) take(ctx context.Context, r io.Reader, now bool, genuine func()) error {
+	if err := u.free(); err != nil {
+		return err
+	}
+	b, err := OpenBundle(r, u.cfg.Keys)
+	if err = u.refusal(err); err == nil {
+		err = b.Manifest.Fits(u.cfg.System)
+	}
+	if err != nil {
+		u.refuse(err)
+		return err
+	}
+	genuine()
 	if err := u.begin(); err != nil {
 		return err
 	}
-	err := u.install(ctx, r)
+	err = u.install(ctx, b)
 	u.mu.Lock()
 	u.writing = false
 	u.mu.Unlock()
-	if errors.Is(err, ErrSame) {
-		u.change(func(s *Status) { s.Stage, s.Target = Idle, "" })
-		return err
-	}
 	if err != nil {
 		u.fail(err.Error())
 		return err
@@ -199,10 +213,15 @@ func (u *Updater) Install(ctx context.Context, r io.Reader, now bool) error {
 	return nil
 }
 
-// begin takes the place of the one update.
-func (u *Updater) begin() error {
+// free says why no update can be taken now.
+func (u *Updater) free() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return u.taken()
+}
+
+// taken is free with the lock held.
+func (u *Updater) taken() error {
 	switch {
 	case u.cfg.Disk == nil || u.cfg.Running == slots.None:
 		return ErrNoSlots
@@ -211,22 +230,36 @@ func (u *Updater) begin() error {
 	case u.writing || u.status.Stage == Restarting:
 		return ErrBusy
 	}
-	if wait := time.Until(u.again); wait > 0 {
-		return &PauseError{wait}
+	return nil
+}
+
+// begin takes the place of the one update.
+func (u *Updater) begin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.taken(); err != nil {
+		return err
 	}
 	u.writing = true
 	return nil
 }
 
-func (u *Updater) install(ctx context.Context, r io.Reader) error {
-	b, err := OpenBundle(r, u.cfg.Keys)
-	u.refusal(err)
-	if err != nil {
-		return err
+// refuse tells why a bundle was not taken, unless there is something better to tell.
+func (u *Updater) refuse(err error) {
+	u.cfg.Log.Warn("a bundle is refused", "err", err)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	pause := (*PauseError)(nil)
+	switch idle := !u.writing && (u.status.Stage == Idle || u.status.Stage == Failed); {
+	case !idle || errors.As(err, &pause):
+	case errors.Is(err, ErrSame):
+		u.status.Stage, u.status.Target = Idle, ""
+	default:
+		u.status.Stage, u.status.Error = Failed, err.Error()
 	}
-	if err := b.Manifest.Fits(u.cfg.System); err != nil {
-		return err
-	}
+}
+
+func (u *Updater) install(ctx context.Context, b *Bundle) error {
 	u.cfg.Log.Info("update begins", "version", b.Manifest.Version, "from", u.cfg.System.Version, "slot", u.cfg.Running.Other().String())
 	tell := func(stage Stage, done, total int64) {
 		u.change(func(s *Status) { s.Stage, s.Done, s.Total = stage, done, total })
@@ -241,16 +274,20 @@ func (u *Updater) install(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
-// refusal makes who sends one wrong bundle after another wait longer each time.
-func (u *Updater) refusal(err error) {
+// refusal makes who sends one wrong bundle after another wait longer each time; a genuine one never waits.
+func (u *Updater) refusal(err error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err == nil {
 		u.refused, u.again = 0, time.Time{}
-		return
+		return nil
+	}
+	if wait := time.Until(u.again); wait > 0 {
+		return &PauseError{wait}
 	}
 	u.again = time.Now().Add(min(firstPause<<min(u.refused, 10), longestWait))
 	u.refused++
+	return err
 }
 
 // PauseError: too many bundles were refused; another may be tried after Wait.

@@ -422,7 +422,7 @@ func TestHTTP(t *testing.T) {
 			{"GET", nil, 200, `"stage":"idle"`},
 			{"PUT", nil, 405, "want GET or POST"},
 			{"POST", []byte("x"), 400, "cut off"},
-			{"POST", good, 429, "try again in 2s"},
+			{"POST", []byte("x"), 429, "try again in 2s"},
 		} {
 			if code, body, _ := ask(x.method, "/update", x.body); code != x.code || !strings.Contains(body, x.text) {
 				t.Errorf("%s of %d bytes: %d %s; want %d, %s", x.method, len(x.body), code, body, x.code, x.text)
@@ -430,10 +430,10 @@ func TestHTTP(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		ask("POST", "/update", []byte("x"))
-		if _, body, h := ask("POST", "/update", good); !strings.Contains(body, "in 4s") || h.Get("Retry-After") != "4" {
+		if _, body, h := ask("POST", "/update", []byte("x")); !strings.Contains(body, "in 4s") || h.Get("Retry-After") != "4" {
 			t.Errorf("after two wrong ones: %s %v", body, h)
 		}
-		time.Sleep(4 * time.Second)
+		// Who sends nonsense all the time keeps nobody from bringing a genuine one.
 		if code, body, _ := ask("POST", "/update?now=1", good); code != 202 || !strings.Contains(body, `"target":"v1.2.0"`) {
 			t.Errorf("%d %s", code, body)
 		}
@@ -531,6 +531,118 @@ func FuzzBundle(f *testing.F) {
 		n, err := io.Copy(io.Discard, io.LimitReader(b, 1<<20))
 		if err == nil && n != b.Manifest.Size && n < 1<<20 {
 			t.Fatalf("%d bytes of an image of %d without an error", n, b.Manifest.Size)
+		}
+	})
+}
+
+// A trial that is not healthy is not ended while there are calls: they may have come although no registrar is reached. It is
+// kept if it becomes healthy meanwhile.
+func TestConfirmWaitsForCalls(t *testing.T) {
+	for name, recovers := range map[string]bool{"recovers": true, "does not": false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := slotstest.NewCard(slotSize, slots.State{Seq: 4, Good: slots.A, Try: slots.B})
+			p := &phone{}
+			p.set("1 call, parked", nil)
+			u := updater(t, c, slots.Boot{Slot: slots.B, Trial: true}, system(2), p)
+			ctx, cancel := context.WithCancel(t.Context())
+			begin := time.Now()
+			done := make(chan error, 1)
+			go func() {
+				done <- u.Confirm(ctx, func(context.Context) (bool, string) {
+					return recovers && time.Since(begin) > 10*time.Minute, "not registered"
+				})
+			}()
+			time.Sleep(9 * time.Minute)
+			if s := u.Status(); p.told() != "" || s.Stage != Trial || s.Waiting != "1 call, parked" {
+				t.Errorf("%s: restarted %q with a parked caller: %+v", name, p.told(), s)
+			}
+			// phoned dies and comes back with its caller.
+			p.set("", errors.New("nobody listens"))
+			time.Sleep(deadAfter / 2)
+			p.set("1 call, parked", nil)
+			time.Sleep(5 * time.Minute)
+			if p.told() != "" {
+				t.Errorf("%s: restarted %q while phoned was coming back", name, p.told())
+			}
+			p.set("", nil)
+			time.Sleep(2 * time.Second)
+			if st, _ := open(t, c).State(); (st.Good == slots.B) != recovers || (p.told() == "") != recovers || u.Status().Waiting != "" {
+				t.Errorf("%s: state %+v, restarted %q, %+v", name, st, p.told(), u.Status())
+			}
+			cancel()
+			<-done
+		})
+	}
+}
+
+// Whoever reaches the panel can send anything: what is not signed, or does not fit, changes nothing about an update that waits
+// for calls to end.
+func TestWrongBundlesLeaveAWaitingOneAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, u, p := appliance(t, 2)
+		p.set("2 calls are parked", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); u.Run(ctx) }()
+		if err := u.Install(ctx, bytes.NewReader(bundle(t, manifest(3), image(3))), false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		for name, wrong := range map[string][]byte{"nonsense": []byte("x"), "replayed": bundle(t, manifest(1), image(1)), "that runs": bundle(t, manifest(2), image(2))} {
+			if err := u.Install(ctx, bytes.NewReader(wrong), true); err == nil {
+				t.Errorf("%s: taken", name)
+			}
+		}
+		if s := u.Status(); s.Stage != Waiting || s.Target != "v1.3.0" {
+			t.Errorf("%+v", s)
+		}
+		p.set("", nil)
+		time.Sleep(2 * askEvery)
+		if p.told() != "update to v1.3.0" {
+			t.Errorf("restarted %q", p.told())
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// deadlines records how long a handler gives its reader.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read chan time.Duration // capacity 4
+}
+
+func (d deadlines) SetReadDeadline(at time.Time) error {
+	d.read <- time.Until(at)
+	return nil
+}
+
+// Who sends slowly has the place of the one update only once his bundle has proved genuine, and little time until then.
+func TestSlowSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, u, _ := appliance(t, 1)
+		r, w := io.Pipe()
+		d := deadlines{httptest.NewRecorder(), make(chan time.Duration, 4)}
+		done := make(chan struct{})
+		go func() { defer close(done); u.ServeHTTP(d, httptest.NewRequest("POST", "/update", r)) }()
+		good := bundle(t, manifest(2), image(2))
+		if _, err := w.Write(good[:10]); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := <-d.read; got != headFor {
+			t.Errorf("the head may take %v, want %v", got, headFor)
+		}
+		if err := u.Install(t.Context(), bytes.NewReader(good), false); err != nil {
+			t.Errorf("another one, whole, meanwhile: %v", err)
+		}
+		w.CloseWithError(os.ErrDeadlineExceeded)
+		<-done
+		if d.Code != 400 || u.Status().Stage != Waiting {
+			t.Errorf("%d, %+v", d.Code, u.Status())
+		}
+		if got := <-d.read; got > drainFor {
+			t.Errorf("what is refused may come for %v", got)
 		}
 	})
 }
