@@ -38,7 +38,8 @@ func (s *system) floorClock() {
 
 // startClock asks time servers from now on.
 func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
-	k := clock.New(clock.Options{File: clockFile, Log: s.log, Changed: s.newServers, Servers: func() []string {
+	built := clock.AtLeast(farFuture, []string{filepath.Join(etcFolder, "time")}, nil)
+	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: farFuture, Changed: s.newServers, Servers: func() []string {
 		if len(cfg.TimeServers) > 0 {
 			return cfg.TimeServers
 		}

@@ -1,12 +1,16 @@
 package panel
 
 import (
+	"io"
 	"net/http"
 	"time"
 )
 
 // uploadFor bounds the upload of a bundle and its writing to the card.
 const uploadFor = 15 * time.Minute
+
+// uploadStall is how long a sender may send nothing.
+const uploadStall = 20 * time.Second
 
 // bundleType is the content type of a bundle, which a form of another site cannot send.
 const bundleType = "application/octet-stream"
@@ -28,8 +32,25 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-s.updates }()
 		// Longer than what the server allows for other requests. A writer without deadlines (a test's) has none.
 		limits := http.NewResponseController(w)
-		_ = limits.SetReadDeadline(time.Now().Add(uploadFor))
-		_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
+		end := time.Now().Add(uploadFor)
+		_ = limits.SetWriteDeadline(end)
+		r.Body = &upload{r.Body, limits, end}
 	}
 	s.updater.ServeHTTP(w, r)
+}
+
+// upload ends a body whose sender stalls, so that the place of the one upload is free again.
+type upload struct {
+	io.ReadCloser
+	limits *http.ResponseController
+	end    time.Time
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	at := time.Now().Add(uploadStall)
+	if at.After(u.end) {
+		at = u.end
+	}
+	_ = u.limits.SetReadDeadline(at)
+	return u.ReadCloser.Read(p)
 }

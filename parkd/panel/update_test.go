@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A bundle is handed on as it is, one at a time; a form of another page is not, and nothing is where nobody updates.
@@ -67,4 +69,35 @@ func TestUpdate(t *testing.T) {
 	if code := <-done; code != 202 {
 		t.Errorf("the first one: %d", code)
 	}
+}
+
+// senderTimes records until when a handler waits for its sender.
+type senderTimes struct {
+	*httptest.ResponseRecorder
+	read []time.Duration
+}
+
+func (d *senderTimes) SetReadDeadline(at time.Time) error {
+	d.read = append(d.read, time.Until(at))
+	return nil
+}
+
+// Who uploads and stalls has the place of the one upload for seconds, not for the quarter of an hour that a slow line may take.
+func TestUpdateStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Default(), newFakePhone(), slog.New(slog.DiscardHandler))
+		s.UpdateBy(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			piece := make([]byte, 3)
+			for n, err := r.Body.Read(piece); n > 0 && err == nil; n, err = r.Body.Read(piece) {
+				time.Sleep(uploadFor - time.Second)
+			}
+		}))
+		r := httptest.NewRequest("POST", "/api/update", strings.NewReader("bundle"))
+		r.Header.Set("Content-Type", bundleType)
+		d := &senderTimes{ResponseRecorder: httptest.NewRecorder()}
+		s.update(d, r)
+		if len(d.read) < 2 || d.read[0] != uploadStall || d.read[1] != time.Second {
+			t.Errorf("waits for %v", d.read)
+		}
+	})
 }

@@ -59,6 +59,8 @@ type Options struct {
 	Ask     func(ctx context.Context, server string) (time.Duration, error) // nil: by NTP
 	Adjust  func(offset time.Duration) error                                // nil: the system's clock
 	Log     *slog.Logger
+	// NotBefore and NotAfter bound what can be the time; zero: no bound.
+	NotBefore, NotAfter time.Time
 }
 
 // Keeper keeps the clock.
@@ -137,6 +139,9 @@ func (k *Keeper) poll(ctx context.Context) error {
 	wg.Wait()
 	offset, trusted, err := middle(answers)
 	if err == nil {
+		err = k.plausible(time.Now().Add(offset), trusted)
+	}
+	if err == nil {
 		err = k.opt.Adjust(offset)
 	}
 	k.mu.Lock()
@@ -156,6 +161,15 @@ func (k *Keeper) poll(ctx context.Context) error {
 	return nil
 }
 
+// plausible says why a time is none.
+func (k *Keeper) plausible(t time.Time, servers []string) error {
+	if t.Before(k.opt.NotBefore) || !k.opt.NotAfter.IsZero() && t.After(k.opt.NotAfter) {
+		return fmt.Errorf("clock: %s says %s; must be %s to %s", strings.Join(servers, " "), t.UTC().Format(time.RFC3339),
+			k.opt.NotBefore.UTC().Format(time.DateOnly), k.opt.NotAfter.UTC().Format(time.DateOnly))
+	}
+	return nil
+}
+
 type answer struct {
 	server string
 	offset time.Duration
@@ -165,7 +179,7 @@ type answer struct {
 // errNobody says that no server is known.
 var errNobody = errors.New("clock: no time server is known")
 
-// middle is the median of the answers, if more than half of them agree with it.
+// middle is the median of the answers, if more than half of them agree with it: of two that differ nobody knows who is right.
 func middle(all []answer) (offset time.Duration, trusted []string, err error) {
 	good := slices.DeleteFunc(slices.Clone(all), func(a answer) bool { return a.err != nil })
 	if len(good) == 0 {
@@ -186,7 +200,7 @@ func middle(all []answer) (offset time.Duration, trusted []string, err error) {
 			offset += a.offset
 		}
 	}
-	if 2*len(trusted) <= len(good) && len(good) > 2 {
+	if 2*len(trusted) <= len(good) {
 		return 0, nil, fmt.Errorf("clock: the time servers differ by more than %v", agree)
 	}
 	return offset / time.Duration(len(trusted)), trusted, nil

@@ -24,6 +24,7 @@ func TestMiddle(t *testing.T) {
 		"a liar among three":         {[]answer{{"a", time.Hour, nil}, {"b", 20 * time.Millisecond, nil}, {"c", 40 * time.Millisecond, nil}}, 30 * time.Millisecond, "b c", false},
 		"two of which one is silent": {[]answer{{"a", 0, bad}, {"b", time.Minute, nil}}, time.Minute, "b", false},
 		"three opinions":             {[]answer{{"a", time.Hour, nil}, {"b", 0, nil}, {"c", -time.Hour, nil}}, 0, "", true},
+		"two, one of them mad":       {[]answer{{"a", 50 * 365 * 24 * time.Hour, nil}, {"b", 0, nil}}, 0, "", true},
 		"silence":                    {[]answer{{"a", 0, bad}}, 0, "", true},
 		"nobody":                     {nil, 0, "", true},
 	} {
@@ -112,3 +113,23 @@ func TestKeeper(t *testing.T) {
 		}
 	})
 }
+
+// The only server there is may be mad: a time before the system was made, or of the next century, is not written to the card,
+// where it would outlast the server, and no certificate is in force at either.
+func TestNonsense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made := time.Now().Add(-time.Hour) // the year 2000
+		for offset, want := range map[time.Duration]bool{time.Minute: true, 20 * year: true, 150 * year: false, -year: false, -2 * time.Hour: false, -time.Minute: true} {
+			set := false
+			k := New(Options{Log: slog.New(slog.DiscardHandler), Servers: func() []string { return []string{"a"} }, NotBefore: made,
+				NotAfter: made.Add(100 * year), Ask: func(context.Context, string) (time.Duration, error) { return offset, nil },
+				Adjust: func(time.Duration) error { set = true; return nil }})
+			err := k.poll(t.Context())
+			if set != want || (err == nil) != want || k.State().Synchronised != want {
+				t.Errorf("%v: set %v, %v, %+v", offset, set, err, k.State())
+			}
+		}
+	})
+}
+
+const year = 365 * 24 * time.Hour

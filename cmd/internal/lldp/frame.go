@@ -38,6 +38,7 @@ const (
 	medClassSwitch  = 4      // a device of the network
 	medClassPhone   = 3      // class III: a communication device
 	medCan          = 0x0003 // capabilities and network policy
+	reservedVLAN    = 0xfff  // IEEE 802.1Q-2018 table 9-2
 	telephone       = 0x0020 // system capability. IEEE 802.1AB §8.5.8
 )
 
@@ -119,6 +120,9 @@ func (n *Neighbour) specific(v []byte) {
 		b := uint32(v[2])<<16 | uint32(v[3])<<8 | uint32(v[4])
 		if b&(1<<23) != 0 {
 			return // the policy is not known
+		}
+		if b>>9&0xfff == reservedVLAN {
+			return
 		}
 		n.Voice = &Policy{Tagged: b&(1<<22) != 0, VLAN: int(b >> 9 & 0xfff), Priority: int(b >> 6 & 7), DSCP: int(b & 0x3f)}
 	}

@@ -31,6 +31,10 @@ func TestParse(t *testing.T) {
 	if n, err = Parse(fromSwitch(0x80, 0, 0)); err != nil || n.Voice != nil {
 		t.Errorf("unknown policy: %+v %v", n, err)
 	}
+	// 4095 is reserved (IEEE 802.1Q table 9-2): the kernel makes no such link, and the phone would be without any.
+	if n, err = Parse(fromSwitch(0x40|0x1f, 0xff, 0)); err != nil || n.Voice != nil {
+		t.Errorf("VLAN 4095: %+v %v", n.Voice, err)
+	}
 	whole := fromSwitch(voice100...)
 	for i := range len(whole) - 1 {
 		if _, err := Parse(whole[:i]); !errors.Is(err, ErrFrame) {

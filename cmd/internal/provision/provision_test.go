@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -375,4 +376,45 @@ func FuzzReadTar(f *testing.F) {
 		}
 		got.Check("x", Options{})
 	})
+}
+
+// A full disk: what is in force stays, and what was written of the new set is taken away again, at each start.
+func TestFullDisk(t *testing.T) {
+	a, root := newAuthority(t)
+	for failAt := 1; ; failAt++ {
+		to := t.TempDir()
+		if _, err := newSet(t, a, root, "dock-7").Import("card", to, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		full := store{dir: to, cut: func() error {
+			if n++; n == failAt {
+				return syscall.ENOSPC
+			}
+			return nil
+		}}
+		_, err := full.take(newSet(t, a, root, "dock-8"), "card")
+		if err == nil {
+			return
+		}
+		s, err := Current(to, Options{})
+		if err != nil {
+			t.Fatalf("failure %d: %v", failAt, err)
+		}
+		if s.Identity.ID == "dock-8" {
+			continue // the switch has happened: the next start tidies
+		}
+		entries, err := os.ReadDir(filepath.Join(to, setsFolder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if set, err := ReadDir(filepath.Join(to, setsFolder, e.Name())); err == nil && !bytes.Equal(set[IdentityFile], s.File(IdentityFile)) {
+				t.Errorf("failure %d leaves %s", failAt, e.Name())
+			}
+		}
+		if len(entries) > 3 { // the set in force, the link, and perhaps a link that was not renamed
+			t.Errorf("failure %d leaves %v", failAt, entries)
+		}
+	}
 }

@@ -98,12 +98,27 @@ func (s *store) current() Files {
 	return f
 }
 
-// put writes a set and switches to it.
+// put writes a set and switches to it. What an import that failed has written is taken away again: a full disk must not
+// become fuller at each start.
 func (s *store) put(set *Set) error {
 	sets := filepath.Join(s.dir, setsFolder)
 	if err := s.do(func() error { return os.MkdirAll(sets, 0o750) }); err != nil {
 		return err
 	}
+	if err := s.prepare(sets, set); err != nil {
+		return errors.Join(err, s.sweep(sets))
+	}
+	if err := s.do(func() error { return os.Rename(filepath.Join(sets, newLink), filepath.Join(sets, currentLink)) }); err != nil {
+		return errors.Join(fmt.Errorf("provision: switch to the new set: %w", err), s.sweep(sets))
+	}
+	if err := s.do(func() error { return syncFolder(sets) }); err != nil { // which set a power cut would leave is not known: both stay
+		return fmt.Errorf("provision: switch to the new set: %w", err)
+	}
+	return s.tidy(set.files)
+}
+
+// prepare does everything before the switch.
+func (s *store) prepare(sets string, set *Set) error {
 	dir, err := s.write(sets, set)
 	if err != nil {
 		return fmt.Errorf("provision: write the set: %w", err)
@@ -113,17 +128,10 @@ func (s *store) put(set *Set) error {
 		return err
 	}
 	fresh := filepath.Join(sets, newLink)
-	err = s.do(func() error { return errors.Join(removeIfThere(fresh), os.Symlink(filepath.Base(dir), fresh)) })
-	if err == nil {
-		err = s.do(func() error { return os.Rename(fresh, filepath.Join(sets, currentLink)) })
-	}
-	if err == nil {
-		err = s.do(func() error { return syncFolder(sets) })
-	}
-	if err != nil {
+	if err := s.do(func() error { return errors.Join(removeIfThere(fresh), os.Symlink(filepath.Base(dir), fresh)) }); err != nil {
 		return fmt.Errorf("provision: switch to the new set: %w", err)
 	}
-	return s.tidy(set.files)
+	return nil
 }
 
 // finish does what a power cut may have left undone after the switch.
@@ -201,11 +209,6 @@ func linkTo(name string) string { return filepath.Join(setsFolder, currentLink, 
 
 // tidy removes the sets that are not in force, and links to files that the set in force lacks.
 func (s *store) tidy(f Files) error {
-	sets := filepath.Join(s.dir, setsFolder)
-	keep, err := os.Readlink(filepath.Join(sets, currentLink))
-	if err != nil {
-		return err
-	}
 	links, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
@@ -217,6 +220,15 @@ func (s *store) tidy(f Files) error {
 				return err
 			}
 		}
+	}
+	return s.sweep(filepath.Join(s.dir, setsFolder))
+}
+
+// sweep removes what is not in force.
+func (s *store) sweep(sets string) error {
+	keep, err := os.Readlink(filepath.Join(sets, currentLink))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	entries, err := os.ReadDir(sets)
 	if err != nil {
