@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -115,6 +116,14 @@ func TestAPI(t *testing.T) {
 	s.judgeSpace(1000, 500)
 	if all := s.allConditions(); len(all) != 0 {
 		t.Errorf("%+v", all)
+	}
+}
+
+// The user of phoned is the one that the image has.
+func TestUserOfTheImage(t *testing.T) {
+	table, err := os.ReadFile("../../buildroot/users.table")
+	if want := fmt.Sprintf("parklamp %d parklamp %d ", parklampID, parklampID); err != nil || !strings.HasPrefix(string(table), want) {
+		t.Errorf("users.table: %q, %v, want %q", table, err, want)
 	}
 }
 

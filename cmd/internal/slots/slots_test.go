@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"os"
@@ -301,17 +302,73 @@ func TestPlacesAgree(t *testing.T) {
 		}
 	}
 	template, err := os.ReadFile("../../../buildroot/genimage.cfg")
-	if errors.Is(err, os.ErrNotExist) {
-		return
+	if err != nil {
+		t.Fatal(err)
 	}
-	for part, want := range map[string]string{"state-a": strconv.Itoa(slots.StateA), "state-b": strconv.Itoa(slots.StateB), "boot": "4M"} {
-		found := regexp.MustCompile(`(?s)partition ` + part + ` \{[^}]*offset = (\S+)`).FindSubmatch(template)
-		if found == nil || string(found[1]) != want {
-			t.Errorf("genimage.cfg has %s at %s, want %s", part, found, want)
+	// of is what the template says of a partition, in bytes.
+	of := func(part, what string) int64 {
+		found := regexp.MustCompile(`(?s)partition ` + part + ` \{[^}]*` + what + ` = (\d+)(M?)\n`).FindSubmatch(template)
+		if found == nil {
+			t.Fatalf("genimage.cfg has no %s of %s", what, part)
 		}
+		n, _ := strconv.ParseInt(string(found[1]), 10, 64)
+		if len(found[2]) > 0 {
+			n <<= 20
+		}
+		return n
+	}
+	for part, want := range map[string]int64{"state-a": slots.StateA, "state-b": slots.StateB, "boot": slots.BootStart} {
+		if got := of(part, "offset"); got != want {
+			t.Errorf("genimage.cfg has %s at %d, want %d", part, got, want)
+		}
+	}
+	if a, b := of("slot-a", "size"), of("slot-b", "size"); a != b {
+		t.Errorf("genimage.cfg: slot a has %d bytes and slot b %d", a, b)
 	}
 	if want := "disk-signature = 0x" + strconv.FormatInt(slots.Signature, 16); !strings.Contains(string(template), want) {
 		t.Errorf("genimage.cfg has no %s", want)
+	}
+	images, err := os.ReadFile("../../../buildroot/scripts/post-image.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("fat boot.img %d BOOT", of("boot", "size")>>20),
+		fmt.Sprintf("data.img %dM ", of("data", "size")>>20),
+		"mkenvimage -s " + strconv.Itoa(slots.Sector) + " -p 0 -o state.bin",
+	} {
+		if !strings.Contains(string(images), want) {
+			t.Errorf("post-image.sh has no %q", want)
+		}
+	}
+	// The state of a new card, as a text for mkenvimage there, is the one that this package reads.
+	first := regexp.MustCompile(`printf '([^']*)' \| mkenvimage`).FindSubmatch(images)
+	if first == nil {
+		t.Fatal("post-image.sh makes no state")
+	}
+	sector := make([]byte, slots.Sector)
+	copy(sector[4:], strings.ReplaceAll(string(first[1]), `\n`, "\x00"))
+	binary.LittleEndian.PutUint32(sector, crc32.ChecksumIEEE(sector[4:]))
+	if got, err := slots.ParseState(sector); err != nil || got != (slots.State{Seq: 1, Good: slots.A}) {
+		t.Errorf("the state of a new card is %+v, %v", got, err)
+	}
+	boards, _ := filepath.Glob("../../../buildroot/boards/*.env")
+	sizes := 0
+	for _, board := range boards {
+		text, err := os.ReadFile(board)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A board that has none is a variant of another one.
+		for _, found := range regexp.MustCompile(`(?m)^SLOT_MIB=(\d+)$`).FindAllSubmatch(text, -1) {
+			sizes++
+			if n, _ := strconv.ParseInt(string(found[1]), 10, 64); n<<20 > of("slot-a", "size") {
+				t.Errorf("%s: a system of %d MiB does not fit its slot", board, n)
+			}
+		}
+	}
+	if sizes == 0 {
+		t.Error("no board says how large its system is")
 	}
 }
 
