@@ -95,10 +95,11 @@ type Endpoint struct {
 	secret    [16]byte // keys the To tags of stateless answers
 	ready     chan struct{}
 
-	order   *serial
-	limit   *sourceLimit
-	count   counters
-	running sync.WaitGroup // every goroutine that Run owns
+	order     *serial
+	limit     *sourceLimit
+	greetings *sourceLimit // of TLS
+	count     counters
+	running   sync.WaitGroup // every goroutine that Run owns
 
 	mu           sync.Mutex // guards everything below
 	runCtx       context.Context
@@ -118,6 +119,7 @@ type Endpoint struct {
 	acked        map[ackKey]*ClientTx // INVITEs in their accepted state, to repeat ACKs
 	streams      map[streamKey]*streamConn
 	dials        map[streamKey]*dial
+	retired      map[*streamConn]*time.Timer  // dialled with a certificate that was renewed: only answers go there
 	accepted     int                          // of streams: those that the far end opened
 	datagramOnly map[netip.AddrPort]time.Time // peers that refused TCP for a large request
 }
@@ -141,6 +143,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 		acked:        make(map[ackKey]*ClientTx),
 		streams:      make(map[streamKey]*streamConn),
 		dials:        make(map[streamKey]*dial),
+		retired:      make(map[*streamConn]*time.Timer),
 		datagramOnly: make(map[netip.AddrPort]time.Time),
 	}
 	for _, o := range opts {
@@ -171,6 +174,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 	}
 	e.order = newSerial(&e.running, cfg.MaxTransactions*2)
 	e.limit = newSourceLimit(cfg.MaxDatagramsPerSourcePerSecond)
+	e.greetings = newSourceLimit(handshakesPerSecond)
 	return e, nil
 }
 
@@ -293,6 +297,9 @@ func (e *Endpoint) stop() error {
 
 func (e *Endpoint) snapshot() (streams []*streamConn, servers []*ServerTx, legs []*clientLeg) {
 	for _, c := range e.streams {
+		streams = append(streams, c)
+	}
+	for c := range e.retired {
 		streams = append(streams, c)
 	}
 	for _, tx := range e.serverTxs {

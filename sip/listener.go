@@ -252,6 +252,11 @@ func (l *listener) serveStreams(ln net.Listener) error {
 			return err
 		}
 		if l.spec.kind == kindTLS {
+			if !l.e.greetings.allow(addrPortOf(conn.RemoteAddr()).Addr(), time.Now()) {
+				_ = conn.Close()
+				l.e.count.drop(dropConnections)
+				continue
+			}
 			conn = tls.Server(conn, l.e.tlsServer)
 		}
 		if _, err := l.e.adopt(l, conn, nil, false); err != nil {

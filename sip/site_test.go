@@ -128,3 +128,30 @@ func TestCertificateRenewed(t *testing.T) {
 		}
 	})
 }
+
+// Whoever renews his certificate calls by another connection from then on; the old one is kept for answers for a while, and
+// does not hold up the end of the endpoint either.
+func TestOldConnectionRetires(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"ended before it is due": 0, "ended later": 40 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, site := siptest.New(1), siptest.NewSite(t)
+				now := time.Now()
+				site.Issue("called", "dock-2", now, now.Add(time.Hour))
+				var proved, none []string
+				siteEndpoint(t, n, addrB, func(cfg *sip.Config) { site.Use(cfg, "called", site) }, &proved)
+				site.Issue("caller", "dock-1", now, now.Add(time.Hour))
+				a := siteEndpoint(t, n, addrA, func(cfg *sip.Config) { site.Use(cfg, "caller", site) }, &none)
+				for i, as := range []string{"dock-1", "dock-8", "dock-9"} {
+					site.Issue("caller", as, now, now.Add(time.Hour))
+					time.Sleep(2 * time.Second)
+					tx := a.Request(request("MESSAGE", "sip:bob@10.0.0.2:5061;transport=tls", as, 1), sip.Send{})
+					if codes, _ := collect(tx); len(codes) != 1 || codes[0] != 200 || !slices.Equal(proved, []string{as}) {
+						t.Errorf("call %d: got %v, %v; proved %v, want %s", i, codes, tx.Err(), proved, as)
+					}
+				}
+				time.Sleep(wait)
+			})
+		})
+	}
+}

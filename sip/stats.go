@@ -7,7 +7,7 @@ const (
 	dropRate        = "rate"        // more than MaxDatagramsPerSourcePerSecond
 	dropGarbage     = "garbage"     // not SIP, or SIP without a usable Via
 	dropStray       = "stray"       // a response without a transaction
-	dropConnections = "connections" // more than MaxConnections
+	dropConnections = "connections" // more than MaxConnections, or too many handshakes
 	dropOverload    = "overload"    // too many requests waiting
 )
 
