@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/board"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
@@ -167,13 +168,26 @@ func (s *system) judgeSpace(size, free uint64) {
 	s.clear("data.space")
 }
 
+// checks is what must hold of a set besides what package provision knows, before it is imported: what phoned or this
+// program could not start with.
+func checks() provision.Options {
+	return provision.Options{UID: parklampID, GID: parklampID, Check: map[string]func(string, []byte) error{
+		provision.NetworkFile: func(name string, data []byte) error { _, err := netconf.Parse(name, data); return err },
+		provision.BoardFile:   func(name string, data []byte) error { _, err := board.Parse(name, data); return err }}}
+}
+
 // takeIn brings the set of files on the boot partition into force if it is another than the one in use.
 func (s *system) takeIn() {
-	checks := provision.Options{UID: parklampID, GID: parklampID, Check: map[string]func(string, []byte) error{
-		provision.NetworkFile: func(name string, data []byte) error { _, err := netconf.Parse(name, data); return err }}}
 	from := filepath.Join(bootMount, provision.Folder)
-	res, err := provision.Import(from, dataFolder, checks)
-	s.settle(res, err, checks)
+	f, err := provision.ReadDir(from)
+	if err == nil && f.Bare() {
+		err = provision.ErrNone // how to find an identity, and none
+	}
+	var res provision.Result
+	if err == nil {
+		res, err = f.Import(from, dataFolder, checks())
+	}
+	s.settle(res, err)
 	if err == nil && res.KeyLeft && s.isOnCard() {
 		if err := s.removeKey(from); err != nil {
 			s.log.Warn("the private key is still on the boot partition", "err", err)
@@ -181,8 +195,19 @@ func (s *system) takeIn() {
 	}
 }
 
+// networkConfig is network.toml of the set in force, else that of the boot partition, which may be there without an identity.
+func networkConfig(folders ...string) (netconf.Config, error) {
+	for _, folder := range folders {
+		path := filepath.Join(folder, provision.NetworkFile)
+		if _, err := os.Stat(path); err == nil {
+			return netconf.Load(path)
+		}
+	}
+	return netconf.DefaultConfig(), nil
+}
+
 // settle says what came of an import.
-func (s *system) settle(res provision.Result, err error, o provision.Options) {
+func (s *system) settle(res provision.Result, err error) {
 	if err != nil && !errors.Is(err, provision.ErrNone) {
 		s.raise(initapi.Condition{Code: "provision", Error: true, Text: "the new identity is not used: " + err.Error(),
 			Hint: "mend the folder parklamp of the card's first partition, or make it anew with parkctl site"})
@@ -190,7 +215,7 @@ func (s *system) settle(res provision.Result, err error, o provision.Options) {
 	set := res.Set
 	if set == nil {
 		var lost error
-		if set, lost = provision.Current(dataFolder, o); lost != nil {
+		if set, lost = provision.Current(dataFolder, provision.Options{}); lost != nil {
 			s.raise(noIdentity(lost))
 			return
 		}
@@ -208,7 +233,7 @@ func noIdentity(err error) initapi.Condition {
 	if !errors.Is(err, provision.ErrNone) {
 		text = "the identity of this appliance cannot be used: " + err.Error()
 	}
-	return initapi.Condition{Code: "identity", Error: true, Text: text, Hint: "write one with make flash SITE=... ID=..."}
+	return initapi.Condition{Code: "identity", Error: true, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160"}
 }
 
 func (s *system) isOnCard() bool {

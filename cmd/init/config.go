@@ -6,9 +6,11 @@ import (
 	_ "embed"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -73,9 +75,27 @@ func (s *system) watchConfig(ctx context.Context) {
 		if !again {
 			continue
 		}
-		s.raise(initapi.Condition{Code: "configuration", Error: true, Text: "the configuration cannot be used: the phone runs without it",
-			Hint: "GET /log of the first process, or parkctl config check FILE, says what is wrong"})
+		s.raise(initapi.Condition{Code: "configuration", Error: true, Text: "the phone runs without its configuration: " + complaint(s.journal.Last(logLines)),
+			Hint: "parkctl config check FILE says everything that is wrong; bring the set anew, by card"})
 		s.phoned.SetSpec(s.phonedSpec())
 		s.phoned.Restart()
 	}
+}
+
+// refusalWords is how phoned's complaint begins; a line for each fault follows.
+const refusalWords = "the configuration cannot be used:"
+
+// complaint is the first fault of the last configuration that phoned has refused.
+func complaint(lines []logs.Line) string {
+	text, next := "it cannot be used", false
+	for _, l := range lines {
+		if l.Program != "phoned" {
+			continue
+		}
+		if next {
+			text = l.Text
+		}
+		next = strings.HasSuffix(l.Text, refusalWords)
+	}
+	return text
 }

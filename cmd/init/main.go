@@ -3,7 +3,8 @@
 // first boot, confirms a system that is on trial, and ends everything in good order. What it finds wrong is a health
 // condition that phoned shows: nothing that is missing or broken keeps the phone from starting.
 //
-// It is also the script of udhcpc, under the name udhcpc-hook. It runs as root; everything that talks with the network
+// It is also the script of udhcpc, under the name udhcpc-hook, and as "init fetch" its own child that brings the identity of
+// an appliance from a web server. It runs as root; everything that talks with the network
 // beyond DHCP, LLDP and NTP runs as another user. Each part runs in goroutines of its own; system.go starts and ends them.
 package main
 
@@ -31,6 +32,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == "-version" {
 		fmt.Println("init", version)
 		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == fetchCommand {
+		os.Exit(fetchChild(os.Args[2]))
 	}
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "init is the first process of an appliance's image; use parkctl to talk with the one that runs")

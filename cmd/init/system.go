@@ -58,6 +58,7 @@ type system struct {
 	ending  chan int // capacity 1: the reboot(2) command; later ones are dropped
 	// capacity 1: an address is there; full: the clock will look anyway
 	newServers chan struct{}
+	newURLs    chan struct{} // capacity 1: the network has changed; full: who looks for an identity will look anyway
 
 	bootDevice string // "" without a boot partition
 
@@ -74,7 +75,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1),
+	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
 		conditions: map[string]initapi.Condition{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
@@ -124,7 +125,7 @@ func (s *system) run() {
 	s.takeIn()
 	wg.Go(func() { s.watchData(ctx) })
 
-	cfg, err := netconf.Load(filepath.Join(dataFolder, "network.toml"))
+	cfg, err := networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder))
 	if err != nil {
 		s.raise(initapi.Condition{Code: "network.toml", Error: true, Text: err.Error(), Hint: "mend network.toml; DHCP is used meanwhile"})
 	}
@@ -167,6 +168,7 @@ func (s *system) run() {
 	s.phoned.Start()
 
 	running.Go(func() { s.watchConfig(services) })
+	s.startNewcomer(services, cfg, running.Go)
 
 	command := s.wait(signals)
 	s.log.Info("parklamp ends")

@@ -103,6 +103,10 @@ func (s *system) clockStatus() initapi.Clock {
 
 // onNetwork follows the network: who has an address asks for the time at once.
 func (s *system) onNetwork(n initapi.Network) {
+	select {
+	case s.newURLs <- struct{}{}:
+	default: // it will look anyway
+	}
 	if n.Address.IsValid() {
 		s.clear("network")
 		select {

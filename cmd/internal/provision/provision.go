@@ -189,6 +189,17 @@ func ReadTar(r io.Reader) (Files, error) {
 	return nil, fmt.Errorf("archive: has more than %d entries", maxEntries)
 }
 
+// Bare says that a folder holds nothing but how to find a set over the network: network.toml and site.crt, which proves
+// the server.
+func (f Files) Bare() bool {
+	for name := range f {
+		if name != NetworkFile && name != SiteFile {
+			return false
+		}
+	}
+	return true
+}
+
 // accept is the name of the set's file that an entry is, "" for what does not belong to the set.
 func (f Files) accept(entry string, regular bool) (string, error) {
 	name := strings.ToLower(entry)

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/depot"
+	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/netconf"
+	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/supervise"
+)
+
+// An appliance without an identity asks the servers that network.toml or DHCP names. Once it has one, however it came, it
+// asks nobody: DHCP proves nothing, and whoever answers it first must not be able to make another phone of this one.
+// For the same reason http is good enough here and nowhere else: there is nothing yet that a forger could take over.
+
+const (
+	// fetchCommand as the first argument makes this program the child that fetches: TLS and its memory do not stay in PID 1.
+	fetchCommand = "fetch"
+	// The child's environment, which other users cannot read as they can its arguments: a URL may hold a password.
+	fetchURL, fetchMAC = "PARKLAMP_URL", "PARKLAMP_MAC"
+	fetchFolder        = "/run/parklamp-fetch" // of root, so that no other file can take the place of the one in it
+)
+
+// errKnown: there is an identity already.
+var errKnown = errors.New("this appliance has an identity")
+
+// newcomer looks for the identity of an appliance that has none.
+type newcomer struct {
+	urls   func() []string                                                // to ask now, the best first
+	fetch  func(ctx context.Context, url string) (provision.Files, error) // brings what a server has for us
+	take   func(where string, f provision.Files) error                    // brings it into force
+	failed func(why string)
+	stir   <-chan struct{} // urls may have changed
+}
+
+// run asks until there is an identity or ctx ends.
+func (n *newcomer) run(ctx context.Context) {
+	var patience depot.Patience
+	var asked []string
+	for ctx.Err() == nil {
+		urls := n.urls()
+		if !slices.Equal(urls, asked) {
+			patience.Renew()
+		}
+		asked = urls
+		done, why := n.ask(ctx, urls)
+		if done {
+			return
+		}
+		var again <-chan time.Time // never, without a URL
+		if len(urls) > 0 {
+			n.failed(why)
+			again = time.After(patience.Next(rand.Float64()))
+		}
+		n.wait(ctx, asked, again)
+	}
+}
+
+// ask asks each server once; why is what each of them lacked.
+func (n *newcomer) ask(ctx context.Context, urls []string) (done bool, why string) {
+	var lacks []string
+	for _, u := range urls {
+		f, err := n.fetch(ctx, u)
+		if err == nil {
+			_, where, _ := strings.Cut(depot.Show(u), "://")
+			err = n.take(where, f)
+		}
+		if err == nil || errors.Is(err, errKnown) {
+			return true, ""
+		}
+		if ctx.Err() != nil {
+			return false, ""
+		}
+		lacks = append(lacks, firstOf(err.Error()))
+	}
+	return false, strings.Join(lacks, "; ")
+}
+
+// wait returns when it is time to ask again or there are other servers to ask.
+func (n *newcomer) wait(ctx context.Context, asked []string, again <-chan time.Time) {
+	for {
+		select {
+		case <-n.stir:
+			if !slices.Equal(n.urls(), asked) {
+				return
+			}
+		case <-again:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// startNewcomer looks for an identity if there is none.
+func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start func(func())) {
+	if _, err := provision.Current(dataFolder, provision.Options{}); !errors.Is(err, provision.ErrNone) {
+		return // one that the card has damaged is not replaced by whatever the network says
+	}
+	n := &newcomer{stir: s.newURLs, fetch: s.fetch,
+		urls: func() []string {
+			state := s.network.State()
+			if !state.Address.IsValid() || state.From == "link-local" && cfg.URL == "" {
+				return nil
+			}
+			if cfg.URL != "" {
+				return []string{cfg.URL}
+			}
+			return state.URLs
+		},
+		failed: func(why string) {
+			s.raise(initapi.Condition{Code: "provision.fetch", Text: "no identity from the network yet: " + why,
+				Hint: "put this appliance's set where DHCP option 160 or 66 points, named by its Ethernet address " + s.network.State().MAC})
+		},
+		take: func(where string, f provision.Files) error {
+			set, err := s.adopt(where, f, dataFolder, checks())
+			if err != nil {
+				return err
+			}
+			s.clear("provision.fetch")
+			s.begin(ctx, set)
+			return nil
+		}}
+	start(func() { n.run(ctx) })
+}
+
+// adopt brings a set that came over the network into force in a folder that has none.
+func (s *system) adopt(where string, f provision.Files, to string, o provision.Options) (*provision.Set, error) {
+	if _, err := provision.Current(to, provision.Options{}); !errors.Is(err, provision.ErrNone) {
+		return nil, errKnown
+	}
+	res, err := f.Import(where, to, o)
+	if err != nil {
+		return nil, err
+	}
+	s.settle(res, nil)
+	return res.Set, nil
+}
+
+// begin makes the appliance what its new set says, when no call is there: by a restart of phoned, or of the whole appliance if
+// the set says more than phoned reads. Without a card that would end where it began; a system on trial may not be left.
+func (s *system) begin(ctx context.Context, set *provision.Set) {
+	if err := setHostname(set.Identity.ID); err != nil {
+		s.log.Warn("hostname", "err", err)
+	}
+	what := initapi.Phoned
+	if s.isOnCard() && !s.onTrial() && (set.File(provision.NetworkFile) != nil || set.File(provision.UpdateFile) != nil) {
+		what = initapi.Appliance
+	}
+	s.mu.Lock()
+	s.refused, s.refusedAt = 0, s.phoned.Report().Starts
+	s.mu.Unlock()
+	s.clear("configuration")
+	s.phoned.SetSpec(s.phonedSpec())
+	s.restart(ctx, initapi.Restart{Service: what, When: initapi.Idle})
+}
+
+func (s *system) onTrial() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.boot.trial && !s.confirmed
+}
+
+// fetch lets a child of another user bring the archive into memory, and reads it.
+func (s *system) fetch(ctx context.Context, url string) (provision.Files, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	u := &supervise.User{UID: parklampID, GID: parklampID}
+	return fetchBy(ctx, s.reaper, supervise.Spec{Path: program, User: u, Output: s.journal.Writer(fetchCommand, time.Now)}, fetchFolder, url, s.network.State().MAC)
+}
+
+// fetchBy is fetch by a program that understands fetchCommand, with files in a folder.
+func fetchBy(ctx context.Context, r *supervise.Reaper, spec supervise.Spec, folder, url, mac string) (provision.Files, error) {
+	path := filepath.Join(folder, "set")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	_ = os.Remove(path)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	defer os.Remove(path)
+	if spec.User != nil {
+		if err := f.Chown(int(spec.User.UID), int(spec.User.GID)); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, depot.Limit+5*time.Second)
+	defer cancel()
+	spec.Args, spec.Env = []string{fetchCommand, path}, append(spec.Env, fetchURL+"="+url, fetchMAC+"="+mac)
+	st, err := r.Do(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	from := io.LimitReader(f, depot.MaxArchive)
+	if st.Wait.ExitStatus() != 0 {
+		why, _ := io.ReadAll(io.LimitReader(from, 1<<10))
+		if len(why) == 0 {
+			return nil, fmt.Errorf("fetch %s: %s", depot.Show(url), st)
+		}
+		return nil, errors.New(string(why))
+	}
+	set, err := provision.ReadTar(from)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", depot.Show(url), err)
+	}
+	return set, nil
+}
+
+// fetchChild is the child: it leaves in the file what the server has, or why there is nothing. It returns the exit status.
+func fetchChild(path string) int {
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	defer f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), depot.Limit)
+	defer cancel()
+	err = depot.Fetch(ctx, depot.Request{URL: os.Getenv(fetchURL), MAC: os.Getenv(fetchMAC),
+		Authorities: []string{filepath.Join(bootMount, provision.Folder, provision.SiteFile)}}, f)
+	if err == nil {
+		return 0
+	}
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt([]byte(err.Error()), 0)
+	return 1
+}

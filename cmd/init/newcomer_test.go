@@ -1,0 +1,188 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/logs"
+	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/supervise"
+)
+
+// The test's program is the child that fetches, as init is.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == fetchCommand {
+		os.Exit(fetchChild(os.Args[2]))
+	}
+	os.Exit(m.Run())
+}
+
+func archive(files map[string]string) []byte {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, text := range files {
+		_ = w.WriteHeader(&tar.Header{Name: "parklamp/" + name, Mode: 0o600, Size: int64(len(text))})
+		_, _ = w.Write([]byte(text))
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+const dock7 = "[appliance]\nname = \"dock-7\"\nnumber = \"207\"\n"
+
+// A new appliance asks until a server has its set; then it is that appliance, and asks nobody any more.
+func TestNewcomer(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/right/02-00-00-00-00-07.tar", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(archive(map[string]string{"phoned.toml": dock7}))
+	})
+	mux.HandleFunc("/board/02-00-00-00-00-07.tar", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(archive(map[string]string{"phoned.toml": dock7, "board.toml": "name = \"x\"\nled_ohms = -1\n"}))
+	})
+	mux.HandleFunc("/page.tar", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>welcome")) })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+
+	s := newSystem()
+	reaping, endReaping := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer endReaping()
+	running.Go(func() { s.reaper.Run(reaping) })
+	to, folder := t.TempDir(), filepath.Join(t.TempDir(), "fetch")
+	var mu sync.Mutex
+	urls := []string{server.URL + "/none/", server.URL + "/page.tar", server.URL + "/board/"}
+	stir, failures := make(chan struct{}, 1), make(chan string, 10)
+	n := &newcomer{stir: stir, failed: func(why string) { failures <- why },
+		urls: func() []string { mu.Lock(); defer mu.Unlock(); return urls },
+		fetch: func(ctx context.Context, url string) (provision.Files, error) {
+			return fetchBy(ctx, s.reaper, supervise.Spec{Path: os.Args[0], Env: os.Environ()}, folder, url, "02:00:00:00:00:07")
+		},
+		take: func(where string, f provision.Files) error {
+			_, err := s.adopt(where, f, to, provision.Options{Check: checks().Check})
+			return err
+		}}
+	done := make(chan struct{})
+	go func() { defer close(done); n.run(t.Context()) }()
+	first := receive(t, failures)
+	for _, want := range []string{"/none/02-00-00-00-00-07.tar answers 404", server.URL + "/page.tar: archive: ", "led_ohms", strings.TrimPrefix(server.URL, "http://") + "/board/board.toml:2"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("no %q in %s", want, first)
+		}
+	}
+	if _, err := provision.Current(to, provision.Options{}); !errors.Is(err, provision.ErrNone) {
+		t.Errorf("a set with a mistake was taken in: %v", err)
+	}
+	mu.Lock()
+	urls = []string{server.URL + "/none/", server.URL + "/right/"}
+	mu.Unlock()
+	stir <- struct{}{} // what the DHCP server says now counts at once
+	receive(t, done)
+	set, err := provision.Current(to, provision.Options{})
+	if err != nil || set.Identity.ID != "dock-7" || s.identity.Number != "207" {
+		t.Fatalf("%+v, %v", set, err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	// Another set, from whoever answers DHCP now, does not make another phone of it.
+	other := provision.Files{provision.PhonedFile: []byte(strings.ReplaceAll(dock7, "dock-7", "mallory"))}
+	if _, err := s.adopt("http://192.0.2.66/", other, to, provision.Options{}); !errors.Is(err, errKnown) {
+		t.Error(err)
+	}
+	if set, err := provision.Current(to, provision.Options{}); err != nil || set.Identity.ID != "dock-7" {
+		t.Errorf("%+v, %v", set, err)
+	}
+}
+
+func receive[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing happens")
+	}
+	return v
+}
+
+// Who ends while a server hangs leaves neither the child nor its file.
+func TestFetchEnds(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- struct{}{}; <-r.Context().Done() }))
+	defer server.Close()
+	r := supervise.NewReaper()
+	reaping, endReaping := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer endReaping()
+	running.Go(func() { r.Run(reaping) })
+	ctx, cancel := context.WithCancel(t.Context())
+	folder, ended := t.TempDir(), make(chan error, 1)
+	go func() {
+		_, err := fetchBy(ctx, r, supervise.Spec{Path: os.Args[0], Env: os.Environ()}, folder, server.URL+"/x.tar", "")
+		ended <- err
+	}()
+	receive(t, asked)
+	cancel()
+	if err := receive(t, ended); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// The set's network.toml counts; without one that of the boot partition does.
+func TestNetworkConfig(t *testing.T) {
+	data, boot := t.TempDir(), t.TempDir()
+	if cfg, err := networkConfig(data, boot); err != nil || cfg.URL != "" || !cfg.LLDP {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	for folder, url := range map[string]string{boot: "https://depot.example/", data: "http://192.0.2.9/"} {
+		if err := os.WriteFile(filepath.Join(folder, provision.NetworkFile), []byte("provision_url = \""+url+"\"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cfg, err := networkConfig(data, boot); err != nil || cfg.URL != "http://192.0.2.9/" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	if cfg, err := networkConfig(filepath.Join(data, "none"), boot); err != nil || cfg.URL != "https://depot.example/" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	f, err := provision.ReadDir(boot)
+	if err != nil || !f.Bare() {
+		t.Errorf("%v, %v", f, err)
+	}
+	f[provision.IdentityFile] = nil
+	if f.Bare() {
+		t.Error("a set whose configuration was forgotten is told, not passed over")
+	}
+}
+
+func TestComplaint(t *testing.T) {
+	says := func(program string, text ...string) (out []logs.Line) {
+		for _, x := range text {
+			out = append(out, logs.Line{Program: program, Text: x})
+		}
+		return out
+	}
+	log := slices.Concat(says("phoned", "phoned: the configuration cannot be used:"), says("init", "exit status 2"),
+		says("phoned", "phoned.toml:1:1: foo: unknown key", "phoned.toml:2:1: bar: unknown key"))
+	if got := complaint(log); got != "phoned.toml:1:1: foo: unknown key" {
+		t.Error(got)
+	}
+	if got := complaint(nil); got != "it cannot be used" {
+		t.Error(got)
+	}
+}
