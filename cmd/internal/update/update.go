@@ -98,6 +98,7 @@ const (
 // Updater is the one that updates this appliance. Make it with New.
 type Updater struct {
 	cfg   Config
+	begun sync.Once // settle
 	ready chan bool // capacity 1: a slot is on trial, true: restart at once. A full one is drained first: the newer counts
 
 	mu      sync.Mutex
@@ -165,6 +166,12 @@ func (u *Updater) Settle() error {
 	return u.cfg.Disk.Store(slots.State{Good: u.cfg.Running})
 }
 
+func (u *Updater) settle() {
+	if err := u.Settle(); err != nil {
+		u.fail(err.Error())
+	}
+}
+
 func (u *Updater) fail(text string) {
 	u.cfg.Log.Error("update", "err", text)
 	u.change(func(s *Status) {
@@ -193,6 +200,7 @@ func (u *Updater) take(ctx context.Context, r io.Reader, now bool, genuine func(
 		return err
 	}
 	genuine()
+	u.begun.Do(u.settle) // else it would take this update for the last one, which did not start
 	if err := u.begin(); err != nil {
 		return err
 	}
@@ -299,9 +307,7 @@ func (e *PauseError) Error() string {
 
 // Run settles what the last update left, then waits, after each Install, until there are no calls, and restarts.
 func (u *Updater) Run(ctx context.Context) {
-	if err := u.Settle(); err != nil {
-		u.fail(err.Error())
-	}
+	u.begun.Do(u.settle)
 	for {
 		select {
 		case <-ctx.Done():

@@ -606,6 +606,20 @@ func TestWrongBundlesLeaveAWaitingOneAlone(t *testing.T) {
 	})
 }
 
+// A bundle that comes before Run has looked at what the last update left is not taken for that one.
+func TestInstallBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, u, p := appliance(t, 1)
+		if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(2), image(2))), true); err != nil {
+			t.Fatal(err)
+		}
+		u.Run(t.Context())
+		if p.told() != "update to v1.2.0" {
+			t.Errorf("restarted %q: %+v", p.told(), u.Status())
+		}
+	})
+}
+
 // deadlines records how long a handler gives its reader.
 type deadlines struct {
 	*httptest.ResponseRecorder
