@@ -26,6 +26,8 @@ const (
 	leastQueued = 2                     // periods in the queue for playback
 	mostQueued  = 6
 	calm        = time.Minute // without an xrun: the queue becomes a period shorter again
+
+	mostRelapses = 20 // in a second: more are those of a card that does not work, a machine that stands still has a few
 )
 
 // stream is a PCM stream of a card. *alsa.PCM is one; tests have one whose clock they know.

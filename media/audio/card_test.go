@@ -439,3 +439,59 @@ func TestConfigRefusals(t *testing.T) {
 		t.Errorf("period %s: jitterlab is to ask every %s as the card does", p, lab.Grid)
 	}
 }
+
+// hostile is a card whose driver lies. Its streams are those of a fakeCard otherwise.
+type hostile struct {
+	*fakeCard
+	empty, flaps bool
+}
+
+func (h hostile) Open(card string, device int, dir alsa.Direction, want alsa.Params) (stream, error) {
+	s, err := h.fakeCard.Open(card, device, dir, want)
+	if err != nil {
+		return nil, err
+	}
+	return &liar{stream: s, h: h}, nil
+}
+
+// liar is one whose queue is said to be empty however much is written, or one that runs over as soon as it is started.
+type liar struct {
+	stream
+	h hostile
+}
+
+func (l *liar) Delay() (int, error) {
+	if l.h.empty {
+		return 0, nil
+	}
+	return l.stream.Delay()
+}
+
+func (l *liar) Wait(d time.Duration) (bool, error) {
+	if l.h.flaps {
+		return false, alsa.ErrXrun
+	}
+	return l.stream.Wait(d)
+}
+
+// A driver that lies costs no more than the sound: the card's goroutines end when they are told to and do not spin.
+func TestDriverLies(t *testing.T) {
+	for name, h := range map[string]hostile{"empty": {empty: true}, "flaps": {flaps: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			h.fakeCard = newFakeCard()
+			c := newCard(testCard(16000), slog.New(slog.DiscardHandler), func(error) {}, h)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- c.Run(ctx) }()
+			c.Open(PathHandset)
+			time.Sleep(10 * time.Second)
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if n := c.Stats().Xruns; n > 2000 {
+				t.Errorf("%s: %d xruns in 10 s", name, n)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package audio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -10,12 +11,32 @@ import (
 	"parklamp/media/audio/alsa"
 )
 
+// errFlaps is a stream that fails whenever it is started: the card is given up and opened anew after a pause.
+var errFlaps = errors.New("sound card does not run for longer than some milliseconds")
+
+// relapses counts how often a stream had to be recovered lately.
+type relapses struct {
+	since time.Time
+	n     int
+}
+
+func (r *relapses) tooMany(now time.Time) bool {
+	if now.Sub(r.since) > time.Second {
+		*r = relapses{since: now}
+	}
+	r.n++
+	return r.n > mostRelapses
+}
+
 // again recovers a stream that ran over or empty, or was suspended. Any other error is returned.
-func (c *Card) again(s stream, cause error) error {
+func (c *Card) again(s stream, cause error, before *relapses) error {
 	if !errors.Is(cause, alsa.ErrXrun) && !errors.Is(cause, alsa.ErrSuspended) && !errors.Is(cause, alsa.ErrNotRunning) {
 		return cause
 	}
 	c.xruns.Add(1)
+	if before.tooMany(time.Now()) {
+		return fmt.Errorf("%w: %w", errFlaps, cause)
+	}
 	return s.Recover(cause)
 }
 
@@ -29,6 +50,7 @@ type player struct {
 	running bool
 	moved   time.Time // when it last took anything
 	calm    time.Time // when the queue was last changed
+	failed  relapses
 }
 
 // playing feeds the card until ctx ends or the card fails.
@@ -67,7 +89,7 @@ func (f *player) round() error {
 			return nil
 		}
 	}
-	for {
+	for range f.queued { // a driver that says nothing is queued, whatever is written, must not keep us here
 		delay, err := f.s.Delay()
 		if err != nil {
 			return err
@@ -115,7 +137,7 @@ func (f *player) write(late time.Duration) error {
 
 // recover starts anew, with a longer queue.
 func (f *player) recover(cause error) error {
-	if err := f.c.again(f.s, cause); err != nil {
+	if err := f.c.again(f.s, cause, &f.failed); err != nil {
 		return err
 	}
 	f.running, f.moved, f.calm = false, time.Now(), time.Now()
@@ -159,6 +181,7 @@ func (c *Card) recording(ctx context.Context, s stream, path Path) error {
 		err = s.Start()
 	}
 	moved := time.Now()
+	var failed relapses
 	for err == nil && ctx.Err() == nil {
 		var ready bool
 		if ready, err = s.Wait(stall / 3); err == nil && !ready && time.Since(moved) > stall {
@@ -169,7 +192,7 @@ func (c *Card) recording(ctx context.Context, s stream, path Path) error {
 			n, err = s.Read(buf)
 		}
 		if err != nil {
-			if err = c.again(s, err); err == nil {
+			if err = c.again(s, err, &failed); err == nil {
 				moved = time.Now()
 				err = s.Start()
 			}
