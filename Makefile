@@ -18,7 +18,9 @@ CARD_PACKAGES  := genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio km
 ARM_PACKAGES   := qemu-user-static
 
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
-ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter ./board/... ./keypad ./leds
+ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter ./media/rtcp ./board/... ./keypad ./leds \
+	./cmd/internal/clock ./cmd/internal/linklocal ./cmd/internal/lldp ./cmd/internal/probe \
+	./cmd/internal/slots/... ./cmd/internal/storage ./cmd/internal/update
 GUEST_TESTS := ./media/audio/alsa
 GUEST_LINES := ./board/gpio
 GUEST_SOUND := ./media/audio
@@ -129,6 +131,7 @@ footprint: ## image, memory, time to ready and idle load of the image for QEMU, 
 check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	GOARCH=arm $(GO) vet -tags guest ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./cmd/internal/repocheck ./cmd/internal/config
 	shellcheck $$(git ls-files '*.sh' .ci)

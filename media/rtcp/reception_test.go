@@ -10,7 +10,7 @@ const frame = 20 * time.Millisecond
 
 // packet n of a steady stream that begins shortly before its numbers wrap.
 func packet(n int) *Packet {
-	return &Packet{SSRC: 7, Seq: uint16(65530 + n), TS: uint32(1<<32 - 800 + 160*n), At: time.Duration(n) * frame, Timed: true}
+	return &Packet{SSRC: 7, Seq: uint16(65530 + n), TS: uint32(160 * (n - 5)), At: time.Duration(n) * frame, Timed: true}
 }
 
 func take(r *Reception, from, to int) {
