@@ -115,6 +115,16 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// What is taken away must be there: of a misspelt name the right one would stay.
+func TestTakenAway(t *testing.T) {
+	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[keys]\nconferense = false\n[lamps]\nfalt = false\n"))
+	for _, want := range []string{"x.toml:4:1: keys.conferense: there is none to leave out; there are 1, ", ", conference", "x.toml:6:1: lamps.falt: there is none"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error\n%v\nwant one that says\n%s", err, want)
+		}
+	}
+}
+
 // A board on a device differs from a built-in one by what it says, line by line.
 func TestOwnDefinition(t *testing.T) {
 	const own = `name = "ours"

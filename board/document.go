@@ -148,6 +148,22 @@ func (n *node) overlay(other *node, at ...string) {
 	}
 }
 
+// takenAway complains of a thing that a definition takes away from what it is made from and that is not there: its name is
+// misspelt, and what was meant would stay.
+func (r *reader) takenAway(base, d *node) {
+	for _, table := range []string{"keys", "lamps", "chips", "lines", "sound"} {
+		mine, theirs := d.fields[table], base.fields[table]
+		if mine == nil || theirs == nil || !mine.table() || !theirs.table() {
+			continue
+		}
+		for _, name := range mine.keys {
+			if entry := mine.fields[name]; entry.value == false && theirs.fields[name] == nil {
+				r.fail(entry, under(table, name), "there is none to leave out; there are %s", strings.Join(theirs.keys, ", "))
+			}
+		}
+	}
+}
+
 // source reads a built-in model or a part of one, with everything that it is made from.
 func source(name string, above []string) (*node, error) {
 	for _, folder := range []string{"models", "models/parts"} {
@@ -182,6 +198,7 @@ func compose(file string, text []byte, above []string) (*node, error) {
 		}
 		base.overlay(part)
 	}
+	r.takenAway(base, d)
 	base.overlay(d)
 	base.at = d.at
 	return base, errors.Join(r.errs...)
