@@ -224,7 +224,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		} else if err != nil {
-			return nil, usagef("%v", err)
+			return nil, usagef("%s", optionText(err))
 		}
 		if args = flags.Args(); len(args) == 0 {
 			break
@@ -235,6 +235,17 @@ func (t *tool) parse(args []string) (words []string, err error) {
 		t.socket = defaultSocket
 	}
 	return words, nil
+}
+
+// optionText says what is wrong with an option as it is written: with two hyphens.
+func optionText(err error) string {
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+		return fmt.Sprintf("there is no option --%s", name)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		return fmt.Sprintf("--%s: its value is missing", name)
+	}
+	return err.Error()
 }
 
 func (t *tool) press(ctx context.Context, args []string) error {

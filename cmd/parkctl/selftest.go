@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -53,6 +54,9 @@ func (t *tool) selfTest(ctx context.Context, _ []string) error {
 	}
 	var end *selftest.Result
 	begun := false
+	if err := t.canKeep(); err != nil {
+		return err
+	}
 	err := client.Socket(t.socket).SelfTest(ctx, r, func(text []byte) error {
 		var e selftest.Event
 		if err := json.Unmarshal(text, &e); err != nil {
@@ -150,6 +154,23 @@ func (t *tool) keepReport(end *selftest.Result) error {
 	return t.writeReport([]byte(end.Report), []byte(end.Signature))
 }
 
+// canKeep says before the walk, which takes minutes, that its report could not be written.
+func (t *tool) canKeep() error {
+	if t.test.out == "" {
+		return nil
+	}
+	_, err := os.Stat(t.test.out)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	f, err := os.OpenFile(t.test.out, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		err = os.Remove(t.test.out)
+	}
+	return errors.Join(err, f.Close())
+}
+
 func (t *tool) writeReport(report, signature []byte) error {
 	if err := os.WriteFile(t.test.out, report, 0o644); err != nil {
 		return err
@@ -163,6 +184,9 @@ func (t *tool) writeReport(report, signature []byte) error {
 // testReports lists the reports that the appliance keeps, or prints one.
 func (t *tool) testReports(ctx context.Context, args []string) error {
 	c := client.Socket(t.socket)
+	if len(args) == 0 && t.test.out != "" {
+		return usagef("--out: which report? want: parkctl selftest reports NAME --out FILE")
+	}
 	if len(args) == 0 {
 		text, err := c.Get(ctx, "selftest/reports")
 		if err != nil || t.json {

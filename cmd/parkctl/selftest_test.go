@@ -78,6 +78,9 @@ func TestSelfTestWalk(t *testing.T) {
 	if code, stdout, _ := parkctl(socket, "--json", "selftest"); code != exitDone || stdout != strings.Join(a.test, "\n")+"\n" {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
+	if code, _, stderr := parkctl(socket, "selftest", "--out", filepath.Join(out, "no", "folder")); code != exitError || len(a.done) != 2 || !strings.Contains(stderr, "not a directory") {
+		t.Errorf("exit %d, %q, asked %q", code, stderr, a.done)
+	}
 	a.test = walk // and then it died
 	if code, _, stderr := parkctl(socket, "selftest"); code != exitError || !strings.Contains(stderr, "stopped in the middle") {
 		t.Errorf("exit %d, %q", code, stderr)
@@ -101,6 +104,7 @@ func TestSelfTestReports(t *testing.T) {
 		{[]string{"selftest", "reports", "selftest-1.json"}, exitDone, "FAILED   keys        5: is stuck"},
 		{[]string{"selftest", "reports", "selftest-1.json", "--out", out}, exitDone, ""},
 		{[]string{"selftest", "reports", "selftest-3.json"}, exitError, "no such report"},
+		{[]string{"selftest", "reports", "--out", out}, exitUsage, "which report?"},
 		{[]string{"selftest", "reports", "../x"}, exitUsage, "want a name"},
 		{[]string{"selftest", "verify", out}, exitUsage, "--ca"},
 		{[]string{"selftest", "verify", out, "--ca", out}, exitError, "holds no certificate"},

@@ -59,7 +59,7 @@ func (t *tool) place() (place, error) {
 	if _, err := os.Stat(t.initSocket); err == nil {
 		socket, path = t.initSocket, "/update"
 	}
-	return place{&http.Client{Transport: &http.Transport{DialContext: initapi.Dial(socket), DisableKeepAlives: true}}, "http://parklamp" + path, socket, true}, nil
+	return place{&http.Client{Transport: &http.Transport{DialContext: initapi.Dial(socket), DisableKeepAlives: true, ExpectContinueTimeout: time.Second}}, "http://parklamp" + path, socket, true}, nil
 }
 
 // status asks how far the appliance's update is.
@@ -178,6 +178,8 @@ func (t *tool) update(ctx context.Context, args []string) error {
 	}
 	req.ContentLength = size
 	req.Header.Set("Content-Type", "application/octet-stream")
+	// RFC 9110 §10.1.1: who is refused at once reads why, and sends nothing into a connection that is closed.
+	req.Header.Set("Expect", "100-continue")
 	s, code, err := p.do(req)
 	if t.colour && upload.told > 0 {
 		fmt.Fprintln(t.err)

@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -91,6 +93,23 @@ func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// Who is refused before anything was read hears why, however long the bundle is.
+func TestUpdateRefusedAtOnce(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		io.WriteString(w, `{"error":"no image that can be updated"}`)
+	}))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "long.bundle")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := parkctl("", "update", "--at", server.URL, file)
+	if code != exitError || errs != "parkctl: no image that can be updated\n" {
+		t.Errorf("%d:\n%s%s", code, out, errs)
+	}
 }
 
 func TestUpdateFromTheDesk(t *testing.T) {
