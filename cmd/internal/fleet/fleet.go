@@ -201,6 +201,9 @@ func (s *Site) check() {
 		}
 	}
 	for key, fault := range (provision.Identity{Site: s.Name, ID: "x", Number: "1"}).Faults() {
+		if !s.file.Has(key) {
+			fault = "is missing; it stands above the first line with [ ]"
+		}
 		fail(key, "%s", fault)
 	}
 	seen := map[string]string{}

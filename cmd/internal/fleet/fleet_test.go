@@ -201,6 +201,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestSiteMissing(t *testing.T) {
+	dir := newSite(t)
+	if err := os.WriteFile(filepath.Join(dir, SiteFile), []byte("[all.lot]\ntimeout = \"2m\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, day); err == nil || !strings.Contains(err.Error(), "site.toml: site: is missing; it stands above the first line with [ ]") {
+		t.Error(err)
+	}
+}
+
 func TestAddRefuses(t *testing.T) {
 	dir := newSite(t)
 	before := read(t, dir, SiteFile)

@@ -49,6 +49,9 @@ func ReadPrivateKey(path string) (ed25519.PrivateKey, error) {
 	if block == nil {
 		return nil, fmt.Errorf("%s: holds no PEM key; `parkctl site` makes update.key", path)
 	}
+	if block.Type == "PUBLIC KEY" {
+		return nil, fmt.Errorf("%s: is a public key; update.key signs, which `parkctl site` makes", path)
+	}
 	any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; `parkctl site` makes update.key", path, err)

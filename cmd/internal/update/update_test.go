@@ -489,7 +489,7 @@ func TestKeys(t *testing.T) {
 	if got, err := ReadPrivateKey(key); err != nil || !got.Equal(siteKey) {
 		t.Error(err)
 	}
-	if _, err := ReadPrivateKey(pub); err == nil || !strings.Contains(err.Error(), "parkctl site") {
+	if _, err := ReadPrivateKey(pub); err == nil || !strings.Contains(err.Error(), "is a public key; update.key signs") {
 		t.Error(err)
 	}
 	slot := filepath.Join(dir, "slot.img")
