@@ -84,6 +84,7 @@ flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=doc
 	@exec $(FLASH) -dev '$(DEV)' -id '$(ID)'
 
 flash-many: ## write many cards: BOARD=rpi-3 SITE=folder CSV=file with columns id, device (a disk, a file, or "next card")
+	@[ -n "$(CSV)" ] || { echo "which cards? make flash-many BOARD=rpi-3 SITE=folder CSV=file"; exit 2; }
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -csv '$(CSV)'
 

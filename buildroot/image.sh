@@ -8,6 +8,8 @@ tree=$(dirname "$(readlink -f "$0")")
 [ -r "$tree/boards/$board.env" ] || { echo "no board $board: $(cd "$tree/boards" && echo *.env | sed 's/\.env//g')" >&2; exit 2; }
 # shellcheck source=/dev/null
 . "$tree/boards/$board.env"
+[ -z "${PARKLAMP_UPDATE_PUB:-}" ] || [ -r "$PARKLAMP_UPDATE_PUB" ] ||
+	{ echo "UPDATE_PUB: no file $PARKLAMP_UPDATE_PUB; it is update.pub of the site's folder (parkctl site new)" >&2; exit 2; }
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$tree" log -1 --format=%ct 2>/dev/null || echo 1767225600)}
 export SOURCE_DATE_EPOCH PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned}
 mkdir -p "$out"
@@ -25,10 +27,12 @@ else
 	rm -rf "$out/programs" && mkdir "$out/programs" # go build does not write over a stand-in
 	packages="./cmd/phoned ./cmd/parkctl"
 	if [ -n "${INIT:-}" ]; then install -m 755 "$INIT" "$out/programs/init"; else packages="$packages ./cmd/init"; fi
-	# shellcheck disable=SC2086 # a list of packages
+	echo "image of $board: building the programs"
+# shellcheck disable=SC2086 # a list of packages
 	CGO_ENABLED=0 GOOS=linux GOARCH=$GOARCH GOARM=${GOARM:-} \
 		"${GO:-go}" build -trimpath -buildvcs=false -ldflags "${LDFLAGS:--s -w}" -o "$out/programs/" $packages
-	"$tree/debian/build.sh" "$board" "$out/programs" "$out/build"
+	echo "image of $board: putting the card together from Debian's packages (a minute or two)"
+"$tree/debian/build.sh" "$board" "$out/programs" "$out/build"
 fi
 for part in card.img slot.img boot slot licenses.tar.gz; do
 	rm -rf "${out:?}/$part"
