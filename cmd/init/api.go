@@ -24,6 +24,8 @@ const (
 	deadAfter  = time.Minute      // a phoned that does not answer this long has no calls
 	logLines   = 1000             // of one answer, at most
 	maxRequest = 4 << 10          // bytes of a request that is no update
+	// maxRestarts is how many restarts may wait until no call is there; what comes then is refused.
+	maxRestarts = 4
 )
 
 // serve answers on the socket until ctx ends.
@@ -36,9 +38,17 @@ func (s *system) serve(ctx context.Context, path string) error {
 	if err := errors.Join(os.Chown(path, 0, parklampID), os.Chmod(path, 0o660)); err != nil {
 		s.log.Warn("socket", "path", path, "err", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	server := &http.Server{Handler: s.routes(ctx), ReadHeaderTimeout: apiHeaders, MaxHeaderBytes: 8 << 10}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
+	defer func() { // the last restart has ended when there is no more room for one
+		cancel()
+		for range maxRestarts {
+			s.restarts <- struct{}{}
+		}
+	}()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -65,7 +75,16 @@ func (s *system) routes(ctx context.Context) http.Handler {
 			answer(w, http.StatusBadRequest, refusal{err.Error()})
 			return
 		}
-		go s.restart(ctx, req)
+		select {
+		case s.restarts <- struct{}{}:
+		default:
+			answer(w, http.StatusTooManyRequests, refusal{"restarts that were asked for wait already until no call is there"})
+			return
+		}
+		go func() {
+			defer func() { <-s.restarts }()
+			s.restart(ctx, req)
+		}()
 		answer(w, http.StatusAccepted, struct{}{})
 	})
 	mux.HandleFunc("/update", func(w http.ResponseWriter, r *http.Request) {

@@ -102,6 +102,15 @@ func TestAPI(t *testing.T) {
 	if got := ask("POST", "/restart", `{"service":"panel","when":"later"}`); !strings.Contains(got, "want phoned or appliance") || !strings.Contains(got, "want idle or now") {
 		t.Error(got)
 	}
+	for range maxRestarts { // so many wait already
+		s.restarts <- struct{}{}
+	}
+	if got := ask("POST", "/restart", `{"service":"appliance","when":"idle"}`); !strings.Contains(got, "wait already") {
+		t.Error(got)
+	}
+	for range maxRestarts {
+		<-s.restarts
+	}
 	if got := ask("POST", "/restart", `{"service":"appliance","when":"now"}`); got != "{}" {
 		t.Error(got)
 	}

@@ -59,6 +59,7 @@ type system struct {
 	// capacity 1: an address is there; full: the clock will look anyway
 	newServers chan struct{}
 	newURLs    chan struct{} // capacity 1: the network has changed; full: who looks for an identity will look anyway
+	restarts   chan struct{} // capacity maxRestarts: one for each that waits; full: refused
 
 	bootDevice string // "" without a boot partition
 
@@ -76,6 +77,7 @@ type system struct {
 
 func newSystem() *system {
 	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
+		restarts:   make(chan struct{}, maxRestarts),
 		conditions: map[string]initapi.Condition{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
