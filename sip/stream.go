@@ -271,12 +271,19 @@ func (c *streamConn) readLoop() {
 	f := framer{max: c.e.cfg.MaxMessageBytes}
 	buf := make([]byte, 8192)
 	known := c.dialled
+	var due time.Time // when what is under way must be complete, however many octets of it drip in; zero: nothing is
 	for {
-		wait := c.e.cfg.IdleTimeout
-		if f.partial() || !known {
-			wait = partialLimit
+		until := time.Now().Add(c.e.cfg.IdleTimeout)
+		switch {
+		case known && !f.partial():
+			due = time.Time{}
+		case due.IsZero():
+			due = time.Now().Add(partialLimit)
+			fallthrough
+		default:
+			until = due
 		}
-		_ = c.conn.SetReadDeadline(time.Now().Add(wait))
+		_ = c.conn.SetReadDeadline(until)
 		n, err := c.conn.Read(buf)
 		if err != nil {
 			c.fail(err)
@@ -302,6 +309,7 @@ func (c *streamConn) readLoop() {
 			if m == nil {
 				break
 			}
+			due = time.Time{}
 			c.e.count.in.Add(1)
 			c.e.receive(c, m)
 		}
