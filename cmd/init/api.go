@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/supervise"
 )
 
 const (
@@ -183,14 +184,18 @@ func busy(ctx context.Context) (string, error) {
 
 // status collects everything.
 func (s *system) status() initapi.Status {
-	r := s.phoned.Report()
 	s.mu.Lock()
 	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.slot, Trial: s.boot.trial && !s.confirmed, Data: s.data}
 	s.mu.Unlock()
 	st.Clock = s.clockStatus()
 	st.Uptime = time.Since(s.started)
-	st.Services = []initapi.Service{{Name: s.phoned.Name(), State: r.State.String(), PID: r.PID, Since: r.Since, Restarts: max(0, r.Starts-1),
-		LastExit: r.LastExit, ExitAt: r.ExitAt, LastGap: r.LastGap, Answering: r.Answering}}
+	for _, p := range []*supervise.Service{s.phoned, s.ssh} {
+		if p != nil {
+			r := p.Report()
+			st.Services = append(st.Services, initapi.Service{Name: p.Name(), State: r.State.String(), PID: r.PID, Since: r.Since, Restarts: max(0, r.Starts-1),
+				LastExit: r.LastExit, ExitAt: r.ExitAt, LastGap: r.LastGap, Answering: r.Answering})
+		}
+	}
 	if s.network != nil {
 		st.Network = s.network.State()
 	}

@@ -55,7 +55,8 @@ type system struct {
 	disk    *slots.Disk // nil: no card
 	network *netconf.Manager
 	phoned  *supervise.Service
-	ending  chan int // capacity 1: the reboot(2) command; later ones are dropped
+	ssh     *supervise.Service // nil: no SSH server
+	ending  chan int           // capacity 1: the reboot(2) command; later ones are dropped
 	// capacity 1: an address is there; full: the clock will look anyway
 	newServers chan struct{}
 	newURLs    chan struct{} // capacity 1: the network has changed; full: who looks for an identity will look anyway
@@ -157,6 +158,7 @@ func (s *system) run() {
 		running.Go(func() { sender.Run(services) })
 	}
 	s.startUpdater(services, running.Go)
+	s.startSSH(services, cfg.SSHKeys, running.Go)
 	running.Go(func() {
 		if err := s.serve(services, initapi.Socket); err != nil {
 			s.log.Error("socket", "err", err)
