@@ -125,7 +125,9 @@ func (j *Journal) Store(entries []Entry) error {
 			gone = append(gone, k)
 		}
 	}
-	now := j.now()
+	// By the clock on the wall: the next life reckons from it how long the appliance was away. When the first time server
+	// answers after a start without a battery it may move by days.
+	now := j.now().Round(0)
 	quiet := len(put) == 0 && len(gone) == 0
 	switch {
 	case j.f != nil && quiet && (len(next) == 0 || now.Sub(j.wroteAt) < pulse && !now.Before(j.wroteAt)):

@@ -531,3 +531,16 @@ func BenchmarkStore(b *testing.B) {
 		})
 	}
 }
+
+// The clock of the machine is set while calls are parked: by its monotonic reading no time passes, and a power cut within the
+// next minute would make the callers of a moment ago those of long ago.
+func TestPulseGoesByTheWallClock(t *testing.T) {
+	j := New(filepath.Join(t.TempDir(), "journal"), "dock-1")
+	if err := j.Store([]Entry{{Key: "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if j.wroteAt != j.wroteAt.Round(0) {
+		t.Errorf("%v is compared by its monotonic reading", j.wroteAt)
+	}
+}

@@ -64,6 +64,8 @@ func TestJudgeDisk(t *testing.T) {
 		{"little is free", func(s *storage) { s.free = littleFree - 1 }, []string{"warning space...64 MiB are safe"}},
 		{"full", func(s *storage) { s.free, s.err, s.large, s.small = 0, unix.ENOSPC, nil, nil },
 			[]string{"failed space...is full", "failed write...no space left"}},
+		{"so full that nothing is written", func(s *storage) { s.free, s.large, s.small = leastFree-1, nil, nil },
+			[]string{"failed space...is full"}},
 		{"read-only", func(s *storage) { s.readOnly, s.large, s.small = true, nil, nil },
 			[]string{"failed space...read-only", "warning time"}},
 		{"not there", func(s *storage) { *s = storage{err: errors.New("no such file")} }, []string{"failed write...no such file"}},
@@ -388,5 +390,29 @@ func TestLevel(t *testing.T) {
 		if level, peak := Level(quiet); level != quietest || peak != quietest {
 			t.Errorf("silence has %v %v", level, peak)
 		}
+	}
+}
+
+// watched is a context that looks at a folder whenever it is asked whether it has ended.
+type watched struct {
+	context.Context
+	look func()
+}
+
+func (w watched) Err() error {
+	w.look()
+	return w.Context.Err()
+}
+
+// A program that is killed while it measures, or a power cut, leaves nothing on the card: what is measured with has no name.
+func TestDiskLeavesNothingWhenKilled(t *testing.T) {
+	dir := t.TempDir()
+	asked, seen := 0, 0
+	Disk(watched{t.Context(), func() {
+		left, _ := os.ReadDir(dir)
+		asked, seen = asked+1, max(seen, len(left))
+	}}, dir)
+	if asked == 0 || seen > 0 {
+		t.Errorf("%d files in the folder meanwhile, seen in %d looks", seen, asked)
 	}
 }
