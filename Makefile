@@ -123,6 +123,8 @@ update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, b
 	PARKLAMP_CUTS=$(CUTS) $(GO) test -tags uboot -count=1 -v -timeout 8h ./cmd/internal/slots/slotstest ./cmd/internal/updateguest
 
 .PHONY: footprint
+footprint: SHELL := /bin/bash
+footprint: .SHELLFLAGS := -o pipefail -c
 footprint: ## image, memory, time to ready and idle load of the image for QEMU, as rows of the README's table
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt
