@@ -159,6 +159,22 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// A bundle that breaks off after another one was put on trial: that trial has lost its slot and is over, so that a restart for
+// another reason does not spend a start on it and tell of an update that failed to start.
+func TestBrokenBundleEndsTheTrialBefore(t *testing.T) {
+	c, u, _ := appliance(t, 1)
+	if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(2), image(2))), false); err != nil {
+		t.Fatal(err)
+	}
+	whole := bundle(t, manifest(3), image(3))
+	if err := u.Install(t.Context(), bytes.NewReader(whole[:len(whole)/2]), false); !errors.Is(err, ErrTruncated) {
+		t.Fatalf("half a bundle: %v", err)
+	}
+	if got, err := open(t, c).State(); err != nil || got.Good != slots.A || got.Try != slots.None || got.Left != 0 {
+		t.Errorf("state %+v, %v", got, err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	good := bundle(t, manifest(2), image(2))
 	m := manifest(2)
