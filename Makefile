@@ -106,7 +106,7 @@ buildroot-check: ## check each board's configuration and the packages with Build
 	@set -e; for b in rpi-zero-2w rpi beaglebone-black qemu-virt; do CHECK=1 PATH="/usr/bin:$$PATH" buildroot/buildroot.sh $$b '$(BUILDROOT)' $(OUT)/check/$$b; done
 
 .PHONY: image-test
-image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch; builds the kernel once (12 CPU minutes)
+image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch, update the card; builds the kernel once (12 CPU minutes)
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt KERNEL=own
 	buildroot/test/boot.sh $(OUT)/image/qemu-virt
@@ -114,7 +114,7 @@ image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU an
 	ICOUNT=1 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt
-	$(GO) test -tags image -count=1 -v -timeout 15m ./cmd/internal/guesthost
+	$(GO) test -tags image -count=1 -v -timeout 30m ./cmd/internal/guesthost
 
 .PHONY: update-test
 CUTS ?= 10

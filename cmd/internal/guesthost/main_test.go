@@ -27,7 +27,7 @@ const (
 )
 
 // built are the things every test boots; immutable after TestMain.
-var built struct{ root, out, image, agent string }
+var built struct{ root, out, image, agent, parkctl string }
 
 func TestMain(m *testing.M) {
 	if err := prepare(); err != nil {
@@ -54,9 +54,12 @@ func prepare() (err error) {
 	if _, err := os.Stat(filepath.Join(built.image, "card.img")); err != nil {
 		return fmt.Errorf("there is no image (make image BOARD=qemu-virt): %w", err)
 	}
-	built.agent = filepath.Join(built.out, "agent")
+	built.agent, built.parkctl = filepath.Join(built.out, "agent"), filepath.Join(built.out, "parkctl")
 	if os.Getenv(inside) != "" {
 		return nil
+	}
+	if out, err := exec.Command("go", "build", "-C", built.root, "-o", built.parkctl, "./cmd/parkctl").CombinedOutput(); err != nil {
+		return fmt.Errorf("build parkctl: %w\n%s", err, out)
 	}
 	return Build(built.root, "./cmd/internal/hands/agent", built.agent)
 }
