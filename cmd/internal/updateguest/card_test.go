@@ -25,7 +25,7 @@ import (
 
 const (
 	mib       = 1 << 20
-	slotMiB   = 10
+	slotMiB   = 6
 	bootMiB   = 1
 	cardBytes = slots.BootStart + (bootMiB+2*slotMiB+slotMiB)*mib
 	loader    = "/usr/lib/u-boot/qemu_arm/u-boot.bin" // Debian: u-boot-qemu
