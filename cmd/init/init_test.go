@@ -20,6 +20,7 @@ import (
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/parkd/panel"
 )
 
 func TestParseCmdline(t *testing.T) {
@@ -156,7 +157,7 @@ func TestDefaultConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Board.Model != "desk" || c.Panel.Socket != phonedSocket {
+	if c.Board.Model != "desk" || c.Panel.Socket != phonedSocket || panel.Default().Socket != phonedSocket {
 		t.Errorf("%+v %+v", c.Board, c.Panel)
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"parklamp/cmd/internal/provision"
 )
 
 const (
-	phonedSocket = "/run/parklamp/phoned.sock"
+	phonedSocket = provision.PhonedSocket
 	maxAnswer    = 4 << 20 // bytes
 )
 

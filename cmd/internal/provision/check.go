@@ -60,8 +60,11 @@ func (f Files) Check(where string, o Options) (*Set, error) {
 	errs = append(errs, err)
 	s.Identity, err = f.identity(at(IdentityFile), phoned)
 	errs = append(errs, err)
-	if err == nil && phoned != nil {
-		agree(phoned, s.Identity)
+	if phoned != nil {
+		answers(phoned)
+		if err == nil {
+			agree(phoned, s.Identity)
+		}
 		errs = append(errs, phoned.Err())
 	}
 	if s.Expires, err = f.certificates(s.Identity.ID); err != nil {
@@ -118,6 +121,17 @@ func (f Files) identity(where string, phoned *tomlfile.File) (Identity, error) {
 		}
 	}
 	return i, file.Err()
+}
+
+// PhonedSocket is panel.socket of every appliance: there its first process asks whether the phone works, and starts a phone
+// anew that does not answer.
+const PhonedSocket = "/run/parklamp/phoned.sock"
+
+// answers complains of a configuration with which the first process would take the phone for one that hangs.
+func answers(phoned *tomlfile.File) {
+	if v := phoned.Value("panel.socket"); v != nil && v != PhonedSocket {
+		phoned.Fail("panel.socket", "%#v: must be %q, or left away: the first process asks there whether the phone works", v, PhonedSocket)
+	}
 }
 
 // agree complains where the configuration says another name or number than the identity.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,6 +101,7 @@ func TestFaults(t *testing.T) {
 		"broken configuration":     {Files{PhonedFile: []byte("[appliance\n")}, "card/phoned.toml:1:"},
 		"another's configuration":  {Files{PhonedFile: other[PhonedFile]}, `card/phoned.toml:2:1: appliance.name: "dock-8": must be "dock-7", the id in identity.toml`},
 		"no number there":          {Files{PhonedFile: []byte("[appliance]\nname = \"dock-7\"\n")}, `card/phoned.toml:1:2: appliance.number: <nil>: must be "207"`},
+		"another socket":           {Files{PhonedFile: append(slices.Clone(good[PhonedFile]), "\n[panel]\nsocket = \"\"\n"...)}, `panel.socket: "": must be "/run/parklamp/phoned.sock", or left away`},
 		"another's certificate":    {Files{CertificateFile: other[CertificateFile], KeyFile: other[KeyFile]}, `card: appliance.crt: is for dock-8; must be for "dock-7"`},
 		"another's key":            {Files{KeyFile: other[KeyFile]}, "card: appliance.key: does not belong to appliance.crt"},
 		"another site":             {Files{SiteFile: foreign.Cert}, "card: appliance.crt: was not issued by site.crt"},
