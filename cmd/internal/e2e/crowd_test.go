@@ -101,7 +101,7 @@ func TestCrowdAtTheTLSPort(t *testing.T) {
 	if counts[0]+counts[1] < 1000 || st.Counters["sip.dropped_connections"] < 500 {
 		t.Error("that was no rush")
 	}
-	if after-before > 100 { // ten times what 512 connections take, for the race detector
+	if after-before > 200 { // with the race detector 512 connections took 70, without it 7
 		t.Errorf("memory went from %d to %d MB", before, after)
 	}
 	p.hook(p.dock2(), false)
