@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,37 +75,50 @@ func TestAtLeast(t *testing.T) {
 func TestKeeper(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "clock")
 	synctest.Test(t, func(t *testing.T) {
-		var asked []time.Duration
-		var adjusted []time.Duration
-		begin := time.Now()
+		var mu sync.Mutex // of the three that follow
+		var asked, adjusted []time.Duration
 		up := false
+		begin := time.Now()
 		k := New(Options{File: file, Log: slog.New(slog.DiscardHandler), Changed: make(chan struct{}),
 			Servers: func() []string { return []string{"a"} },
 			Ask: func(context.Context, string) (time.Duration, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				asked = append(asked, time.Since(begin).Truncate(time.Second))
 				if !up {
 					return 0, errors.New("no network")
 				}
 				return 100 * time.Millisecond, nil
 			},
-			Adjust: func(d time.Duration) error { adjusted = append(adjusted, d); return nil }})
+			Adjust: func(d time.Duration) error {
+				mu.Lock()
+				defer mu.Unlock()
+				adjusted = append(adjusted, d)
+				return nil
+			}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); k.Run(ctx) }()
 		time.Sleep(2 * time.Minute)
+		mu.Lock()
 		if s := k.State(); s.Synchronised || s.Fault == "" || len(asked) < 3 || len(asked) > 5 {
 			t.Errorf("without a network: %+v, asked at %v", s, asked)
 		}
 		up = true
+		mu.Unlock()
 		time.Sleep(10 * time.Minute)
+		mu.Lock()
 		if s := k.State(); !s.Synchronised || s.Fault != "" || len(adjusted) < 2 || adjusted[0] != 100*time.Millisecond {
 			t.Errorf("%+v, adjusted %v", s, adjusted)
 		}
 		n := len(asked)
+		mu.Unlock()
 		time.Sleep(time.Hour)
+		mu.Lock()
 		if len(asked)-n > 4 {
 			t.Errorf("asked %d times in an hour", len(asked)-n)
 		}
+		mu.Unlock()
 		cancel()
 		<-done
 		text, err := os.ReadFile(file)

@@ -582,6 +582,7 @@ func TestConfirmWaitsForCalls(t *testing.T) {
 			}
 			p.set("", nil)
 			time.Sleep(2 * time.Second)
+			synctest.Wait()
 			if st, _ := open(t, c).State(); (st.Good == slots.B) != recovers || (p.told() == "") != recovers || u.Status().Waiting != "" {
 				t.Errorf("%s: state %+v, restarted %q, %+v", name, st, p.told(), u.Status())
 			}

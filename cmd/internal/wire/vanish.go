@@ -14,22 +14,28 @@ const vanishGrace = time.Second
 // peerVanished looks after the callers that a peer has fetched from here, when it is not there any more or has started
 // anew: they must not hear silence, nor be dropped when their fetcher is found dead.
 func (p *lot) peerVanished(name string) {
+	since := p.now()
 	p.loop.after("vanished "+name, vanishGrace, func() {
 		uri, ok := p.federation.PeerURI(name, name)
 		if !ok {
 			return
 		}
 		for _, l := range p.legs {
-			if l.media == nil || l.pair == nil || l.joined.IsZero() || bracketed(l.call.Info().Source.Addr()) != uri.Host {
-				continue
-			}
-			if silent := l.media.Stats().LastReceived; silent >= 0 && silent < vanishGrace/2 {
+			if l.media == nil || l.pair == nil || bracketed(l.call.Info().Source.Addr()) != uri.Host ||
+				!deserted(l.joined, since, l.media.Stats().LastReceived) {
 				continue
 			}
 			p.shelterFromVanished(l)
 			l.call.Hangup("appliance does not answer")
 		}
 	})
+}
+
+// deserted reports whether the caller of a fetch has nobody at the other end: the fetcher's appliance vanished at a time after
+// the fetch (who fetches later is there again; every peer counts as absent for a moment when we start), and has not been
+// heard since. A fetch that is not confirmed has no time; silent is negative if nothing ever came.
+func deserted(joined, vanished time.Time, silent time.Duration) bool {
+	return !joined.IsZero() && !joined.After(vanished) && (silent < 0 || silent >= vanishGrace/2)
 }
 
 // newLife notes the epoch of a peer, and reports whether it is another than before.
