@@ -100,7 +100,7 @@ var commands = []command{
 	{"dial", "DIGITS", 1, 1, "press digit keys one after another", (*tool).dial},
 	{"selftest verify", "FILE --ca CA.CRT", 1, 1, "check the signature of a self test's report, and print it", (*tool).testVerify},
 	{"selftest reports", "[NAME] [--out FILE]", 0, 1, "the reports that the appliance keeps; or print one, or copy it", (*tool).testReports},
-	{"selftest", "[--steps A,B] [--force] [--out FILE]", 0, 0, "walk through lamps, keys, hook, sound, network, storage and clock, and write a signed report", (*tool).selfTest},
+	{"selftest", "[--steps A,B] [--force] [--out FILE]", 0, 0, "walk through lamps, keys, hook, sound, network, disk and clock, and write a signed report", (*tool).selfTest},
 	{"board check", "MODEL|FILE", 1, 1, "say which lines and chips of a board definition this machine lacks", (*tool).boardCheck},
 	{"board wiring", "MODEL|FILE [OUT.svg]", 1, 2, "print where every key, lamp and the hook are wired, or draw the sheet for it", (*tool).boardWiring},
 	{"site new", "FOLDER [--name SITE]", 1, 1, "make the folder of a site: its file, its authority, its key for updates", (*tool).siteNew},

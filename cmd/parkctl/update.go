@@ -108,7 +108,7 @@ func (t *tool) open(ctx context.Context, source string) (body io.ReadCloser, siz
 		}
 		if res.StatusCode != http.StatusOK {
 			res.Body.Close()
-			return nil, 0, fmt.Errorf("fetch %s: %s", source, res.Status)
+			return nil, 0, fmt.Errorf("fetch %s: %s", req.URL.Redacted(), res.Status)
 		}
 		return res.Body, res.ContentLength, nil
 	}
