@@ -301,7 +301,7 @@ func relayedCrowd(s *stage, n int, kind crowdKind) error {
 		l, err := c.uas[i%len(c.uas)].invite(s.ctx, c.at, callOptions{me: fmt.Sprint("f", i), callee: fmt.Sprint(7000 + i), audio: fetchers.sock.addr,
 			onMedia: func(to netip.AddrPort) {
 				says[i] = newMouth(fetchers.sock, to)
-				s.speaker.join(says[i], i+slots/2)
+				s.speaker.join(says[i], i+int(slots)/2)
 			}})
 		if err != nil {
 			return err

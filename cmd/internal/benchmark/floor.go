@@ -12,21 +12,24 @@ import (
 )
 
 // floorPeriod is how often the machine is asked.
-const floorPeriod = time.Millisecond
+const floorPeriod = 4 * time.Millisecond
 
 // floor measures what the machine itself does to any program: on each core a thread above all others (SCHED_FIFO) sleeps to
-// each millisecond and notes how late it was woken. It calls nothing of the Go runtime between the kernel and its clock, so
+// each fourth millisecond and notes how late it was woken. It calls nothing of the Go runtime between the kernel and its clock, so
 // what it sees is the kernel and, on a virtual machine, the host. The result is sorted; nil if the class was refused.
 func floor() (stop func() []time.Duration) {
 	var ended atomic.Bool
 	var wg sync.WaitGroup
 	all := make([][]time.Duration, runtime.NumCPU())
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + len(all)) // a thread that sleeps keeps its processor of the Go runtime
 	for core := range all {
 		wg.Go(func() { all[core] = watchCore(core, &ended) })
 	}
 	return func() []time.Duration {
 		ended.Store(true)
 		wg.Wait()
+		runtime.GOMAXPROCS(before)
 		return slices.Sorted(slices.Values(slices.Concat(all...)))
 	}
 }
@@ -48,7 +51,6 @@ func watchCore(core int, ended *atomic.Bool) (late []time.Duration) {
 			continue // a signal of the Go runtime
 		}
 		late = append(late, time.Duration(monotonic()-next))
-		runtime.Gosched()
 	}
 	return late
 }

@@ -16,7 +16,7 @@ import (
 // A mouth speaks in one of so many slots of a frame's time, as phones do that know nothing of each other: at any moment.
 const (
 	slotTime = 200 * time.Microsecond
-	slots    = int(frame / slotTime)
+	slots    = int64(frame / slotTime)
 )
 
 // mouth sends 20 ms of mu-law every 20 ms. Each packet names its mouth and the moment in which it was sent, so that
@@ -27,7 +27,7 @@ type mouth struct {
 	to   netip.AddrPort
 	seq  uint16
 	buf  [rtpHeader + samples]byte
-	slot int
+	slot int64
 }
 
 // mouths numbers the mouths of a run.
@@ -57,7 +57,6 @@ type speaker struct {
 
 	mu     sync.Mutex
 	mouths [slots][]*mouth // guarded by mu
-	turn   int             // the slot that spoke last; guarded by mu
 }
 
 // start lets a mouth say its first frame now, and the next ones every 20 ms.
@@ -66,7 +65,7 @@ func (s *speaker) start(m *mouth) {
 	defer s.mu.Unlock()
 	m.say()
 	s.said.Add(1)
-	m.slot = s.turn
+	m.slot = (slotAt(now()) - 1) % slots // it has spoken; this one may be about to
 	s.mouths[m.slot] = append(s.mouths[m.slot], m)
 }
 
@@ -74,7 +73,7 @@ func (s *speaker) start(m *mouth) {
 func (s *speaker) join(m *mouth, slot int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.slot = slot % slots
+	m.slot = int64(slot) % slots
 	s.mouths[m.slot] = append(s.mouths[m.slot], m)
 }
 
@@ -85,26 +84,36 @@ func (s *speaker) stop(m *mouth) {
 	s.mouths[m.slot] = slices.DeleteFunc(s.mouths[m.slot], func(o *mouth) bool { return o == m })
 }
 
-// run speaks until ctx ends. It computes what is due from the clock; after a stall of more than a frame it leaves out
-// what is old.
+// run speaks until ctx ends. It computes what is due from the clock, and sleeps through slots without a mouth; after a
+// stall of more than a frame it leaves out what is old.
 func (s *speaker) run(ctx context.Context) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	// The kernel may wake a thread 50 us late to save wake-ups (PR_SET_TIMERSLACK of prctl(2)); this one wants none of it.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	start := now()
-	for k := int64(1); ctx.Err() == nil; k++ {
-		sleepUntil(start + stamp(time.Duration(k)*slotTime))
-		if due := int64(now().since(start) / slotTime); due-k > int64(slots) {
-			k = due
-		}
+	for k := slotAt(now()); ctx.Err() == nil; {
+		k = max(s.next(k+1), slotAt(now())-slots)
+		sleepUntil(stamp(k * int64(slotTime)))
 		s.mu.Lock()
-		s.turn = int(k) % slots
-		for _, m := range s.mouths[s.turn] {
+		all := s.mouths[k%slots]
+		for _, m := range all {
 			m.say()
 		}
-		s.said.Add(uint64(len(s.mouths[s.turn])))
+		s.said.Add(uint64(len(all)))
 		s.mu.Unlock()
 	}
+}
+
+// slotAt returns the number of the slot that a time is in.
+func slotAt(t stamp) int64 { return int64(t) / int64(slotTime) }
+
+// next returns the first slot from k on that has a mouth, or one that is a little later: somebody may join.
+func (s *speaker) next(k int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := k + int64(time.Millisecond/slotTime)
+	for ; k < last && len(s.mouths[k%slots]) == 0; k++ {
+	}
+	return k
 }
 
 // sleepUntil blocks the thread until the system's clock shows at.
