@@ -68,7 +68,7 @@ func TestDHCPAndVLANWithRealPeers(t *testing.T) {
 		named = "--dhcp-option=252,x"
 	}
 	dnsmasq := exec.Command("dnsmasq", "-k", "-C", "/dev/null", "-p", "0", "-u", "root", "-x", filepath.Join(folder, "pid"), "-l", filepath.Join(folder, "leases"), "--no-ping", "--dhcp-authoritative",
-		"--dhcp-range=192.0.2.50,192.0.2.60,1h", "--dhcp-range=198.51.100.50,198.51.100.60,1h",
+		"--dhcp-range=192.0.2.50,192.0.2.59,1h", "--dhcp-range=198.51.100.50,198.51.100.59,1h",
 		named, "--dhcp-option=option:ntp-server,198.51.100.9", "--dhcp-option=160,http://198.51.100.9/p", "--dhcp-option=option:domain-name,example.com")
 	if err := dnsmasq.Start(); err != nil {
 		t.Fatalf("package dnsmasq-base: %v", err)
