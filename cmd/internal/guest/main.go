@@ -83,7 +83,7 @@ func run(binary string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/tmp"
-	// More than the one processor, as phoned does: a real-time thread that wakes up must not wait for a goroutine to yield.
+	// More than the one processor, as phoned does: what wakes up must not wait for a goroutine to yield.
 	cmd.Env = []string{"HOME=/tmp", "TMPDIR=/tmp", "PATH=/bin:/sbin", "GOMAXPROCS=3"}
 	return cmd.Run()
 }

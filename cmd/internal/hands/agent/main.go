@@ -94,7 +94,7 @@ func serve() error {
 	return hands.Serve(port, lines)
 }
 
-// hurry puts every thread into the real-time class above phoned's (priority 1): hands and ears have no part in the phone's
+// hurry puts every thread into a real-time class, above phoned, which is in the normal one: hands and ears have no part in the phone's
 // processor.
 func hurry() error {
 	tasks, err := os.ReadDir("/proc/self/task")
