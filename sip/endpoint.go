@@ -96,8 +96,8 @@ type Endpoint struct {
 	ready     chan struct{}
 
 	order     *serial
-	limit     *sourceLimit
-	greetings *sourceLimit // of TLS
+	limit     *SourceLimit
+	greetings *SourceLimit // of TLS
 	count     counters
 	running   sync.WaitGroup // every goroutine that Run owns
 
@@ -173,8 +173,8 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 		return nil, fmt.Errorf("sip: random source: %w", err)
 	}
 	e.order = newSerial(&e.running, cfg.MaxTransactions*2)
-	e.limit = newSourceLimit(cfg.MaxDatagramsPerSourcePerSecond)
-	e.greetings = newSourceLimit(handshakesPerSecond)
+	e.limit = NewSourceLimit(cfg.MaxDatagramsPerSourcePerSecond, time.Second)
+	e.greetings = NewSourceLimit(handshakesPerSecond, time.Second)
 	return e, nil
 }
 

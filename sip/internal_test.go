@@ -53,11 +53,11 @@ func TestCompactNames(t *testing.T) {
 
 func TestSourceLimit(t *testing.T) {
 	now := time.Unix(0, 0)
-	l := newSourceLimit(10)
+	l := NewSourceLimit(10, time.Second)
 	from := netip.MustParseAddr("10.0.0.1")
 	count := func() (n int) {
 		for range 100 {
-			if l.allow(from, now) {
+			if l.Allow(from, now) {
 				n++
 			}
 		}
@@ -70,10 +70,13 @@ func TestSourceLimit(t *testing.T) {
 	if n := count(); n != 5 {
 		t.Errorf("%d after half a second", n)
 	}
+	if l.Allow(from, now.Add(-time.Minute)) || !l.Allow(from, now.Add(-59*time.Second)) {
+		t.Error("a clock that goes back")
+	}
 	// sipgo keeps every source address for ever.
 	a := netip.MustParseAddr("10.1.0.0")
 	for range 10 * limitSources {
-		l.allow(a, now)
+		l.Allow(a, now)
 		a = a.Next()
 	}
 	if n := len(l.young) + len(l.old); n > limitSources {
@@ -237,10 +240,10 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkSourceLimit(b *testing.B) {
-	l := newSourceLimit(1 << 30)
+	l := NewSourceLimit(1<<30, time.Second)
 	from, now := netip.MustParseAddr("10.0.0.1"), time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		l.allow(from, now)
+		l.Allow(from, now)
 	}
 }

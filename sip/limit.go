@@ -10,10 +10,12 @@ import (
 // table never grows beyond it: a flood from forged addresses takes turns.
 const limitSources = 1024
 
-// sourceLimit is a token bucket per source address, one second deep. Two
-// generations of sources make forgetting cheap: a full one replaces the older.
-type sourceLimit struct {
-	perSecond float64
+// SourceLimit is a token bucket per source address: so many at once, then as
+// many again evenly over a span of time. Two generations of sources make
+// forgetting cheap: a full one replaces the older. Any goroutine may use it.
+type SourceLimit struct {
+	most float64
+	span time.Duration
 
 	mu         sync.Mutex // guards everything below
 	young, old map[netip.Addr]bucket
@@ -24,12 +26,13 @@ type bucket struct {
 	at     time.Time
 }
 
-func newSourceLimit(perSecond int) *sourceLimit {
-	return &sourceLimit{perSecond: float64(perSecond), young: make(map[netip.Addr]bucket)}
+// NewSourceLimit allows each source most in a span of time.
+func NewSourceLimit(most int, span time.Duration) *SourceLimit {
+	return &SourceLimit{most: float64(most), span: span, young: make(map[netip.Addr]bucket)}
 }
 
-// allow takes a token of the source; false means that the packet is one too many.
-func (s *sourceLimit) allow(from netip.Addr, now time.Time) bool {
+// Allow takes a token of the source; false means that it has sent one too many.
+func (s *SourceLimit) Allow(from netip.Addr, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, known := s.young[from]
@@ -38,10 +41,11 @@ func (s *sourceLimit) allow(from netip.Addr, now time.Time) bool {
 			s.young, s.old = make(map[netip.Addr]bucket, limitSources/2), s.young
 		}
 		if b, known = s.old[from]; !known {
-			b = bucket{tokens: s.perSecond, at: now}
+			b = bucket{tokens: s.most, at: now}
 		}
 	}
-	b.tokens = min(s.perSecond, b.tokens+now.Sub(b.at).Seconds()*s.perSecond)
+	since := max(0, now.Sub(b.at)).Seconds() // two readers of the clock may come in the other order
+	b.tokens = min(s.most, b.tokens+since/s.span.Seconds()*s.most)
 	b.at = now
 	ok := b.tokens >= 1
 	if ok {

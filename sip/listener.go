@@ -237,7 +237,7 @@ func (l *listener) serveDatagrams(pc net.PacketConn) error {
 		}
 		from = unmap(from)
 		l.e.count.in.Add(1)
-		if !l.e.limit.allow(from.Addr(), time.Now()) {
+		if !l.e.limit.Allow(from.Addr(), time.Now()) {
 			l.e.count.drop(dropRate)
 			continue
 		}
@@ -252,7 +252,7 @@ func (l *listener) serveStreams(ln net.Listener) error {
 			return err
 		}
 		if l.spec.kind == kindTLS {
-			if !l.e.greetings.allow(addrPortOf(conn.RemoteAddr()).Addr(), time.Now()) {
+			if !l.e.greetings.Allow(addrPortOf(conn.RemoteAddr()).Addr(), time.Now()) {
 				_ = conn.Close()
 				l.e.count.drop(dropConnections)
 				continue
