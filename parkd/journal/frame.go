@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -64,8 +65,8 @@ func frame(b []byte) (payload, rest []byte, ok bool) {
 	return payload, rest, sum(b[:4], payload) == binary.LittleEndian.Uint32(b[4:])
 }
 
-// parse reads a whole file. What could be read is returned with the error. The last frame may be torn: that is what a
-// power cut leaves, and no error. A torn one before a good one is damage.
+// parse reads a whole file. What could be read is returned with the error, also what is of another owner. The last frame
+// may be torn: that is what a power cut leaves, and no error. A torn one before a good one is damage.
 func parse(b []byte, owner string) (Content, error) {
 	if len(b) < headerBytes || string(b[:len(magic)]) != magic {
 		return Content{}, fmt.Errorf("%w: it does not begin as a journal does", ErrDamaged)
@@ -78,6 +79,8 @@ func parse(b []byte, owner string) (Content, error) {
 		at      time.Time
 		bad     int // frames that are not to be read so far
 		damaged error
+		whose   string
+		foreign error
 		first   = true
 	)
 	for b = b[headerBytes:]; b != nil; {
@@ -91,8 +94,10 @@ func parse(b []byte, owner string) (Content, error) {
 			bad++
 			continue
 		}
-		if first && bad == 0 && c.Owner != owner {
-			return Content{}, fmt.Errorf("%w: it is %q's, this is %q", ErrOwner, c.Owner, owner)
+		if first && bad == 0 {
+			if whose = c.Owner; whose != owner {
+				foreign = fmt.Errorf("%w: it is %q's, this is %q", ErrOwner, whose, owner)
+			}
 		}
 		first = false
 		if bad > 0 {
@@ -106,7 +111,7 @@ func parse(b []byte, owner string) (Content, error) {
 	if first {
 		damaged = fmt.Errorf("%w: its first frame cannot be read", ErrDamaged)
 	}
-	return Content{Entries: entries.list(), At: at}, damaged
+	return Content{Owner: whose, Entries: entries.list(), At: at}, errors.Join(foreign, damaged)
 }
 
 // table is entries by key, in the order of their first commit.

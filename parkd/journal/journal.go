@@ -53,6 +53,7 @@ type Entry struct {
 
 // Content is what a file holds.
 type Content struct {
+	Owner   string    // whose it is; empty if that cannot be read
 	Entries []Entry   // in the order in which they were first stored
 	At      time.Time // of the last commit, by the clock of that time
 }
@@ -85,7 +86,8 @@ func New(path, owner string) *Journal {
 	return &Journal{path: path, owner: owner, create: createFile, commitFile: renameDurably, now: time.Now}
 }
 
-// Load reads what an earlier life stored. No file is no error. With ErrDamaged, what could be read is returned too.
+// Load reads what an earlier life stored. No file is no error. With ErrDamaged, what could be read is returned too, and
+// with ErrOwner what the other one has stored.
 // The next Store writes a new file in any case.
 func (j *Journal) Load() (Content, error) {
 	f, err := os.Open(j.path)

@@ -392,9 +392,12 @@ func TestDamage(t *testing.T) {
 func TestAnotherAppliancesJournalIsRefused(t *testing.T) {
 	j := newJournal(t)
 	store(t, j, entry("a", 1))
-	_, err := New(j.path, "dock-2").Load()
+	c, err := New(j.path, "dock-2").Load()
 	if !errors.Is(err, ErrOwner) || !strings.Contains(err.Error(), `"dock-1"'s, this is "dock-2"`) {
 		t.Errorf("error %v", err)
+	}
+	if c.Owner != "dock-1" || !same(c.Entries, []Entry{entry("a", 1)}) {
+		t.Errorf("the other's content: %+v", c)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,6 +116,36 @@ func TestParkedCallerOutlivesKill(t *testing.T) {
 	p.hook(p.dock2(), false)
 	o.ended()
 	p.idle(p.Appliances...)
+}
+
+// An appliance of its own image is given another identity while somebody is parked: she stays parked, at the new name. On a
+// machine that may have several, the journal of another name is left alone.
+func TestParkedCallerOutlivesAnotherIdentity(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	o := parkedForGood(p, "caller-reinvite")
+	gate := p.dock1()
+	p.kill(gate, func() { p.configure(gate, `name = "dock-1"`, `name = "gate-1"`) })
+	p.await(gate, "that the journal is not its own", func(st panel.Status) bool { return len(st.Calls) == 0 && ails(st, "journal") })
+	gate.Under = []string{"env", "PARKLAMP_CONDITIONS=" + filepath.Join(t.TempDir(), "conditions")}
+	p.kill(gate, nil)
+	p.await(gate, "the call again", func(st panel.Status) bool {
+		return len(st.Calls) == 1 && st.Calls[0].State == "parked" && !ails(st, "journal") && ails(st, "journal.owner")
+	})
+	p.music(o)
+	gate.Under = nil // the journal is its own now
+	p.kill(gate, nil)
+	p.await(gate, "the call once more", func(st panel.Status) bool { return len(st.Calls) == 1 && !ails(st, "journal.owner") })
+	p.hook(gate, true)
+	p.press(gate, "orbit-701")
+	p.talking(gate)
+	p.conversation(gate, o)
+	p.hook(gate, false)
+	o.ended()
+}
+
+func ails(st panel.Status, code string) bool {
+	return slices.ContainsFunc(st.Health, func(c panel.Condition) bool { return c.Code == code })
 }
 
 // While the appliance is away its lamp is unknown at the others, and comes back as it was.

@@ -17,6 +17,9 @@ const (
 	firmwareCode = "system."
 )
 
+// underInit says whether the image's first process has started this program: then there is one appliance on the machine.
+func underInit() bool { return os.Getenv(initapi.ConditionsEnv) != "" }
+
 // watchFirmware shows what the first process of the image has found (no card, no time, no identity) as conditions of this
 // appliance, until ctx ends. On a machine that has another first process there is nothing to show.
 func (a *Appliance) watchFirmware(ctx context.Context) error {

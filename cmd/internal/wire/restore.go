@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -24,6 +26,8 @@ type restored struct {
 	legs  []*leg
 	bye   []*call.Call // cannot be gone on with
 	err   error        // what is wrong with the journal
+	from  string       // whose it was, if it was another's and is ours now
+	lost  []string     // who was parked and cannot be gone on with
 }
 
 // revive reads the journal and makes legs of the calls that were parked, before the endpoint listens: a far end that
@@ -46,6 +50,13 @@ func (a *Appliance) revive() error {
 		a.log.Warn("the journal cannot be locked", "err", err) // what is wrong with its disk shows when it is written
 	}
 	c, err := k.journal.Load()
+	if errors.Is(err, journal.ErrOwner) {
+		if underInit() { // nobody else is on this machine: the appliance has another identity than before, and the same callers
+			a.restored.from, err = c.Owner, nil
+		} else { // it is in use, or was meant to be used by somebody else
+			c = journal.Content{}
+		}
+	}
 	a.restored.err = err
 	away := max(0, a.now().Sub(c.At))
 	for _, e := range c.Entries {
@@ -64,6 +75,7 @@ func (a *Appliance) revive() error {
 			}
 			a.log.Warn("a parked call is lost: ring back", "orbit", e.Slot.Orbit, "call", e.Slot.CallID, "caller", e.Slot.Caller.Number,
 				"err", err)
+			a.restored.lost = append(a.restored.lost, fmt.Sprintf("%s on %s", cmp.Or(e.Slot.Caller.Number, e.Slot.Caller.Name, "unknown"), e.Slot.Orbit))
 		}
 		lost, err := a.ua.Restore(d.Dialog, d.Dialog.Local, nil)
 		if err != nil {
@@ -148,6 +160,13 @@ func (a *Appliance) resume() {
 	r := a.restored
 	a.restored = restored{}
 	a.takeJournal(r.err)
+	if r.from != "" && len(r.slots) > 0 {
+		a.health.Raise(a.now(), journalCode+".owner", health.Warning,
+			fmt.Sprintf("this appliance was %s until now: who was parked there is parked here (%d)", r.from, len(r.slots)), "nothing needs to be done")
+	}
+	if len(r.lost) > 0 {
+		a.health.Raise(a.now(), journalCode+".lost", health.Warning, "parked callers are lost: "+strings.Join(r.lost, ", "), "ring them back")
+	}
 	if len(r.slots) > 0 {
 		a.lot.step(parkd.Restore{Slots: r.slots})
 	}
@@ -172,7 +191,7 @@ func (a *Appliance) takeJournal(err error) {
 	}
 	a.log.Warn("the journal cannot be used as it is", "key", "journal.path", "err", err)
 	switch {
-	case errors.Is(err, journal.ErrOwner): // it is in use, or was meant to be used by somebody else
+	case errors.Is(err, journal.ErrOwner):
 		a.keeper.journal = nil
 		a.health.Raise(a.now(), journalCode, health.Error, "parked calls would not outlive a crash: "+err.Error(),
 			"give each appliance a journal.path of its own, or remove the file")
