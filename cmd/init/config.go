@@ -11,6 +11,7 @@ import (
 
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/logs"
+	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -21,19 +22,21 @@ var defaultConfig []byte
 // program that panics so, and a phone that crashed must not start again as nobody.
 const badConfig = "exit status 78"
 
-// config is the file that phoned starts with: its own or that of the image; when that was refused the built-in one; when
-// that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
+// config is the file that phoned starts with: the appliance's own; without one, and when it was refused, the built-in one;
+// when that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
 func (s *system) config() string {
 	s.mu.Lock()
 	refused := s.refused
 	s.mu.Unlock()
-	for _, f := range []string{filepath.Join(dataFolder, "phoned.toml"), filepath.Join(etcFolder, "phoned.toml")} {
-		if _, err := os.Stat(f); err == nil && refused == 0 {
-			return f
+	own := filepath.Join(dataFolder, provision.PhonedFile)
+	if _, err := os.Stat(own); err == nil {
+		if refused == 0 {
+			return own
 		}
+		refused--
 	}
 	text := defaultConfig
-	if refused > 1 {
+	if refused > 0 {
 		text = anyBoard(text)
 	}
 	f := filepath.Join(runFolder, "phoned.toml")
