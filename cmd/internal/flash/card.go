@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"parklamp/cmd/internal/mbr"
 	"parklamp/cmd/internal/provision"
 )
 
@@ -83,18 +83,17 @@ func checkImage(path string, f *os.File) error {
 
 // bootPartition is where the first partition lies, by the MBR. Bytes.
 func (c *card) bootPartition() (at, size int64, err error) {
-	mbr := make([]byte, sectorSize)
-	if _, err := c.image.ReadAt(mbr, 0); err != nil {
+	sector := make([]byte, mbr.SectorSize)
+	if _, err := c.image.ReadAt(sector, 0); err != nil {
 		return 0, 0, fmt.Errorf("is no image of a card: %w", err)
 	}
-	entry := mbr[446:462] // the first of four: status, CHS, type at 4, CHS, LBA at 8, sectors at 12
-	at = int64(binary.LittleEndian.Uint32(entry[8:])) * sectorSize
-	size = int64(binary.LittleEndian.Uint32(entry[12:])) * sectorSize
-	isFAT := slices.Contains([]byte{0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e}, entry[4])
-	if mbr[510] != 0x55 || mbr[511] != 0xaa || !isFAT || at == 0 || size == 0 || at+size > c.size {
+	table, err := mbr.Parse(sector)
+	boot := table.Partitions[0]
+	isFAT := slices.Contains([]byte{0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e}, boot.Type)
+	if err != nil || !isFAT || boot.Start == 0 || boot.Size == 0 || boot.Start+boot.Size > c.size {
 		return 0, 0, errors.New("is no image of a card: no boot partition at its begin")
 	}
-	return at, size, nil
+	return boot.Start, boot.Size, nil
 }
 
 // provision puts an appliance's set into the boot partition, with mtools: they are in every distribution, keep the FAT that

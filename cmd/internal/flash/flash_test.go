@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"parklamp/cmd/internal/fleet"
+	"parklamp/cmd/internal/mbr"
 	"parklamp/cmd/internal/provision"
 )
 
@@ -143,12 +143,8 @@ func newImage(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	const bootAt, bootSize, size = 4 << 20, 4 << 20, 12 << 20
 	image := testCard(size)
-	clear(image[:sectorSize])
-	entry := image[446:462]
-	entry[4] = 0x0e
-	binary.LittleEndian.PutUint32(entry[8:], bootAt/sectorSize)
-	binary.LittleEndian.PutUint32(entry[12:], bootSize/sectorSize)
-	image[510], image[511] = 0x55, 0xaa
+	clear(image[:mbr.SectorSize])
+	mbr.Table{Partitions: [4]mbr.Partition{{Type: 0x0e, Start: bootAt, Size: bootSize}}}.Put(image)
 	boot := filepath.Join(dir, "boot.img")
 	if err := os.WriteFile(boot, make([]byte, bootSize), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,13 +1,14 @@
 package slots
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/mbr"
 )
 
 // Device is a card: a block device, an image file, or a model of one. Sync returns when what was written would outlast a
@@ -26,24 +27,25 @@ type Extent struct{ Start, Size int64 }
 // Disk is a card with its partition table. Make it with NewDisk, Open or Find.
 type Disk struct {
 	Device
-	Path  string // of the device; "" if it is not a file
-	parts [4]Extent
+	Path   string // of the device; "" if it is not a file
+	parts  [4]Extent
+	signed bool // the table has the signature of our images
 }
 
 // NewDisk reads the partition table of dev; ErrLayout if it is not one of ours.
 func NewDisk(dev Device) (*Disk, error) {
-	mbr := make([]byte, Sector)
-	if _, err := dev.ReadAt(mbr, 0); err != nil {
+	sector := make([]byte, Sector)
+	if _, err := dev.ReadAt(sector, 0); err != nil {
 		return nil, fmt.Errorf("read the partition table: %w", err)
 	}
-	d := &Disk{Device: dev}
-	if mbr[510] != 0x55 || mbr[511] != 0xaa {
-		return nil, fmt.Errorf("%w: no partition table", ErrLayout)
+	table, err := mbr.Parse(sector)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLayout, err)
 	}
+	d := &Disk{Device: dev, signed: table.Signature == Signature}
 	end := int64(0)
 	for i := range d.parts {
-		e := mbr[446+16*i:][:16]
-		p := Extent{Start: int64(binary.LittleEndian.Uint32(e[8:])) * Sector, Size: int64(binary.LittleEndian.Uint32(e[12:])) * Sector}
+		p := Extent{Start: table.Partitions[i].Start, Size: table.Partitions[i].Size}
 		if p.Size == 0 || p.Start < end || i+1 == partBoot && p.Start != BootStart {
 			return nil, fmt.Errorf("%w: partition %d begins at byte %d with %d bytes; boot, slots and data must follow each other from byte %d",
 				ErrLayout, i+1, p.Start, p.Size, BootStart)

@@ -1,7 +1,6 @@
 package slots
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +36,7 @@ func Find(sys, dev string) (*Disk, error) {
 			}
 			return d, nil
 		}
-		if marked == nil && d.signed() {
+		if marked == nil && d.signed {
 			marked = d
 			continue
 		}
@@ -51,15 +50,6 @@ func Find(sys, dev string) (*Disk, error) {
 		return nil, fmt.Errorf("%w: the kernel knows no disk; is the card's driver in it?", ErrNoCard)
 	}
 	return nil, fmt.Errorf("%w: looked at %s", ErrNoCard, strings.Join(seen, ", "))
-}
-
-// signed reports whether the master boot record has the signature of our images.
-func (d *Disk) signed() bool {
-	sig := make([]byte, 4)
-	if _, err := d.ReadAt(sig, signatures); err != nil {
-		return false
-	}
-	return binary.LittleEndian.Uint32(sig) == Signature
 }
 
 // PartitionPath is the device of partition n (from 1) of the disk: vda2, mmcblk0p2.

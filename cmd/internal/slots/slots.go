@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"parklamp/cmd/internal/mbr"
 )
 
 // Errors.
@@ -27,16 +29,15 @@ var (
 
 // Places on the card, in bytes. buildroot/genimage.cfg and buildroot/boot/boot.cmd have the same; a test compares them.
 const (
-	Sector     = 512
-	StateA     = 524288  // first copy of the state
-	StateB     = 786432  // second copy
-	BootStart  = 4 << 20 // of partition 1
-	Signature  = 0x504c4d50
-	partBoot   = 1
-	partA      = 2
-	partB      = 3
-	partData   = 4
-	signatures = 440 // offset of the disk's signature in the master boot record
+	Sector    = mbr.SectorSize
+	StateA    = 524288     // first copy of the state
+	StateB    = 786432     // second copy
+	BootStart = 4 << 20    // of partition 1
+	Signature = 0x504c4d50 // of the disk
+	partBoot  = 1
+	partA     = 2
+	partB     = 3
+	partData  = 4
 )
 
 // Attempts is how often the boot script starts a slot that is on trial before it falls back.

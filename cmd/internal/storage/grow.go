@@ -1,52 +1,42 @@
 package storage
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/mbr"
 )
 
-// Places in a master boot record, in bytes.
-const (
-	sectorSize  = 512
-	tableAt     = 446
-	entrySize   = 16
-	entryStart  = 8  // within an entry, 32 bits, sectors
-	entryLength = 12 // 32 bits, sectors
-	bootMarkAt  = 510
-	align       = 2048 // sectors: erase blocks of cards are multiples of 1 MiB
-)
+// align is what erase blocks of cards are multiples of.
+const align = 1 << 20
 
-// growth computes the master boot record in which partition n (from 1) goes to the end of a disk of so many sectors. The
-// partition must be the last of the disk. changed is false if there is nothing to gain.
-func growth(mbr []byte, n int, sectors uint64) (start, length uint64, changed bool, err error) {
-	if len(mbr) < sectorSize || mbr[bootMarkAt] != 0x55 || mbr[bootMarkAt+1] != 0xaa {
-		return 0, 0, false, fmt.Errorf("storage: no master boot record")
+// growth makes partition n (from 1) of the table in sector go to the end of a disk of size bytes. The partition must be
+// the last of the disk. changed is false if there is nothing to gain.
+func growth(sector []byte, n int, size int64) (grown mbr.Partition, changed bool, err error) {
+	table, err := mbr.Parse(sector)
+	if err != nil {
+		return grown, false, fmt.Errorf("storage: %w", err)
 	}
-	entry := func(i int) (start, length uint64) {
-		e := mbr[tableAt+(i-1)*entrySize:]
-		return uint64(binary.LittleEndian.Uint32(e[entryStart:])), uint64(binary.LittleEndian.Uint32(e[entryLength:]))
+	p := &table.Partitions[n-1]
+	if p.Start == 0 || p.Size == 0 {
+		return grown, false, fmt.Errorf("storage: no partition %d", n)
 	}
-	start, length = entry(n)
-	if start == 0 || length == 0 {
-		return 0, 0, false, fmt.Errorf("storage: no partition %d", n)
-	}
-	for i := 1; i <= 4; i++ {
-		if other, _ := entry(i); i != n && other > start {
-			return 0, 0, false, fmt.Errorf("storage: partition %d lies behind partition %d, which cannot grow", i, n)
+	for i, other := range table.Partitions {
+		if other.Start > p.Start {
+			return grown, false, fmt.Errorf("storage: partition %d lies behind partition %d, which cannot grow", i+1, n)
 		}
 	}
-	end := min(sectors, 1<<32-1) / align * align
-	if end < start+length+align {
-		return start, length, false, nil
+	end := min(size, (1<<32-1)*mbr.SectorSize) / align * align
+	if end < p.Start+p.Size+align {
+		return *p, false, nil
 	}
-	length = end - start
-	binary.LittleEndian.PutUint32(mbr[tableAt+(n-1)*entrySize+entryLength:], uint32(length))
-	return start, length, true, nil
+	p.Size = end - p.Start
+	table.Put(sector)
+	return *p, true, nil
 }
 
 // GrowPartition makes partition n go to the end of its disk: in the table, which is written as one sector, and for the
@@ -61,21 +51,21 @@ func GrowPartition(disk string, n int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	mbr := make([]byte, sectorSize)
-	if _, err := f.ReadAt(mbr, 0); err != nil {
+	sector := make([]byte, mbr.SectorSize)
+	if _, err := f.ReadAt(sector, 0); err != nil {
 		return false, fmt.Errorf("partition table of %s: %w", disk, err)
 	}
-	start, length, changed, err := growth(mbr, n, uint64(size)/sectorSize)
+	grown, changed, err := growth(sector, n, size)
 	if err != nil || !changed {
 		return false, err
 	}
-	if _, err := f.WriteAt(mbr, 0); err != nil {
+	if _, err := f.WriteAt(sector, 0); err != nil {
 		return false, fmt.Errorf("partition table of %s: %w", disk, err)
 	}
 	if err := f.Sync(); err != nil {
 		return false, fmt.Errorf("partition table of %s: %w", disk, err)
 	}
-	return true, tellKernel(f, n, int64(start)*sectorSize, int64(length)*sectorSize)
+	return true, tellKernel(f, n, grown.Start, grown.Size)
 }
 
 // BLKPG of linux/blkpg.h: the kernel's idea of a partition in use is changed.

@@ -1,49 +1,45 @@
 package storage
 
 import (
-	"encoding/binary"
 	"testing"
+
+	"parklamp/cmd/internal/mbr"
 )
 
-func table(parts ...[2]uint32) []byte {
-	mbr := make([]byte, sectorSize)
-	mbr[510], mbr[511] = 0x55, 0xaa
-	for i, p := range parts {
-		binary.LittleEndian.PutUint32(mbr[tableAt+i*entrySize+entryStart:], p[0])
-		binary.LittleEndian.PutUint32(mbr[tableAt+i*entrySize+entryLength:], p[1])
-	}
-	return mbr
-}
-
 func TestGrowth(t *testing.T) {
-	three := [][2]uint32{{8192, 57344}, {65536, 98304}, {163840, 98304}}
+	const sector, end = mbr.SectorSize, (1<<32 - 1) * mbr.SectorSize / align * align
+	three := [4]mbr.Partition{{Start: 8192 * sector, Size: 57344 * sector}, {Start: 65536 * sector, Size: 98304 * sector}, {Start: 163840 * sector, Size: 98304 * sector}}
+	last := mbr.Partition{Start: 262144 * sector, Size: 65536 * sector}
 	for name, c := range map[string]struct {
-		last    [2]uint32
-		sectors uint64
-		want    uint64 // length
+		last    mbr.Partition
+		sectors int64
+		want    int64 // size
 		changed bool
 		fails   bool
 	}{
-		"card of 32 GB":             {[2]uint32{262144, 65536}, 62333952, 62333952/align*align - 262144, true, false},
-		"as large as the disk":      {[2]uint32{262144, 65536}, 327680, 65536, false, false},
-		"less than a step to gain":  {[2]uint32{262144, 65536}, 327680 + 2047, 65536, false, false},
-		"smaller than the table":    {[2]uint32{262144, 65536}, 300000, 65536, false, false},
-		"more than a table can say": {[2]uint32{262144, 65536}, 1 << 34, (1<<32-1)/align*align - 262144, true, false},
-		"none":                      {[2]uint32{0, 0}, 1 << 20, 0, false, true},
-		"not the last":              {[2]uint32{100000, 1000}, 1 << 20, 0, false, true},
+		"card of 32 GB":             {last, 62333952, 62333952*sector/align*align - last.Start, true, false},
+		"as large as the disk":      {last, 327680, last.Size, false, false},
+		"less than a step to gain":  {last, 327680 + 2047, last.Size, false, false},
+		"smaller than the table":    {last, 300000, last.Size, false, false},
+		"more than a table can say": {last, 1 << 34, end - last.Start, true, false},
+		"none":                      {mbr.Partition{}, 1 << 20, 0, false, true},
+		"not the last":              {mbr.Partition{Start: 100000 * sector, Size: 1000 * sector}, 1 << 20, 0, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mbr := table(append(three, c.last)...)
-			start, length, changed, err := growth(mbr, 4, c.sectors)
-			if (err != nil) != c.fails || changed != c.changed || err == nil && (length != c.want || start != uint64(c.last[0])) {
-				t.Errorf("start %d, length %d, changed %t, %v", start, length, changed, err)
+			table := mbr.Table{Partitions: three}
+			table.Partitions[3] = c.last
+			first := make([]byte, sector)
+			table.Put(first)
+			grown, changed, err := growth(first, 4, c.sectors*sector)
+			if (err != nil) != c.fails || changed != c.changed || err == nil && (grown.Size != c.want || grown.Start != c.last.Start) {
+				t.Errorf("%+v, changed %t, %v", grown, changed, err)
 			}
-			if written := binary.LittleEndian.Uint32(mbr[tableAt+3*entrySize+entryLength:]); changed && uint64(written) != length {
-				t.Errorf("table says %d", written)
+			if written, err := mbr.Parse(first); err != nil || changed && written.Partitions[3] != grown {
+				t.Errorf("table says %+v, %v", written, err)
 			}
 		})
 	}
-	if _, _, _, err := growth(make([]byte, sectorSize), 4, 1<<20); err == nil {
+	if _, _, err := growth(make([]byte, sector), 4, 1<<30); err == nil {
 		t.Error("grows in a disk without a table")
 	}
 }

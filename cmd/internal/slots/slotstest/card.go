@@ -6,18 +6,18 @@
 package slotstest
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
 
+	"parklamp/cmd/internal/mbr"
 	"parklamp/cmd/internal/slots"
 )
 
 // ErrPower is the answer of a card without power.
 var ErrPower = errors.New("slotstest: no power")
 
-// The places of a small card: 1 MiB for boot and data, the slots as large as asked for.
+// filler is the size of a small card's boot partition; the data partition is as large or as a slot.
 const filler = 1 << 20
 
 // garbage is one in how many sectors in doubt is neither old nor new.
@@ -37,18 +37,14 @@ type Card struct {
 // NewCard returns a card with empty slots of size bytes each and a state.
 func NewCard(size int64, s slots.State) *Card {
 	begin := int64(slots.BootStart)
-	mbr := make([]byte, slots.Sector)
-	for i, n := range []int64{filler, size, size, filler} {
-		e := mbr[446+16*i:]
-		e[4] = 0xe
-		binary.LittleEndian.PutUint32(e[8:], uint32(begin/slots.Sector))
-		binary.LittleEndian.PutUint32(e[12:], uint32(n/slots.Sector))
+	table := mbr.Table{Signature: slots.Signature}
+	for i, n := range []int64{filler, size, size, max(filler, size)} {
+		table.Partitions[i] = mbr.Partition{Type: 0xe, Start: begin, Size: n}
 		begin += n
 	}
-	mbr[510], mbr[511] = 0x55, 0xaa
-	binary.LittleEndian.PutUint32(mbr[440:], slots.Signature)
+	table.Partitions[0].Status = mbr.Active
 	c := &Card{data: make([]byte, begin), doubt: map[int64][]byte{}, left: -1}
-	copy(c.data, mbr)
+	table.Put(c.data)
 	if sector, err := s.Sector(); err == nil {
 		copy(c.data[slots.StateA:], sector)
 		copy(c.data[slots.StateB:], sector)
