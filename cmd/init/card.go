@@ -233,7 +233,7 @@ func noIdentity(err error) initapi.Condition {
 	if !errors.Is(err, provision.ErrNone) {
 		text = "the identity of this appliance cannot be used: " + err.Error()
 	}
-	return initapi.Condition{Code: "identity", Error: true, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160"}
+	return initapi.Condition{Code: "identity", Error: true, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160 or 66"}
 }
 
 func (s *system) isOnCard() bool {

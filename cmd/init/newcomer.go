@@ -122,7 +122,7 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 		},
 		failed: func(why string) {
 			s.raise(initapi.Condition{Code: "provision.fetch", Text: "no identity from the network yet: " + why,
-				Hint: "put this appliance's set where DHCP option 160 points, named by its Ethernet address " + s.network.State().MAC})
+				Hint: "put this appliance's set where DHCP option 160 or 66 points, named by its Ethernet address " + s.network.State().MAC})
 		},
 		take: func(where string, f provision.Files) error {
 			set, err := s.adopt(where, f, dataFolder, checks())

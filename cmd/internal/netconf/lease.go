@@ -35,6 +35,7 @@ type Lease struct {
 	NTP     []netip.Addr  `json:"ntp,omitempty"`
 	VLAN    int           `json:"vlan,omitempty"` // option 132; 0: none
 	URLs    []string      `json:"urls,omitempty"` // options 160 and 66, if they are http or https
+	AskTFTP bool          `json:"-"`              // there is an option 66 that the client could not read
 	Server  netip.Addr    `json:"server,omitzero"`
 	For     time.Duration `json:"for,omitempty"`
 }
@@ -83,12 +84,21 @@ func ParseLease(env []string) (Lease, error) {
 		l.VLAN = vlanOf(v["opt132"])
 	}
 	for _, text := range []string{option(v["opt160"]), v["tftp"], option(v["opt66"])} {
-		text = strings.TrimRight(strings.TrimSpace(text), "\x00")
-		if (strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")) && len(text) <= maxURL && isPrintable(text) {
-			l.URLs = append(l.URLs, text)
+		if u := webURL(text); u != "" {
+			l.URLs = append(l.URLs, u)
 		}
 	}
+	l.AskTFTP = v["tftp"] == spoiled
 	return l, nil
+}
+
+// webURL is an http or https URL that a server names; "" if it names something else.
+func webURL(text string) string {
+	text = strings.TrimRight(strings.TrimSpace(text), "\x00")
+	if (strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")) && len(text) <= maxURL && isPrintable(text) {
+		return text
+	}
+	return ""
 }
 
 func maskBits(mask string) (int, error) {

@@ -1,15 +1,19 @@
 package netconf
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"parklamp/cmd/internal/depot"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/supervise"
 )
@@ -50,77 +54,134 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A real switch's end of the cable: dnsmasq on the untagged network and in VLAN 100, which the lease of the untagged one
-// names; then no DHCP at all, where the phone makes itself an address.
-func TestDHCPAndVLANWithRealPeers(t *testing.T) {
-	if !inNamespace(t, "TestDHCPAndVLANWithRealPeers") {
-		return
-	}
-	folder := t.TempDir()
+// site is what is at the other end of the cable: a network namespace with real servers.
+type site struct {
+	folder string
+	vlans  bool // this kernel has VLANs; VLAN 100 is 198.51.100.0/24, the untagged network 192.0.2.0/24
+	states chan initapi.Network
+	m      *Manager
+}
+
+// newSite lays a cable from eth0 into the namespace "site", where far is the end of it.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{folder: t.TempDir(), states: make(chan initapi.Network, 100)}
 	// sysfs shows the namespace that it was mounted in.
-	sh(t, "mount -t sysfs none /sys && ip link set lo up && ip link add eth0 type veth peer name far && ip link set far up && ip addr add 192.0.2.1/24 dev far")
-	vlans := exec.Command("ip", "link", "add", "link", "far", "name", "far.100", "type", "vlan", "id", "100").Run() == nil
-	named := "--dhcp-option=132,100"
-	if vlans {
-		sh(t, "ip link set far.100 up && ip addr add 198.51.100.1/24 dev far.100")
+	sh(t, "mount -t tmpfs none /run && ip netns add site && ip link set lo up && ip link add eth0 type veth peer name far netns site && mount -t sysfs none /sys")
+	sh(t, "ip -n site link set lo up && ip -n site link set far up && ip -n site addr add 192.0.2.1/24 dev far")
+	s.vlans = exec.Command("ip", "-n", "site", "link", "add", "link", "far", "name", "far.100", "type", "vlan", "id", "100").Run() == nil
+	if s.vlans {
+		sh(t, "ip -n site link set far.100 up && ip -n site addr add 198.51.100.1/24 dev far.100")
 	} else {
 		t.Log("this kernel has no VLANs (8021q): only the untagged network is tested here")
-		named = "--dhcp-option=252,x"
 	}
-	dnsmasq := exec.Command("dnsmasq", "-k", "-C", "/dev/null", "-p", "0", "-u", "root", "-x", filepath.Join(folder, "pid"), "-l", filepath.Join(folder, "leases"), "--no-ping", "--dhcp-authoritative",
-		"--dhcp-range=192.0.2.50,192.0.2.59,1h", "--dhcp-range=198.51.100.50,198.51.100.59,1h",
-		named, "--dhcp-option=option:ntp-server,198.51.100.9", "--dhcp-option=160,http://198.51.100.9/p", "--dhcp-option=option:domain-name,example.com")
-	if err := dnsmasq.Start(); err != nil {
-		t.Fatalf("package dnsmasq-base: %v", err)
+	return s
+}
+
+// serve runs a program in the site until the test ends.
+func (s *site) serve(t *testing.T, pkg string, args ...string) {
+	t.Helper()
+	if _, err := exec.LookPath(args[0]); err != nil {
+		t.Fatalf("package %s: %v", pkg, err)
 	}
-	defer func() { _ = dnsmasq.Process.Kill() }()
+	cmd := exec.Command("ip", append([]string{"netns", "exec", "site"}, args...)...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%s: %v", args[0], err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+}
+
+func (s *site) serveDHCP(t *testing.T, options ...string) {
+	t.Helper()
+	s.serve(t, "dnsmasq-base", append([]string{"dnsmasq", "-k", "-C", "/dev/null", "-p", "0", "-u", "root", "-x", filepath.Join(s.folder, "pid"), "-l", filepath.Join(s.folder, "leases"), "--no-ping",
+		"--dhcp-authoritative", "--dhcp-range=192.0.2.50,192.0.2.59,1h", "--dhcp-range=198.51.100.50,198.51.100.59,1h", "--dhcp-option=option:domain-name,example.com"}, options...)...)
+}
+
+// connect runs a Manager until the test ends. From then on nobody else may wait for children: sh must not be used.
+func (s *site) connect(t *testing.T, cfg Config) {
+	t.Helper()
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		t.Fatalf("package busybox-static: %v", err)
 	}
-	hook := filepath.Join(folder, "udhcpc-hook")
+	hook := filepath.Join(s.folder, "udhcpc-hook")
 	if err := os.Symlink(os.Args[0], hook); err != nil {
 		t.Fatal(err)
 	}
-	states := make(chan initapi.Network, 100)
 	reaper := supervise.NewReaper()
-	m := New(Options{Config: DefaultConfig(), Hostname: "dock-1", Busybox: busybox, HookPath: hook, Socket: filepath.Join(folder, "s"), Port: "eth0",
-		Resolv: filepath.Join(folder, "resolv.conf"), Reaper: reaper, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Changed: func(s initapi.Network) { states <- s }})
-	// From now on nobody else may wait for children: sh must not be used.
-	reaping, endReaping := context.WithCancel(t.Context())
-	reaped := make(chan struct{})
-	go func() { defer close(reaped); reaper.Run(reaping) }()
-	defer func() { endReaping(); <-reaped }()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = m.Run(ctx) }()
-	defer func() { cancel(); <-done }()
-	wait := func(what string, ok func(initapi.Network) bool) initapi.Network {
-		t.Helper()
-		limit := time.After(60 * time.Second)
-		for {
-			select {
-			case s := <-states:
-				if ok(s) {
-					return s
-				}
-			case <-limit:
-				t.Fatalf("%s: never; now %+v", what, m.State())
+	s.m = New(Options{Config: cfg, Hostname: "dock-1", Busybox: busybox, HookPath: hook, Socket: filepath.Join(s.folder, "s"), Port: "eth0",
+		Resolv: filepath.Join(s.folder, "resolv.conf"), Reaper: reaper, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Changed: func(n initapi.Network) { s.states <- n }})
+	reaping, endReaping := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	var reaped, run sync.WaitGroup
+	reaped.Go(func() { reaper.Run(reaping) })
+	run.Go(func() { _ = s.m.Run(ctx) })
+	t.Cleanup(func() { cancel(); run.Wait(); endReaping(); reaped.Wait() })
+}
+
+// wait returns the first state that is as it should be.
+func (s *site) wait(t *testing.T, what string, ok func(initapi.Network) bool) initapi.Network {
+	t.Helper()
+	limit := time.After(60 * time.Second)
+	for {
+		select {
+		case n := <-s.states:
+			if ok(n) {
+				return n
 			}
+		case <-limit:
+			t.Fatalf("%s: never; now %+v", what, s.m.State())
 		}
 	}
-	if vlans {
-		s := wait("a lease in VLAN 100", func(s initapi.Network) bool { return s.VLAN == 100 && s.From == "DHCP" })
-		if !strings.HasPrefix(s.Address.String(), "198.51.100.") || s.VLANFrom != "DHCP" || s.Port != portName {
-			t.Errorf("%+v", s)
+}
+
+// A real switch's end of the cable: dnsmasq on the untagged network and in VLAN 100, which the lease of the untagged one
+// names.
+func TestDHCPAndVLANWithRealPeers(t *testing.T) {
+	if !inNamespace(t, "TestDHCPAndVLANWithRealPeers") {
+		return
+	}
+	s := newSite(t)
+	named := "--dhcp-option=132,100"
+	if !s.vlans {
+		named = "--dhcp-option=252,x"
+	}
+	s.serveDHCP(t, named, "--dhcp-option=option:ntp-server,198.51.100.9", "--dhcp-option=160,http://198.51.100.9/p")
+	s.connect(t, DefaultConfig())
+	if s.vlans {
+		n := s.wait(t, "a lease in VLAN 100", func(n initapi.Network) bool { return n.VLAN == 100 && n.From == "DHCP" })
+		if !strings.HasPrefix(n.Address.String(), "198.51.100.") || n.VLANFrom != "DHCP" || n.Port != portName {
+			t.Errorf("%+v", n)
 		}
 	} else {
-		s := wait("a lease", func(s initapi.Network) bool { return s.From == "DHCP" })
-		if !strings.HasPrefix(s.Address.String(), "192.0.2.5") || s.VLAN != 0 || s.Port != LinkName || len(s.NTP) != 1 || len(s.URLs) != 1 {
-			t.Errorf("%+v", s)
+		n := s.wait(t, "a lease", func(n initapi.Network) bool { return n.From == "DHCP" })
+		if !strings.HasPrefix(n.Address.String(), "192.0.2.5") || n.VLAN != 0 || n.Port != LinkName || len(n.NTP) != 1 || len(n.URLs) != 1 {
+			t.Errorf("%+v", n)
 		}
 	}
-	if text, _ := os.ReadFile(filepath.Join(folder, "resolv.conf")); !strings.Contains(string(text), "search example.com") {
+	if text, _ := os.ReadFile(filepath.Join(s.folder, "resolv.conf")); !strings.Contains(string(text), "search example.com") {
 		t.Errorf("resolv.conf %q", text)
+	}
+}
+
+// A URL in option 66, of which udhcpc makes "bad": the appliance gets it all the same, and its archive from there.
+func TestIdentityByOption66WithRealPeers(t *testing.T) {
+	if !inNamespace(t, "TestIdentityByOption66WithRealPeers") {
+		return
+	}
+	s := newSite(t)
+	sh(t, "ip link set eth0 address 02:00:00:00:00:01")
+	pages := filepath.Join(s.folder, "pages")
+	if err := errors.Join(os.Mkdir(pages, 0o755), os.WriteFile(filepath.Join(pages, "02-00-00-00-00-01.tar"), []byte("the set of dock-1"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	s.serveDHCP(t, "--dhcp-option=66,http://192.0.2.1:8080/")
+	s.serve(t, "busybox-static", "busybox", "httpd", "-f", "-p", "192.0.2.1:8080", "-h", pages)
+	s.connect(t, DefaultConfig())
+	n := s.wait(t, "a URL", func(n initapi.Network) bool { return len(n.URLs) > 0 })
+	var set bytes.Buffer
+	if err := depot.Fetch(t.Context(), depot.Request{URL: n.URLs[0], MAC: n.MAC}, &set); err != nil || set.String() != "the set of dock-1" {
+		t.Errorf("%q, %v; %+v", set.String(), err, n)
 	}
 }

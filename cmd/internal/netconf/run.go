@@ -6,7 +6,7 @@
 // The phone's link is always called eth0: with a VLAN the port is renamed port0 and the link of the VLAN is eth0, so that no
 // configuration has to know. It never touches IPv6, which the kernel configures by itself (RFC 4862).
 //
-// Standards: RFC 2131, 2132 (DHCP and its options), 3442 (classless routes), 3927 (addresses of one's own), IEEE 802.1Q.
+// Standards: RFC 2131, 2132 (DHCP and its options), 3396 (long options), 3442 (classless routes), 3927 (addresses of one's own), IEEE 802.1Q.
 // Manager.Run starts goroutines for the hook's socket, the watcher of links and LLDP, and ends them.
 package netconf
 
@@ -31,6 +31,9 @@ import (
 
 // LinkName is the link that the phone uses.
 const LinkName = "eth0"
+
+// vendor is who we are to DHCP servers. RFC 2132 §9.13.
+const vendor = "parklamp"
 
 // portLook is how often a machine without an Ethernet port is looked at again; the kernel's messages usually come first.
 const portLook = 2 * time.Second
@@ -63,14 +66,23 @@ type Manager struct {
 	own     netip.Prefix // address of our own making
 	endOwn  func()       // ends what makes it
 	owned   chan netip.Addr
+	tftp    tftpURL      // what the server of option 66 has said
+	told    chan tftpURL // unbuffered: who asks waits, or ends with its question
+	endTFTP func()       // ends the question
 
 	mu    sync.Mutex
 	state initapi.Network // guarded by mu
 }
 
+// tftpURL is what a server has in option 66, "" if that is no URL.
+type tftpURL struct {
+	server netip.Addr
+	url    string
+}
+
 // New makes a manager; Run starts it.
 func New(opt Options) *Manager {
-	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr)}
+	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr), told: make(chan tftpURL)}
 }
 
 // State returns a copy of what is known.
@@ -118,6 +130,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	if m.endOwn != nil {
 		m.endOwn()
 	}
+	if m.endTFTP != nil {
+		m.endTFTP()
+	}
 	return nil
 }
 
@@ -145,6 +160,7 @@ func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan 
 			if err := m.setOwn(a); err != nil {
 				m.opt.Log.Error("an address of our own", "err", err)
 			}
+		case m.tftp = <-m.told:
 		case <-due.C:
 			in = Tick{}
 		case <-ctx.Done():
@@ -152,6 +168,9 @@ func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan 
 		}
 		if in != nil {
 			m.carryOut(ctx, m.machine.Step(time.Now(), in))
+		}
+		if _, ok := in.(Granted); ok {
+			m.askMore(ctx)
 		}
 	}
 }
@@ -312,7 +331,7 @@ func (m *Manager) askDHCP(ctx context.Context, want netip.Addr) {
 	if m.endDHCP != nil {
 		m.endDHCP()
 	}
-	args := []string{"udhcpc", "-f", "-i", LinkName, "-s", m.opt.HookPath, "-x", "hostname:" + m.opt.Hostname, "-V", "parklamp",
+	args := []string{"udhcpc", "-f", "-i", LinkName, "-s", m.opt.HookPath, "-x", "hostname:" + m.opt.Hostname, "-V", vendor,
 		"-t", "4", "-T", "2", "-A", "5", "-O", "42", "-O", "66", "-O", "121", "-O", "132", "-O", "160"}
 	if want.IsValid() {
 		args = append(args, "-r", want.String())
@@ -327,6 +346,34 @@ func (m *Manager) askDHCP(ctx context.Context, want netip.Addr) {
 	}()
 	m.client.Start()
 	m.endDHCP = func() { cancel(); <-done }
+}
+
+// askMore asks the server of the lease for what the client could not read of it.
+func (m *Manager) askMore(ctx context.Context) {
+	if m.endTFTP != nil {
+		m.endTFTP()
+		m.endTFTP = nil
+	}
+	l := m.machine.Lease()
+	port, err := net.InterfaceByIndex(int(m.port))
+	if !l.AskTFTP || !l.Server.IsValid() || err != nil {
+		m.tftp = tftpURL{}
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		text, err := askTFTP(ctx, port.HardwareAddr, l)
+		if err != nil && ctx.Err() == nil {
+			m.opt.Log.Warn("DHCP: option 66 stays unknown", "err", err)
+		}
+		select {
+		case m.told <- tftpURL{l.Server, webURL(text)}:
+		case <-ctx.Done():
+		}
+	}()
+	m.endTFTP = func() { cancel(); <-done }
 }
 
 func (m *Manager) configure(s Setting) error {
@@ -369,6 +416,9 @@ func (m *Manager) publish() {
 		Server: l.Server, LeaseFor: l.For, DNS: m.setting.DNS, NTP: l.NTP, URLs: l.URLs}
 	if i, err := net.InterfaceByIndex(int(m.port)); err == nil {
 		s.MAC = i.HardwareAddr.String()
+	}
+	if m.tftp.url != "" && m.tftp.server == l.Server {
+		s.URLs = append(slices.Clone(s.URLs), m.tftp.url)
 	}
 	vlan, from := m.machine.VLAN()
 	s.VLAN, s.VLANFrom = vlan, string(from)
