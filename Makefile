@@ -16,6 +16,8 @@ IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 # What `make image` needs: the tools that put a card together. Those of the target come through a private apt root.
 CARD_PACKAGES  := genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio kmod
 ARM_PACKAGES   := qemu-user-static
+# What `make bench` measures side by side; where it is missing, Parklamp runs alone.
+BENCH_PACKAGES := rtpengine-daemon
 
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
 ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter ./media/rtcp ./board/... ./keypad ./leds \
@@ -143,6 +145,7 @@ check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated f
 bench: SHELL := /bin/bash
 bench: .SHELLFLAGS := -o pipefail -c
 bench: build ## latency, media and memory figures, printed and saved in out/bench.txt
+	-@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(BENCH_PACKAGES)'
 	$(GO) run ./cmd/internal/benchmark -bin $(OUT)/bin | tee $(OUT)/bench.txt
 	$(GO) run ./cmd/internal/listening -out $(OUT)/listening | tee -a $(OUT)/bench.txt
 	$(GO) test -count=1 -v -run '^TestMouthToEar$$' ./media/audio | sed -n 's/.*| mouth to ear/| mouth to ear/p' | tee -a $(OUT)/bench.txt

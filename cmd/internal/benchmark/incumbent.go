@@ -6,7 +6,8 @@ package main
 // starts it) unless a figure says "normal class". Three numbers with slashes are least/median/greatest of the medians
 // of 4 runs of 20 cycles. ms and % of a core.
 const theirSource = "Figures of Asterisk 22.10, rtpengine 12.5 and Kamailio 5.6 were measured earlier on another, loaded 2-core machine, " +
-	"Asterisk and rtpengine in a real-time class unless marked; they give the scale, not a race on one track."
+	"Asterisk and rtpengine in a real-time class unless marked; they give the scale, not a race on one track. What is marked as measured " +
+	"here ran in turns with Parklamp."
 
 // Latency by number of watchers.
 var (

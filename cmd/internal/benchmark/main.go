@@ -1,6 +1,6 @@
 // Command benchmark is `make bench`: how fast and how heavy the real programs are, measured from outside, over loopback,
-// beside the figures of what does this job today (incumbent.go). It prints Markdown tables on standard output and what
-// it is doing on standard error.
+// beside the figures of what does this job today (incumbent.go); the relay in turns with Debian's rtpengine, where it is
+// installed (rtpengine.go). It prints Markdown tables on standard output and what it is doing on standard error.
 //
 // What is measured from are its own phones: a small SIP client and RTP ends that share no code with the firmware, whose
 // packets carry the kernel's time of arrival. A time counts from just before the system call that sends a request, or

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"parklamp/cmd/internal/site"
@@ -44,6 +45,8 @@ type stage struct {
 	ctx     context.Context
 	name    string
 	prefix  string
+	mu      sync.Mutex
+	said    []*mouth // guarded by mu: those that speak
 	sites   []func() // end appliances, first: they say good-bye to phones that must be there to answer
 	closers []func()
 }
@@ -67,6 +70,11 @@ func (b *bench) inside(ctx context.Context, name string, f func(*stage) error) e
 }
 
 func (s *stage) close() {
+	s.mu.Lock()
+	for _, m := range s.said {
+		s.speaker.stop(m)
+	}
+	s.mu.Unlock()
 	for _, f := range slices.Concat(s.sites, s.closers) {
 		f()
 	}
@@ -126,6 +134,15 @@ func (s *stage) hall(last int) (*hall, error) {
 	return h, err
 }
 
+// speak has a mouth of a hall speak in a slot of its own until the stage is closed.
+func (s *stage) speak(h *hall, to netip.AddrPort, slot int) {
+	m := newMouth(h.sock, to)
+	s.mu.Lock()
+	s.said = append(s.said, m)
+	s.mu.Unlock()
+	s.speaker.join(m, slot)
+}
+
 // settings are the tables of a configuration that differ from the default. Nobody is called back during a measurement.
 type settings struct {
 	orbits   []string // the default's ten if nil
@@ -133,6 +150,7 @@ type settings struct {
 	speech   string   // WAV file for the microphone
 	logLevel string   // "warn" if empty
 	plain    bool     // not favoured over other programs
+	under    []string // a command that runs the program
 }
 
 func (c settings) toml() string {
@@ -177,7 +195,8 @@ func numbers(n int) []string {
 
 // gateway starts one appliance without a phone and without peers, at .1.
 func (s *stage) gateway(c settings) (*site.Appliance, error) {
-	sites, err := s.start([]site.Member{{Name: "gateway", Number: "100", Addr: s.addr(1), Program: "parkd", Media: c.media(), Extra: c.toml(), LogLevel: c.level()}})
+	sites, err := s.start(c, []site.Member{{Name: "gateway", Number: "100", Addr: s.addr(1), Program: "parkd", Media: c.media(), Extra: c.toml(),
+		LogLevel: c.level(), Under: c.under}})
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +213,7 @@ func (s *stage) phones(c settings) (*site.Site, error) {
 	for i, name := range []string{"dock-1", "dock-2", "office"} {
 		members = append(members, site.Member{Name: name, Number: fmt.Sprint(201 + i), Addr: s.addr(i + 1), Media: c.media(), Extra: c.toml(), LogLevel: c.level()})
 	}
-	all, err := s.start(members)
+	all, err := s.start(c, members)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +245,7 @@ func (c settings) level() string {
 	return c.logLevel
 }
 
-func (s *stage) start(members []site.Member) (*site.Site, error) {
+func (s *stage) start(c settings, members []site.Member) (*site.Site, error) {
 	dir := filepath.Join(s.dir, strings.TrimSuffix(s.prefix, "."))
 	all, err := site.Start(s.ctx, site.Options{Bin: s.bin, Dir: dir, Members: members})
 	if err != nil {
@@ -240,7 +259,7 @@ func (s *stage) start(members []site.Member) (*site.Site, error) {
 			}
 		}
 	})
-	if !favoured(all.Appliances[0].PID()) {
+	if !c.plain && !favoured(all.Appliances[0].PID()) {
 		s.report.note("The appliances ran with the nice value of any program: this system did not grant the default configuration's.")
 	}
 	return all, nil
