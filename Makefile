@@ -9,7 +9,7 @@ PROGRAMS    := phoned parkd parkctl
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the tests need beyond Go, git and make: a C compiler for the race detector, real SIP peers, a browser.
-DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium shellcheck iproute2 procps mtools dnsmasq-base busybox-static lldpd
+DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium shellcheck iproute2 procps mtools dnsmasq-base busybox-static lldpd python3-zeroconf
 
 # What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
 IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm

@@ -21,8 +21,9 @@ import (
 	"parklamp/cmd/internal/supervise"
 )
 
-// An appliance without an identity asks the servers that network.toml or DHCP names. Once it has one, however it came, it
-// asks nobody: DHCP proves nothing, and whoever answers it first must not be able to make another phone of this one.
+// An appliance without an identity asks the server that network.toml or DHCP names or, if neither does, those that its link
+// names by DNS-SD. Once it has one, however it came, it asks nobody: neither DHCP nor the link proves anything, and whoever
+// answers first must not be able to make another phone of this one.
 // For the same reason http is good enough here and nowhere else: there is nothing yet that a forger could take over.
 
 const (
@@ -31,6 +32,10 @@ const (
 	// The child's environment, which other users cannot read as they can its arguments: a URL may hold a password.
 	fetchURL, fetchMAC = "PARKLAMP_URL", "PARKLAMP_MAC"
 	fetchFolder        = "/run/parklamp-fetch" // of root, so that no other file can take the place of the one in it
+	// byDNSSD in place of a URL: whoever the link names.
+	byDNSSD = "dns-sd:"
+	// nobodyThere is the child's exit status where nobody is named: nothing that must be told, as it is so on most links.
+	nobodyThere = 3
 )
 
 // errKnown: there is an identity already.
@@ -61,7 +66,9 @@ func (n *newcomer) run(ctx context.Context) {
 		}
 		var again <-chan time.Time // never, without a URL
 		if len(urls) > 0 {
-			n.failed(why)
+			if why != "" {
+				n.failed(why)
+			}
 			again = time.After(patience.Next(rand.Float64()))
 		}
 		n.wait(ctx, asked, again)
@@ -74,7 +81,7 @@ func (n *newcomer) ask(ctx context.Context, urls []string) (done bool, why strin
 	for _, u := range urls {
 		f, err := n.fetch(ctx, u)
 		if err == nil {
-			_, where, _ := strings.Cut(depot.Show(u), "://")
+			_, where, _ := strings.Cut(whereOf(u), "://")
 			err = n.take(where, f)
 		}
 		if err == nil || errors.Is(err, errKnown) {
@@ -82,6 +89,9 @@ func (n *newcomer) ask(ctx context.Context, urls []string) (done bool, why strin
 		}
 		if ctx.Err() != nil {
 			return false, ""
+		}
+		if errors.Is(err, depot.ErrNobody) {
+			continue
 		}
 		lacks = append(lacks, firstOf(err.Error()))
 	}
@@ -112,17 +122,19 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 	n := &newcomer{stir: s.newURLs, fetch: s.fetch,
 		urls: func() []string {
 			state := s.network.State()
-			if !state.Address.IsValid() || state.From == "link-local" && cfg.URL == "" {
+			switch {
+			case !state.Address.IsValid():
 				return nil
-			}
-			if cfg.URL != "" {
+			case cfg.URL != "":
 				return []string{cfg.URL}
+			case len(state.URLs) > 0:
+				return state.URLs
 			}
-			return state.URLs
+			return []string{byDNSSD}
 		},
 		failed: func(why string) {
 			s.raise(initapi.Condition{Code: "provision.fetch", Text: "no identity from the network yet: " + why,
-				Hint: "put this appliance's set where DHCP option 160 or 66 points, named by its Ethernet address " + s.network.State().MAC})
+				Hint: "put this appliance's set where DHCP option 160 or 66 or DNS-SD points, named by its Ethernet address " + s.network.State().MAC})
 		},
 		take: func(where string, f provision.Files) error {
 			set, err := s.adopt(where, f, dataFolder, checks())
@@ -209,16 +221,20 @@ func fetchBy(ctx context.Context, r *supervise.Reaper, spec supervise.Spec, fold
 		return nil, err
 	}
 	from := io.LimitReader(f, depot.MaxArchive)
-	if st.Wait.ExitStatus() != 0 {
+	switch st.Wait.ExitStatus() {
+	case 0:
+	case nobodyThere:
+		return nil, depot.ErrNobody
+	default:
 		why, _ := io.ReadAll(io.LimitReader(from, 1<<10))
 		if len(why) == 0 {
-			return nil, fmt.Errorf("fetch %s: %s", depot.Show(url), st)
+			return nil, fmt.Errorf("fetch %s: %s", whereOf(url), st)
 		}
 		return nil, errors.New(string(why))
 	}
 	set, err := provision.ReadTar(from)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", depot.Show(url), err)
+		return nil, fmt.Errorf("%s: %w", whereOf(url), err)
 	}
 	return set, nil
 }
@@ -233,12 +249,49 @@ func fetchChild(path string) int {
 	defer f.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), depot.Limit)
 	defer cancel()
-	err = depot.Fetch(ctx, depot.Request{URL: os.Getenv(fetchURL), MAC: os.Getenv(fetchMAC),
-		Authorities: []string{filepath.Join(bootMount, provision.Folder, provision.SiteFile)}}, f)
-	if err == nil {
+	err = fetchTo(ctx, f)
+	switch {
+	case err == nil:
 		return 0
+	case errors.Is(err, depot.ErrNobody):
+		return nobodyThere
 	}
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(err.Error()), 0)
 	return 1
+}
+
+// fetchTo writes what the server of the child's environment has to f, or what the first of the link's servers has.
+func fetchTo(ctx context.Context, f *os.File) error {
+	r := depot.Request{URL: os.Getenv(fetchURL), MAC: os.Getenv(fetchMAC), Authorities: []string{filepath.Join(bootMount, provision.Folder, provision.SiteFile)}}
+	if r.URL != byDNSSD {
+		return depot.Fetch(ctx, r, f)
+	}
+	offers, err := depot.Find(ctx, netconf.LinkName)
+	if err != nil {
+		return err
+	}
+	var lacks []string
+	for _, o := range offers {
+		r.URL, r.Address = o.URL, o.Address
+		if err = depot.Fetch(ctx, r, f); err == nil {
+			return nil
+		}
+		lacks = append(lacks, err.Error())
+		if _, err = f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err = f.Truncate(0); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("found by DNS-SD: %s", strings.Join(lacks, "; "))
+}
+
+// whereOf is a URL as messages show it, with nothing secret.
+func whereOf(url string) string {
+	if url == byDNSSD {
+		return "dns-sd://" + netconf.LinkName
+	}
+	return depot.Show(url)
 }

@@ -5,16 +5,24 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pion/mdns/v2"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/depot"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/supervise"
@@ -114,6 +122,84 @@ func receive[T any](t *testing.T, c <-chan T) (v T) {
 		t.Fatal("nothing happens")
 	}
 	return v
+}
+
+// Where neither DHCP nor a file names a server, the link does: nobody there is no failure, a server without our set is one, and
+// then the next one has it. (Package depot meets another implementation of multicast DNS.)
+func TestNewcomerOfTheLink(t *testing.T) {
+	if os.Getenv("INIT_TEST_INSIDE") == "" {
+		cmd := exec.Command("unshare", "--net", "--map-root-user", os.Args[0], "-test.run=^TestNewcomerOfTheLink$", "-test.v")
+		cmd.Env = append(os.Environ(), "INIT_TEST_INSIDE=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("in a network namespace of its own (unshare --net --map-root-user; root may always make one): %v\n%s", err, out)
+		}
+		return
+	}
+	if out, err := exec.Command("sh", "-c", "ip link set lo up && ip link add eth0 type veth peer name desk && ip link set desk up && ip link set eth0 up && "+
+		"ip addr add 192.0.2.7/24 dev eth0").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/right/02-00-00-00-00-07.tar" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(archive(map[string]string{"phoned.toml": dock7}))
+	}))
+	var err error
+	if server.Listener, err = net.Listen("tcp", "192.0.2.7:0"); err != nil {
+		t.Fatal(err)
+	}
+	server.Start()
+	defer server.Close()
+	s := newSystem()
+	reaping, endReaping := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer endReaping()
+	running.Go(func() { s.reaper.Run(reaping) })
+	folder := filepath.Join(t.TempDir(), "fetch")
+	fetch := func() (provision.Files, error) {
+		return fetchBy(t.Context(), s.reaper, supervise.Spec{Path: os.Args[0], Env: os.Environ()}, folder, byDNSSD, "02:00:00:00:00:07")
+	}
+	if _, err := fetch(); !errors.Is(err, depot.ErrNobody) {
+		t.Fatal(err)
+	}
+	if done, why := (&newcomer{fetch: func(context.Context, string) (provision.Files, error) { return nil, depot.ErrNobody }}).ask(t.Context(), []string{byDNSSD}); done || why != "" {
+		t.Errorf("%v, %q", done, why)
+	}
+	link, err := net.InterfaceByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	share := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	}}
+	socket, err := share.ListenPacket(t.Context(), "udp4", "224.0.0.251:5353")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone, err := mdns.NewServer(ipv4.NewPacketConn(socket), nil, mdns.WithInterfaces(*link), mdns.WithLocalNames("desk.local"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = zone.Close() }()
+	offer := func(path string) {
+		t.Helper()
+		if err := zone.Register(mdns.ServiceInstance{Instance: "hall " + path, Service: depot.Service, Host: "desk.local.", Port: uint16(server.Listener.Addr().(*net.TCPAddr).Port),
+			Text: []mdns.TXTEntry{mdns.NewTXTString("path", path)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	offer("/no")
+	if _, err := fetch(); err == nil || !strings.Contains(err.Error(), "found by DNS-SD: ") || !strings.Contains(err.Error(), "404") {
+		t.Error(err)
+	}
+	offer("/right")
+	set, err := fetch()
+	if err != nil || string(set[provision.PhonedFile]) != dock7 {
+		t.Errorf("%v, %v", set, err)
+	}
 }
 
 // Who ends while a server hangs leaves neither the child nor its file.

@@ -1,12 +1,12 @@
 // Package depot fetches the set of files that makes a board this appliance (package provision) from a web server that
-// DHCP options 160 and 66 or network.toml name: an archive (tar) for each appliance, named by its Ethernet address.
+// DHCP options 160 and 66, network.toml or DNS-SD name: an archive (tar) for each appliance, named by its Ethernet address.
 //
 // It only brings the bytes: whoever called it checks and imports them. It fetches nothing larger than MaxArchive, follows
 // no redirect from https to http, keeps no password of a URL in an error, and starts no goroutine that outlives Fetch.
 // The server of an https URL proves itself to the system's authorities or those of Request; http proves nothing, which is why
 // it is good for an appliance without an identity only.
 //
-// Standards: RFC 9110 (HTTP), RFC 9112.
+// Standards: RFC 9110 (HTTP), RFC 9112; RFC 6762 and 6763 (multicast DNS, DNS-SD), as one who asks.
 package depot
 
 import (
@@ -16,7 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -49,6 +51,7 @@ type Request struct {
 	// Authorities are files of certificates (PEM) that an https server may prove itself to besides the system's; those
 	// that do not exist are left out.
 	Authorities []string
+	Address     netip.AddrPort // where the URL's host is, if that is known; else DNS says it
 }
 
 // Resolve is the URL of this appliance's archive. A path that ends in .tar is taken as it is; after a query, such as
@@ -95,6 +98,14 @@ func Fetch(ctx context.Context, r Request, w io.Writer) error {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
 		DisableCompression: true, MaxResponseHeaderBytes: 32 << 10, TLSHandshakeTimeout: Limit / 3, ResponseHeaderTimeout: Limit / 2}
+	if r.Address.IsValid() {
+		transport.DialContext = func(ctx context.Context, network, host string) (net.Conn, error) {
+			if host == u.Host { // not where a redirect leads
+				host = r.Address.String()
+			}
+			return new(net.Dialer).DialContext(ctx, network, host)
+		}
+	}
 	client := &http.Client{Transport: transport, Timeout: Limit, CheckRedirect: follow}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
