@@ -15,11 +15,11 @@ import (
 
 var (
 	// ErrClosed is returned by every method of a Board after Close.
-	ErrClosed = errors.New("board: closed")
+	ErrClosed = errors.New("closed")
 	// ErrNoModel means that no definition with that name is built in.
-	ErrNoModel = errors.New("board: no such model")
+	ErrNoModel = errors.New("no such model")
 	// ErrNoLine means that a row, column or LED line number is not one of the model's.
-	ErrNoLine = errors.New("board: no such line")
+	ErrNoLine = errors.New("no such line")
 )
 
 // Key names a key by what is printed on it or what it is for: "0" to "9", "*", "#", "park", "hold",

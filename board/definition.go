@@ -28,12 +28,12 @@ const (
 func Parse(file string, text []byte) (Model, error) {
 	d, err := compose(file, text, nil)
 	if err != nil {
-		return Model{}, fmt.Errorf("board: %w", err)
+		return Model{}, err
 	}
 	def := &definition{file: file, root: d, lines: map[string]*node{}}
 	m := def.model()
 	if len(def.errs) > 0 {
-		return Model{}, fmt.Errorf("board: %w", errors.Join(def.errs...))
+		return Model{}, errors.Join(def.errs...)
 	}
 	return m, nil
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrUnknownBoard means that no model is for the machine that this runs on.
-var ErrUnknownBoard = errors.New("board: no model is for this board")
+var ErrUnknownBoard = errors.New("no model is for this board")
 
 // deviceTree is where the kernel shows what the board is compatible with: texts that each end with a NUL, from the most
 // special to the most general (Devicetree Specification 0.4, §2.3.1).
@@ -47,7 +47,7 @@ func compatibles() (map[string]string, error) {
 		}
 		for _, word := range m.Compatible {
 			if other, twice := table[word]; twice {
-				return nil, fmt.Errorf("board: models %s and %s are both for %q", other, name, word)
+				return nil, fmt.Errorf("models %s and %s are both for %q", other, name, word)
 			}
 			table[word] = name
 		}

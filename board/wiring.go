@@ -8,7 +8,7 @@ import (
 )
 
 // ErrSimulated means that a model has no wiring: no driver of real lines can open it.
-var ErrSimulated = errors.New("board: the model has no lines on hardware")
+var ErrSimulated = errors.New("the model has no lines on hardware")
 
 // ChipKind says what a Chip is.
 type ChipKind string

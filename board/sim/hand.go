@@ -106,7 +106,7 @@ func (b *Board) move(k board.Key, down bool) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("board: no key %q on model %s", k, b.model.Name)
+	return fmt.Errorf("no key %q on model %s", k, b.model.Name)
 }
 
 // swing moves a contact: it touches at once, flips an even number of times within Bounce and ends where the

@@ -32,7 +32,7 @@ func loadBoard(name string) (board.Model, error) {
 	}
 	m, err := c.Load(keys)
 	if err != nil {
-		return m, configError{fmt.Errorf("parkctl: %w", err)}
+		return m, configError{err}
 	}
 	return m, nil
 }

@@ -27,7 +27,7 @@ func TestSite(t *testing.T) {
 		{"--json site list " + dir, exitDone, `"Address":"192.0.2.8"`},
 		{"site check " + dir, exitDone, "is right: 2 appliances."},
 		{"site renew " + dir + " dock-7", exitDone, "a new key and certificate"},
-		{"site renew " + dir + " dock-9", exitError, "no such appliance"},
+		{"site renew " + dir + " dock-9", exitError, "has no appliance dock-9"},
 		{"site card " + dir + "/appliances/dock-7", exitDone, "dock-7 of site hall, number 207."},
 		{"site card " + dir, exitUsage, "site.toml: unknown file"},
 		{"site", exitUsage, "want: parkctl site new, add"},

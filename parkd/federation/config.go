@@ -96,7 +96,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("peers[%d].name = %q: 1 to 64 of a-z A-Z 0-9 - _", i, p.Name)
 		case names[p.Name]:
 			return fmt.Errorf("peers[%d].name = %q: each name once, and not this appliance's own", i, p.Name)
-		case !p.Address.IsValid() || p.Address.Port() == 0 || p.Address.Addr().IsUnspecified() || p.Address.Addr().IsMulticast():
+		case p.Address == netip.AddrPort{}:
+			return fmt.Errorf("peers[%d].address: is missing: an address and port such as 192.0.2.7:5060", i)
+		case p.Address.Port() == 0 || p.Address.Addr().IsUnspecified() || p.Address.Addr().IsMulticast():
 			return fmt.Errorf("peers[%d].address = %q: an address and port such as 192.0.2.7:5060", i, p.Address)
 		case p.SRTP == "required" && !c.Proof:
 			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred: peers are reached by TCP without sip.site_ca, and keys need TLS", i, p.SRTP)

@@ -232,7 +232,7 @@ func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 		{"peer is itself", func(c *Config) { c.Peers[0].Name = "dock-1" }, `peers[0].name = "dock-1": each name once`},
 		{"peer twice", func(c *Config) { c.Peers[1].Name = "dock-2" }, `peers[1].name = "dock-2": each name once`},
 		{"peer's name", func(c *Config) { c.Peers[1].Name = "" }, `peers[1].name = "": 1 to 64`},
-		{"no address", func(c *Config) { c.Peers[1].Address = netip.AddrPort{} }, `peers[1].address = "invalid AddrPort": an address`},
+		{"no address", func(c *Config) { c.Peers[1].Address = netip.AddrPort{} }, `peers[1].address: is missing: an address`},
 		{"address twice", func(c *Config) { c.Peers[1].Address = c.Peers[0].Address }, `peers[1].address = "10.0.0.2:5060": each address once`},
 		{"keys by TCP", func(c *Config) { c.Peers[1].SRTP = "required" }, `peers[1].srtp = "required": allowed are off and preferred: peers are reached by TCP`},
 		{"srtp", func(c *Config) { c.Peers[1].SRTP = "yes" }, `peers[1].srtp = "yes": allowed are off and preferred`},

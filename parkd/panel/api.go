@@ -185,8 +185,7 @@ func done(w http.ResponseWriter, err error) {
 	case errors.Is(err, errStopping):
 		code = http.StatusServiceUnavailable
 	}
-	// The text is for people, who do not know our packages.
-	fail(w, code, strings.ReplaceAll(err.Error(), "panel: ", ""))
+	fail(w, code, err.Error())
 }
 
 func answer(w http.ResponseWriter, v any) {

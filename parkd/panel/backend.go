@@ -9,15 +9,15 @@ import (
 // Any other error is answered as 500 with its text.
 var (
 	// ErrNoSuchKey: the board has no key of that name (404).
-	ErrNoSuchKey = errors.New("panel: no such key")
+	ErrNoSuchKey = errors.New("no such key")
 	// ErrNotNow: the request is sound but cannot be done in this state (409).
-	ErrNotNow = errors.New("panel: not possible now")
+	ErrNotNow = errors.New("not possible now")
 	// ErrInvalid: the request makes no sense, such as a letter to dial (400).
-	ErrInvalid = errors.New("panel: invalid request")
+	ErrInvalid = errors.New("invalid request")
 	// ErrNoPhone: the appliance is a gateway without keys, hook or handset (404).
-	ErrNoPhone = errors.New("panel: no phone hardware")
+	ErrNoPhone = errors.New("no phone hardware")
 	// ErrNoSuchReport: no report of a self test has that name (404).
-	ErrNoSuchReport = errors.New("panel: no such report")
+	ErrNoSuchReport = errors.New("no such report")
 )
 
 // Action is what a hand does to a key.

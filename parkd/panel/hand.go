@@ -8,7 +8,7 @@ import (
 )
 
 // errStopping: the server is ending and presses nothing any more.
-var errStopping = errors.New("panel: the appliance is stopping")
+var errStopping = errors.New("the appliance is stopping")
 
 // How long the hand takes: well above debouncing (some 10 ms), and for Long
 // above the 800 ms that make a long press.

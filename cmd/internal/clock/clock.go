@@ -164,7 +164,7 @@ func (k *Keeper) poll(ctx context.Context) error {
 // plausible says why a time is none.
 func (k *Keeper) plausible(t time.Time, servers []string) error {
 	if t.Before(k.opt.NotBefore) || !k.opt.NotAfter.IsZero() && t.After(k.opt.NotAfter) {
-		return fmt.Errorf("clock: %s says %s; must be %s to %s", strings.Join(servers, " "), t.UTC().Format(time.RFC3339),
+		return fmt.Errorf("%s says %s; must be %s to %s", strings.Join(servers, " "), t.UTC().Format(time.RFC3339),
 			k.opt.NotBefore.UTC().Format(time.DateOnly), k.opt.NotAfter.UTC().Format(time.DateOnly))
 	}
 	return nil
@@ -177,7 +177,7 @@ type answer struct {
 }
 
 // errNobody says that no server is known.
-var errNobody = errors.New("clock: no time server is known")
+var errNobody = errors.New("no time server is known")
 
 // middle is the median of the answers, if more than half of them agree with it: of two that differ nobody knows who is right.
 func middle(all []answer) (offset time.Duration, trusted []string, err error) {
@@ -201,7 +201,7 @@ func middle(all []answer) (offset time.Duration, trusted []string, err error) {
 		}
 	}
 	if 2*len(trusted) <= len(good) {
-		return 0, nil, fmt.Errorf("clock: the time servers differ by more than %v", agree)
+		return 0, nil, fmt.Errorf("the time servers differ by more than %v", agree)
 	}
 	return offset / time.Duration(len(trusted)), trusted, nil
 }

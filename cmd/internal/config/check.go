@@ -169,7 +169,7 @@ func (a *faults) inspect(c Config) {
 		}
 	}
 	if c.SIP.SiteCA != "" && !slices.ContainsFunc(c.SIP.Listen, func(l string) bool { return strings.HasPrefix(l, "tls:") }) {
-		a.try("sip.site_ca", fmt.Errorf("%q: peers come by TLS, and sip.listen has no tls socket", c.SIP.SiteCA))
+		a.try("sip.listen", fmt.Errorf("has no tls socket, such as \"tls:eth0:5061\": peers come by TLS where sip.site_ca is set (%q)", c.SIP.SiteCA))
 	}
 	if c.Calls.SRTP == "required" && !slices.ContainsFunc(c.SIP.Listen, func(l string) bool { return strings.HasPrefix(l, "tls:") }) {
 		a.try("calls.srtp", errors.New(`"required": no call could be had: keys need TLS, and sip.listen has no tls socket`))

@@ -28,9 +28,9 @@ import (
 // The decisions of a caller.
 var (
 	// ErrNothing: the server has nothing for this appliance, or not yet.
-	ErrNothing = errors.New("depot: the server has nothing for this appliance")
-	ErrURL     = errors.New("depot: unusable URL")
-	ErrSize    = errors.New("depot: the archive is too large")
+	ErrNothing = errors.New("the server has nothing for this appliance")
+	ErrURL     = errors.New("unusable URL")
+	ErrSize    = errors.New("the archive is too large")
 )
 
 // MaxArchive bounds an archive in bytes; a set has some 30 KB.
@@ -145,10 +145,10 @@ func inner(err error) error {
 // follow refuses to go on where the server's word would count less than the URL's.
 func follow(next *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
-		return fmt.Errorf("depot: more than %d redirects", maxRedirects)
+		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
 	if via[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
-		return errors.New("depot: a redirect from https to " + next.URL.Scheme)
+		return errors.New("a redirect from https to " + next.URL.Scheme)
 	}
 	return nil
 }

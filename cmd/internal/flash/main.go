@@ -193,7 +193,7 @@ func (f *flasher) appliance(id string) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("%s has no appliance %s; 'parkctl site add %[1]s %[2]s' adds it", f.site, id)
 	}
-	if b := s.Appliances[i].Board; b != "" && f.board != "" && b != f.board && b != "auto" {
+	if b := s.Appliances[i].Board; b != "" && f.board != "" && b != f.board && b != "auto" && !strings.HasSuffix(b, ".toml") {
 		return "", fmt.Errorf("%s is a %s in %s; BOARD=%s is another", id, b, fleet.SiteFile, f.board)
 	}
 	if _, err := s.Write(); err != nil {

@@ -42,29 +42,28 @@ func (s *Site) Rows() []Row {
 // ready says whether the folder of an appliance has what Write would write.
 func (s *Site) ready(i int) bool {
 	want, err := s.set(i)
-	if err != nil {
-		return false
-	}
+	return err == nil && s.has(i, want)
+}
+
+// has says whether the folder of an appliance has exactly these files.
+func (s *Site) has(i int, want provision.Files) bool {
 	have, err := provision.ReadDir(s.Folder(s.Appliances[i].ID))
 	return err == nil && maps.EqualFunc(want, have, bytes.Equal)
 }
 
 // Check says what is wrong with the folder, and what works and is not as it should be.
 func (s *Site) Check() (warnings []string, err error) {
-	var errs []error
+	sets, err := s.sets()
 	var stale []int
 	for i, a := range s.Appliances {
-		if _, err := s.set(i); err != nil {
-			errs = append(errs, err)
-		} else if !s.ready(i) {
+		if err == nil && !s.has(i, sets[i]) {
 			stale = append(stale, i)
 		}
 		if !a.Address.IsValid() && len(s.Appliances) > 1 {
 			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
 		}
 	}
-	errs = append(errs, s.file.Err())
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return warnings, err
 	}
 	for _, i := range stale {
@@ -108,7 +107,7 @@ func (s *Site) exposed() []string {
 // until its end: there is no list of revoked ones.
 func (s *Site) Renew(id string) error {
 	if s.index(id) < 0 {
-		return fmt.Errorf("%w: %s in site %s", ErrNobody, id, s.Name)
+		return fmt.Errorf("site %s %w %s", s.Name, ErrNobody, id)
 	}
 	for _, name := range []string{provision.CertificateFile, provision.KeyFile} {
 		if err := os.Remove(filepath.Join(s.Folder(id), name)); err != nil && !errors.Is(err, os.ErrNotExist) {

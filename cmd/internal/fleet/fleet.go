@@ -47,9 +47,9 @@ const (
 
 // Errors of this package that a caller tells apart.
 var (
-	ErrExists = errors.New("fleet: is there already")
-	ErrNoSite = errors.New("fleet: no site folder")
-	ErrNobody = errors.New("fleet: no such appliance")
+	ErrExists = errors.New("is there already")
+	ErrNoSite = errors.New("no site folder")
+	ErrNobody = errors.New("has no appliance")
 )
 
 // Appliance is one entry of site.toml.
@@ -58,7 +58,7 @@ type Appliance struct {
 	Name    string         `toml:"name"`
 	Number  string         `toml:"number"`
 	Address netip.Addr     `toml:"address"` // by which its peers find it
-	Board   string         `toml:"board"`   // board.model of its configuration; empty: the board finds out
+	Board   string         `toml:"board"`   // board.model of its configuration, or a definition in the folder; empty: the board finds out
 	Config  map[string]any `toml:"config"`  // keys of its configuration that no other has
 	Network map[string]any `toml:"network"` // keys of its network.toml
 }
@@ -112,7 +112,7 @@ func New(dir, site string, now time.Time) error {
 		return fmt.Errorf("site %s", fault)
 	}
 	if _, err := os.Stat(filepath.Join(dir, SiteFile)); err == nil {
-		return fmt.Errorf("%w: %s", ErrExists, filepath.Join(dir, SiteFile))
+		return fmt.Errorf("%s %w", filepath.Join(dir, SiteFile), ErrExists)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -247,7 +247,7 @@ func Add(dir string, a Appliance, now time.Time) (Appliance, error) {
 		return a, err
 	}
 	if i := s.index(a.ID); i >= 0 {
-		return a, fmt.Errorf("%w: appliance %s of site %s", ErrExists, a.ID, s.Name)
+		return a, fmt.Errorf("appliance %s of site %s %w", a.ID, s.Name, ErrExists)
 	}
 	if a.Number == "" {
 		a.Number = s.nextNumber()
@@ -259,15 +259,32 @@ func Add(dir string, a Appliance, now time.Time) (Appliance, error) {
 	}
 	text = append(text, entry(a)...)
 	// What would be wrong is told before it is written.
-	next := &Site{}
-	if next.file, err = tomlfile.Decode("after adding "+a.ID, text, next); err != nil {
-		return a, err
+	next := &Site{dir: dir, now: now, authority: s.authority, root: s.root}
+	if next.file, err = tomlfile.Decode(path, text, next); err == nil {
+		next.check()
+		_, err = next.sets()
 	}
-	next.check()
-	if err := next.file.Err(); err != nil {
-		return a, err
+	if err != nil {
+		return a, inEntry(err, entryKey(len(s.Appliances))+".")
 	}
 	return a, replace(path, text)
+}
+
+// inEntry tells faults of an entry that is not written yet by its keys alone: it has no line.
+func inEntry(err error, key string) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range joined.Unwrap() {
+			out = append(out, inEntry(e, key))
+		}
+		return errors.Join(out...)
+	}
+	if fault := (*tomlfile.Fault)(nil); errors.As(err, &fault) {
+		if own, ok := strings.CutPrefix(fault.Path, key); ok {
+			return fmt.Errorf("%s: %s", own, fault.Text)
+		}
+	}
+	return err
 }
 
 func entry(a Appliance) string {

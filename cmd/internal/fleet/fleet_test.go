@@ -180,6 +180,16 @@ func TestFaults(t *testing.T) {
 		"network of all":  {"[network]\nvlan = \"5000\"\n", `site.toml:+2:1: network.vlan: "5000": want auto, none or a number`},
 		"network of one":  {"network.vlan_priotiry = 5\n", `site.toml:+1:9: appliances[1].network.vlan_priotiry: unknown key; did you mean "vlan_priority"?`},
 		"network, a list": {"[network]\ndns = [\"192.0.2.1\", \"here\"]\n", `site.toml:+2:1: network.dns[1]: "here": want the address of a name server`},
+		"list of one":     {"config.sip.listen = [\"udp:eth0:5060\", \"tls:eth0\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen[1]: "tls:eth0": wants an IP address and a port`},
+		"no socket":       {"config.sip.listen = [\"udp:eth0:5060\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen: has no tls socket`},
+		"socket":          {"[all.panel]\nsocket = \"/x\"\n", `site.toml:+2:1: all.panel.socket: "/x": must be`},
+		"other name":      {"config.appliance.name = \"dock-9\"\n", `site.toml:+1:18: appliances[1].config.appliance.name: "dock-9": must be "dock-2"`},
+		"element of all":  {"[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n[[all.registration.accounts]]\naor = \"{number}\"\n", `site.toml:+4:1: all.registration.accounts[1].aor: "201"`},
+		"over a list":     {"config.registration.accounts = [ {aor = \"x\"} ]\n[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n", `site.toml:+1:35: appliances[1].config.registration.accounts[0].aor: "x"`},
+		"missing in it":   {"config.federation.peers = [ {name = \"x\"} ]\n", `site.toml:+1:19: appliances[1].config.federation.peers[0].address: is missing`},
+		"no secret":       {"[all.access]\npassword_file = \"secrets/pw\"\n", `site.toml:+2:1: all.access.password_file: "secrets/pw": there is no such file`},
+		"no table":        {"[[network]]\n", `site.toml:+1:3: network: a list is not a table; write [network] above its keys`},
+		"no board":        {"board = \"dock.toml\"\n", `site.toml:+1:1: appliances[1].board: "dock.toml": want a model, or a board definition in `},
 		"out of folder":   {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
 	} {
 		dir := newSite(t)
@@ -218,6 +228,7 @@ func TestAddRefuses(t *testing.T) {
 		a    Appliance
 		want string
 	}{
+		"board":   {Appliance{ID: "dock-3", Board: "rpi-33"}, `board: "rpi-33" is not one of auto, `},
 		"twice":   {Appliance{ID: "dock-1"}, "is there already"},
 		"id":      {Appliance{ID: "dock 3"}, `id: "dock 3": 1 to 63 letters`},
 		"address": {Appliance{ID: "dock-3", Address: netip.MustParseAddr("192.0.2.1")}, `address: "192.0.2.1": dock-1 has it already`},
@@ -235,6 +246,35 @@ func TestAddRefuses(t *testing.T) {
 	}
 	if _, err := Open(t.TempDir(), day); !errors.Is(err, ErrNoSite) {
 		t.Errorf("no site: %v", err)
+	}
+}
+
+// A board of the site's own goes onto the card, and its faults are told where it was written.
+func TestOwnBoard(t *testing.T) {
+	dir := newSite(t)
+	board := filepath.Join(dir, "dock.toml")
+	if err := os.WriteFile(board, []byte("name = \"dock\"\nfrom = [\"rpi-4\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Add(dir, Appliance{ID: "dock-3", Board: "dock.toml"}, day); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir)
+	if text := read(t, dir, "appliances", "dock-3", provision.PhonedFile); !strings.Contains(text, "file = '/data/parklamp/board.toml'") || strings.Contains(text, "model") {
+		t.Error(text)
+	}
+	if text := read(t, dir, "appliances", "dock-3", provision.BoardFile); !strings.Contains(text, "rpi-4") {
+		t.Error(text)
+	}
+	if err := os.WriteFile(board, []byte("name = \"dock\"\nfrom = [\"rpi-44\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(); err == nil || !strings.Contains(err.Error(), board+`:2:1: from: no such model: "rpi-44"`) {
+		t.Error(err)
 	}
 }
 

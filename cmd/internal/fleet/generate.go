@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
@@ -56,16 +57,8 @@ func (s *Site) Write() (changed []string, err error) {
 		return nil, err
 	}
 	defer unlock()
-	sets := make([]provision.Files, len(s.Appliances))
-	var errs []error
-	for i := range s.Appliances {
-		var err error
-		if sets[i], err = s.set(i); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	errs = append(errs, s.file.Err())
-	if err := errors.Join(errs...); err != nil {
+	sets, err := s.sets()
+	if err != nil {
 		return nil, err
 	}
 	for i, a := range s.Appliances {
@@ -82,6 +75,20 @@ func (s *Site) Write() (changed []string, err error) {
 		}
 	}
 	return changed, nil
+}
+
+// sets makes the files of every appliance, or says what is wrong with any of them.
+func (s *Site) sets() ([]provision.Files, error) {
+	sets := make([]provision.Files, len(s.Appliances))
+	var errs []error
+	for i := range s.Appliances {
+		var err error
+		sets[i], err = s.set(i)
+		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) { // of a file that several have
+			errs = append(errs, err)
+		}
+	}
+	return sets, errors.Join(append(errs, s.file.Err())...)
 }
 
 // update makes a folder have exactly the files of a set.
@@ -113,46 +120,67 @@ func update(dir string, want provision.Files) (differs bool, err error) {
 // Folder is where the files of an appliance are, as they go onto its card.
 func (s *Site) Folder(id string) string { return filepath.Join(s.dir, appliances, id) }
 
-// set makes the files of an appliance and checks them. What is wrong with its configuration is noted at the lines of
-// site.toml that it came from.
+// set makes the files of an appliance and checks them; none if they are wrong, which is noted at the lines of site.toml that
+// it comes from.
 func (s *Site) set(i int) (provision.Files, error) {
 	a := s.Appliances[i]
-	merged := s.configuration(i)
 	f := provision.Files{}
-	if err := s.takeSecrets(merged, f); err != nil {
-		return nil, err
+	files := map[string]made{provision.PhonedFile: s.configuration(i), provision.IdentityFile: s.identity(i)}
+	if network := s.network(i); len(network.values) > 0 {
+		files[provision.NetworkFile] = network
 	}
-	var err error
-	if f[provision.PhonedFile], err = encode("# Written by parkctl site from site.toml: change that instead.\n\n", merged); err != nil {
-		return nil, err
-	}
-	identity := map[string]any{"site": s.Name, "id": a.ID, "name": a.Name, "number": a.Number}
-	if f[provision.IdentityFile], err = encode("", identity); err != nil {
-		return nil, err
-	}
-	if network := merge(merge(map[string]any{}, s.Network), a.Network); len(network) > 0 {
-		if f[provision.NetworkFile], err = encode("", s.expand(network, a).(map[string]any)); err != nil {
+	phoned := files[provision.PhonedFile]
+	s.takeSecrets("", phoned.values, &phoned, f)
+	for name, m := range files {
+		head := ""
+		if name == provision.PhonedFile {
+			head = "# Written by parkctl site from site.toml: change that instead.\n\n"
+		}
+		var err error
+		if f[name], err = encode(head, m.values); err != nil {
 			return nil, err
 		}
 	}
 	for name, from := range map[string]string{provision.SiteFile: AuthorityFile, provision.UpdateFile: UpdatePub} {
+		var err error
 		if f[name], err = os.ReadFile(filepath.Join(s.dir, from)); err != nil {
+			return nil, err
+		}
+	}
+	if ownBoard(a) {
+		var err error
+		if f[provision.BoardFile], err = s.boardFile(i); f[provision.BoardFile] == nil {
 			return nil, err
 		}
 	}
 	if err := s.certify(a, f); err != nil {
 		return nil, err
 	}
-	if err := config.CheckElsewhere(provision.PhonedFile, f[provision.PhonedFile]); err != nil {
-		return nil, s.blame(i, err, "config.", "all.")
-	}
-	if _, err := netconf.Parse(provision.NetworkFile, f[provision.NetworkFile]); err != nil {
-		return nil, s.blame(i, err, "network.", "network.")
-	}
 	if _, err := f.Check(s.Folder(a.ID), Checks()); err != nil {
-		return nil, err
+		return nil, s.blame(a, err, files)
 	}
 	return f, nil
+}
+
+// ownBoard says whether an appliance has a board definition of its own, a file of the site's folder.
+func ownBoard(a Appliance) bool { return strings.HasSuffix(a.Board, ".toml") }
+
+// boardFile reads the board definition of an appliance.
+func (s *Site) boardFile(i int) ([]byte, error) {
+	name := s.Appliances[i].Board
+	path := filepath.Join(s.dir, name)
+	text, err := os.ReadFile(path)
+	if err == nil && filepath.IsLocal(name) {
+		if _, err = board.Parse(path, text); err != nil {
+			return nil, err
+		}
+		return text, nil
+	}
+	if !filepath.IsLocal(name) || errors.Is(err, fs.ErrNotExist) {
+		s.file.Fail(entryKey(i)+".board", "%q: want a model, or a board definition in %s", name, s.dir)
+		return nil, nil
+	}
+	return nil, err
 }
 
 // certify puts the appliance's certificate and key into its set: those that it has, if they are right and will be for a
@@ -179,12 +207,16 @@ const renewBefore = 365 * 24 * time.Hour
 
 // configuration is what phoned.toml of an appliance says: what follows from the site, over it what all have, over it its
 // own.
-func (s *Site) configuration(i int) map[string]any {
-	a := s.Appliances[i]
+func (s *Site) configuration(i int) made {
+	a, at := s.Appliances[i], entryKey(i)
+	from := map[string]source{"": {at, true}, "appliance.name": {at + ".id", true}, "appliance.number": {at + ".number", true},
+		"board": {at + ".board", true}, "sip": {at + ".address", true}}
 	var peers []map[string]any
 	directory := map[string]any{}
 	for j, p := range s.Appliances {
 		if j != i && p.Address.IsValid() {
+			from[fmt.Sprintf("federation.peers[%d]", len(peers))] = source{entryKey(j) + ".address", true}
+			from["dial.directory."+p.Number] = source{entryKey(j) + ".number", true}
 			peers = append(peers, map[string]any{"name": p.ID, "address": netip.AddrPortFrom(p.Address, sipsPort).String()})
 			directory[p.Number] = fmt.Sprintf("sip:%s@%s:%d;transport=tls", p.Number, host(p.Address), sipsPort)
 		}
@@ -203,11 +235,18 @@ func (s *Site) configuration(i int) map[string]any {
 		"journal":  map[string]any{"path": On + "/journal/calls"},
 		"selftest": map[string]any{"reports": On + "/reports"},
 	}
+	if ownBoard(a) {
+		c["board"] = map[string]any{"file": On + "/" + provision.BoardFile}
+	}
 	if len(peers) > 0 {
 		c["federation"] = map[string]any{"peers": peers}
 		c["dial"] = map[string]any{"directory": directory}
 	}
-	return s.expand(merge(merge(c, s.All), a.Config), a).(map[string]any)
+	m := made{c, from}
+	m.lay(s.All, "all")
+	m.lay(a.Config, at+".config")
+	m.values = s.expand(m.values, a).(map[string]any)
+	return m
 }
 
 func host(a netip.Addr) string {
@@ -215,19 +254,6 @@ func host(a netip.Addr) string {
 		return "[" + a.String() + "]"
 	}
 	return a.Unmap().String()
-}
-
-// merge lays one table over another; tables in both are merged, other values replaced.
-func merge(under, over map[string]any) map[string]any {
-	for key, v := range over {
-		a, tableUnder := under[key].(map[string]any)
-		b, tableOver := v.(map[string]any)
-		if tableUnder && tableOver {
-			v = merge(maps.Clone(a), b)
-		}
-		under[key] = v
-	}
-	return under
 }
 
 // expand copies a value and puts what is the appliance's own in place of {id}, {name}, {number}, {address} and {site}.
@@ -253,73 +279,37 @@ func (s *Site) expand(v any, a Appliance) any {
 
 // takeSecrets puts the files that password_file keys name below secrets/ into the set, and makes the keys name them as they
 // are called on the appliance.
-func (s *Site) takeSecrets(v any, f provision.Files) error {
+func (s *Site) takeSecrets(path string, v any, m *made, f provision.Files) {
 	switch v := v.(type) {
 	case []any:
-		for _, e := range v {
-			if err := s.takeSecrets(e, f); err != nil {
-				return err
-			}
+		for i, e := range v {
+			s.takeSecrets(fmt.Sprintf("%s[%d]", path, i), e, m, f)
 		}
 	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			path, text := v[key].(string)
-			if !text || key != "password_file" || !strings.HasPrefix(path, secrets+"/") {
-				if err := s.takeSecrets(v[key], f); err != nil {
-					return err
-				}
+		for key, value := range v {
+			at := tomlfile.Join(path, key)
+			file, text := value.(string)
+			if !text || key != "password_file" || !strings.HasPrefix(file, secrets+"/") {
+				s.takeSecrets(at, value, m, f)
 				continue
 			}
-			if !filepath.IsLocal(path) || strings.Count(path, "/") != 1 {
-				return fmt.Errorf("password_file = %q: want %s/NAME", path, secrets)
+			name := provision.SecretPrefix + strings.ToLower(filepath.Base(file))
+			data, err := os.ReadFile(filepath.Join(s.dir, file))
+			switch {
+			case !filepath.IsLocal(file) || strings.Count(file, "/") != 1:
+				err = fmt.Errorf("want %s/NAME", secrets)
+			case errors.Is(err, fs.ErrNotExist):
+				err = fmt.Errorf("there is no such file in %s: write the password into that file", s.dir)
 			}
-			data, err := os.ReadFile(filepath.Join(s.dir, path))
-			if err != nil {
-				return fmt.Errorf("password_file = %q: %w; write the password into that file", path, err)
+			if origin := m.origin(at); err != nil && !s.file.Complained(origin) {
+				s.file.Fail(origin, "%q: %s", file, err)
 			}
-			name := provision.SecretPrefix + strings.ToLower(filepath.Base(path))
 			f[name], v[key] = data, On+"/"+name
 		}
 	}
-	return nil
 }
 
 func encode(head string, table map[string]any) ([]byte, error) {
 	text, err := toml.Marshal(table)
 	return append([]byte(head), text...), err
-}
-
-// blame notes faults in a file of an appliance at the keys of site.toml that they came from, which stand in the appliance's
-// table own or in the table all; those that came from none are returned.
-func (s *Site) blame(i int, err error, own, all string) error {
-	faults := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		faults = joined.Unwrap()
-	}
-	var rest []error
-	for _, e := range faults {
-		fault := (*tomlfile.Fault)(nil)
-		if !errors.As(e, &fault) {
-			rest = append(rest, fmt.Errorf("%s: %w", s.Appliances[i].ID, e))
-			continue
-		}
-		origin := ""
-		for _, path := range []string{fmt.Sprintf("appliances[%d].%s", i, own+fault.Path), all + fault.Path} {
-			if s.file.Has(path) {
-				origin = path
-				break
-			}
-		}
-		switch {
-		case fault.Path == "board.model" && origin == "":
-			origin = fmt.Sprintf("appliances[%d].board", i)
-		case origin == "":
-			rest = append(rest, fmt.Errorf("%s: %w", s.Appliances[i].ID, e))
-			continue
-		}
-		if !s.file.Complained(origin) { // all appliances may have it
-			s.file.Fail(origin, "%s", fault.Text)
-		}
-	}
-	return errors.Join(rest...)
 }

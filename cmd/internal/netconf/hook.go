@@ -28,7 +28,7 @@ type event struct {
 // waits until it has been taken.
 func Hook(args, env []string) error {
 	if len(args) != 1 {
-		return errors.New("netconf: the hook of udhcpc wants one argument")
+		return errors.New("the hook of udhcpc wants one argument")
 	}
 	conn, err := net.DialTimeout("unix", os.Getenv(HookSocket), hookWait)
 	if err != nil {

@@ -41,7 +41,7 @@ type Lease struct {
 }
 
 // ErrLease is a lease that cannot be used.
-var ErrLease = errors.New("netconf: unusable lease")
+var ErrLease = errors.New("unusable lease")
 
 // ParseLease reads the variables that busybox's udhcpc gives its script. A variable that makes no sense is an error only
 // if the address depends on it; of the others, what can be read counts.

@@ -71,7 +71,7 @@ const maxFile = 256 << 10
 const maxEntries = 256
 
 // ErrNone: there is no set where one was looked for.
-var ErrNone = errors.New("provision: not provisioned")
+var ErrNone = errors.New("not provisioned")
 
 // Files is a set as it came, unchecked: the content of each file by name.
 type Files map[string][]byte

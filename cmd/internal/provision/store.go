@@ -109,10 +109,10 @@ func (s *store) put(set *Set) error {
 		return errors.Join(err, s.sweep(sets))
 	}
 	if err := s.do(func() error { return os.Rename(filepath.Join(sets, newLink), filepath.Join(sets, currentLink)) }); err != nil {
-		return errors.Join(fmt.Errorf("provision: switch to the new set: %w", err), s.sweep(sets))
+		return errors.Join(fmt.Errorf("switch to the new set: %w", err), s.sweep(sets))
 	}
 	if err := s.do(func() error { return syncFolder(sets) }); err != nil { // which set a power cut would leave is not known: both stay
-		return fmt.Errorf("provision: switch to the new set: %w", err)
+		return fmt.Errorf("switch to the new set: %w", err)
 	}
 	return s.tidy(set.files)
 }
@@ -121,7 +121,7 @@ func (s *store) put(set *Set) error {
 func (s *store) prepare(sets string, set *Set) error {
 	dir, err := s.write(sets, set)
 	if err != nil {
-		return fmt.Errorf("provision: write the set: %w", err)
+		return fmt.Errorf("write the set: %w", err)
 	}
 	// The links come first: until the switch, one to a file that the old set lacks leads nowhere, as if it were not there.
 	if err := s.link(set.files); err != nil {
@@ -129,7 +129,7 @@ func (s *store) prepare(sets string, set *Set) error {
 	}
 	fresh := filepath.Join(sets, newLink)
 	if err := s.do(func() error { return errors.Join(removeIfThere(fresh), os.Symlink(filepath.Base(dir), fresh)) }); err != nil {
-		return fmt.Errorf("provision: switch to the new set: %w", err)
+		return fmt.Errorf("switch to the new set: %w", err)
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (s *store) link(f Files) error {
 			err = s.do(func() error { return os.Rename(fresh, path) })
 		}
 		if err != nil {
-			return fmt.Errorf("provision: link %s: %w", name, err)
+			return fmt.Errorf("link %s: %w", name, err)
 		}
 		changed = true
 	}

@@ -23,9 +23,9 @@ import (
 
 var (
 	// ErrSignature means that a report is not what was signed, or was signed with another key.
-	ErrSignature = errors.New("selftest: the signature does not fit the report")
+	ErrSignature = errors.New("the signature does not fit the report")
 	// ErrStranger means that the certificate is not of the site, or is of another appliance.
-	ErrStranger = errors.New("selftest: not signed by this appliance of this site")
+	ErrStranger = errors.New("not signed by this appliance of this site")
 )
 
 // The names of RFC 7518 §3.1 and RFC 8037 §3.1, and the length of an ES256 signature (RFC 7518 §3.4).

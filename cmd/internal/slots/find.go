@@ -55,7 +55,7 @@ func Find(sys, dev string) (*Disk, error) {
 // PartitionPath is the device of partition n (from 1) of the disk: vda2, mmcblk0p2.
 func (d *Disk) PartitionPath(n int) (string, error) {
 	if d.Path == "" {
-		return "", errors.New("slots: the disk has no device")
+		return "", errors.New("the disk has no device")
 	}
 	sep := ""
 	if last := d.Path[len(d.Path)-1]; last >= '0' && last <= '9' {

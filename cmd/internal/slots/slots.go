@@ -20,11 +20,11 @@ import (
 
 // Errors.
 var (
-	ErrState   = errors.New("slots: no valid state")             // neither copy can be read
-	ErrLayout  = errors.New("slots: not the card of a Parklamp") // the partition table says so
-	ErrNoCard  = errors.New("slots: no card found")
-	ErrNoSlot  = errors.New("slots: not started by the boot script") // the kernel's command line names no slot
-	errTooLong = errors.New("slots: state does not fit its sector")
+	ErrState   = errors.New("no valid state")             // neither copy can be read
+	ErrLayout  = errors.New("not the card of a Parklamp") // the partition table says so
+	ErrNoCard  = errors.New("no card found")
+	ErrNoSlot  = errors.New("not started by the boot script") // the kernel's command line names no slot
+	errTooLong = errors.New("state does not fit its sector")
 )
 
 // Places on the card, in bytes. buildroot/genimage.cfg and buildroot/boot/boot.cmd have the same; a test compares them.

@@ -19,15 +19,15 @@ const align = 1 << 20
 func growth(sector []byte, n int, size int64) (grown mbr.Partition, changed bool, err error) {
 	table, err := mbr.Parse(sector)
 	if err != nil {
-		return grown, false, fmt.Errorf("storage: %w", err)
+		return grown, false, fmt.Errorf("%w", err)
 	}
 	p := &table.Partitions[n-1]
 	if p.Start == 0 || p.Size == 0 {
-		return grown, false, fmt.Errorf("storage: no partition %d", n)
+		return grown, false, fmt.Errorf("no partition %d", n)
 	}
 	for i, other := range table.Partitions {
 		if other.Start > p.Start {
-			return grown, false, fmt.Errorf("storage: partition %d lies behind partition %d, which cannot grow", i+1, n)
+			return grown, false, fmt.Errorf("partition %d lies behind partition %d, which cannot grow", i+1, n)
 		}
 	}
 	end := min(size, (1<<32-1)*mbr.SectorSize) / align * align

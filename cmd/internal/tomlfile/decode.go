@@ -62,14 +62,13 @@ func (f *File) Fail(path, format string, args ...any) {
 	if pos.line > 0 {
 		where = fmt.Sprintf("%s:%d:%d", f.name, pos.line, pos.column)
 	}
-	f.errs = append(f.errs, &Fault{Path: path, Text: text, where: where, pos: pos})
+	f.errs = append(f.errs, &Fault{File: f.name, Path: path, Text: text, where: where, pos: pos})
 }
 
 // Complained says whether a key, or a part of it, has a fault that is noted already.
 func (f *File) Complained(path string) bool {
 	return slices.ContainsFunc(f.errs, func(err error) bool {
-		rest, ok := strings.CutPrefix(err.(*Fault).Path, path)
-		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+		return Within(err.(*Fault).Path, path)
 	})
 }
 
@@ -97,6 +96,7 @@ func byPosition(x, y error) int {
 
 // Fault is one fault in a file.
 type Fault struct {
+	File  string // its name
 	Path  string // of the key
 	Text  string // its value and what is allowed
 	where string // file, line and column
@@ -142,7 +142,7 @@ func (f *File) assign(path string, value any, to reflect.Value) {
 	case reflect.Map:
 		table, ok := value.(map[string]any)
 		if !ok {
-			f.Fail(path, "%s is not a table", show(value))
+			f.noTable(path, value)
 			return
 		}
 		out := reflect.MakeMap(to.Type())
@@ -157,13 +157,21 @@ func (f *File) assign(path string, value any, to reflect.Value) {
 	}
 }
 
+func (f *File) noTable(path string, value any) {
+	if strings.HasSuffix(path, "]") { // in a list, which has no header
+		f.Fail(path, "%s is not a table; write { } around its keys", show(value))
+		return
+	}
+	f.Fail(path, "%s is not a table; write [%s] above its keys", show(value), path)
+}
+
 // Defaulter is a list element whose unset keys have values other than zero.
 type Defaulter interface{ SetDefaults() }
 
 func (f *File) assignStruct(path string, value any, to reflect.Value) {
 	table, ok := value.(map[string]any)
 	if !ok {
-		f.Fail(path, "%s is not a table", show(value))
+		f.noTable(path, value)
 		return
 	}
 	known := map[string]reflect.Value{}
@@ -302,8 +310,13 @@ func maxUint(bits int) string {
 }
 
 func show(value any) string {
-	if s, ok := value.(string); ok {
-		return strconv.Quote(s)
+	switch v := value.(type) {
+	case string:
+		return strconv.Quote(v)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
 	}
 	return fmt.Sprint(value)
 }

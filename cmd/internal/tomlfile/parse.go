@@ -107,6 +107,12 @@ func (d *File) mark(p *unstable.Parser, path string, n *unstable.Node) {
 	}
 }
 
+// Within says whether a path is another one or below it; all are below "".
+func Within(path, above string) bool {
+	rest, ok := strings.CutPrefix(path, above)
+	return ok && (above == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
 // Join is the path of a key in a table; the table "" is the whole file.
 func Join(path, key string) string {
 	if path == "" {
