@@ -92,16 +92,6 @@ func (d *Driver) Set(name board.Lamp, s State) {
 	}
 }
 
-// State returns what a lamp means now; Free for one that the board does not have.
-func (d *Driver) State(name board.Lamp) State {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l, ok := d.lamps[name]; ok {
-		return l.state
-	}
-	return Free
-}
-
 // States returns a copy of the states of all lamps.
 func (d *Driver) States() map[board.Lamp]State {
 	d.mu.Lock()

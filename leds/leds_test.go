@@ -157,7 +157,7 @@ func TestDriver(t *testing.T) {
 		if b.Lit("orbit-701") != board.Amber || b.Lit("orbit-702") != board.Off {
 			t.Errorf("701 %v, 702 %v", b.Lit("orbit-701"), b.Lit("orbit-702"))
 		}
-		if d.State("orbit-701") != Unknown || d.State("orbit-999") != Free {
+		if d.States()["orbit-701"] != Unknown || d.States()["orbit-999"] != Free {
 			t.Error("states are not what was set")
 		}
 	})
@@ -303,8 +303,8 @@ func TestOverride(t *testing.T) {
 		}
 		d.Override(nil)
 		synctest.Wait()
-		if _, on := d.Overridden(); on || b.Lit("orbit-702") != board.Off || d.State("orbit-701") != ParkedElsewhere {
-			t.Errorf("afterwards: 702 %v, 701 %v", b.Lit("orbit-702"), d.State("orbit-701"))
+		if _, on := d.Overridden(); on || b.Lit("orbit-702") != board.Off || d.States()["orbit-701"] != ParkedElsewhere {
+			t.Errorf("afterwards: 702 %v, 701 %v", b.Lit("orbit-702"), d.States()["orbit-701"])
 		}
 	})
 }

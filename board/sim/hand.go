@@ -26,25 +26,6 @@ func (b *Board) SetHook(up bool) error {
 	return nil
 }
 
-// Pressed reports whether a finger is on the key.
-func (b *Board) Pressed(k board.Key) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range b.model.Keys {
-		if b.model.Keys[i].Key == k {
-			return b.keys[i].pressed
-		}
-	}
-	return false
-}
-
-// Lifted reports whether the hand holds the handset.
-func (b *Board) Lifted() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.hook.pressed
-}
-
 // LED reports whether an LED line is driven: what the eye sees, not what the firmware could read.
 func (b *Board) LED(line board.Line) bool {
 	b.mu.Lock()

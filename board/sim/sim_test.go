@@ -85,9 +85,6 @@ func TestHandLetsGoWhileBouncing(t *testing.T) {
 		if columns, err := b.Columns(); err != nil || columns != 0 {
 			t.Errorf("columns %#b, %v", columns, err)
 		}
-		if b.Pressed("5") {
-			t.Error("finger is still on the key")
-		}
 	})
 }
 

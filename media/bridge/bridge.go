@@ -98,13 +98,6 @@ func (m *Mixer) add(source media.Source, sink media.Sink) (*Party, error) {
 	return p, nil
 }
 
-// Parties returns how many are in.
-func (m *Mixer) Parties() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.parties)
-}
-
 // Leave takes the party out; what it plays from then on is nothing. Further calls do nothing.
 func (p *Party) Leave() {
 	m := p.mixer

@@ -114,7 +114,7 @@ func TestFull(t *testing.T) {
 	}
 	first.Leave()
 	first.Leave()
-	if n := m.Parties(); n != MaxParties-1 {
+	if n := len(m.parties); n != MaxParties-1 {
 		t.Errorf("%d parties after one left", n)
 	}
 	var f media.Frame
@@ -328,8 +328,8 @@ func TestAnyThread(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	if m.Parties() != 3 {
-		t.Errorf("%d parties left", m.Parties())
+	if len(m.parties) != 3 {
+		t.Errorf("%d parties left", len(m.parties))
 	}
 }
 

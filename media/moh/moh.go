@@ -57,7 +57,6 @@ func (c Config) Validate() error {
 
 // Music is a piece in every codec. It is immutable and shared.
 type Music struct {
-	name string
 	pcmu []byte
 	pcma []byte
 	g722 []byte
@@ -71,7 +70,7 @@ var builtInWide []byte
 
 // BuiltIn returns the built-in piece, encoded at the first call.
 var BuiltIn = sync.OnceValue(func() *Music {
-	m := &Music{name: "built-in", pcmu: builtIn, pcma: append([]byte(nil), builtIn...), g722: builtInWide}
+	m := &Music{pcmu: builtIn, pcma: append([]byte(nil), builtIn...), g722: builtInWide}
 	codec.Transcode(codec.PCMA, codec.PCMU, m.pcma)
 	return m
 })
@@ -86,7 +85,7 @@ func Open(cfg Config) (*Music, error) {
 		return nil, fmt.Errorf("music on hold: %w", err)
 	}
 	defer f.Close()
-	m, err := Read(f, cfg.File, cfg.LevelDBFS)
+	m, err := Read(f, cfg.LevelDBFS)
 	if err != nil {
 		return nil, fmt.Errorf("music on hold %s: %w", cfg.File, err)
 	}
@@ -94,7 +93,7 @@ func Open(cfg Config) (*Music, error) {
 }
 
 // Read makes music from a WAV file: brought to a loudness, its end faded into its beginning.
-func Read(r io.Reader, name string, levelDBFS float64) (*Music, error) {
+func Read(r io.Reader, levelDBFS float64) (*Music, error) {
 	x, err := wav.ReadAt(r, MaxLength, media.WideRate)
 	if err != nil {
 		return nil, err
@@ -102,16 +101,16 @@ func Read(r io.Reader, name string, levelDBFS float64) (*Music, error) {
 	if time.Duration(len(x))*time.Second/media.WideRate < MinLength {
 		return nil, fmt.Errorf("%w: %d ms, at least %v are needed", ErrTooShort, len(x)*1000/media.WideRate, MinLength)
 	}
-	return fromSamples(name, loop(levelled(x, levelDBFS))), nil
+	return fromSamples(loop(levelled(x, levelDBFS))), nil
 }
 
 // fromSamples encodes a piece at 16 kHz.
-func fromSamples(name string, wide []int16) *Music {
+func fromSamples(wide []int16) *Music {
 	x := make([]int16, len(wide)/2)
 	var down halfband.Down
 	down.Fill(x, wide)
 	down.Fill(x, wide) // twice: filter and codec begin in the state in which the end of the piece leaves them
-	m := &Music{name: name, pcmu: make([]byte, len(x)), pcma: make([]byte, len(x)), g722: make([]byte, len(x))}
+	m := &Music{pcmu: make([]byte, len(x)), pcma: make([]byte, len(x)), g722: make([]byte, len(x))}
 	codec.Encode(codec.PCMU, m.pcmu, x)
 	codec.Encode(codec.PCMA, m.pcma, x)
 	var e g722.Encoder
@@ -146,9 +145,6 @@ func loop(x []int16) []int16 {
 	}
 	return x[:n]
 }
-
-// Name says what is played: "built-in" or the file.
-func (m *Music) Name() string { return m.name }
 
 // Length is how long the piece plays before it begins again.
 func (m *Music) Length() time.Duration {

@@ -109,11 +109,11 @@ func TestWideMusicIsTheSame(t *testing.T) {
 	if err := wav.Write(&file, x); err != nil {
 		t.Fatal(err)
 	}
-	own, err := Read(&file, "own", -20)
+	own, err := Read(&file, -20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []*Music{BuiltIn(), own} {
+	for name, m := range map[string]*Music{"built-in": BuiltIn(), "own": own} {
 		s := m.Source()
 		d := codec.Decoder{Rate: media.SampleRate}
 		var b [media.FrameSamples]byte
@@ -122,7 +122,7 @@ func TestWideMusicIsTheSame(t *testing.T) {
 		turn := len(m.pcmu)
 		for len(heard) < turn+4*media.SampleRate {
 			if n := s.NextEncoded(codec.G722, b[:]); n != len(b) {
-				t.Fatalf("%s: frame of %d bytes", m.Name(), n)
+				t.Fatalf("%s: frame of %d bytes", name, n)
 			}
 			d.Decode(codec.G722, f[:], b[:])
 			heard = append(heard, f[:]...)
@@ -139,7 +139,7 @@ func TestWideMusicIsTheSame(t *testing.T) {
 			best = max(best, 10*math.Log10(signal/noise))
 		}
 		if best < 12 {
-			t.Errorf("%s: around the loop's seam it differs from the music by %.1f dB", m.Name(), best)
+			t.Errorf("%s: around the loop's seam it differs from the music by %.1f dB", name, best)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func TestOpen(t *testing.T) {
 	}
 	cfg := Default()
 	m, err := Open(cfg)
-	if err != nil || m != BuiltIn() || m.Name() != "built-in" {
+	if err != nil || m != BuiltIn() {
 		t.Errorf("no file: %v, %v", m, err)
 	}
 	cfg.File = write("quiet.wav", 3, 100)
@@ -172,8 +172,8 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := m.Samples()
-	if l := dbfs(x); math.Abs(l+20) > 1 || m.Name() != cfg.File {
-		t.Errorf("%s has %.1f dBFS", m.Name(), l)
+	if l := dbfs(x); math.Abs(l+20) > 1 {
+		t.Errorf("%s has %.1f dBFS", cfg.File, l)
 	}
 	for i := range x {
 		if d := math.Abs(float64(x[i]) - float64(x[(i+1)%len(x)])); d > 2000 {

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"parklamp/media"
 	"parklamp/media/codec"
@@ -124,15 +123,6 @@ func (p Phrase) Text() string {
 		}
 	}
 	return b.String()
-}
-
-// Duration is how long the phrase takes to say.
-func (p Phrase) Duration() time.Duration {
-	n := lead
-	for _, u := range p.units {
-		n += len(words()[u.text]) + u.pause
-	}
-	return time.Duration(n) * time.Second / media.SampleRate
 }
 
 // Source returns the phrase as sound, from its beginning.

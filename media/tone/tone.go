@@ -13,7 +13,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"parklamp/media"
 )
@@ -148,18 +147,6 @@ func New(country string, kind Kind) *Tone {
 	t := &Tone{sig: sig, amplitude: float32(32767 * math.Pow(10, sig.levelDBFS/20))}
 	t.enter()
 	return t
-}
-
-// Duration is how long the tone lasts; 0 for one that never ends.
-func (t *Tone) Duration() time.Duration {
-	if len(t.sig.loop) > 0 {
-		return 0
-	}
-	n := 0
-	for _, p := range t.sig.intro {
-		n += p.samples
-	}
-	return time.Duration(n) * time.Second / media.SampleRate
 }
 
 // Next fills a frame; silence between two bursts is a frame, too. It reports false after the end.

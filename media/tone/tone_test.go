@@ -100,15 +100,11 @@ func TestFrequenciesAndCadence(t *testing.T) {
 
 func TestShortTonesEnd(t *testing.T) {
 	for _, k := range []Kind{Confirm, Error, Reminder} {
-		tone := New("us", k)
-		want := tone.Duration()
-		x := render(tone, time.Minute)
-		got := time.Duration(len(x)) * time.Second / media.SampleRate
-		if want == 0 || got < want || got > want+media.FrameDuration {
-			t.Errorf("%v lasts %v, says %v", k, got, want)
+		if n := len(render(New("us", k), time.Minute)); n == 0 || n > 2*media.SampleRate {
+			t.Errorf("%v has %d samples", k, n)
 		}
 	}
-	if New("us", Dial).Duration() != 0 {
+	if n := len(render(New("us", Dial), time.Minute)); n < 60*media.SampleRate {
 		t.Error("dial tone ends")
 	}
 	if x := render(New("us", 250), time.Minute); len(x) == 0 || len(x) > 5*media.SampleRate {

@@ -46,10 +46,10 @@ func TestCallAnsweredAndEnded(t *testing.T) {
 				a.expect(ca, "answered "+toB)
 				b.expect(cb, "answered "+toA, "acked")
 				da, db := ca.Dialog(), cb.Dialog()
-				if da.ID() != db.ID().Reverse() || a.ua.Find(da.ID()) != ca || b.ua.Find(db.ID()) != cb || a.ua.Find(db.ID()) != nil {
+				if da.ID() != db.ID().Reverse() || a.find(da.ID()) != ca || b.find(db.ID()) != cb || a.find(db.ID()) != nil {
 					t.Errorf("dialogs %+v %+v", da.ID(), db.ID())
 				}
-				if !da.Allows("UPDATE") || !db.Supports("replaces") {
+				if !da.Allows("UPDATE") || !containsFold(db.Supported, "replaces") {
 					t.Errorf("abilities are not known: %+v", da)
 				}
 				time.Sleep(time.Minute)
@@ -62,7 +62,7 @@ func TestCallAnsweredAndEnded(t *testing.T) {
 					b.expect(cb, "ended local 0")
 					a.expect(ca, "ended remote 0")
 				}
-				if a.ua.Find(da.ID()) != nil {
+				if a.find(da.ID()) != nil {
 					t.Error("an ended call is found")
 				}
 				a.idle()

@@ -45,7 +45,7 @@ type Info struct {
 	Local       Party // To of an incoming, From of an outgoing call
 	ReferredBy  Party
 	Diversion   Party // who sent the call on to us last (RFC 5806)
-	Replaces    *Call // the call that this one wants to take the place of, matched as RFC 3891 §3 says; see TakeOver
+	Replaces    *Call // the call that this one wants to take the place of, matched as RFC 3891 §3 says; who answers this one ends that one
 	AutoAnswer  bool  // the caller asks us to answer without ringing
 	UserAgent   string
 	TLS         bool                     // the INVITE came by TLS

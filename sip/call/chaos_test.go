@@ -80,7 +80,7 @@ func TestChaos(t *testing.T) {
 				t.Errorf("seed %d: a has %d calls, b has %d", seed, up, down)
 			}
 			for _, c := range a.ua.Calls() {
-				far := b.ua.Find(c.Dialog().ID().Reverse())
+				far := b.find(c.Dialog().ID().Reverse())
 				if far == nil {
 					t.Errorf("seed %d: b does not have %s", seed, c.ID())
 				} else if c.media.Send && !far.media.Receive || far.media.Send && !c.media.Receive {

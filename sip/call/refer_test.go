@@ -185,7 +185,8 @@ func TestAttendedTransfer(t *testing.T) {
 		if cb.Info().Replaces != ca || cb.Info().ReferredBy.Number != "caller" {
 			t.Fatalf("info %+v", cb.Info())
 		}
-		cb.TakeOver(c.local())
+		cb.Answer(c.local())
+		ca.Hangup("replaced")
 		c.expect(cb, "answered "+"send receive 10.0.0.2:4000", "acked")
 		c.expect(ca, "ended local 0")
 		a.expect(ac, "ended remote 0")

@@ -21,7 +21,8 @@ func TestReplacesRules(t *testing.T) {
 			if bc.Info().Replaces != ba {
 				t.Fatalf("info %+v", bc.Info())
 			}
-			bc.TakeOver(b.local())
+			bc.Answer(b.local())
+			ba.Hangup("replaced")
 			c.expect(cb, "answered "+toB)
 			a.expect(ab, "ended remote 0")
 			b.expect(ba, "ended local 0")
@@ -90,7 +91,8 @@ func TestReplacesRules(t *testing.T) {
 			ab.Ring()
 			b.expect(ba, "ringing 180")
 			cb := replace(c, b, ba.Dialog().ID(), true)
-			b.incoming().TakeOver(b.local())
+			b.incoming().Answer(b.local())
+			ba.Hangup("replaced")
 			c.expect(cb, "answered "+toB)
 			b.expect(ba, "ended cancelled 0")
 			a.expect(ab, "ended cancelled 487")

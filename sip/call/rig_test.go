@@ -446,3 +446,13 @@ func (p *peer) request(method, uri, from, to, callID string, seq int, headers, b
 	p.send(fmt.Sprintf("%s %s SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bK%s%s%d;rport\nMax-Forwards: 70\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %d %s\nContact: <sip:peer@10.0.0.9:5060>%s\n\n%s",
 		method, uri, method, callID, seq, from, to, callID, seq, method, prefixed(headers), body))
 }
+
+// find gives the call with this dialog, nil if there is none.
+func (s *side) find(id DialogID) *Call {
+	for _, c := range s.ua.Calls() {
+		if c.Dialog().ID() == id && !c.Ended() {
+			return c
+		}
+	}
+	return nil
+}

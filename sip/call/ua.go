@@ -184,17 +184,6 @@ func (u *UA) From(a netip.Addr) int {
 	return n
 }
 
-// Find gives the call with this dialog, nil if there is none. A zero RemoteTag matches any.
-func (u *UA) Find(id DialogID) *Call {
-	u.mu.Lock()
-	c := u.calls[leg{id.CallID, id.LocalTag}]
-	u.mu.Unlock()
-	if c == nil || c.Ended() || id.RemoteTag != "" && !c.knowsTag(id.RemoteTag) {
-		return nil
-	}
-	return c
-}
-
 // start runs f as one of Run's goroutines, at once or when Run begins. After Run it does nothing.
 func (u *UA) start(f func()) {
 	u.mu.Lock()

@@ -166,20 +166,9 @@ func (c *Call) Answer(l sdp.Local, headers ...gosip.Header) {
 	c.post(func() { c.accept(l, headers) })
 }
 
-// TakeOver answers the call and ends the one that it replaces (Info.Replaces), as RFC 3891 §3 and §4
-// say: BYE if that one is answered, CANCEL if it is ringing. Answer leaves the other call alone, which
-// is what a parking lot wants, whose fetcher is joined to that very call.
-func (c *Call) TakeOver(l sdp.Local, headers ...gosip.Header) {
-	c.post(func() {
-		if old := c.info.Replaces; c.accept(l, headers) && old != nil {
-			old.Hangup(`SIP;cause=200;text="Replaced"`)
-		}
-	})
-}
-
-func (c *Call) accept(l sdp.Local, headers []gosip.Header) bool {
+func (c *Call) accept(l sdp.Local, headers []gosip.Header) {
 	if c.state != phaseIncoming {
-		return false
+		return
 	}
 	req := c.req
 	timer := c.sessionAsked(req)
@@ -190,7 +179,7 @@ func (c *Call) accept(l sdp.Local, headers []gosip.Header) bool {
 		var err error
 		if body, m, err = c.answer(c.stamp(l), req.Body()); err != nil {
 			c.unacceptable(err)
-			return false
+			return
 		}
 		c.adopt(l)
 		c.setMedia(m)
@@ -208,7 +197,6 @@ func (c *Call) accept(l sdp.Local, headers []gosip.Header) bool {
 	if !c.lateOffer {
 		c.emit(Answered{Media: m})
 	}
-	return true
 }
 
 // accepted prepares for the ACK of the INVITE that is about to get its 2xx.

@@ -38,8 +38,6 @@ import (
 var (
 	// ErrStopped means that Run has ended.
 	ErrStopped = errors.New("event: agent has stopped")
-	// ErrNoAnswer means that a far end took a SUBSCRIBE and sent no state.
-	ErrNoAnswer = errors.New("event: no state came")
 )
 
 // Agent is both roles on one endpoint.

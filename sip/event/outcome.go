@@ -62,9 +62,6 @@ func (s *Subscription) granted(res *gosip.Response, now time.Time) {
 
 // lasts sets when the dialog ends and when it is refreshed.
 func (s *Subscription) lasts(d time.Duration, now time.Time) {
-	if s.once {
-		return
-	}
 	d = min(max(d, minExpires), maxExpires)
 	s.until = now.Add(d)
 	// Time for a retransmission or two, more for long ones.
@@ -78,7 +75,7 @@ func (s *Subscription) lasts(d time.Duration, now time.Time) {
 // tooBrief asks again with the time that the notifier wants (RFC 6665 §4.1.2.1).
 func (s *Subscription) tooBrief(res *gosip.Response, now time.Time) {
 	least, there, ok := headerSeconds(res, "Min-Expires")
-	if !there || !ok || s.once || least <= s.want || least > maxExpires {
+	if !there || !ok || least <= s.want || least > maxExpires {
 		s.failures++
 		s.lose(failure(res, nil), s.pause(res), now)
 		return

@@ -107,11 +107,6 @@ func (s *Subscription) terminated(h stateHeader, u Update, now time.Time) {
 		s.finish()
 		return
 	}
-	if s.once {
-		u.State = Terminated
-		s.drop(u)
-		return
-	}
 	// Some notifiers send their last state with the end. It is not the state from here
 	// on, so the owner gets it as Lost.
 	u.State = Lost

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -80,7 +79,6 @@ type Subscription struct {
 	agent *Agent
 	what  Subscribe
 	tell  func(Update)
-	once  bool // fetch: the first state is the last
 
 	stopped atomic.Bool
 
@@ -117,16 +115,9 @@ const (
 // in Run's goroutine, in order, and must not block. After Stop at most the call that is
 // under way still ends.
 func (a *Agent) Subscribe(what Subscribe, h func(Update)) *Subscription {
-	return a.subscribeTo(what, h, false)
-}
-
-func (a *Agent) subscribeTo(what Subscribe, h func(Update), once bool) *Subscription {
-	s := &Subscription{agent: a, what: what, tell: h, once: once, want: what.Expires}
+	s := &Subscription{agent: a, what: what, tell: h, want: what.Expires}
 	if s.want <= 0 {
 		s.want = time.Hour
-	}
-	if once {
-		s.want = 0
 	}
 	s.event, _ = parseEvent(what.Event)
 	s.refreshAt.fire = s.ask
@@ -137,30 +128,6 @@ func (a *Agent) subscribeTo(what Subscribe, h func(Update), once bool) *Subscrip
 		s.start(now)
 	})
 	return s
-}
-
-// Fetch asks once for the state of a resource (SUBSCRIBE with Expires 0, RFC 6665
-// §4.4.3). It blocks until the state has come, ctx ends or Config.NotifyWait is over.
-func (a *Agent) Fetch(ctx context.Context, what Subscribe) (Update, error) {
-	got := make(chan Update, 1) // the first update only; more are dropped
-	s := a.subscribeTo(what, func(u Update) {
-		select {
-		case got <- u:
-		default:
-		}
-	}, true)
-	select {
-	case u := <-got:
-		if u.Body == nil && u.Reason != "timeout" {
-			return u, fmt.Errorf("fetch %s of %s: %w: %s", what.Event, what.Target.String(), ErrNoAnswer, u.Reason)
-		}
-		return u, nil
-	case <-ctx.Done():
-		s.Stop()
-		return Update{}, fmt.Errorf("fetch %s of %s: %w", what.Event, what.Target.String(), ctx.Err())
-	case <-a.ended:
-		return Update{}, ErrStopped
-	}
 }
 
 // Stop ends the subscription: the notifier is told, the owner hears nothing more.
@@ -293,12 +260,9 @@ func (s *Subscription) drop(u Update) {
 	a.timers.disarm(&s.overdue)
 	a.timers.disarm(&s.retry)
 	s.localTag, s.inFlight, s.again, s.state = "", false, false, idle
-	if u.State == Terminated || s.once || s.stopped.Load() || a.stopping {
+	if u.State == Terminated || s.stopped.Load() || a.stopping {
 		s.state = over
 		delete(a.all, s)
-	}
-	if s.once {
-		u.State = Terminated
 	}
 	s.deliver(u)
 }

@@ -1,8 +1,6 @@
 package event
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -505,40 +503,6 @@ func TestShutdownUnsubscribes(t *testing.T) {
 		w.stop()
 		expect(t, "time", time.Since(began), time.Duration(0))
 		expect(t, "updates", r.flush(), "")
-	})
-}
-
-func TestFetchFromPeer(t *testing.T) {
-	inWorld(t, func(w *world) {
-		var u Update
-		var err error
-		fetch := func(ctx context.Context) <-chan struct{} {
-			done := make(chan struct{})
-			go func() { u, err = w.agent.Fetch(ctx, what()); close(done) }()
-			return done
-		}
-		done := fetch(w.t.Context())
-		n := w.peer.accept("n1", "Expires: 0")
-		expect(t, "Expires", header(n.sub, "Expires"), "0")
-		n.tell("terminated;reason=timeout", "now")
-		<-done
-		expect(t, "fetched", fmt.Sprintf("%s %v", u.Body, err), "now <nil>")
-
-		done = fetch(w.t.Context())
-		w.peer.answer(w.peer.request("SUBSCRIBE"), 404)
-		<-done
-		if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "404") {
-			t.Errorf("error = %v", err)
-		}
-		ctx, cancel := context.WithCancel(w.t.Context())
-		done = fetch(ctx)
-		w.peer.request("SUBSCRIBE")
-		cancel()
-		<-done
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("error = %v", err)
-		}
-		w.peer.silent(time.Hour)
 	})
 }
 

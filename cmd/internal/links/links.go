@@ -31,13 +31,7 @@ type State struct {
 	Gateways []netip.Addr // of the default routes, sorted
 }
 
-// Has says whether an address is one of the machine. All of 127.0.0.0/8 is (RFC 1122 §3.2.1.3).
-func (s State) Has(a netip.Addr) bool {
-	_, ok := s.LinkOf(a)
-	return ok
-}
-
-// LinkOf is the link that has an address.
+// LinkOf is the link that has an address. All of 127.0.0.0/8 is the loopback's (RFC 1122 §3.2.1.3).
 func (s State) LinkOf(a netip.Addr) (Link, bool) {
 	a = a.Unmap().WithZone("")
 	for _, l := range s.Links {

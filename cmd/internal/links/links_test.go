@@ -48,12 +48,12 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-func TestHas(t *testing.T) {
+func TestLinkOf(t *testing.T) {
 	s := State{Links: []Link{link("lo", true, "127.0.0.1", "::1"), link("eth0", true, "192.0.2.1", "fe80::1")}}
 	for a, want := range map[string]bool{"127.0.0.1": true, "127.9.8.7": true, "192.0.2.1": true, "::ffff:192.0.2.1": true, "192.0.2.2": false,
 		"fe80::1%eth0": true, "::1": true, "::2": false} {
-		if got := s.Has(netip.MustParseAddr(a)); got != want {
-			t.Errorf("%s: %v", a, got)
+		if l, got := s.LinkOf(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s: %v, %v", a, l, got)
 		}
 	}
 }

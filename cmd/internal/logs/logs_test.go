@@ -49,3 +49,24 @@ func TestFormat(t *testing.T) {
 		t.Errorf("%.40q, %d bytes", got, len(got))
 	}
 }
+
+// Who comes when too many lines wait is counted, and the server is told.
+func TestSyslogTellsOfLosses(t *testing.T) {
+	s := NewSyslog("192.0.2.9:514", "dock-1")
+	for range queue + 44 {
+		s.Send(Line{Program: "phoned", Severity: Info, Text: "up"})
+	}
+	for i := range queue + 1 {
+		want := "up"
+		if i == queue {
+			want = "44 lines were lost here"
+		}
+		if line, _ := s.next(t.Context()); !strings.HasSuffix(line, want) {
+			t.Fatalf("line %d: %q, want %s", i, line, want)
+		}
+	}
+	s.Send(Line{Text: "down"})
+	if line, _ := s.next(t.Context()); !strings.HasSuffix(line, "down") || len(s.lines) > 0 {
+		t.Errorf("then: %q", line)
+	}
+}

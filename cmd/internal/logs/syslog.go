@@ -14,25 +14,22 @@ import (
 
 const (
 	facility  = 16               // local0. RFC 5424 §6.2.1
-	queue     = 256              // lines waiting to be sent; more are dropped and counted
+	queue     = 256              // lines waiting to be sent; more are dropped, and the server is told how many
 	maxPacket = 1400             // RFC 5426 §3.2: a receiver takes 480 bytes at least, 2048 well; no fragments on Ethernet
 	redial    = 10 * time.Second // between two tries to reach the server's address
 )
 
 // Syslog sends lines to a server.
 type Syslog struct {
-	server, host string      // immutable
-	lines        chan string // capacity queue; full: dropped and counted
-	dropped      atomic.Uint64
+	server, host string       // immutable
+	lines        chan string  // capacity queue; full: dropped and counted
+	dropped      atomic.Int64 // that the server does not know of
 }
 
 // NewSyslog makes a sender to a server, as "192.0.2.9:514", in the name of a host. Nothing is sent before Run.
 func NewSyslog(server, host string) *Syslog {
 	return &Syslog{server: server, host: host, lines: make(chan string, queue)}
 }
-
-// Dropped counts the lines that could not be sent.
-func (s *Syslog) Dropped() uint64 { return s.dropped.Load() }
 
 // Send queues a line. It does not block.
 func (s *Syslog) Send(l Line) {
@@ -53,10 +50,8 @@ func (s *Syslog) Run(ctx context.Context) {
 		}
 	}()
 	for {
-		var line string
-		select {
-		case line = <-s.lines:
-		case <-ctx.Done():
+		line, more := s.next(ctx)
+		if !more {
 			return
 		}
 		for {
@@ -85,6 +80,24 @@ func (s *Syslog) Run(ctx context.Context) {
 		}
 		refused = false
 	}
+}
+
+// next waits for a line. It makes room for one that tells how many had none.
+func (s *Syslog) next(ctx context.Context) (line string, more bool) {
+	select {
+	case line = <-s.lines:
+	case <-ctx.Done():
+		return "", false
+	}
+	if n := s.dropped.Load(); n > 0 {
+		note := Line{At: time.Now(), Program: "init", Severity: Warning, Text: fmt.Sprintf("%d lines were lost here", n)}
+		select {
+		case s.lines <- Format(note, s.host):
+			s.dropped.Add(-n)
+		default:
+		}
+	}
+	return line, true
 }
 
 // Format writes a line as a syslog message. RFC 5424 §6.

@@ -51,9 +51,6 @@ type Child struct {
 	done chan Status // capacity 1; gets the status, once
 }
 
-// Done gives the status of the process when it has ended, once.
-func (c *Child) Done() <-chan Status { return c.done }
-
 // Signal sends a signal to the process and to everything in its process group. One that has ended is no error.
 func (c *Child) Signal(s syscall.Signal) {
 	// The group is the child's own (Setsid). Only its owner calls this, before it has taken the status: the pid is still his.

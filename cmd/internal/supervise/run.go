@@ -62,11 +62,8 @@ func (s *Service) SetSpec(spec Spec) {
 	s.spec = spec
 }
 
-// Start, Stop and Restart say what is wanted; they do not wait for it.
+// Start and Restart say what is wanted; they do not wait for it. The program is ended with Run.
 func (s *Service) Start() { s.ask(Start) }
-
-// Stop ends the program: SIGTERM, then SIGKILL.
-func (s *Service) Stop() { s.ask(Stop) }
 
 // Restart ends the program and starts it anew.
 func (s *Service) Restart() { s.ask(Restart) }

@@ -44,7 +44,7 @@ func TestHeadsetKey(t *testing.T) {
 		{"closes", func() { press("headset") }, audio.PathClosed, false},
 	} {
 		step.do()
-		lit := a.lamps.State("headset") == leds.Active
+		lit := a.lamps.States()["headset"] == leds.Active
 		if device.path != step.path || a.desk.worn != step.worn || lit != step.worn {
 			t.Errorf("%s: path %v, worn %v, lamp %v; want %v, %v (the phone says %v)", step.name, device.path, a.desk.worn, lit, step.path, step.worn,
 				a.desk.machine.View().Path)

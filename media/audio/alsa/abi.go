@@ -167,7 +167,6 @@ const (
 	pcmType = 'A' << 8
 	ctlType = 'U' << 8
 
-	pcmGetInfo     = dirRead | pcmType | 288<<16 | 0x01
 	pcmHwRefine    = dirRead | dirWrite | pcmType | sizeHwParams<<16 | 0x10
 	pcmSetHw       = dirRead | dirWrite | pcmType | sizeHwParams<<16 | 0x11
 	pcmSetSw       = dirRead | dirWrite | pcmType | sizeSwParams<<16 | 0x13
