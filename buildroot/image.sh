@@ -8,8 +8,8 @@ tree=$(dirname "$(readlink -f "$0")")
 [ -r "$tree/boards/$board.env" ] || { echo "no board $board: $(cd "$tree/boards" && echo *.env | sed 's/\.env//g')" >&2; exit 2; }
 # shellcheck source=/dev/null
 . "$tree/boards/$board.env"
-[ -z "${PARKLAMP_UPDATE_PUB:-}" ] || [ -r "$PARKLAMP_UPDATE_PUB" ] ||
-	{ echo "UPDATE_PUB: no file $PARKLAMP_UPDATE_PUB; it is update.pub of the site's folder (parkctl site new)" >&2; exit 2; }
+[ -z "${PARKLAMP_UPDATE_PUB:-}" ] || grep -qs -e '^-----BEGIN PUBLIC KEY-----' "$PARKLAMP_UPDATE_PUB" ||
+	{ echo "UPDATE_PUB: $PARKLAMP_UPDATE_PUB is no public key; it is update.pub of the site's folder (parkctl site new)" >&2; exit 2; }
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$tree" log -1 --format=%ct 2>/dev/null || echo 1767225600)}
 export SOURCE_DATE_EPOCH PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned}
 mkdir -p "$out"

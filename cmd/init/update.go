@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/update"
 )
@@ -21,7 +22,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 		s.log.Warn("updates", "err", err)
 	}
 	built, _ := time.Parse(time.RFC3339, firstLine(filepath.Join(etcFolder, "time")))
-	keys, err := update.ReadKeys(filepath.Join(etcFolder, "update.pub"), filepath.Join(dataFolder, "update.pub"))
+	keys, err := update.ReadKeys(filepath.Join(dataFolder, provision.UpdateFile), filepath.Join(etcFolder, provision.UpdateFile))
 	if err != nil {
 		s.log.Warn("keys of updates", "err", err)
 	}

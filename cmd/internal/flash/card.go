@@ -18,6 +18,7 @@ import (
 
 	"parklamp/cmd/internal/mbr"
 	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/update"
 )
 
 // card is what is to be on the card: the image, with another boot partition if the appliance has an identity.
@@ -26,20 +27,22 @@ type card struct {
 	size   int64
 	boot   []byte // in place of the image's at bootAt; nil: none
 	bootAt int64
+	// imageKey is the key for updates that the image has, siteKey that of the appliance's set, which counts more.
+	imageKey, siteKey string
 }
 
 // openCard opens an image and, if image.json beside it has its hash, compares.
 func openCard(path string) (*card, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; 'make image BOARD=...' makes it", err)
+		return nil, fmt.Errorf("there is no %s; 'make image BOARD=%s' makes it", path, filepath.Base(filepath.Dir(path)))
 	}
 	if err != nil {
 		return nil, err
 	}
 	c := &card{image: f}
 	if c.size, err = f.Seek(0, io.SeekEnd); err == nil {
-		err = checkImage(path, f)
+		c.imageKey, err = checkImage(path, f)
 	}
 	if err == nil {
 		_, _, err = c.bootPartition()
@@ -51,20 +54,21 @@ func openCard(path string) (*card, error) {
 	return c, nil
 }
 
-// checkImage compares an image with what its maker wrote down.
-func checkImage(path string, f *os.File) error {
+// checkImage compares an image with what its maker wrote down, and returns its key for updates.
+func checkImage(path string, f *os.File) (key string, err error) {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "image.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	var facts struct {
+		Key   string `json:"update_key"`
 		Files []struct{ Name, SHA256 string }
 	}
 	if err := json.Unmarshal(text, &facts); err != nil {
-		return fmt.Errorf("image.json: %w", err)
+		return "", fmt.Errorf("image.json: %w", err)
 	}
 	for _, file := range facts.Files {
 		if file.Name != filepath.Base(path) {
@@ -72,13 +76,13 @@ func checkImage(path string, f *os.File) error {
 		}
 		h := sha256.New()
 		if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62)); err != nil {
-			return err
+			return "", err
 		}
 		if got := hex.EncodeToString(h.Sum(nil)); got != file.SHA256 {
-			return errors.New("is not what image.json says (SHA-256): make the image again")
+			return "", errors.New("is not what image.json says (SHA-256): make the image again")
 		}
 	}
-	return nil
+	return facts.Key, nil
 }
 
 // bootPartition is where the first partition lies, by the MBR. Bytes.
@@ -102,6 +106,9 @@ func (c *card) provision(ctx context.Context, from string) error {
 	files, err := provision.ReadDir(from)
 	if err != nil {
 		return err
+	}
+	if keys := update.ParseKeys(files[provision.UpdateFile]); len(keys) > 0 {
+		c.siteKey = update.ShowKey(keys[0])
 	}
 	at, size, err := c.bootPartition()
 	if err != nil {
@@ -146,6 +153,19 @@ func (c *card) provision(ctx context.Context, from string) error {
 	}
 	c.bootAt = at
 	return nil
+}
+
+// updates says whose updates the appliance will take.
+func (c *card) updates() string {
+	switch {
+	case c.siteKey == "" && c.imageKey == "":
+		return "It takes no updates until it has the files of a site.\n"
+	case c.siteKey == "":
+		return "It takes the updates that the key of the image has signed, " + c.imageKey + ".\n"
+	case c.imageKey != "" && c.imageKey != c.siteKey:
+		return "The image has another key for updates than the site, " + c.imageKey + ": the appliance takes those of the site alone.\n"
+	}
+	return ""
 }
 
 // mtool runs one of the mtools.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"parklamp/cmd/internal/fleet"
 	"parklamp/cmd/internal/mbr"
 	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/update"
 )
 
 var day = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -248,7 +250,7 @@ func TestRefusals(t *testing.T) {
 		"no board":        {"-dev /dev/mmcblk0", "", "BOARD is missing"},
 		"for emulator":    {"-dev " + to, "", "image/qemu-virt/card.img"},
 		"unknown board":   {"-board rpi-9 -dev " + to, "", "BOARD=rpi-9: there are qemu-virt, rpi, rpi-3, rpi-zero-2w"},
-		"no image":        {"-board qemu-virt -dev " + to, "", "'make image BOARD=...' makes it"},
+		"no image":        {"-board qemu-virt -dev " + to, "", "'make image BOARD=qemu-virt' makes it"},
 		"no device":       {"-board rpi", "", "DEV is missing"},
 		"half an id":      {"-board rpi -dev " + to + " -id dock-7", "", "SITE and ID belong together"},
 		"nobody":          {"-board rpi-3 -dev " + to + " -site " + site + " -id dock-9", "", "has no appliance dock-9; 'parkctl site add"},
@@ -284,6 +286,40 @@ func TestImageWithFacts(t *testing.T) {
 	}
 }
 
+// Whose updates an appliance takes is told where it is not its site's alone.
+func TestKeyOfUpdates(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	card, err := os.ReadFile(filepath.Join(dir, "image/rpi/card.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := os.ReadFile(filepath.Join(site, "update.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := update.ShowKey(update.ParseKeys(pub)[0])
+	for name, c := range map[string]struct{ key, site, want string }{
+		"none":         {"", "", "takes no updates until it has the files of a site"},
+		"the image's":  {own, "", "the key of the image has signed, " + own},
+		"the site's":   {"", site, ""},
+		"the same":     {own, site, ""},
+		"another site": {"other", site, "The image has another key for updates than the site, other: the appliance takes those of the site alone."},
+	} {
+		facts := fmt.Sprintf(`{"update_key": %q, "files": [{"name": "card.img", "sha256": "%x"}]}`, c.key, sha256.Sum256(card))
+		if err := os.WriteFile(filepath.Join(dir, "image/rpi/image.json"), []byte(facts), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"-board", "rpi-3", "-dev", filepath.Join(dir, "x.img")}
+		if c.site != "" {
+			args = append(args, "-site", c.site, "-id", "dock-7")
+		}
+		out, err := run(t, dir, machine{"/"}, "", args...)
+		if err != nil || !strings.Contains(out, c.want) || c.want == "" && strings.Contains(out, "updates") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
 func TestMany(t *testing.T) {
 	dir, site := newImage(t), newFleet(t)
 	list := filepath.Join(dir, "fleet.csv")
@@ -305,7 +341,7 @@ func TestJobs(t *testing.T) {
 		t.Errorf("%+v %v", jobs, err)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":         {"", "f.csv: EOF: the first line must be id,device"},
+		"empty":         {"", "f.csv: is empty: the first line must be id,device"},
 		"no head":       {"dock-7,/dev/sdb\n", `f.csv:1: "dock-7,/dev/sdb": the first line must name the columns id and device`},
 		"nobody":        {"id,device\ndock-9,next card\n", `f.csv:2: id "dock-9": the site has dock-7, dock-8`},
 		"twice":         {"id,device\ndock-7,next card\n\ndock-7,next card\n", "f.csv:4: id dock-7 is in line 2 already"},

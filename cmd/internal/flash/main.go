@@ -160,7 +160,7 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 		}
 		who = id
 	}
-	fmt.Fprintf(f.out, "%s, for %s, goes onto\n%s", f.image, who, d.describe())
+	fmt.Fprintf(f.out, "%s, for %s, goes onto\n%s%s", f.image, who, d.describe(), c.updates())
 	if err := f.ask(d); err != nil {
 		return err
 	}
@@ -179,7 +179,11 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	if err = errors.Join(err, v.Close()); err != nil {
 		return fmt.Errorf("%s: %w", d.path, err)
 	}
-	fmt.Fprintf(f.out, "Done: %s written and read back in %v. The card can be taken out.\n", bytesText(c.size), f.now().Sub(begin).Round(time.Second/10))
+	last := " The card can be taken out."
+	if d.file {
+		last = ""
+	}
+	fmt.Fprintf(f.out, "Done: %s written and read back in %v.%s\n", bytesText(c.size), f.now().Sub(begin).Round(time.Second/10), last)
 	return nil
 }
 

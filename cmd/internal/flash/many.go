@@ -29,6 +29,9 @@ func readJobs(name string, r io.Reader, ids []string) ([]job, error) {
 	c.Comment, c.TrimLeadingSpace, c.FieldsPerRecord = '#', true, -1
 	head, err := c.Read()
 	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("is empty")
+		}
 		return nil, fmt.Errorf("%s: %w: the first line must be id,device", name, err)
 	}
 	for i := range head {
@@ -47,7 +50,7 @@ func readJobs(name string, r io.Reader, ids []string) ([]job, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, inLine(name, err)
 		}
 		line, _ := c.FieldPos(0)
 		if len(row) != len(head) {
@@ -73,6 +76,14 @@ func readJobs(name string, r io.Reader, ids []string) ([]job, error) {
 		return nil, fmt.Errorf("%s: has no appliances", name)
 	}
 	return jobs, errors.Join(errs...)
+}
+
+// inLine names the line of an error of encoding/csv as others are named.
+func inLine(name string, err error) error {
+	if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
+		return fmt.Errorf("%s:%d:%d: %w", name, parse.Line, parse.Column, parse.Err)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // many writes the cards of a file one after another. A card that fails does not stop the others: they are named at the end.

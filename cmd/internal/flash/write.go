@@ -30,7 +30,7 @@ const (
 
 // Errors of writing.
 var (
-	errUnusable = errors.New("the card is unusable until it is flashed again")
+	errUnusable = errors.New("it starts nothing until it is flashed again")
 	errReread   = errors.New("reads back otherwise: the card is worn, fake or badly seated")
 )
 
@@ -157,7 +157,18 @@ func openDevice(d disk, size int64) (*device, error) {
 		return nil, err
 	}
 	if d.file {
-		if err := f.Truncate(size); err != nil {
+		err := f.Truncate(0) // what it had is room for what it gets
+		if err == nil {
+			err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+		}
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			err = f.Truncate(size)
+		}
+		if errors.Is(err, unix.ENOSPC) {
+			err = fmt.Errorf("%s: its disk has no room for %s", d.path, bytesText(size))
+			os.Remove(d.path)
+		}
+		if err != nil {
 			f.Close()
 			return nil, err
 		}

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"parklamp/cmd/internal/update"
 )
 
 // The limits of the footprint, in bytes: what one slot holds (all that runs, and what an update carries), and the firmware.
@@ -42,9 +44,10 @@ type Image struct {
 	Board           string    `json:"board"` // the image's name: BOARD= of `make image`
 	Engine          string    `json:"engine"`
 	Version         string    `json:"version"`
-	SlotBytes       int64     `json:"slot_bytes"`       // slot.img, which an update writes
-	SlotFilesBytes  int64     `json:"slot_files_bytes"` // what is in it: kernel, device trees, root
-	CompressedBytes int64     `json:"compressed_bytes"` // the card as card.img.zst
+	UpdateKey       string    `json:"update_key,omitempty"` // in the image, as update.pub has it; a site's own counts more
+	SlotBytes       int64     `json:"slot_bytes"`           // slot.img, which an update writes
+	SlotFilesBytes  int64     `json:"slot_files_bytes"`     // what is in it: kernel, device trees, root
+	CompressedBytes int64     `json:"compressed_bytes"`     // the card as card.img.zst
 	PhonedBytes     int64     `json:"phoned_bytes"`
 	Files           []File    `json:"files"`
 	Packages        []Package `json:"packages"`
@@ -58,6 +61,13 @@ func describe(dir, board, engine string) error {
 		return err
 	}
 	image.Version = strings.TrimSpace(string(version))
+	keys, err := update.ReadKeys(filepath.Join(dir, "build/target/etc/parklamp/update.pub"))
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		image.UpdateKey = update.ShowKey(keys[0])
+	}
 	if image.Packages, err = packages(filepath.Join(dir, "build/packages.list")); err != nil {
 		return err
 	}

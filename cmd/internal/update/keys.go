@@ -3,6 +3,7 @@ package update
 import (
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -10,10 +11,9 @@ import (
 	"os"
 )
 
-// ReadKeys reads the public keys (PEM, RFC 8410) in the files that exist. A file that is there and wrong is an error, beside
-// the keys of the others.
+// ReadKeys reads the public keys (PEM, RFC 8410) in the first of the files that has any: a site's own before the image's. A
+// file that is there and wrong is an error, beside the keys of the next.
 func ReadKeys(paths ...string) ([]ed25519.PublicKey, error) {
-	var keys []ed25519.PublicKey
 	var errs []error
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
@@ -24,19 +24,32 @@ func ReadKeys(paths ...string) ([]ed25519.PublicKey, error) {
 			errs = append(errs, err)
 			continue
 		}
-		found := 0
-		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-			any, err := x509.ParsePKIXPublicKey(block.Bytes)
-			if key, is := any.(ed25519.PublicKey); err == nil && is {
-				keys = append(keys, key)
-				found++
-			}
+		if keys := ParseKeys(text); len(keys) > 0 {
+			return keys, errors.Join(errs...)
 		}
-		if found == 0 {
-			errs = append(errs, fmt.Errorf("%s: holds no ed25519 public key; copy update.pub of the site there", path))
+		errs = append(errs, fmt.Errorf("%s: holds no ed25519 public key; copy update.pub of the site there", path))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// ParseKeys reads the public keys in a text.
+func ParseKeys(text []byte) (keys []ed25519.PublicKey) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		any, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if key, is := any.(ed25519.PublicKey); err == nil && is {
+			keys = append(keys, key)
 		}
 	}
-	return keys, errors.Join(errs...)
+	return keys
+}
+
+// ShowKey is a key as the line of update.pub has it, so that people can compare.
+func ShowKey(key ed25519.PublicKey) string {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic(fmt.Sprintf("update: an ed25519 key has no DER form: %v", err))
+	}
+	return base64.StdEncoding.EncodeToString(der)
 }
 
 // ReadPrivateKey reads the site's update.key (PEM, PKCS #8).

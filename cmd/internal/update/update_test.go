@@ -498,7 +498,9 @@ func TestKeys(t *testing.T) {
 	der, err = x509.MarshalPKCS8PrivateKey(siteKey)
 	key := file("update.key", "PRIVATE KEY", der, err)
 	bad := file("bad.pub", "PUBLIC KEY", []byte("x"), nil)
-	keys, err := ReadKeys(pub, filepath.Join(dir, "none"), bad)
+	other, err := x509.MarshalPKIXPublicKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public())
+	theirs := file("image.pub", "PUBLIC KEY", other, err)
+	keys, err := ReadKeys(filepath.Join(dir, "none"), bad, pub, theirs) // the site's key alone, not the image's
 	if len(keys) != 1 || !keys[0].Equal(public[0]) || err == nil || !strings.Contains(err.Error(), "bad.pub: holds no") {
 		t.Errorf("%v, %v", keys, err)
 	}
