@@ -25,6 +25,7 @@ type Config struct {
 	FetchTimeout  time.Duration `toml:"fetch_timeout" doc:"how long a fetch may take before the caller goes back to the orbit"`
 	AvoidFor      time.Duration `toml:"avoid_for" doc:"how long an orbit that was just lost to a peer is not tried again"`
 	ForgetDead    time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer keep their orbits (amber) and refuse claims for them, before they are reported lost"`
+	RescueAfter   time.Duration `toml:"-"` // how long after a peer was found dead its callers are taken over; 0 never; the federation section sets it
 	MaxCalls      int           `toml:"max_calls" doc:"calls that this appliance parks or is about to, at most"`
 	MaxPeers      int           `toml:"max_peers" doc:"peers that are mirrored, at most"`
 }
@@ -48,6 +49,7 @@ func Default() Config {
 		FetchTimeout:  10 * time.Second,
 		AvoidFor:      500 * time.Millisecond,
 		ForgetDead:    15 * time.Minute,
+		RescueAfter:   2 * time.Second,
 		MaxCalls:      200,
 		MaxPeers:      100,
 	}

@@ -21,6 +21,7 @@
 //	ends: fetched <------------------------------------------------------+
 //	      abandoned (the caller hung up, in any state)   released (recall refused, lot says so)
 //	      lost (the caller's line is gone, or the peer that hosted the call stayed away)
+//	      rescued (a peer has taken it over; while that is not sure: moving, in which state it has no leg)
 //
 // After a crash, Restore puts back what was stored: who was parked waits on, a recall rings again, who was
 // being fetched waits again.
@@ -28,6 +29,11 @@
 // Swap on a parked call replaces the leg and keeps the orbit: an attended transfer puts the caller in the
 // place of the parker, who has dialled the park code and is parked himself. After a fetch by a leg, the two
 // legs are a pair: when either ends, the other is hung up.
+//
+// A call whose host is dead, or has said that it leaves, is rescued by the living appliance that ranks first for it: Rescue
+// calls its far end, which moves with Replaces, and the call goes on here, as it was, with one more move to its name. Of
+// two appliances that tell of one call the one with more moves has it, the other lets go. What became of a call is told in
+// Announce, so that nobody asks its far end again.
 //
 // What the machine guarantees, and machine_test.go and rapid_test.go check: a token is answered once,
 // by Committed, HandToPhone or Join with its end, or Refused; a caller is never hung up because a

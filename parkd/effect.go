@@ -1,6 +1,9 @@
 package parkd
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Effect is something to do; the types of this file are all of them.
 type Effect interface{ effect() }
@@ -22,7 +25,39 @@ type Announce struct {
 	Epoch      uint64
 	Generation uint64
 	Slots      []SlotState // oldest first
+	Leaving    bool        // it is about to go
+	Settled    []Settled   // what has become of calls of dead peers, oldest first
 }
+
+// Settled tells what has become of a call whose host was dead or about to leave.
+type Settled struct {
+	CallID string
+	Moves  int // the copies with fewer are meant
+	How    Outcome
+}
+
+// Outcome is the end of a rescue.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Rescued Outcome = iota + 1 // the caller came: no other appliance has him
+	Gone                       // the far end knew nothing of the call any more
+	Unable                     // the far end does not come: only the host can go on with the call
+)
+
+var outcomeNames = [...]string{Rescued: "rescued", Gone: "gone", Unable: "unable"}
+
+// String returns the word used in presence documents.
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return ""
+}
+
+// ParseOutcome is the inverse of Outcome.String; 0 is a word that is not known.
+func ParseOutcome(s string) Outcome { return Outcome(max(0, slices.Index(outcomeNames[:], s))) }
 
 // Music takes the leg over (or back, which undoes a join under way) and plays music on the next tick.
 type Music struct{ Leg LegID }
@@ -82,6 +117,14 @@ type Recall struct {
 // StopRecall ends a recall that rings.
 type StopRecall struct{ Token string }
 
+// Rescue takes over a call whose host is dead or about to leave: INVITE with Replaces to its far end (RFC 3891).
+// RescueResult answers, always.
+type Rescue struct{ Slot SlotState }
+
+// Stranded says that a caller cannot be rescued from here: he hears nothing until his host is back. Somebody should
+// ring back.
+type Stranded struct{ Slot SlotState }
+
 // HangUp ends a leg. Reason is text for people and the Reason header.
 type HangUp struct {
 	Leg    LegID
@@ -121,6 +164,8 @@ func (FetchRemote) effect()  {}
 func (CancelFetch) effect()  {}
 func (Recall) effect()       {}
 func (StopRecall) effect()   {}
+func (Rescue) effect()       {}
+func (Stranded) effect()     {}
 func (HangUp) effect()       {}
 func (Report) effect()       {}
 func (Changed) effect()      {}

@@ -27,7 +27,7 @@ func (m *Machine) fetchAsked(in Fetch) {
 		return
 	}
 	for _, c := range m.hosted {
-		if c.CallID == s.CallID {
+		if c.CallID == s.CallID && c.State != Moving {
 			m.fetchLocal(c, in.Token, in.Leg)
 			return
 		}
@@ -126,7 +126,7 @@ func (m *Machine) inFetching(c *call, in Input) {
 		if in.Leg == c.Leg {
 			m.emit(CancelFetch{Token: r.token})
 			m.refuse(r.token, r.leg, c.Orbit, ReasonGone)
-			m.end(c, in.end(), "")
+			m.callerLeft(c, in)
 			return
 		}
 		m.emit(CancelFetch{Token: r.token})
@@ -139,6 +139,9 @@ func (m *Machine) inFetching(c *call, in Input) {
 		m.fetchFailed(c, ReasonTimeout)
 	case CallerChanged:
 		c.take(in)
+		m.changed(c)
+	case DialogChanged:
+		c.Dialog = in.Dialog
 		m.changed(c)
 	default:
 		m.ignore(c, in)

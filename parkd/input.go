@@ -73,6 +73,33 @@ type Swap struct {
 	Dialog DialogRef
 }
 
+// DialogChanged says that the far end of a parked call is reached otherwise than before.
+type DialogChanged struct {
+	Leg    LegID
+	Dialog DialogRef
+}
+
+// RescueResult answers Rescue.
+type RescueResult struct {
+	CallID  string
+	Leg     LegID // who has come to us; "": nobody
+	Dialog  DialogRef
+	Verdict Verdict // without a leg
+}
+
+// Verdict is what a rescue in vain says of the caller.
+type Verdict uint8
+
+// The verdicts.
+const (
+	VerdictAgain  Verdict = iota // nothing: nobody answers, or not now
+	VerdictGone                  // the far end knows nothing of the call any more
+	VerdictUnable                // the far end cannot, or will not
+)
+
+// Leave says that this appliance is about to go: peers take its callers over at once.
+type Leave struct{}
+
 // CallerChanged gives the caller's new identity.
 type CallerChanged struct {
 	Leg    LegID
@@ -100,9 +127,11 @@ type RecallFailed struct {
 type Peer struct {
 	Name       string
 	Alive      bool
+	Leaving    bool // it has said that it goes: its callers are taken over at once
 	Epoch      uint64
 	Generation uint64
 	State      []SlotState
+	Settled    []Settled
 }
 
 // Timer says that the time of SetTimer has come.
@@ -131,6 +160,9 @@ func (JoinResult) input()     {}
 func (LegEnded) input()       {}
 func (Swap) input()           {}
 func (CallerChanged) input()  {}
+func (DialogChanged) input()  {}
+func (RescueResult) input()   {}
+func (Leave) input()          {}
 func (RecallProgress) input() {}
 func (RecallAnswered) input() {}
 func (RecallFailed) input()   {}

@@ -23,6 +23,9 @@ type Machine struct {
 	pairs   map[LegID]LegID      // joined after a fetch, both directions
 	peers   []*peer              // in the order of first sight
 	avoid   map[string]time.Time // orbits just lost to a peer, until when
+	rescues []*rescue            // calls of dead peers, in the order in which they were found
+	settled []Settled            // what became of them, oldest first; at most maxSettled
+	leaving bool
 
 	// of the present Step
 	now     time.Time
@@ -41,6 +44,8 @@ type call struct {
 	recall  string    // token of the recall that rings or was answered
 	from    State     // in Fetching: the state to go back to
 	timerAt time.Time // when this call's timer is due; zero: none
+	leftAt  time.Time // in Moving: when the caller left
+	left    End       // in Moving: how that looked
 }
 
 // request is one open token.
@@ -58,6 +63,10 @@ type peer struct {
 	generation uint64
 	slots      []SlotState
 	taken      []string // call ids fetched from it that it may still list as being fetched
+	settled    []Settled
+	leaving    bool
+	changedAt  time.Time // when it was found alive, or dead, last
+	downAt     time.Time // when it was found dead last
 	forgetAt   time.Time
 }
 
@@ -111,6 +120,13 @@ func (m *Machine) dispatch(in Input) {
 		m.swapAsked(in)
 	case CallerChanged:
 		m.byLeg(in.Leg, in)
+	case DialogChanged:
+		m.byLeg(in.Leg, in)
+	case RescueResult:
+		m.rescueAnswered(in)
+	case Leave:
+		m.leaving = true
+		m.announce()
 	case RecallProgress:
 		m.byRecall(in.Token, in)
 	case RecallAnswered:
@@ -160,6 +176,8 @@ func (m *Machine) stepCall(c *call, in Input) {
 		m.inRecalling(c, in)
 	case Fetching:
 		m.inFetching(c, in)
+	case Moving:
+		m.inMoving(c, in)
 	default:
 		m.ignore(c, in)
 	}
@@ -251,6 +269,12 @@ func (m *Machine) timer(in Timer) {
 	for _, p := range m.peers {
 		if in.ID == p.timerID() {
 			m.peerForgotten(p, in)
+			return
+		}
+	}
+	for _, r := range m.rescues {
+		if in.ID == r.timerID() {
+			m.rescueDue(r, in)
 			return
 		}
 	}

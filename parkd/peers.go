@@ -19,12 +19,18 @@ func (m *Machine) peerTold(in Peer) {
 		m.peers = append(m.peers, &peer{name: in.Name})
 	}
 	p := m.peers[i]
+	if p.changedAt.IsZero() || p.alive != in.Alive {
+		p.changedAt = m.now
+		if !in.Alive {
+			p.downAt = m.now
+		}
+	}
 	newer := in.Epoch > p.epoch || in.Epoch == p.epoch && in.Generation > p.generation
 	if newer {
 		m.replace(p, in)
 	}
 	was := p.alive
-	p.alive = in.Alive
+	p.alive, p.leaving = in.Alive, in.Leaving
 	if was != in.Alive {
 		m.touch(p.slots)
 	}
@@ -35,6 +41,8 @@ func (m *Machine) peerTold(in Peer) {
 		p.forgetAt = m.now.Add(m.cfg.ForgetDead)
 		m.emit(SetTimer{ID: p.timerID(), At: p.forgetAt})
 	}
+	m.settle(p)
+	m.seekRescues()
 	if m.isolated() != alone {
 		m.touched = append(m.touched, m.cfg.Orbits...)
 	}
@@ -50,7 +58,7 @@ func (m *Machine) replace(p *peer, in Peer) {
 			taken = append(taken, s.CallID)
 			continue
 		}
-		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Parked || s.State > Fetching {
+		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Parked || s.State > Moving {
 			continue
 		}
 		s.Host, s.Leg, s.Unknown = p.name, "", false
@@ -65,6 +73,7 @@ func (m *Machine) replace(p *peer, in Peer) {
 		}
 	}
 	p.epoch, p.generation, p.slots, p.taken = in.Epoch, in.Generation, slots, taken
+	p.settled = in.Settled[:min(len(in.Settled), maxSettled)]
 	m.touch(p.slots)
 }
 
@@ -94,6 +103,7 @@ func (m *Machine) peerForgotten(p *peer, in Timer) {
 		m.emit(Report{Row: Row{Slot: s, Ended: m.now, End: EndLost}})
 	}
 	p.epoch, p.generation, p.slots, p.taken = 0, 0, nil, nil
+	m.seekRescues()
 }
 
 func (m *Machine) touch(slots []SlotState) {

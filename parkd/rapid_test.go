@@ -25,10 +25,12 @@ type world struct {
 	joins    []Join // HandToPhone too, with an empty Fetcher
 	remotes  []FetchRemote
 	recalls  []Recall
+	rescues  []Rescue
 	commits  map[string]bool // call ids
 	reports  map[string]End
 	last     Announce
 	peerGens map[string]uint64
+	rescued  map[string]bool // calls whose far end is being called
 }
 
 func newWorld(t *rapid.T) *world {
@@ -37,7 +39,7 @@ func newWorld(t *rapid.T) *world {
 	cfg.Escalation = []Step{{To: "reception", Ring: 10 * time.Second}}
 	cfg.MaxCalls = 12
 	return &world{t: t, r: newRunner(cfg), alive: make(map[LegID]bool), expend: make(map[LegID]bool),
-		joined: make(map[LegID]LegID), open: make(map[string]LegID), commits: make(map[string]bool), reports: make(map[string]End), peerGens: make(map[string]uint64)}
+		joined: make(map[LegID]LegID), open: make(map[string]LegID), commits: make(map[string]bool), reports: make(map[string]End), peerGens: make(map[string]uint64), rescued: make(map[string]bool)}
 }
 
 func (w *world) newLeg() LegID {
@@ -78,6 +80,12 @@ func (w *world) observe(out []Effect) {
 			w.remotes = append(w.remotes, e)
 		case Recall:
 			w.recalls = append(w.recalls, e)
+		case Rescue:
+			if w.rescued[e.Slot.CallID] {
+				w.t.Fatalf("call %s is rescued again while that is under way", e.Slot.CallID)
+			}
+			w.rescued[e.Slot.CallID] = true
+			w.rescues = append(w.rescues, e)
 		case HangUp:
 			if !w.expend[e.Leg] {
 				w.t.Fatalf("caller %s is hung up: %s", e.Leg, e.Reason)
@@ -111,7 +119,18 @@ func (w *world) closeToken(token string) {
 func (w *world) invariants() {
 	hosted := w.r.m.Hosted()
 	legs := make(map[LegID]bool)
+	ids := make(map[string]bool)
 	for _, s := range hosted.Slots {
+		if ids[s.CallID] {
+			w.t.Fatalf("call %s is hosted twice", s.CallID)
+		}
+		ids[s.CallID] = true
+		if s.State == Moving {
+			if s.Leg != "" || w.r.timers["call:"+s.CallID].Before(w.r.now) {
+				w.t.Fatalf("call %s has left and has leg %q, or nothing ends it", s.CallID, s.Leg)
+			}
+			continue
+		}
 		switch {
 		case legs[s.Leg]:
 			w.t.Fatalf("leg %s is in two orbits", s.Leg)
@@ -174,7 +193,7 @@ func (w *world) act() {
 	pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
 	orbit := rapid.SampledFrom([]string{"", "", "701", "702", "703", "799"})
 	switch rapid.SampledFrom([]string{"park", "park", "claim", "claim", "claim", "fetch", "fetch", "join", "join", "end", "wait",
-		"abort", "gone", "undo", "swap", "recall", "recall", "peer", "remote", "junk", "restart"}).Draw(t, "action") {
+		"abort", "gone", "undo", "swap", "recall", "recall", "peer", "peer", "remote", "rescue", "rescue", "leave", "junk", "restart"}).Draw(t, "action") {
 	case "park":
 		leg := w.newLeg()
 		if len(legs) > 0 && rapid.Bool().Draw(t, "again") {
@@ -183,7 +202,8 @@ func (w *world) act() {
 		tok := w.newToken()
 		w.open[tok] = leg
 		w.step(Park{Token: tok, Leg: leg, Orbit: orbit.Draw(t, "orbit"),
-			ParkerRef: rapid.SampledFrom([]string{DeskPhone, "sip:x", ""}).Draw(t, "ref")})
+			ParkerRef: rapid.SampledFrom([]string{DeskPhone, "sip:x", ""}).Draw(t, "ref"),
+			Dialog:    rapid.SampledFrom([]DialogRef{{}, reachable(tok)}).Draw(t, "dialog")})
 	case "claim":
 		if len(w.claims) > 0 {
 			i := pick(len(w.claims))
@@ -276,9 +296,30 @@ func (w *world) act() {
 		w.peerGens[name] += uint64(rapid.IntRange(0, 1).Draw(t, "newer"))
 		p := Peer{Name: name, Alive: rapid.Bool().Draw(t, "alive"), Epoch: 1, Generation: w.peerGens[name]}
 		for i, o := range rapid.SliceOfN(orbit, 0, 3).Draw(t, "calls") {
-			p.State = append(p.State, SlotState{Orbit: o, CallID: fmt.Sprintf("%s.%d", name, i), State: Parked, Since: w.r.now})
+			p.State = append(p.State, SlotState{Orbit: o, CallID: fmt.Sprintf("%s.%d", name, i), State: Parked, Since: w.r.now,
+				Dialog: rapid.SampledFrom([]DialogRef{{}, reachable(name)}).Draw(t, "dialog")})
+		}
+		for _, s := range w.last.Slots { // takes over from us what it may have taken over
+			if rapid.IntRange(0, 9).Draw(t, "takes") == 0 {
+				s.Moves++
+				w.expend[s.Leg] = true
+				p.State = append(p.State, s)
+			}
+		}
+		p.Leaving = !p.Alive && rapid.Bool().Draw(t, "leaving")
+		for i := range rapid.IntRange(0, 2).Draw(t, "settled") {
+			p.Settled = append(p.Settled, Settled{CallID: fmt.Sprintf("%s.%d", rapid.SampledFrom([]string{"dock-2", "office"}).Draw(t, "of"), i),
+				Moves: 1, How: Outcome(rapid.IntRange(1, 3).Draw(t, "how"))})
 		}
 		w.step(p)
+	case "rescue":
+		if len(w.rescues) > 0 {
+			w.answerRescue(pick(len(w.rescues)), Verdict(rapid.IntRange(0, 3).Draw(t, "verdict")))
+		}
+	case "leave":
+		if rapid.IntRange(0, 5).Draw(t, "really") == 0 {
+			w.step(Leave{})
+		}
 	case "restart":
 		w.restart()
 	case "junk":
@@ -289,21 +330,50 @@ func (w *world) act() {
 	}
 }
 
+// reachable is the dialog of a far end that knows Replaces.
+func reachable(name string) DialogRef {
+	return DialogRef{CallID: name, LocalTag: "l", RemoteTag: "r", Reach: Reach{Remote: "sip:x", Target: "sip:x"}}
+}
+
+// answerRescue lets the far end come, for verdict 3, or not.
+func (w *world) answerRescue(i int, v Verdict) {
+	e := w.rescues[i]
+	w.rescues = slices.Delete(w.rescues, i, i+1)
+	delete(w.rescued, e.Slot.CallID)
+	in := RescueResult{CallID: e.Slot.CallID, Verdict: v}
+	if v > VerdictUnable {
+		in = RescueResult{CallID: e.Slot.CallID, Leg: w.newLeg(), Dialog: reachable("new")}
+		w.expend[in.Leg] = true // if it comes too late
+		delete(w.reports, e.Slot.CallID)
+	}
+	w.step(in)
+	if w.r.m.legs[in.Leg] != nil {
+		w.expend[in.Leg], w.commits[e.Slot.CallID] = false, true
+	}
+}
+
 // restart is a crash: what was announced last is all that the next life knows, and legs that are not in it are gone.
 func (w *world) restart() {
 	later := uint64(1)
-	if len(w.last.Slots) > 0 { // then the stored calls tell that the clock went back
+	if slices.ContainsFunc(w.last.Slots, func(s SlotState) bool { return s.State != Moving }) { // then the stored calls tell that the clock went back
 		later = uint64(rapid.IntRange(0, 1).Draw(w.t, "later"))
 	}
 	w.r.m = New(w.r.m.cfg, "dock-1", w.last.Epoch+later)
 	clear(w.r.timers)
 	clear(w.open)
 	clear(w.alive)
-	w.claims, w.joins, w.remotes, w.recalls = nil, nil, nil, nil
-	for _, s := range w.last.Slots {
-		w.alive[s.Leg] = true
-	}
+	w.claims, w.joins, w.remotes, w.recalls, w.rescues = nil, nil, nil, nil, nil
+	clear(w.rescued)
 	stored := w.last
+	stored.Slots = nil
+	for _, s := range w.last.Slots {
+		if s.State == Moving { // no leg, nothing that the journal keeps
+			delete(w.commits, s.CallID)
+			continue
+		}
+		w.alive[s.Leg] = true
+		stored.Slots = append(stored.Slots, s)
+	}
 	w.last = Announce{Epoch: stored.Epoch}
 	w.step(Restore{Slots: stored.Slots})
 	if len(w.last.Slots) != len(stored.Slots) {
@@ -321,6 +391,9 @@ func (w *world) drain() {
 	for len(w.joins) > 0 {
 		w.answerJoin(0, true)
 	}
+	for len(w.rescues) > 0 {
+		w.answerRescue(0, VerdictAgain)
+	}
 	w.r.wait(30*time.Second, w.observe)
 	for _, l := range slices.Sorted(maps.Keys(w.alive)) {
 		if w.alive[l] {
@@ -328,16 +401,20 @@ func (w *world) drain() {
 		}
 	}
 	w.r.wait(20*time.Minute, w.observe)
+	for len(w.rescues) > 0 {
+		w.answerRescue(0, VerdictAgain)
+	}
 	for _, name := range []string{"dock-2", "office"} {
 		w.step(Peer{Name: name, Alive: true, Epoch: 2})
 	}
+	w.r.wait(2*time.Minute, w.observe)
 	if len(w.open) > 0 {
 		w.t.Fatalf("tokens without an answer: %v", w.open)
 	}
 	m := w.r.m
-	if len(m.hosted)+len(m.pending)+len(m.legs)+len(m.open)+len(m.fetcher)+len(m.pairs) > 0 {
-		w.t.Fatalf("left behind: %d hosted, %d pending, %d legs, %d open, %d fetchers, %d paired",
-			len(m.hosted), len(m.pending), len(m.legs), len(m.open), len(m.fetcher), len(m.pairs))
+	if len(m.hosted)+len(m.pending)+len(m.legs)+len(m.open)+len(m.fetcher)+len(m.pairs)+len(m.rescues) > 0 {
+		w.t.Fatalf("left behind: %d hosted, %d pending, %d legs, %d open, %d fetchers, %d paired, %d rescues",
+			len(m.hosted), len(m.pending), len(m.legs), len(m.open), len(m.fetcher), len(m.pairs), len(m.rescues))
 	}
 	for id := range w.commits {
 		if w.reports[id] == 0 {

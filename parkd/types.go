@@ -22,6 +22,25 @@ type DialogRef struct {
 	CallID    string
 	LocalTag  string
 	RemoteTag string
+	Reach     Reach
+}
+
+// Reach is how a peer calls the far end of a dialog, to take the call over when its host is dead. It holds no key and no
+// password. The zero Reach says that no peer can or may: the far end does not know Replaces, or what it takes must not
+// travel the way that the peers have.
+type Reach struct {
+	Remote    string // URI of the far end
+	Target    string // its remote target
+	Routes    string // the route set, URIs parted by spaces
+	Transport string // "" as the target says
+	Account   string // address of record by which the call came or went, "" for none
+	Codec     string // that was agreed
+	Security  string // whether the media is to be encrypted
+}
+
+// rescuable says whether a peer may take the call over.
+func (d DialogRef) rescuable() bool {
+	return d.Reach.Target != "" && d.CallID != "" && d.LocalTag != "" && d.RemoteTag != ""
 }
 
 // State is what happens to a call in its orbit.
@@ -35,11 +54,12 @@ const (
 	Ending                     // music, in the last tenth of the wait before the recall
 	Recalling                  // music, and a recall or escalation step rings
 	Fetching                   // being joined to the one who fetches
+	Moving                     // the caller has left, perhaps to a peer that took him over
 )
 
 var stateNames = [...]string{
 	Waiting: "waiting", Claiming: "claiming", Parked: "parked",
-	Ending: "ending", Recalling: "recalling", Fetching: "fetching",
+	Ending: "ending", Recalling: "recalling", Fetching: "fetching", Moving: "moving",
 }
 
 // String returns the word used in logs, presence documents and panel.
@@ -61,7 +81,7 @@ func (s *State) UnmarshalText(b []byte) (err error) {
 
 // ParseState is the inverse of State.String for the states that are announced.
 func ParseState(s string) (State, error) {
-	for st := Parked; st <= Fetching; st++ {
+	for st := Parked; st <= Moving; st++ {
 		if stateNames[st] == s {
 			return st, nil
 		}
@@ -86,8 +106,9 @@ type SlotState struct {
 	Epoch      uint64 // with Generation: when the host last changed this slot
 	Generation uint64
 	Dialog     DialogRef
+	Moves      int       // how often it has changed its host: of two that tell of one call, the higher is right
+	RecallAt   time.Time // when the wait ends, whatever the present state
 	Leg        LegID     // known on the host only
-	RecallAt   time.Time // when the wait ends, whatever the present state; known on the host only
 	Unknown    bool      // set by View and List: the host cannot be reached
 }
 
@@ -100,9 +121,10 @@ const (
 	EndAbandoned                // the caller hung up
 	EndReleased                 // let go by policy: the recall was refused
 	EndLost                     // its host is dead and did not come back in time, or the caller's line is
+	EndRescued                  // a peer took it over, because its host was dead or about to leave
 )
 
-var endNames = [...]string{EndFetched: "fetched", EndAbandoned: "abandoned", EndReleased: "released", EndLost: "lost"}
+var endNames = [...]string{EndFetched: "fetched", EndAbandoned: "abandoned", EndReleased: "released", EndLost: "lost", EndRescued: "rescued"}
 
 // String returns the word used in logs and reports.
 func (e End) String() string {

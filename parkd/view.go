@@ -64,12 +64,12 @@ func (m *Machine) View(orbit string) OrbitView {
 	first := v.Calls[0]
 	if i := slices.IndexFunc(v.Calls, fetchable); i >= 0 {
 		first = v.Calls[i]
-	} else if i := slices.IndexFunc(v.Calls, func(s SlotState) bool { return !s.Unknown }); i >= 0 {
+	} else if i := slices.IndexFunc(v.Calls, func(s SlotState) bool { return !s.Unknown && s.State != Moving }); i >= 0 {
 		first = v.Calls[i]
 	}
 	v.Caller, v.Parker, v.Since, v.Deadline, v.Host = first.Caller, first.Parker, first.Since, first.Deadline, first.Host
 	switch {
-	case first.Unknown:
+	case first.Unknown, first.State == Moving:
 		v.State = ViewUnknown
 	case len(v.Calls) > 1 || first.Priority > 0 && first.State != Recalling && first.State != Fetching:
 		v.State = ViewQueued
@@ -103,7 +103,8 @@ func (m *Machine) List() []SlotState {
 
 // Hosted returns what this appliance hosts with its epoch and generation, as last announced.
 func (m *Machine) Hosted() Announce {
-	a := Announce{Epoch: m.epoch, Generation: m.generation, Slots: make([]SlotState, 0, len(m.hosted))}
+	a := Announce{Epoch: m.epoch, Generation: m.generation, Slots: make([]SlotState, 0, len(m.hosted)), Leaving: m.leaving,
+		Settled: slices.Clone(m.settled)}
 	for _, c := range m.hosted {
 		a.Slots = append(a.Slots, c.SlotState)
 	}
@@ -115,6 +116,9 @@ func (m *Machine) Hosted() Announce {
 func (m *Machine) calls(keep func(SlotState) bool) []SlotState {
 	var cs []SlotState
 	for _, c := range m.hosted {
+		if c.left == EndRescued { // it is among the slots of the peer that has it
+			continue
+		}
 		if keep(c.SlotState) {
 			cs = append(cs, c.SlotState)
 		}

@@ -23,13 +23,16 @@ func (m *Machine) enterWaiting(c *call) {
 func (m *Machine) inParked(c *call, in Input) {
 	switch in := in.(type) {
 	case LegEnded:
-		m.end(c, in.end(), "")
+		m.callerLeft(c, in)
 	case Timer:
 		m.enterWaiting(c)
 	case Swap:
 		m.swap(c, in)
 	case CallerChanged:
 		c.take(in)
+		m.changed(c)
+	case DialogChanged:
+		c.Dialog = in.Dialog
 		m.changed(c)
 	default:
 		m.ignore(c, in)
@@ -87,11 +90,14 @@ func (m *Machine) inRecalling(c *call, in Input) {
 		m.enterRecalling(c, c.Step+1)
 	case LegEnded:
 		m.stopRecall(c)
-		m.end(c, in.end(), "")
+		m.callerLeft(c, in)
 	case Swap:
 		m.swap(c, in)
 	case CallerChanged:
 		c.take(in)
+		m.changed(c)
+	case DialogChanged:
+		c.Dialog = in.Dialog
 		m.changed(c)
 	default:
 		m.ignore(c, in)

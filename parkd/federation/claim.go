@@ -27,7 +27,7 @@ func (c *Core) ask(q *claim) {
 // next asks the best arbiter that was not asked yet. This appliance decides itself when its turn has
 // come; while it settles it is the last one.
 func (c *Core) next(q *claim) {
-	order := rank(q.orbit, c.names)
+	order := parkd.Rank(q.orbit, c.names)
 	if c.settling() {
 		order = append(slices.DeleteFunc(order, func(n string) bool { return n == c.cfg.Name }), c.cfg.Name)
 	}
@@ -152,6 +152,7 @@ func (c *Core) letGo(orbit, token string) {
 func (c *Core) hosts(now parkd.Announce) {
 	before := c.local
 	c.local = now
+	c.strike()
 	for _, s := range now.Slots {
 		if g, ok := c.grants[s.Orbit]; ok && g.peer == c.cfg.Name {
 			delete(c.grants, s.Orbit) // the claim has become a call
@@ -160,6 +161,35 @@ func (c *Core) hosts(now parkd.Announce) {
 	for _, s := range before.Slots {
 		if h, ok := c.held[s.Orbit]; ok && !occupies(now.Slots, s.Orbit) {
 			c.letGo(s.Orbit, h.token)
+		}
+	}
+}
+
+// strike takes calls that have another host now, or none, off the lists of those that had them: they hold no orbit there.
+func (c *Core) strike() {
+	by := func(id string, moves int, how parkd.Outcome) {
+		for _, p := range c.peers {
+			if how != parkd.Rescued && (how != parkd.Gone || p.alive()) {
+				continue
+			}
+			older := func(s parkd.SlotState) bool { return s.CallID == id && s.Moves < moves }
+			if slices.ContainsFunc(p.state.Slots, older) {
+				p.state.Slots = slices.DeleteFunc(slices.Clone(p.state.Slots), older)
+			}
+		}
+	}
+	all := []parkd.Announce{c.local}
+	for _, p := range c.peers {
+		all = append(all, p.state)
+	}
+	for _, a := range all {
+		for _, s := range a.Settled {
+			by(s.CallID, s.Moves, s.How)
+		}
+		for _, s := range a.Slots {
+			if s.Moves > 0 {
+				by(s.CallID, s.Moves, parkd.Rescued)
+			}
 		}
 	}
 }

@@ -9,15 +9,16 @@ import (
 
 // Config names the appliances of the site.
 type Config struct {
-	Name       string        `toml:"-"` // name of this appliance, unique in the site; the appliance section sets it
-	Proof      bool          `toml:"-"` // peers speak TLS and prove their names by certificates of the site; the sip section sets it
-	Peers      []Peer        `toml:"peers" doc:"the other appliances of the site"`
-	ProbeEvery time.Duration `toml:"probe_every" doc:"time between two signs of life asked of a peer"`
-	DeadAfter  time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
-	ClaimWait  time.Duration `toml:"claim_wait" doc:"an arbiter that is silent for this time after a claim is passed over"`
-	ClaimFor   time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
-	ForgetDead time.Duration `toml:"-"` // how long the calls of a dead peer refuse claims for their orbits; the lot section sets it
-	Refresh    time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`
+	Name        string        `toml:"-"` // name of this appliance, unique in the site; the appliance section sets it
+	Proof       bool          `toml:"-"` // peers speak TLS and prove their names by certificates of the site; the sip section sets it
+	Peers       []Peer        `toml:"peers" doc:"the other appliances of the site"`
+	ProbeEvery  time.Duration `toml:"probe_every" doc:"time between two signs of life asked of a peer"`
+	DeadAfter   time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
+	ClaimWait   time.Duration `toml:"claim_wait" doc:"an arbiter that is silent for this time after a claim is passed over"`
+	ClaimFor    time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
+	RescueAfter time.Duration `toml:"rescue_after" doc:"how long after a peer was found dead one of the others takes over its parked callers, where their phones know Replaces (RFC 3891); 0s: never, they wait for it to come back"`
+	ForgetDead  time.Duration `toml:"-"` // how long the calls of a dead peer refuse claims for their orbits; the lot section sets it
+	Refresh     time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`
 }
 
 // Peer is one other appliance.
@@ -34,8 +35,10 @@ func Default() Config {
 		DeadAfter:  2500 * time.Millisecond,
 		ClaimWait:  300 * time.Millisecond,
 		ClaimFor:   3 * time.Second,
-		ForgetDead: 15 * time.Minute,
-		Refresh:    2 * time.Minute,
+		// A process that is started anew goes on within a second; a caller should not sit in silence for longer than a boot.
+		RescueAfter: 2 * time.Second,
+		ForgetDead:  15 * time.Minute,
+		Refresh:     2 * time.Minute,
 	}
 }
 
@@ -117,6 +120,7 @@ func (c Config) Validate() error {
 		{"dead_after", c.DeadAfter, 2 * c.ProbeEvery, 5 * time.Minute},
 		{"claim_wait", c.ClaimWait, 50 * time.Millisecond, 2 * time.Second},
 		{"claim_for", c.ClaimFor, time.Second, 30 * time.Second},
+		{"rescue_after", c.RescueAfter, 0, 5 * time.Minute},
 		{"refresh", c.Refresh, time.Minute, time.Hour},
 	} {
 		if d.v < d.min || d.v > d.max {

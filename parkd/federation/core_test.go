@@ -143,7 +143,7 @@ func TestSlowArbiterIsWaitedFor(t *testing.T) {
 func orbitOf(t *testing.T, name string) string {
 	t.Helper()
 	for i := range 100 {
-		if o := fmt.Sprint(700 + i); rank(o, []string{"a", "b", "c"})[0] == name {
+		if o := fmt.Sprint(700 + i); parkd.Rank(o, []string{"a", "b", "c"})[0] == name {
 			return o
 		}
 	}
@@ -196,13 +196,13 @@ func TestRankMovesOnlyWhatItMust(t *testing.T) {
 	shares := map[string]int{}
 	for i := range 1000 {
 		orbit := fmt.Sprint(i)
-		all := rank(orbit, names)
+		all := parkd.Rank(orbit, names)
 		shares[all[0]]++
-		shuffled := rank(orbit, []string{"office", "dock-2", "dock-1", "dock-3"})
+		shuffled := parkd.Rank(orbit, []string{"office", "dock-2", "dock-1", "dock-3"})
 		if !slices.Equal(all, shuffled) {
 			t.Fatalf("orbit %s: %v and %v", orbit, all, shuffled)
 		}
-		without := rank(orbit, names[1:])
+		without := parkd.Rank(orbit, names[1:])
 		if rest := slices.DeleteFunc(all, func(n string) bool { return n == "dock-1" }); !slices.Equal(rest, without) {
 			t.Fatalf("orbit %s: %v, without dock-1 %v", orbit, all, without)
 		}

@@ -14,9 +14,12 @@ var errForeign = errors.New("federation: not an appliance's document")
 
 // marshal writes what this appliance hosts.
 func marshal(name string, a parkd.Announce, closed bool) []byte {
-	d := pidf.Document{Entity: entity(name), Basic: pidf.Open, Epoch: a.Epoch, Generation: a.Generation}
-	if closed {
+	d := pidf.Document{Entity: entity(name), Basic: pidf.Open, Epoch: a.Epoch, Generation: a.Generation, Leaving: a.Leaving}
+	if closed || a.Leaving {
 		d.Basic = pidf.Closed
+	}
+	for _, s := range a.Settled {
+		d.Settled = append(d.Settled, pidf.Settled{CallID: s.CallID, Moves: s.Moves, How: s.How.String()})
 	}
 	for _, s := range a.Slots {
 		t := pidf.Tuple{ID: s.CallID, Slot: pidf.Slot{
@@ -25,10 +28,15 @@ func marshal(name string, a parkd.Announce, closed bool) []byte {
 			CallerName: s.Caller.Name, CallerURI: uriOf(s.Caller),
 			ParkerName: s.Parker.Name, ParkerURI: uriOf(s.Parker),
 			Priority: s.Priority, Epoch: s.Epoch, Generation: s.Generation,
+			RecallAt: s.RecallAt, RecallTo: s.ParkerRef, Step: s.Step, Moves: s.Moves,
 		}}
-		if s.Dialog != (parkd.DialogRef{}) {
-			r := pidf.DialogRef(s.Dialog)
-			t.Slot.Dialog = &r
+		if s.ParkerRef == parkd.DeskPhone { // our own, which others have to call
+			t.Slot.RecallTo = uriOf(s.Parker)
+		}
+		if g := s.Dialog; g != (parkd.DialogRef{}) {
+			t.Slot.Dialog = &pidf.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag,
+				Remote: g.Reach.Remote, Target: g.Reach.Target, Routes: g.Reach.Routes, Transport: g.Reach.Transport,
+				Account: g.Reach.Account, Codec: g.Reach.Codec, Security: g.Reach.Security}
 		}
 		d.Tuples = append(d.Tuples, t)
 	}
@@ -44,7 +52,12 @@ func parse(name string, body []byte) (Told, error) {
 	if d.Entity != entity(name) || d.Epoch == 0 {
 		return Told{}, fmt.Errorf("%w: entity %q, expected %q", errForeign, d.Entity, entity(name))
 	}
-	t := Told{Peer: name, Closed: d.Basic != pidf.Open, State: parkd.Announce{Epoch: d.Epoch, Generation: d.Generation}}
+	t := Told{Peer: name, Closed: d.Basic != pidf.Open, State: parkd.Announce{Epoch: d.Epoch, Generation: d.Generation, Leaving: d.Leaving}}
+	for _, s := range d.Settled {
+		if how := parkd.ParseOutcome(s.How); how != 0 && s.CallID != "" {
+			t.State.Settled = append(t.State.Settled, parkd.Settled{CallID: s.CallID, Moves: s.Moves, How: how})
+		}
+	}
 	for _, tuple := range d.Tuples {
 		s := tuple.Slot
 		state, err := parkd.ParseState(s.State)
@@ -58,9 +71,12 @@ func parse(name string, body []byte) (Told, error) {
 			Caller:   parkd.Party{Name: s.CallerName, URI: s.CallerURI, Number: numberOf(s.CallerURI)},
 			Parker:   parkd.Party{Name: s.ParkerName, URI: s.ParkerURI, Number: numberOf(s.ParkerURI)},
 			Priority: s.Priority, Epoch: s.Epoch, Generation: s.Generation,
+			RecallAt: s.RecallAt, ParkerRef: s.RecallTo, Step: s.Step, Moves: s.Moves,
 		}
-		if s.Dialog != nil {
-			slot.Dialog = parkd.DialogRef(*s.Dialog)
+		if g := s.Dialog; g != nil {
+			slot.Dialog = parkd.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag,
+				Reach: parkd.Reach{Remote: g.Remote, Target: g.Target, Routes: g.Routes, Transport: g.Transport,
+					Account: g.Account, Codec: g.Codec, Security: g.Security}}
 		}
 		t.State.Slots = append(t.State.Slots, slot)
 	}

@@ -135,6 +135,7 @@ func (c *Core) told(p *peer, in Told) {
 	}
 	newer := now.Epoch > before.Epoch || now.Generation > before.Generation
 	p.state, p.synced, p.closed, p.lostAt, p.forget = now, true, in.Closed, time.Time{}, time.Time{}
+	c.strike()
 	for _, s := range now.Slots {
 		if g, ok := c.grants[s.Orbit]; ok && g.peer == p.name {
 			delete(c.grants, s.Orbit) // the claim has become a call
@@ -153,5 +154,6 @@ func (c *Core) tell(p *peer) {
 	c.emit(Tell{Peer: parkd.Peer{
 		Name: p.name, Alive: p.told,
 		Epoch: p.state.Epoch, Generation: p.state.Generation, State: slices.Clone(p.state.Slots),
+		Leaving: p.closed && p.state.Leaving, Settled: p.state.Settled,
 	}})
 }

@@ -208,7 +208,7 @@ func TestPartitionHealsToAQueue(t *testing.T) {
 func TestSilentArbiterIsPassedOver(t *testing.T) {
 	s := settledSite(t, 1, "dock-1", "dock-2", "office")
 	orbit := parkd.Default().Orbits[slices.IndexFunc(parkd.Default().Orbits, func(o string) bool {
-		return rank(o, []string{"dock-1", "dock-2", "office"})[0] == "dock-2"
+		return parkd.Rank(o, []string{"dock-1", "dock-2", "office"})[0] == "dock-2"
 	})]
 	s.node("dock-2").kill()
 	s.node("dock-1").ask(parkd.Park{Token: "p", Leg: "a", Orbit: orbit}, "p")

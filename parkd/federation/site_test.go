@@ -28,6 +28,11 @@ type site struct {
 	outcomes map[string]outcome
 	parked   map[parkd.LegID]bool // callers that are in some orbit or with somebody
 	fail     func(format string, args ...any)
+
+	far      map[string]*farEnd // by the dialog that it has now
+	invites  map[string]int     // rescues tried, by call id
+	reports  []parkd.Row
+	stranded []string
 }
 
 type scheduled struct {
@@ -65,6 +70,7 @@ func newSite(seed uint64, names ...string) *site {
 		now: siteStart, rng: rand.New(rand.NewPCG(seed, 1)),
 		cut: map[[2]string]bool{}, held: map[[2]string][]func(){}, last: map[[2]string]time.Time{},
 		fetched: map[string]int{}, outcomes: map[string]outcome{}, parked: map[parkd.LegID]bool{},
+		far: map[string]*farEnd{}, invites: map[string]int{},
 	}
 	s.delay = func() time.Duration { return time.Duration(1+s.rng.IntN(4)) * time.Millisecond }
 	for _, n := range names {
@@ -280,7 +286,7 @@ func (n *node) notify(to *node, id int) {
 	state := n.machine.Hosted()
 	n.s.send(n, to, func() {
 		if to.watching[n.name] == id {
-			to.fed(Told{Peer: n.name, State: state})
+			to.fed(Told{Peer: n.name, Closed: state.Leaving, State: state})
 		}
 	})
 }
@@ -331,6 +337,12 @@ func (n *node) park(in parkd.Input) {
 			n.joined(e.Token, e.Slot)
 		case parkd.FetchRemote:
 			n.fetchRemote(e)
+		case parkd.Rescue:
+			n.rescue(e.Slot)
+		case parkd.Stranded:
+			s.stranded = append(s.stranded, n.name+" "+e.Slot.CallID)
+		case parkd.Report:
+			s.reports = append(s.reports, e.Row)
 		case parkd.HangUp:
 			leg := e.Leg
 			s.after(0, func() { n.park(parkd.LegEnded{Leg: leg}) })

@@ -79,6 +79,9 @@ func (d Dialog) ID() DialogID {
 // Allows says whether the far end has said that it takes the method.
 func (d Dialog) Allows(method string) bool { return containsFold(d.Allow, method) }
 
+// Supports says whether the far end has named the option tag in Supported.
+func (d Dialog) Supports(tag string) bool { return containsFold(d.Supported, tag) }
+
 func containsFold(list []string, s string) bool {
 	return slices.ContainsFunc(list, func(v string) bool { return strings.EqualFold(v, s) })
 }

@@ -192,6 +192,7 @@ func (c *Config) complete() {
 	c.Federation.Name = c.Appliance.Name
 	c.Federation.Proof = c.SIP.SiteCA != ""
 	c.Federation.ForgetDead = c.Lot.ForgetDead
+	c.Lot.RescueAfter = c.Federation.RescueAfter
 }
 
 // Check reads a file like Load and keeps nothing.

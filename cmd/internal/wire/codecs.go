@@ -29,7 +29,12 @@ func speaking(list []sdp.Codec, other *leg) []sdp.Codec {
 	if other == nil {
 		return list
 	}
-	at := slices.IndexFunc(list, func(c sdp.Codec) bool { return c.Name == other.agreed.Codec.Name })
+	return preferring(list, other.agreed.Codec.Name)
+}
+
+// preferring is the list with the codec of that name first, if it has one.
+func preferring(list []sdp.Codec, name string) []sdp.Codec {
+	at := slices.IndexFunc(list, func(c sdp.Codec) bool { return c.Name == name })
 	if at <= 0 {
 		return list
 	}

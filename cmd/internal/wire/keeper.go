@@ -202,6 +202,9 @@ func (k *keeper) calledAtPeer(d call.Dialog) bool {
 // again looks at everything now and then.
 func (k *keeper) again() {
 	k.dirty = true
+	for _, l := range k.legs {
+		k.lot.noteDialog(l)
+	}
 	k.loop.after("keep", keepAgainAfter, k.again)
 }
 

@@ -127,9 +127,3 @@ func (l *leg) silence() {
 func party(p call.Party) parkd.Party {
 	return parkd.Party{Name: p.Name, URI: p.URI, Number: p.Number}
 }
-
-// ref names the dialog for peers that take the call with Replaces.
-func (l *leg) ref() parkd.DialogRef {
-	d := l.call.Dialog()
-	return parkd.DialogRef{CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.RemoteTag}
-}

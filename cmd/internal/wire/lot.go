@@ -27,6 +27,7 @@ type request struct {
 	shelter bool         // nobody asked: the caller of leg is to be kept
 	gone    bool         // the parker has hung up: no orbit to be had is no reason to refuse
 	orbit   string       // as asked for
+	rescue  *attempt     // the far end of a dead peer's call is being called
 }
 
 // lot carries out what the orbit machine decides. It is owned by the loop.
@@ -36,6 +37,7 @@ type lot struct {
 	requests map[string]*request // by token; each open until its one answer
 	tokens   uint64
 	lives    map[string]uint64 // the epoch of each peer that was heard
+	lost     map[string]bool   // callers on the panel who are to be rung back, by call id
 }
 
 func (p *lot) token(kind string) string {
@@ -84,6 +86,10 @@ func (p *lot) do(e parkd.Effect) {
 		p.cancelFetch(e.Token)
 	case parkd.Recall:
 		p.recall(e)
+	case parkd.Rescue:
+		p.rescue(e)
+	case parkd.Stranded:
+		p.ringBack(e.Slot, "his appliance is dead and nobody else can take him over; he hears nothing until it is back")
 	case parkd.StopRecall:
 		p.stopRecall(e.Token)
 	case parkd.HangUp:
@@ -93,7 +99,11 @@ func (p *lot) do(e parkd.Effect) {
 	case parkd.Report:
 		p.log.Info("parked call ended", "orbit", e.Row.Slot.Orbit, "call", e.Row.Slot.CallID, "end", e.Row.End.String(),
 			"caller", e.Row.Slot.Caller.Number, "waited", e.Row.Ended.Sub(e.Row.Slot.Since).Round(time.Second).String())
+		if e.Row.End == parkd.EndLost {
+			p.ringBack(e.Row.Slot, "lost")
+		}
 	case parkd.Changed:
+		p.findLost()
 		p.orbitsChanged(e.Orbits)
 	case parkd.SetTimer:
 		p.loop.after("park "+e.ID, max(0, e.At.Sub(p.now())), func() { p.step(parkd.Timer{ID: e.ID}) })
@@ -271,13 +281,13 @@ func (p *lot) park(l *leg, r *request, orbit string, parker parkd.Party, ref str
 	r.park, r.orbit = true, orbit
 	token := p.open("park", r)
 	l.parking = token
-	p.step(parkd.Park{Token: token, Leg: l.id, Orbit: orbit, Caller: l.caller, Parker: parker, ParkerRef: ref, Dialog: l.ref(),
+	p.step(parkd.Park{Token: token, Leg: l.id, Orbit: orbit, Caller: l.caller, Parker: parker, ParkerRef: ref, Dialog: p.ref(l),
 		Emergency: l.emergency, Gone: r.gone})
 }
 
 // swap puts another leg in the place of one that is parked or relayed (attended transfer); the machine hangs up the old one.
 func (p *lot) swap(old, l *leg) {
-	p.step(parkd.Swap{Token: p.token("swap"), Leg: old.id, NewLeg: l.id, Caller: l.caller, Dialog: l.ref()})
+	p.step(parkd.Swap{Token: p.token("swap"), Leg: old.id, NewLeg: l.id, Caller: l.caller, Dialog: p.ref(l)})
 }
 
 // callOf finds the parked call that a leg is, for an INVITE with Replaces.

@@ -12,6 +12,9 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		l.report(ev.Code, "Ringing")
 		if l.token != "" && ev.Code >= 180 {
 			p.step(parkd.RecallProgress{Token: l.token})
+			if r := p.requests[l.token]; r != nil && r.rescue != nil {
+				p.rescueRinging(l)
+			}
 		}
 	case call.Answered:
 		if !l.incoming {
@@ -64,6 +67,8 @@ func (p *lot) outAnswered(l *leg) {
 		p.shelter(l)
 	case r == nil:
 		l.call.Hangup("") // a recall that was given up while the answer was under way
+	case r.rescue != nil:
+		p.rescueAnswered(l, r.rescue)
 	case r.leg == l: // a recall
 		token := l.token
 		l.caller = fetcherParty(l)
@@ -84,6 +89,8 @@ func (p *lot) outFailed(l *leg, ev call.Ended) {
 	r := p.requests[token]
 	switch {
 	case r == nil:
+	case r.rescue != nil:
+		p.rescueFailed(token, r.rescue, ev)
 	case r.leg == l:
 		delete(p.requests, token)
 		p.step(parkd.RecallFailed{Token: token, Code: ev.Code})

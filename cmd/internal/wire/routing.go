@@ -212,4 +212,5 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 	if ended, ok := ev.(call.Ended); ok {
 		a.removeLeg(l, ended)
 	}
+	a.lot.noteDialog(l)
 }

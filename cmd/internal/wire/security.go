@@ -61,15 +61,15 @@ func (l *leg) secure(wanted sdp.Security, byTLS, emergency bool) error {
 	return nil
 }
 
-// secureCall does so for a call that is to be made.
-func (a *Appliance) secureCall(l *leg, o call.Invite, account *reg.Account) error {
+// secureCall does so for a call that is to be made, which wants that much at least.
+func (a *Appliance) secureCall(l *leg, o call.Invite, account *reg.Account, wanted sdp.Security) error {
 	peer := a.cfg.Federation.Peer(netip.AddrPortFrom(addrOf(o.To), uint16(o.To.Port)))
 	hop := o.To
 	if len(o.Route) > 0 {
 		hop = o.Route[0]
 	}
 	byTLS := a.endpoint.TLSOnly(hop, sip.Send{Transport: o.Transport, Local: o.Local})
-	if err := l.secure(a.wishOf(peer, account), byTLS, o.Emergency); err != nil {
+	if err := l.secure(max(wanted, a.wishOf(peer, account)), byTLS, o.Emergency); err != nil {
 		return fmt.Errorf("call %s: %w", o.To.User, err)
 	}
 	return nil

@@ -176,18 +176,22 @@ func (a *Appliance) agree(l *leg, m sdp.Media) {
 // invite calls somebody, in the codec of other if it is going to be joined with that leg. with may change the INVITE before
 // it goes.
 func (a *Appliance) invite(to gosip.Uri, other *leg, with func(*call.Invite)) (*leg, error) {
-	from := a.identity(to)
+	return a.inviteAs(a.identity(to), to, speaking(a.codecs, other), sdp.Clear, with)
+}
+
+// inviteAs does so under a name of ours, with codecs in that order, and with encryption that is wanted at least.
+func (a *Appliance) inviteAs(from from, to gosip.Uri, codecs []sdp.Codec, wanted sdp.Security, with func(*call.Invite)) (*leg, error) {
 	s, err := a.engine.Open(from.addr)
 	if err != nil {
 		return nil, fmt.Errorf("media of a call to %s: %w", to.User, err)
 	}
-	l := &leg{media: s, codecs: speaking(a.codecs, other)}
+	l := &leg{media: s, codecs: codecs}
 	o := call.Invite{To: to, From: from.uri, FromName: a.cfg.Appliance.Name, Auth: from.send.Auth, Route: from.send.Route,
 		Transport: from.send.Transport}
 	if with != nil {
 		with(&o)
 	}
-	if err := a.secureCall(l, o, from.account); err != nil {
+	if err := a.secureCall(l, o, from.account, wanted); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	o.Media = l.local()

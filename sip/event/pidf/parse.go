@@ -75,6 +75,13 @@ func Parse(data []byte) (Document, error) {
 	d.Epoch = r.uint("epoch")
 	d.Generation = r.uint("generation")
 	slots := r.uint("slots")
+	d.Leaving = host.Attr("leaving") == "true"
+	for _, e := range host.Children {
+		if e.Is(SlotNamespace, "settled") && r.err == nil && len(d.Settled) < MaxTuples {
+			r.e = e
+			d.Settled = append(d.Settled, Settled{CallID: e.Attr("call"), Moves: r.int("moves"), How: e.Attr("how")})
+		}
+	}
 	if r.err != nil {
 		return Document{}, fmt.Errorf("parse presence: host: %w", r.err)
 	}
@@ -107,6 +114,10 @@ func parseSlot(e *xmldoc.Element) (Slot, error) {
 		State:      e.Attr("state"),
 		Since:      r.time("since"),
 		Deadline:   r.time("deadline"),
+		RecallAt:   r.time("recall-at"),
+		RecallTo:   e.Attr("recall-to"),
+		Step:       r.int("step"),
+		Moves:      r.int("moves"),
 		Priority:   r.int("priority"),
 		Epoch:      r.uint("epoch"),
 		Generation: r.uint("generation"),
@@ -121,7 +132,9 @@ func parseSlot(e *xmldoc.Element) (Slot, error) {
 	s.CallerName, s.CallerURI = caller.Attr("name"), caller.Attr("uri")
 	s.ParkerName, s.ParkerURI = parker.Attr("name"), parker.Attr("uri")
 	if g := e.Child(SlotNamespace, "dialog"); g != nil {
-		s.Dialog = &DialogRef{CallID: g.Attr("call-id"), LocalTag: g.Attr("local-tag"), RemoteTag: g.Attr("remote-tag")}
+		s.Dialog = &DialogRef{CallID: g.Attr("call-id"), LocalTag: g.Attr("local-tag"), RemoteTag: g.Attr("remote-tag"),
+			Remote: g.Attr("remote"), Target: g.Attr("target"), Routes: g.Attr("routes"), Transport: g.Attr("transport"),
+			Account: g.Attr("account"), Codec: g.Attr("codec"), Security: g.Attr("security")}
 	}
 	return s, nil
 }

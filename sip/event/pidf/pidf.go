@@ -7,7 +7,7 @@
 // is one hosted call, with the slot inside <status>:
 //
 //	presence
-//	├─ tuple id=host   status: basic, host{epoch generation slots}
+//	├─ tuple id=host   status: basic, host{epoch generation slots leaving; settled...}
 //	├─ tuple id=...    status: slot{orbit lot call state since ...; caller; parker; dialog}
 //	└─ note
 //
@@ -80,7 +80,16 @@ type Document struct {
 	Note       string // for people, "" for none
 	Epoch      uint64 // grows with each start of the appliance
 	Generation uint64 // grows with each change within an epoch
+	Leaving    bool   // the host is about to go, on purpose
+	Settled    []Settled
 	Tuples     []Tuple
+}
+
+// Settled is what has become of a call whose host was dead.
+type Settled struct {
+	CallID string
+	Moves  int
+	How    string // parkd's word: rescued, gone, ...
 }
 
 // Tuple is one call in an orbit.
@@ -98,7 +107,11 @@ type Slot struct {
 	State  string // parkd's word: parked, recalling, ...
 
 	Since    time.Time // when it was parked
-	Deadline time.Time // when the recall is due
+	Deadline time.Time // when its state gives way to the next
+	RecallAt time.Time // when the recall is due
+	RecallTo string    // whom it rings
+	Step     int       // of the recall
+	Moves    int       // how often the call has changed its host
 
 	CallerName, CallerURI string
 	ParkerName, ParkerURI string
@@ -111,6 +124,9 @@ type Slot struct {
 // DialogRef names a SIP dialog as the host sees it: for Replaces (RFC 3891 §3).
 type DialogRef struct {
 	CallID, LocalTag, RemoteTag string
+
+	// How a peer calls the far end to take the call over; all empty where none may.
+	Remote, Target, Routes, Transport, Account, Codec, Security string
 }
 
 // Marshal returns the document in the form that Parse reads. It needs no check:
@@ -128,7 +144,18 @@ func Marshal(d Document) []byte {
 	b = appendUint(b, "epoch", d.Epoch)
 	b = appendUint(b, "generation", d.Generation)
 	b = appendUint(b, "slots", uint64(len(d.Tuples)))
-	b = append(b, `/></status></tuple>`+"\n"...)
+	if d.Leaving {
+		b = append(b, ` leaving="true"`...)
+	}
+	b = append(b, '>')
+	for _, s := range d.Settled {
+		b = append(b, "<pl:settled"...)
+		b = xmldoc.AppendAttr(b, "call", s.CallID)
+		b = appendUint(b, "moves", uint64(max(0, s.Moves)))
+		b = xmldoc.AppendAttr(b, "how", s.How)
+		b = append(b, "/>"...)
+	}
+	b = append(b, `</pl:host></status></tuple>`+"\n"...)
 	for i := range d.Tuples {
 		b = appendTuple(b, &d.Tuples[i])
 	}
@@ -149,6 +176,10 @@ func appendTuple(b []byte, t *Tuple) []byte {
 	b = xmldoc.AppendAttr(b, "state", s.State)
 	b = appendTime(b, "since", s.Since)
 	b = appendTime(b, "deadline", s.Deadline)
+	b = appendTime(b, "recall-at", s.RecallAt)
+	b = appendOptional(b, "recall-to", s.RecallTo)
+	b = appendCount(b, "step", s.Step)
+	b = appendCount(b, "moves", s.Moves)
 	b = append(b, ` priority="`...)
 	b = strconv.AppendInt(b, int64(s.Priority), 10)
 	b = append(b, '"')
@@ -162,6 +193,10 @@ func appendTuple(b []byte, t *Tuple) []byte {
 		b = xmldoc.AppendAttr(b, "call-id", r.CallID)
 		b = xmldoc.AppendAttr(b, "local-tag", r.LocalTag)
 		b = xmldoc.AppendAttr(b, "remote-tag", r.RemoteTag)
+		for _, a := range [...]struct{ name, value string }{{"remote", r.Remote}, {"target", r.Target}, {"routes", r.Routes},
+			{"transport", r.Transport}, {"account", r.Account}, {"codec", r.Codec}, {"security", r.Security}} {
+			b = appendOptional(b, a.name, a.value)
+		}
 		b = append(b, "/>"...)
 	}
 	b = append(b, "</pl:slot></status>"...)
@@ -182,6 +217,21 @@ func appendParty(b []byte, element, name, uri string) []byte {
 	b = xmldoc.AppendAttr(b, "name", name)
 	b = xmldoc.AppendAttr(b, "uri", uri)
 	return append(b, "/>"...)
+}
+
+// appendOptional leaves out what is empty, appendCount what is 0.
+func appendOptional(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return xmldoc.AppendAttr(b, name, value)
+}
+
+func appendCount(b []byte, name string, n int) []byte {
+	if n <= 0 {
+		return b
+	}
+	return appendUint(b, name, uint64(n))
 }
 
 func appendUint(b []byte, name string, v uint64) []byte {

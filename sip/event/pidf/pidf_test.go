@@ -26,7 +26,10 @@ func slots(n int) []Tuple {
 			Since: at, Deadline: at.Add(90 * time.Second),
 			CallerName: "Ann Caller", CallerURI: "sip:+15550100@gw.example", ParkerName: "dock-1", ParkerURI: "sip:dock-1@10.0.0.1",
 			Priority: 1, Epoch: 7, Generation: 40 + uint64(i),
-			Dialog: &DialogRef{CallID: "a84b4c76e66710@gw", LocalTag: "8321234356", RemoteTag: "1928301774"},
+			Dialog: &DialogRef{CallID: "a84b4c76e66710@gw", LocalTag: "8321234356", RemoteTag: "1928301774",
+				Remote: "sip:+15550100@gw.example", Target: "sip:+15550100@192.0.2.9:5062", Routes: "<sip:192.0.2.1;lr> <sip:192.0.2.2;lr>",
+				Transport: "tls", Account: "sip:dock-1@gw.example", Codec: "PCMU", Security: "preferred"},
+			RecallAt: at.Add(90 * time.Second), RecallTo: "sip:201@10.0.0.1", Step: 1, Moves: 2,
 		}})
 	}
 	return list
@@ -41,6 +44,8 @@ func documents() map[string]Document {
 		"peers":  {Entity: "pres:dock-1@site", Basic: Open, Note: "two & more", Epoch: 7, Generation: 42, Tuples: slots(2)},
 		"public": {Entity: "pres:dock-1@site", Basic: Open, Epoch: 7, Generation: 42, Tuples: public},
 		"going":  {Entity: "pres:dock-1@site", Basic: Closed, Epoch: 7, Generation: 43},
+		"leaving": {Entity: "pres:dock-1@site", Basic: Closed, Epoch: 7, Generation: 43, Leaving: true, Tuples: slots(1),
+			Settled: []Settled{{CallID: "office.1.1", Moves: 1, How: "rescued"}, {CallID: "office.1.2", Moves: 3, How: "gone"}}},
 		"hostile": {Entity: "\"><x", Basic: Open, Tuples: []Tuple{{ID: "t-1", Slot: Slot{
 			Orbit: "701", CallerName: "<!DOCTYPE \"&'>\r\n", CallerURI: "]]>", State: "\t"}}}},
 	}

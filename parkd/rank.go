@@ -1,4 +1,4 @@
-package federation
+package parkd
 
 import (
 	"cmp"
@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// rank orders the appliances for an orbit by rendezvous hashing (highest random weight): all agree on
+// Rank orders the appliances for an orbit, or for a call, by rendezvous hashing (highest random weight): all agree on
 // it without talking, and when one is gone only its own orbits go to another.
-func rank(orbit string, names []string) []string {
+func Rank(key string, names []string) []string {
 	type scored struct {
 		name  string
 		score uint64
@@ -16,7 +16,7 @@ func rank(orbit string, names []string) []string {
 	ss := make([]scored, 0, len(names))
 	for _, n := range names {
 		h := fnv.New64a()
-		_, _ = h.Write([]byte(orbit + "\x00" + n)) // never fails
+		_, _ = h.Write([]byte(key + "\x00" + n)) // never fails
 		ss = append(ss, scored{n, mix(h.Sum64())})
 	}
 	slices.SortFunc(ss, func(a, b scored) int {

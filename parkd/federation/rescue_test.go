@@ -1,0 +1,372 @@
+package federation
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"parklamp/parkd"
+)
+
+// farEnd is a caller's phone: it has one dialog at a time, and moves with INVITE and Replaces (RFC 3891 §3).
+type farEnd struct {
+	host  *node
+	leg   parkd.LegID
+	moves int
+	mute  bool // does not answer
+	dumb  bool // answers, and refuses Replaces
+}
+
+// parkCaller parks somebody whose phone knows Replaces, and returns the phone.
+func (s *site) parkCaller(n *node, orbit string) *farEnd {
+	f := &farEnd{host: n, leg: parkd.LegID(s.id("caller"))}
+	token := s.id("park")
+	n.ask(parkd.Park{Token: token, Leg: f.leg, Orbit: orbit, Caller: parkd.Party{Name: string(f.leg), URI: "sip:" + string(f.leg) + "@x"},
+		Parker: parkd.Party{URI: "sip:201@10.0.0.1"}, ParkerRef: parkd.DeskPhone, Dialog: s.dialog(f)}, token)
+	s.run(100 * time.Millisecond)
+	if o := s.outcomes[token]; !o.ok {
+		s.fail("park on %s: %v", orbit, o.reason)
+	}
+	return f
+}
+
+// dialog gives a far end a new dialog.
+func (s *site) dialog(f *farEnd) parkd.DialogRef {
+	for id, old := range s.far {
+		if old == f {
+			delete(s.far, id)
+		}
+	}
+	id := s.id("dialog")
+	s.far[id] = f
+	return parkd.DialogRef{CallID: id, LocalTag: "l", RemoteTag: "r", Reach: parkd.Reach{Remote: "sip:x", Target: "sip:x"}}
+}
+
+// rescue is INVITE with Replaces to a far end, which every appliance reaches whatever is cut between them.
+func (n *node) rescue(slot parkd.SlotState) {
+	s, life := n.s, n.life
+	s.invites[slot.CallID]++
+	answer := func(in parkd.RescueResult) {
+		s.after(s.delay(), func() {
+			if n.life == life {
+				in.CallID = slot.CallID
+				n.park(in)
+			}
+		})
+	}
+	s.after(s.delay(), func() {
+		f := s.far[slot.Dialog.CallID]
+		switch {
+		case f == nil:
+			answer(parkd.RescueResult{Verdict: parkd.VerdictGone})
+		case f.dumb:
+			answer(parkd.RescueResult{Verdict: parkd.VerdictUnable})
+		case f.mute:
+			s.after(4*time.Second, func() { answer(parkd.RescueResult{}) })
+		default:
+			old, leg := f.host, f.leg
+			f.host, f.leg = n, parkd.LegID(s.id("rescued"))
+			f.moves++
+			oldLife := old.life
+			s.parked[f.leg] = true
+			delete(s.parked, leg)
+			s.after(s.delay(), func() { // BYE on the dialog that is replaced
+				if old.life == oldLife && oldLife != 0 {
+					old.park(parkd.LegEnded{Leg: leg})
+				}
+			})
+			answer(parkd.RescueResult{Leg: f.leg, Dialog: s.dialog(f)})
+		}
+	})
+}
+
+// back starts an appliance with what its journal had; re-INVITEs find out who is still there.
+func (n *node) back(epoch uint64, stored []parkd.SlotState) {
+	n.start(epoch)
+	n.park(parkd.Restore{Slots: stored})
+	for _, c := range stored {
+		if f := n.s.far[c.Dialog.CallID]; f != nil {
+			n.s.parked[c.Leg] = true
+			continue
+		}
+		n.s.after(n.s.delay(), func() { n.park(parkd.LegEnded{Leg: c.Leg, Lost: true}) }) // 481
+	}
+}
+
+// copies lists who hosts a call, as the appliances themselves say.
+func (s *site) copies(orbit string) (at []string) {
+	for _, n := range s.nodes {
+		for _, c := range n.machine.Hosted().Slots {
+			if n.life != 0 && c.Orbit == orbit && c.State != parkd.Moving {
+				at = append(at, n.name)
+			}
+		}
+	}
+	return at
+}
+
+func (s *site) ends(end parkd.End) (n int) {
+	for _, r := range s.reports {
+		if r.End == end {
+			n++
+		}
+	}
+	return n
+}
+
+// everyCallOnce checks that each caller of an orbit list is hosted once, by whom his phone thinks, and as he was parked.
+func everyCallOnce(t *testing.T, s *site, seed uint64, was []parkd.SlotState, phones []*farEnd) {
+	t.Helper()
+	for i, c := range was {
+		at := s.copies(c.Orbit)
+		if len(at) != 1 || at[0] != phones[i].host.name {
+			t.Fatalf("seed %d: %s is hosted by %v, the phone talks to %s", seed, c.Orbit, at, phones[i].host.name)
+		}
+		for _, now := range phones[i].host.machine.Hosted().Slots {
+			if now.Orbit == c.Orbit && (now.CallID != c.CallID || !now.Since.Equal(c.Since) || now.Caller != c.Caller || now.Parker != c.Parker ||
+				now.Lot != c.Lot || now.Priority != c.Priority || !now.RecallAt.Equal(c.RecallAt) || now.Leg != phones[i].leg) {
+				t.Errorf("seed %d: the call was %+v and is %+v", seed, c, now)
+			}
+		}
+	}
+	if d := s.disagreement(); d != "" {
+		t.Errorf("seed %d: %s", seed, d)
+	}
+}
+
+// tenCalls parks ten callers at dock-1.
+func tenCalls(s *site) (was []parkd.SlotState, phones []*farEnd) {
+	for _, orbit := range parkd.Default().Orbits {
+		phones = append(phones, s.parkCaller(s.node("dock-1"), orbit))
+	}
+	return s.node("dock-1").machine.Hosted().Slots, phones
+}
+
+func TestRescueOfADeadHostsCalls(t *testing.T) {
+	for seed := range uint64(20) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+		was, phones := tenCalls(s)
+		s.node("dock-1").kill()
+		s.run(4 * time.Second)
+		if len(s.invites) > 0 {
+			t.Fatalf("seed %d: rescued after 4 s, a process that starts anew would be back", seed)
+		}
+		s.run(2 * time.Second)
+		everyCallOnce(t, s, seed, was, phones)
+		hosts := map[*node]int{}
+		for i, c := range was {
+			hosts[phones[i].host]++
+			if s.invites[c.CallID] != 1 {
+				t.Errorf("seed %d: %d INVITEs for %s, want 1", seed, s.invites[c.CallID], c.CallID)
+			}
+		}
+		if s.ends(parkd.EndRescued) != 10 || s.ends(parkd.EndLost) > 0 {
+			t.Errorf("seed %d: %d rescued and %d lost", seed, s.ends(parkd.EndRescued), s.ends(parkd.EndLost))
+		}
+		if len(hosts) < 2 {
+			t.Logf("seed %d: one appliance has rescued all", seed)
+		}
+
+		// Somebody fetches one; then the old host is back with its journal, and all know what became of its calls.
+		token := s.id("fetch")
+		s.node("gate").ask(parkd.Fetch{Token: token, Orbit: was[0].Orbit}, token)
+		s.run(time.Second)
+		if !s.outcomes[token].ok {
+			t.Fatalf("seed %d: a rescued call is not fetched: %v", seed, s.outcomes[token].reason)
+		}
+		s.node("dock-1").back(2000, was)
+		s.run(3 * time.Second)
+		if at := s.copies(was[0].Orbit); len(at) > 0 {
+			t.Errorf("seed %d: %s was fetched and is at %v", seed, was[0].Orbit, at)
+		}
+		everyCallOnce(t, s, seed, was[1:], phones[1:])
+		if s.ends(parkd.EndRescued) != 20 || s.ends(parkd.EndLost)+s.ends(parkd.EndAbandoned) > 0 {
+			t.Errorf("seed %d: the old host reports otherwise than rescued: %d rescued, %d lost", seed, s.ends(parkd.EndRescued), s.ends(parkd.EndLost))
+		}
+	}
+}
+
+// Killed and back at once: the journal has the calls, nobody else calls the far ends.
+func TestNoRescueOfAProcessThatStartsAnew(t *testing.T) {
+	for _, away := range []time.Duration{100 * time.Millisecond, 4 * time.Second} {
+		s := settledSite(t, 1, "dock-1", "dock-2", "office")
+		was, phones := tenCalls(s)
+		s.node("dock-1").kill()
+		s.run(away)
+		s.node("dock-1").back(2000, was)
+		s.run(time.Minute)
+		everyCallOnce(t, s, 1, was, phones)
+		if len(s.invites) > 0 {
+			t.Errorf("away for %v: %d rescues", away, len(s.invites))
+		}
+	}
+}
+
+// A host that lives and is only not seen by the others: every caller moves once at most, and is at one place after it.
+func TestRescueAcrossPartition(t *testing.T) {
+	names := []string{"dock-1", "dock-2", "office", "gate"}
+	for what, groups := range map[string][][]string{
+		"host alone":      {{"dock-1"}, {"dock-2", "office", "gate"}},
+		"two halves":      {{"dock-1", "gate"}, {"dock-2", "office"}},
+		"everybody alone": {{"dock-1"}, {"dock-2"}, {"office"}, {"gate"}},
+	} {
+		for seed := range uint64(10) {
+			s := settledSite(t, seed, names...)
+			was, phones := tenCalls(s)
+			cut := func(on bool) {
+				for i, g := range groups {
+					for _, h := range groups[i+1:] {
+						for _, a := range g {
+							for _, b := range h {
+								s.setCut(a, b, on)
+							}
+						}
+					}
+				}
+			}
+			cut(true)
+			s.run(time.Duration(3+seed*3) * time.Second)
+			cut(false)
+			s.run(70 * time.Second)
+			everyCallOnce(t, s, seed, was, phones)
+			for i, f := range phones {
+				if f.moves > 1 {
+					t.Errorf("%s, seed %d: %s has moved %d times", what, seed, was[i].CallID, f.moves)
+				}
+			}
+			if s.ends(parkd.EndAbandoned) > 0 {
+				t.Errorf("%s, seed %d: %d reported as abandoned", what, seed, s.ends(parkd.EndAbandoned))
+			}
+		}
+	}
+}
+
+// The first rescuer dies when the far end has moved to it and nobody else knows. Its next life is the only one that could
+// go on; the others find that the far end has left, and say so with a number to ring back.
+func TestRescuerDiesHalfWay(t *testing.T) {
+	s := settledSite(t, 1, "dock-1", "dock-2", "office")
+	f := s.parkCaller(s.node("dock-1"), "701")
+	s.node("dock-1").kill()
+	for f.moves == 0 {
+		s.run(time.Millisecond)
+	}
+	f.host.kill()
+	s.run(20 * time.Second)
+	if len(s.copies("701")) > 0 || s.ends(parkd.EndLost) != 1 {
+		t.Errorf("hosted by %v, %d reported lost, want nobody and 1", s.copies("701"), s.ends(parkd.EndLost))
+	}
+	for _, n := range s.nodes {
+		if v := n.machine.View("701"); n.life != 0 && len(v.Calls) > 0 {
+			t.Errorf("%s still shows %+v", n.name, v.Calls)
+		}
+	}
+}
+
+// The rescuer dies later, when all know: the next one takes over from it, and it yields when it is back.
+func TestRescueOfTheRescuer(t *testing.T) {
+	for seed := range uint64(10) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+		was, phones := tenCalls(s)
+		s.node("dock-1").kill()
+		s.run(6 * time.Second)
+		second := phones[0].host
+		stored := second.machine.Hosted().Slots
+		second.kill()
+		s.run(6 * time.Second)
+		everyCallOnce(t, s, seed, was, phones)
+		second.back(3000, stored)
+		s.node("dock-1").back(2000, was)
+		s.run(5 * time.Second)
+		everyCallOnce(t, s, seed, was, phones)
+		if s.ends(parkd.EndLost) > 0 {
+			t.Errorf("seed %d: %d lost", seed, s.ends(parkd.EndLost))
+		}
+	}
+}
+
+// The caller has hung up meanwhile: lost, once for each appliance, and nobody asks again.
+func TestRescueOfACallerWhoHasGone(t *testing.T) {
+	s := settledSite(t, 1, "dock-1", "dock-2", "office", "gate")
+	s.parkCaller(s.node("dock-1"), "701")
+	clear(s.far)
+	s.node("dock-1").kill()
+	s.run(30 * time.Second)
+	for id, n := range s.invites {
+		if n != 1 {
+			t.Errorf("%d INVITEs for %s, want 1", n, id)
+		}
+	}
+	if s.ends(parkd.EndLost) != 3 {
+		t.Errorf("%d reports of a lost call, want one at each appliance", s.ends(parkd.EndLost))
+	}
+	for _, n := range s.nodes[1:] {
+		if v := n.machine.View("701"); v.State != parkd.ViewFree {
+			t.Errorf("%s: 701 is %v, want free", n.name, v.State)
+		}
+	}
+	token := s.id("park")
+	s.nodes[1].ask(parkd.Park{Token: token, Leg: "next", Orbit: "701"}, token)
+	s.run(time.Second)
+	if o := s.outcomes[token]; !o.ok {
+		t.Errorf("the orbit cannot be used: %v", o.reason)
+	}
+}
+
+// Who cannot be rescued keeps his orbit, unknown, while his host may come back, and is not called for ever.
+func TestRescueInVain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit    func(*farEnd)
+		invites int
+	}{
+		"refuses Replaces": {func(f *farEnd) { f.dumb = true }, 1},
+		"does not answer":  {func(f *farEnd) { f.mute = true }, 9},
+	} {
+		s := settledSite(t, 1, "dock-1", "dock-2", "office", "gate")
+		f := s.parkCaller(s.node("dock-1"), "701")
+		tc.edit(f)
+		was := s.node("dock-1").machine.Hosted().Slots
+		s.node("dock-1").kill()
+		s.run(5 * time.Minute)
+		if n := s.invites[was[0].CallID]; n != tc.invites {
+			t.Errorf("%s: %d INVITEs, want %d", name, n, tc.invites)
+		}
+		if len(s.stranded) != 3 || s.ends(parkd.EndLost) > 0 {
+			t.Errorf("%s: %v stranded, %d lost", name, s.stranded, s.ends(parkd.EndLost))
+		}
+		for _, n := range s.nodes[1:] {
+			if v := n.machine.View("701"); v.State != parkd.ViewUnknown || len(v.Calls) != 1 {
+				t.Errorf("%s: %s shows %v", name, n.name, v.State)
+			}
+		}
+		s.node("dock-1").back(2000, was)
+		s.run(5 * time.Second)
+		everyCallOnce(t, s, 1, was, []*farEnd{f})
+	}
+}
+
+// Who says that it goes loses its callers to the others at once, and no lamp is free in between.
+func TestLeavingHostsCallersMove(t *testing.T) {
+	for seed := range uint64(20) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+		was, phones := tenCalls(s)
+		s.node("dock-1").park(parkd.Leave{})
+		for range 300 {
+			s.run(time.Millisecond)
+			for _, n := range s.nodes {
+				for _, c := range was {
+					if v := n.machine.View(c.Orbit); v.State == parkd.ViewFree {
+						t.Fatalf("seed %d: %s shows %s as free", seed, n.name, c.Orbit)
+					}
+				}
+			}
+		}
+		s.run(2 * time.Second) // told as moving meanwhile
+		everyCallOnce(t, s, seed, was, phones)
+		if left := len(s.node("dock-1").machine.Hosted().Slots); left > 0 || s.ends(parkd.EndRescued) != 20 {
+			t.Errorf("seed %d: %d are left, %d rows say rescued", seed, left, s.ends(parkd.EndRescued))
+		}
+		if slices.ContainsFunc(phones, func(f *farEnd) bool { return f.moves != 1 }) {
+			t.Errorf("seed %d: not everybody moved once", seed)
+		}
+	}
+}

@@ -1,0 +1,355 @@
+package parkd
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// rescueTurn is how much longer each next appliance in the order of Rank waits before it tries: the one before has
+	// said by then what became of the caller, unless it is dead as well or knows nothing of him.
+	rescueTurn = 5 * time.Second
+	// rescueTries is how often one appliance calls a far end that does not answer, and rescueAgain the pause after the
+	// first time; it doubles.
+	rescueTries = 3
+	rescueAgain = 2 * time.Second
+	// maybeTaken is how long after this appliance and a peer have lost sight of each other a caller who leaves may have
+	// been taken over by that peer: its wait, the turns and the tries.
+	maybeTaken = time.Minute
+	// movingPoll is how often a caller that has left is looked for, and movingGrace how long a peer that is back may take
+	// to tell that it has him.
+	movingPoll  = time.Second
+	movingGrace = 2 * time.Second
+	// maxSettled is how many outcomes are told at most; the oldest are forgotten.
+	maxSettled = 200
+)
+
+// rescue is a call of a dead peer which this appliance may take over.
+type rescue struct {
+	slot  SlotState
+	dueAt time.Time // when the first in rank tries
+	at    time.Time // when the timer is due; zero: none runs
+	tries int
+	asked bool // the far end is being called
+	over  bool // this appliance does not try any more
+}
+
+func (r *rescue) timerID() string { return "rescue:" + r.slot.CallID }
+
+// settle goes by what a peer says has become of calls, and by what is known here of those that it tells of.
+func (m *Machine) settle(from *peer) {
+	if from.alive { // it tells of its calls itself: whatever was found out without it does not hold
+		m.settled = slices.DeleteFunc(m.settled, func(s Settled) bool {
+			return s.How != Rescued && slices.ContainsFunc(from.slots, func(o SlotState) bool { return o.CallID == s.CallID })
+		})
+	}
+	for _, p := range m.peers {
+		for _, s := range p.settled {
+			m.settleBy(s, p)
+		}
+		for _, s := range p.slots {
+			if s.Moves > 0 {
+				m.settleBy(Settled{CallID: s.CallID, Moves: s.Moves, How: Rescued}, p)
+			}
+		}
+	}
+	for _, s := range m.settled {
+		m.settleBy(s, nil)
+	}
+}
+
+// settleBy strikes out the older copies of a call. by is who says so; nil is this appliance.
+func (m *Machine) settleBy(s Settled, by *peer) {
+	if s.How != Rescued && s.How != Gone {
+		return
+	}
+	for _, p := range m.peers {
+		i := slices.IndexFunc(p.slots, func(o SlotState) bool { return o.CallID == s.CallID && o.Moves < s.Moves })
+		if i < 0 || p == by || p.alive && s.How != Rescued {
+			continue
+		}
+		old := p.slots[i]
+		p.slots = slices.Delete(slices.Clone(p.slots), i, i+1)
+		m.touched = append(m.touched, old.Orbit)
+		if s.How == Gone {
+			m.emit(Report{Row: Row{Slot: old, Ended: m.now, End: EndLost}})
+		}
+	}
+	if by == nil || s.How != Rescued {
+		return
+	}
+	if i := slices.IndexFunc(m.hosted, func(c *call) bool { return c.CallID == s.CallID && yields(c, s.Moves, by.name) }); i >= 0 {
+		m.yield(m.hosted[i])
+	}
+}
+
+// yields says whether a call hosted here gives way to the same call at a peer. Equal numbers of moves cannot be, as the far
+// end moves once; should they be all the same, both sides decide alike.
+func yields(c *call, moves int, peer string) bool {
+	return c.Moves < moves || c.Moves == moves && moves > 0 && peer < c.Host
+}
+
+// yield ends a call that a peer has taken over.
+func (m *Machine) yield(c *call) {
+	leg := c.Leg
+	switch {
+	case c.State == Moving: // told on for a moment: not everybody has heard the new host yet
+		c.left = EndRescued
+		m.touched = append(m.touched, c.Orbit)
+		return
+	case c.State == Fetching:
+		r := c.fetch
+		m.emit(CancelFetch{Token: r.token})
+		m.refuse(r.token, r.leg, c.Orbit, ReasonGone)
+	case c.State == Recalling && c.recall != "":
+		m.stopRecall(c)
+	}
+	if m.leaving {
+		m.enterMoving(c, EndRescued)
+	} else {
+		m.end(c, EndRescued, "")
+	}
+	m.emit(HangUp{Leg: leg, Reason: "taken over by another appliance"})
+}
+
+// callerLeft ends a call whose caller has hung up or is not there any more, unless a peer may have taken him over, being
+// told that we leave or thinking that we are dead: then it waits for the peers' word.
+func (m *Machine) callerLeft(c *call, in LegEnded) {
+	if !m.maybeTaken(c) || len(m.hosted) > 2*m.cfg.MaxCalls {
+		m.end(c, in.end(), "")
+		return
+	}
+	m.enterMoving(c, in.end())
+}
+
+func (m *Machine) enterMoving(c *call, how End) {
+	delete(m.legs, c.Leg)
+	c.Leg, c.fetch, c.recall = "", nil, ""
+	c.State, c.left, c.leftAt, c.Deadline = Moving, how, m.now, time.Time{}
+	m.setTimer(c, m.now.Add(movingPoll))
+	m.changed(c)
+}
+
+// inMoving is the arm for Moving.
+func (m *Machine) inMoving(c *call, in Input) {
+	if _, ok := in.(Timer); !ok {
+		m.ignore(c, in)
+		return
+	}
+	if c.left != EndRescued && m.maybeTaken(c) && m.now.Sub(c.leftAt) < maybeTaken {
+		m.setTimer(c, m.now.Add(movingPoll))
+		return
+	}
+	m.end(c, c.left, "")
+}
+
+// maybeTaken says whether a peer that knew of the call may have taken this appliance for dead, a moment ago or now.
+func (m *Machine) maybeTaken(c *call) bool {
+	if !c.Dialog.rescuable() || m.cfg.RescueAfter == 0 {
+		return false
+	}
+	if m.leaving && (c.leftAt.IsZero() || m.now.Sub(c.leftAt) < movingGrace) {
+		return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
+	}
+	return slices.ContainsFunc(m.peers, func(p *peer) bool {
+		since := m.now.Sub(p.changedAt)
+		return c.Since.Before(p.downAt) && (p.alive && since < movingGrace || !p.alive && since < maybeTaken)
+	})
+}
+
+// seekRescues looks which calls have no living host, after news of a peer.
+func (m *Machine) seekRescues() {
+	if m.cfg.RescueAfter == 0 {
+		return
+	}
+	for _, r := range slices.Clone(m.rescues) {
+		if !r.asked && !m.abandoned(r.slot) {
+			m.dropRescue(r)
+		}
+	}
+	for _, p := range m.peers {
+		for _, s := range p.slots {
+			if p.alive || s.State == Moving || !s.Dialog.rescuable() || m.hosts(s.CallID) {
+				continue
+			}
+			r := m.rescueOf(s.CallID)
+			if r == nil {
+				r = &rescue{dueAt: m.now.Add(m.cfg.RescueAfter)}
+				m.rescues = append(m.rescues, r)
+			}
+			if r.asked || r.over {
+				continue
+			}
+			if r.slot = s; p.leaving && r.dueAt.After(m.now) {
+				r.dueAt = m.now
+			}
+			m.setRescue(r, m.turn(r))
+		}
+	}
+}
+
+// turn is when this appliance may try, by its place among those that live.
+func (m *Machine) turn(r *rescue) time.Time {
+	names := []string{m.host}
+	for _, p := range m.peers {
+		if p.alive {
+			names = append(names, p.name)
+		}
+	}
+	place := slices.Index(Rank(r.slot.CallID, names), m.host)
+	return r.dueAt.Add(time.Duration(place) * rescueTurn)
+}
+
+func (m *Machine) setRescue(r *rescue, at time.Time) {
+	if !at.Equal(r.at) {
+		r.at = at
+		m.emit(SetTimer{ID: r.timerID(), At: at})
+	}
+}
+
+func (m *Machine) stopRescue(r *rescue) {
+	if !r.at.IsZero() {
+		r.at = time.Time{}
+		m.emit(StopTimer{ID: r.timerID()})
+	}
+}
+
+func (m *Machine) dropRescue(r *rescue) {
+	m.stopRescue(r)
+	m.rescues = slices.DeleteFunc(m.rescues, func(o *rescue) bool { return o == r })
+}
+
+func (m *Machine) rescueOf(callID string) *rescue {
+	for _, r := range m.rescues {
+		if r.slot.CallID == callID {
+			return r
+		}
+	}
+	return nil
+}
+
+// abandoned says whether a call still waits at a host that is dead or leaves.
+func (m *Machine) abandoned(call SlotState) bool {
+	return slices.ContainsFunc(m.peers, func(p *peer) bool {
+		return !p.alive && p.name == call.Host &&
+			slices.ContainsFunc(p.slots, func(s SlotState) bool { return s.CallID == call.CallID && s.State != Moving })
+	})
+}
+
+// alreadyAt says whether a living peer has the call, after as many moves at least.
+func (m *Machine) alreadyAt(callID string, moves int) bool {
+	return slices.ContainsFunc(m.peers, func(p *peer) bool {
+		return p.alive && slices.ContainsFunc(p.slots, func(s SlotState) bool { return s.CallID == callID && s.Moves >= moves })
+	})
+}
+
+// unable says whether a peer has found that the far end does not come.
+func (m *Machine) unable(call SlotState) bool {
+	return slices.ContainsFunc(m.peers, func(p *peer) bool {
+		return slices.ContainsFunc(p.settled, func(s Settled) bool {
+			return s.CallID == call.CallID && s.Moves > call.Moves && s.How == Unable
+		})
+	})
+}
+
+func (m *Machine) hosts(callID string) bool {
+	return slices.ContainsFunc(m.hosted, func(c *call) bool { return c.CallID == callID })
+}
+
+// rescueDue calls the far end, when it is this appliance's turn.
+func (m *Machine) rescueDue(r *rescue, in Timer) {
+	if r.at.IsZero() || m.now.Before(r.at) {
+		m.ignore(nil, in)
+		return
+	}
+	r.at = time.Time{}
+	if at := m.turn(r); m.now.Before(at) { // others have come back
+		m.setRescue(r, at)
+		return
+	}
+	if m.unable(r.slot) || len(m.legs)+m.rescuing() >= m.cfg.MaxCalls { // if there is no room, the next in rank may have it
+		m.giveUp(r)
+		return
+	}
+	r.tries++
+	r.asked = true
+	m.emit(Rescue{Slot: r.slot})
+}
+
+func (m *Machine) rescuing() int {
+	n := 0
+	for _, r := range m.rescues {
+		if r.asked {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *Machine) giveUp(r *rescue) {
+	m.stopRescue(r)
+	r.over = true
+	m.emit(Stranded{Slot: r.slot})
+}
+
+// rescueAnswered takes what the far end said.
+func (m *Machine) rescueAnswered(in RescueResult) {
+	r := m.rescueOf(in.CallID)
+	if r == nil || !r.asked {
+		if in.Leg != "" {
+			m.emit(HangUp{Leg: in.Leg, Reason: "rescue came too late"})
+		}
+		m.ignore(nil, in)
+		return
+	}
+	r.asked = false
+	switch {
+	case in.Leg != "":
+		m.rescued(r, in)
+	case !m.abandoned(r.slot): // it lives, or somebody else has the caller
+		m.dropRescue(r)
+	case in.Verdict == VerdictGone:
+		m.dropRescue(r)
+		m.conclude(r, Gone)
+	case in.Verdict == VerdictUnable:
+		m.giveUp(r)
+		m.conclude(r, Unable)
+	case r.tries >= rescueTries:
+		m.giveUp(r) // others may try: perhaps it is our network
+	default:
+		r.dueAt = m.now.Add(rescueAgain << (r.tries - 1))
+		m.setRescue(r, m.turn(r))
+	}
+}
+
+// rescued is the one way in which a call changes its host.
+func (m *Machine) rescued(r *rescue, in RescueResult) {
+	m.dropRescue(r)
+	s := r.slot
+	if m.hosts(s.CallID) || m.engaged(in.Leg) || m.alreadyAt(s.CallID, s.Moves+1) {
+		m.emit(HangUp{Leg: in.Leg, Reason: "another appliance has the caller"})
+		return
+	}
+	m.emit(Report{Row: Row{Slot: s, Ended: m.now, End: EndRescued, By: in.Leg}})
+	s.Leg, s.Dialog, s.Moves = in.Leg, in.Dialog, s.Moves+1
+	c := &call{SlotState: m.revived(s)}
+	m.legs[c.Leg] = c
+	m.hosted = append(m.hosted, c)
+	m.note(Settled{CallID: s.CallID, Moves: s.Moves, How: Rescued})
+	m.enterRestored(c)
+}
+
+// conclude tells the peers what became of a call, so that nobody else tries.
+func (m *Machine) conclude(r *rescue, how Outcome) {
+	m.note(Settled{CallID: r.slot.CallID, Moves: r.slot.Moves + 1, How: how})
+	m.announce()
+}
+
+func (m *Machine) note(s Settled) {
+	m.settled = slices.DeleteFunc(m.settled, func(o Settled) bool { return o.CallID == s.CallID })
+	if len(m.settled) >= maxSettled {
+		m.settled = slices.Delete(m.settled, 0, 1)
+	}
+	m.settled = append(m.settled, s)
+	m.settleBy(s, nil)
+}
