@@ -51,6 +51,9 @@ func (d *definition) model() Model {
 	r := d.root
 	d.closed(r, "", "name", "title", "from", "compatible", "matrix", "hook", "led_ohms", "keys", "lamps", "chips", "headers", "lines", "sound")
 	m := Model{Name: d.text(r, "name", "name"), Title: d.text(r, "title", "title"), Compatible: d.names(r, "compatible", "compatible")}
+	if field(r, "name") == nil {
+		d.fail(r, "name", `is missing; a definition begins with name = "dock" and what it is made from, as in from = ["rpi-4"]`)
+	}
 	m.LEDOhms, _ = d.integer(r, "led_ohms", "led_ohms", 0, maxOhms)
 	d.roles = map[string]role{}
 	d.matrix(&m)

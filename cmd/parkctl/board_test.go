@@ -37,7 +37,7 @@ func TestBoard(t *testing.T) {
 		{[]string{"board", "check", typo}, exitUsage, typo + ":2:1: hok: unknown key"},
 		{[]string{"board", "check", "./none.toml"}, exitUsage, "none.toml"},
 		{[]string{"board", "check"}, exitUsage, "want: parkctl board check"},
-		{[]string{"board"}, exitUsage, "want: parkctl board check MODEL"},
+		{[]string{"board"}, exitUsage, "want: parkctl board check|wiring"},
 		// The machine of the tests has no Raspberry Pi's chips: each of the three is named, and the sound card.
 		{[]string{"board", "check", "rpi-4"}, exitError, "not complete"},
 	} {

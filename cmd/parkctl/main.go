@@ -15,9 +15,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"os/signal"
+	"os/user"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,6 +32,7 @@ import (
 	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/tomlfile"
 	"parklamp/parkd/panel"
 )
 
@@ -70,7 +75,9 @@ type tool struct {
 	json   bool
 	socket string
 	count  bool
-	show   bool // the version
+	show   bool     // the version
+	helped bool     // --help
+	given  []string // names of the options on the command line
 	site   siteFlags
 	test   testFlags
 	up     updateFlags
@@ -78,55 +85,7 @@ type tool struct {
 	initSocket string // of the first process of an image
 }
 
-// command is one subcommand: its name, what it takes, and what it does.
-type command struct {
-	name string
-	args string // as in the usage, for people
-	least,
-	most int // arguments
-	about string
-	do    func(t *tool, ctx context.Context, args []string) error
-}
-
-// commands in the order of the usage. A name of two words has two words.
-var commands = []command{
-	{"status", "[--counters]", 0, 0, "who the appliance is, what it does and what ails it; or every counter with its meaning", (*tool).status},
-	{"orbits", "", 0, 0, "who is parked where, since when and by whom", (*tool).orbits},
-	{"calls", "", 0, 0, "the calls on this appliance and their sound", (*tool).calls},
-	{"lamps", "", 0, 0, "every lamp with its colour and cadence", (*tool).lamps},
-	{"watch", "", 0, 0, "print changes as they come, until interrupted", (*tool).watch},
-	{"press", "KEY [down|up|tap|long]", 1, 2, "press a key: park, hold, 5, 701 (an orbit key); tap is the default", (*tool).press},
-	{"hook", "up|down", 1, 1, "lift or replace the handset", (*tool).hook},
-	{"dial", "DIGITS", 1, 1, "press digit keys one after another", (*tool).dial},
-	{"selftest verify", "FILE --ca CA.CRT", 1, 1, "check the signature of a self test's report, and print it", (*tool).testVerify},
-	{"selftest reports", "[NAME] [--out FILE]", 0, 1, "the reports that the appliance keeps; or print one, or copy it", (*tool).testReports},
-	{"selftest", "[--steps A,B] [--force] [--out FILE]", 0, 0, "walk through lamps, keys, hook, sound, network, disk and clock, and write a signed report", (*tool).selfTest},
-	{"board check", "MODEL|FILE", 1, 1, "say which lines and chips of a board definition this machine lacks", (*tool).boardCheck},
-	{"board wiring", "MODEL|FILE [OUT.svg]", 1, 2, "print where every key, lamp and the hook are wired, or draw the sheet for it", (*tool).boardWiring},
-	{"site new", "FOLDER [--name SITE]", 1, 1, "make the folder of a site: its file, its authority, its key for updates", (*tool).siteNew},
-	{"site add", "FOLDER ID [--address IP]", 2, 2, "add an appliance to the site; also --name TEXT, --number N, --board MODEL", (*tool).siteAdd},
-	{"site write", "FOLDER", 1, 1, "make every appliance's files from site.toml", (*tool).siteWrite},
-	{"site list", "FOLDER", 1, 1, "the appliances of the site and their certificates", (*tool).siteList},
-	{"site check", "FOLDER", 1, 1, "say what is wrong with the folder of a site", (*tool).siteCheck},
-	{"site renew", "FOLDER ID", 2, 2, "give an appliance a new key and certificate", (*tool).siteRenew},
-	{"site card", "FOLDER", 1, 1, "say what is wrong with the folder parklamp of a card", (*tool).siteCard},
-	{"update", "FILE|URL|status [--at HOST:PORT] [--now]", 1, 1, "install a signed bundle here, or on the appliance of that panel; --now does not wait for calls to end", (*tool).update},
-	{"bundle", "FOLDER KEY [FILE]", 2, 3, "make a signed bundle of out/image/BOARD; also --min-version V, --downgrade-from V", (*tool).bundle},
-	{"config describe", "", 0, 0, "print every configuration key with its default and meaning", (*tool).configDescribe},
-	{"config check", "FILE", 1, 1, "say what is wrong with a configuration file", (*tool).configCheck},
-}
-
 const defaultSocket = "/run/parklamp/phoned.sock"
-
-func (t *tool) usage(w io.Writer) {
-	fmt.Fprint(w, "usage: parkctl [--json] [--socket PATH] COMMAND\n       parkctl --version\n\n")
-	rows := make([][]cell, len(commands))
-	for i, c := range commands {
-		rows[i] = []cell{{text: "  " + strings.TrimSpace(c.name+" "+c.args)}, {text: c.about}}
-	}
-	t.table(w, rows)
-	fmt.Fprintf(w, "\n  --json         print JSON for programs\n  --socket PATH  of the appliance; else $PARKLAMP_SOCKET, else %s\n", defaultSocket)
-}
 
 // run carries out one command line and returns the exit code.
 func (t *tool) run(ctx context.Context, args []string) int {
@@ -134,18 +93,36 @@ func (t *tool) run(ctx context.Context, args []string) int {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitDone
-	case errors.Is(err, flag.ErrHelp):
-		t.usage(t.out)
-		return exitDone
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(t.err, "parkctl: %v\nTry parkctl --help.\n", strings.TrimPrefix(err.Error(), "usage: "))
 		return exitUsage
 	case errors.As(err, new(configError)):
-		fmt.Fprintln(t.err, err)
+		fmt.Fprintf(t.err, "%v%s\n", err, whose(err))
 		return exitUsage
 	}
-	fmt.Fprintf(t.err, "parkctl: %v\n", err)
+	fmt.Fprintf(t.err, "parkctl: %v%s\n", err, whose(err))
 	return exitError
+}
+
+// whose says who may use a file that the caller may not.
+func whose(err error) string {
+	denied := (*fs.PathError)(nil)
+	if !errors.As(err, &denied) || !errors.Is(denied, fs.ErrPermission) {
+		return ""
+	}
+	path := denied.Path
+	info, err := os.Stat(path)
+	for ; err != nil && path != filepath.Dir(path); info, err = os.Stat(path) { // what is to be made belongs to whoever has its folder
+		path = filepath.Dir(path)
+	}
+	if err != nil {
+		return ""
+	}
+	owner := "another user"
+	if u, err := user.LookupId(fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid)); err == nil {
+		owner = u.Username
+	}
+	return fmt.Sprintf("; %s belongs to %s: run this as %[2]s, or with sudo", path, owner)
 }
 
 func usagef(format string, args ...any) error {
@@ -161,44 +138,26 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 		fmt.Fprintln(t.out, "parkctl", version)
 		return nil
 	}
+	if len(words) > 0 && words[0] == "help" {
+		t.helped, words = true, words[1:]
+	}
+	if t.helped {
+		return t.help(words)
+	}
 	if len(words) == 0 {
 		return usagef("no command")
 	}
-	if words[0] == "help" {
-		return flag.ErrHelp
+	c, rest := commandOf(words)
+	if c == nil {
+		return unknown(words)
 	}
-	for _, c := range commands {
-		name := strings.Fields(c.name)
-		if len(words) < len(name) || !slices.Equal(words[:len(name)], name) {
-			continue
-		}
-		rest := words[len(name):]
-		if t.count && c.name != "status" {
-			return usagef("--counters belongs to status")
-		}
-		if err := t.test.belongs(c.name); err != nil {
-			return err
-		}
-		if t.up != (updateFlags{}) && c.name != "update" && c.name != "bundle" {
-			return usagef("--now and --at belong to update, --min-version and --downgrade-from to bundle")
-		}
-		if t.site != (siteFlags{}) && c.name != "site add" && (c.name != "site new" || t.site != (siteFlags{name: t.site.name})) {
-			return usagef("--name, --number, --address and --board belong to site add")
-		}
-		if len(rest) < c.least || len(rest) > c.most {
-			return usagef("want: parkctl %s", strings.TrimSpace(c.name+" "+c.args))
-		}
-		return c.do(t, ctx, rest)
+	if err := c.takes(t.given); err != nil {
+		return err
 	}
-	switch words[0] {
-	case "config":
-		return usagef("want: parkctl config describe, or parkctl config check FILE")
-	case "site":
-		return usagef("want: parkctl site new, add, write, list, check, renew or card")
-	case "board":
-		return usagef("want: parkctl board check MODEL, or parkctl board wiring MODEL")
+	if len(rest) < c.least || len(rest) > c.most {
+		return usagef("want: parkctl %s", c.usage())
 	}
-	return usagef("unknown command %q", words[0])
+	return c.do(t, ctx, rest)
 }
 
 // parse takes the flags out of args, wherever they stand.
@@ -208,6 +167,8 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	flags.BoolVar(&t.json, "json", false, "")
 	flags.BoolVar(&t.count, "counters", false, "")
 	flags.BoolVar(&t.show, "version", false, "")
+	flags.BoolVar(&t.helped, "help", false, "")
+	flags.BoolVar(&t.helped, "h", false, "")
 	flags.BoolVar(&t.test.force, "force", false, "")
 	for name, value := range map[string]*string{"steps": &t.test.steps, "out": &t.test.out, "ca": &t.test.ca} {
 		flags.StringVar(value, name, "", "")
@@ -221,9 +182,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	}
 	flags.StringVar(&t.socket, "socket", t.env("PARKLAMP_SOCKET"), "")
 	for {
-		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		} else if err != nil {
+		if err := flags.Parse(args); err != nil {
 			return nil, usagef("%s", optionText(err))
 		}
 		if args = flags.Args(); len(args) == 0 {
@@ -231,6 +190,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 		}
 		words, args = append(words, args[0]), args[1:]
 	}
+	flags.Visit(func(f *flag.Flag) { t.given = append(t.given, f.Name) })
 	if t.socket == "" {
 		t.socket = defaultSocket
 	}
@@ -240,7 +200,11 @@ func (t *tool) parse(args []string) (words []string, err error) {
 // optionText says what is wrong with an option as it is written: with two hyphens.
 func optionText(err error) string {
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		return fmt.Sprintf("there is no option --%s", name)
+		text := fmt.Sprintf("there is no option --%s", name)
+		if near := tomlfile.Near(slices.Sorted(maps.Keys(options)), name); near != "" {
+			text += fmt.Sprintf("; did you mean --%s?", near)
+		}
+		return text
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 		return fmt.Sprintf("--%s: its value is missing", name)
@@ -294,6 +258,8 @@ func (t *tool) configDescribe(context.Context, []string) error { return t.descri
 
 // configError: a configuration file is wrong; its text says where.
 type configError struct{ error }
+
+func (e configError) Unwrap() error { return e.error }
 
 func (t *tool) configCheck(_ context.Context, args []string) error {
 	if err := t.check(args[0]); err != nil {

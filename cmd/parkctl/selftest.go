@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"parklamp/cmd/internal/client"
@@ -24,30 +25,16 @@ type testFlags struct {
 	ca    string // of the site
 }
 
-// belongs says which of its flags a command does not take.
-func (f testFlags) belongs(command string) error {
-	switch command {
-	case "selftest":
-		f.steps, f.force, f.out = "", false, ""
-	case "selftest reports":
-		f.out = ""
-	case "selftest verify":
-		f.ca = ""
-	}
-	if f != (testFlags{}) {
-		return usagef("--steps, --force and --out belong to selftest, --ca to selftest verify")
-	}
-	return nil
-}
-
 // errTest: the self test has found something; it has been printed.
 var errTest = errors.New("self test")
 
 // selfTest leads somebody through a self test at the phone.
 func (t *tool) selfTest(ctx context.Context, _ []string) error {
 	r := panel.SelfTestRequest{Force: t.test.force}
-	if t.test.steps != "" {
-		r.Steps = strings.Split(t.test.steps, ",")
+	if slices.Contains(t.given, "steps") {
+		for name := range strings.SplitSeq(t.test.steps, ",") {
+			r.Steps = append(r.Steps, strings.TrimSpace(name))
+		}
 	}
 	if _, err := selftest.Choose(r.Steps); err != nil {
 		return usagef("--steps: %v", err)
@@ -253,7 +240,7 @@ func (t *tool) testVerify(_ context.Context, args []string) error {
 	}
 	signature, err := os.ReadFile(selftest.SignaturePath(args[0]))
 	if err != nil {
-		return fmt.Errorf("the signature of %s: %w", args[0], err)
+		return fmt.Errorf("the signature of %s: %w; 'parkctl selftest reports NAME --out %[1]s' brings both, and so does the panel", args[0], err)
 	}
 	text, err := os.ReadFile(t.test.ca)
 	if err != nil {
@@ -261,7 +248,7 @@ func (t *tool) testVerify(_ context.Context, args []string) error {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return fmt.Errorf("%s holds no certificate", t.test.ca)
+		return fmt.Errorf("%s holds no certificate; --ca wants ca.crt of the site's folder", t.test.ca)
 	}
 	cert, err := selftest.Verify(report, string(signature), pool)
 	if err != nil {

@@ -108,7 +108,8 @@ func TestSelfTestReports(t *testing.T) {
 		{[]string{"selftest", "reports", "../x"}, exitUsage, "want a name"},
 		{[]string{"selftest", "verify", out}, exitUsage, "--ca"},
 		{[]string{"selftest", "verify", out, "--ca", out}, exitError, "holds no certificate"},
-		{[]string{"selftest", "--steps", "eyes"}, exitUsage, "allowed is lamps"},
+		{[]string{"selftest", "--steps", ""}, exitUsage, `"" is no step; there are lamps, keys`},
+		{[]string{"selftest", "--steps", "eyes"}, exitUsage, `"eyes" is no step; there are lamps, keys`},
 		{[]string{"selftest", "--ca", "x"}, exitUsage, "belong"},
 		{[]string{"status", "--steps", "keys"}, exitUsage, "belong"},
 	} {

@@ -30,8 +30,8 @@ func TestSite(t *testing.T) {
 		{"site renew " + dir + " dock-9", exitError, "has no appliance dock-9"},
 		{"site card " + dir + "/appliances/dock-7", exitDone, "dock-7 of site hall, number 207."},
 		{"site card " + dir, exitUsage, "site.toml: unknown file"},
-		{"site", exitUsage, "want: parkctl site new, add"},
-		{"site list " + dir + " --number 7", exitUsage, "belong to site add"},
+		{"site", exitUsage, "want: parkctl site new|add"},
+		{"site list " + dir + " --number 7", exitUsage, "--number belongs to site add, not to site list"},
 	} {
 		var out bytes.Buffer
 		tool := tool{out: &out, err: &out, env: func(string) string { return "" }}

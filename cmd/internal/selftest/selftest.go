@@ -58,7 +58,7 @@ func Choose(names []string) ([]Step, error) {
 	var chosen []Step
 	for _, n := range names {
 		if !slices.Contains(Steps, Step(n)) {
-			return nil, fmt.Errorf("step %q: allowed is %s", n, stepNames())
+			return nil, fmt.Errorf("%q is no step; there are %s", n, stepNames())
 		}
 	}
 	for _, s := range Steps {

@@ -196,12 +196,21 @@ func allowedKeys(known map[string]reflect.Value, key string) string {
 		names = append(names, k)
 	}
 	slices.Sort(names)
-	for _, n := range names {
-		if d := distance(n, key); d <= 2 && d < len(key)-1 { // of three letters two in common at least
-			return fmt.Sprintf("did you mean %q?", n)
-		}
+	if near := Near(names, key); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "allowed here: " + strings.Join(names, ", ")
+}
+
+// Near is the name that was probably meant, "" if none is near.
+func Near(names []string, typed string) string {
+	best, least := "", 3
+	for _, n := range names {
+		if d := distance(n, typed); d < least && d < len(typed)-1 { // of three letters two in common at least
+			best, least = n, d
+		}
+	}
+	return best
 }
 
 // distance is the Levenshtein distance between two keys.
