@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,13 +73,16 @@ type Journal struct {
 	now         func() time.Time            // immutable
 
 	f       file              // nil: there is none that can be trusted
-	live    map[string][]byte // JSON of each entry that is in f
+	live    map[string]digest // of each entry that is in f
 	end     int64             // where the next frame goes
 	size    int64             // of f
 	wroteAt time.Time
 
 	lock *os.File // held from Lock to Close
 }
+
+// digest is the hash of an entry's JSON: what tells whether it has changed, in a fraction of the memory.
+type digest [sha256.Size]byte
 
 // New returns the journal at path of the appliance with that name. It touches no file.
 func New(path, owner string) *Journal {
@@ -123,7 +126,7 @@ func (j *Journal) Store(entries []Entry) error {
 	next, put, full := j.encode(entries)
 	var gone []string
 	for k := range j.live {
-		if next[k] == nil {
+		if _, ok := next[k]; !ok {
 			gone = append(gone, k)
 		}
 	}
@@ -146,9 +149,9 @@ func (j *Journal) Store(entries []Entry) error {
 	return errors.Join(full, j.rewrite(entries, next, now))
 }
 
-// encode returns the entries by key as JSON, and those that are new or changed. An entry past a limit is left out.
-func (j *Journal) encode(entries []Entry) (next map[string][]byte, put []Entry, full error) {
-	next = make(map[string][]byte, len(entries))
+// encode returns the digests of the entries by key, and the entries that are new or changed. One past a limit is left out.
+func (j *Journal) encode(entries []Entry) (next map[string]digest, put []Entry, full error) {
+	next = make(map[string]digest, len(entries))
 	total := 0
 	for _, e := range entries {
 		b, err := json.Marshal(e)
@@ -160,8 +163,9 @@ func (j *Journal) encode(entries []Entry) (next map[string][]byte, put []Entry, 
 			continue
 		}
 		total += len(b) + frameBytes
-		next[e.Key] = b
-		if !bytes.Equal(j.live[e.Key], b) {
+		sum := sha256.Sum256(b)
+		next[e.Key] = sum
+		if old, ok := j.live[e.Key]; !ok || old != sum {
 			put = append(put, e)
 		}
 	}
@@ -169,7 +173,7 @@ func (j *Journal) encode(entries []Entry) (next map[string][]byte, put []Entry, 
 }
 
 // append adds a frame to the file.
-func (j *Journal) append(b []byte, next map[string][]byte, now time.Time) error {
+func (j *Journal) append(b []byte, next map[string]digest, now time.Time) error {
 	_, err := j.f.WriteAt(b, j.end)
 	if err == nil {
 		err = j.f.Datasync()
@@ -185,10 +189,10 @@ func (j *Journal) append(b []byte, next map[string][]byte, now time.Time) error 
 }
 
 // rewrite puts a new file in the place of the old one.
-func (j *Journal) rewrite(entries []Entry, next map[string][]byte, now time.Time) error {
+func (j *Journal) rewrite(entries []Entry, next map[string]digest, now time.Time) error {
 	b, err := appendFrame(header(), commit{Owner: j.owner, At: now})
 	for _, e := range entries {
-		if err == nil && next[e.Key] != nil {
+		if _, fits := next[e.Key]; fits && err == nil {
 			b, err = appendFrame(b, commit{At: now, Put: []Entry{e}})
 		}
 	}
