@@ -16,8 +16,8 @@ import (
 // deadNetwork takes packets and gives none.
 type deadNetwork struct{}
 
-func (deadNetwork) Listen(addr netip.AddrPort, _ rtpio.Socket) (rtpio.Conn, error) {
-	return &deadConn{addr}, nil
+func (deadNetwork) Listen(addr netip.AddrPort, s rtpio.Socket) (rtpio.Conn, error) {
+	return &deadConn{addr, s.DSCP}, nil
 }
 
 func (deadNetwork) NewPoller() rtpio.Poller { return deadPoller{} }
@@ -27,9 +27,13 @@ type deadPoller struct{}
 func (deadPoller) Add(rtpio.Conn, rtpio.Receiver) error { return nil }
 func (deadPoller) Run(context.Context) error            { return nil }
 
-type deadConn struct{ local netip.AddrPort }
+type deadConn struct {
+	local netip.AddrPort
+	dscp  int
+}
 
 func (c *deadConn) WriteToAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
+func (c *deadConn) Mark(dscp int) error                                     { c.dscp = dscp; return nil }
 func (c *deadConn) LocalAddr() netip.AddrPort                               { return c.local }
 func (c *deadConn) Close() error                                            { return nil }
 

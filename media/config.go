@@ -13,7 +13,7 @@ type Config struct {
 	PortMin            uint16        `toml:"port_min" doc:"lowest UDP port for RTP; sessions use an even port and the next odd one"`
 	PortMax            uint16        `toml:"port_max" doc:"highest UDP port for RTP"`
 	MaxSessions        int           `toml:"max_sessions" doc:"most sessions open at once, 1 to 10000"`
-	DSCP               int           `toml:"dscp" doc:"DSCP of audio packets, 0 to 63; 46 is Expedited Forwarding"`
+	DSCP               int           `toml:"dscp" doc:"DSCP of audio packets, 0 to 63; 46 is Expedited Forwarding, in place of which the switch may name another by LLDP-MED"`
 	JitterMin          time.Duration `toml:"jitter_min" doc:"least delay that the jitter buffer aims at, 0s to 200ms"`
 	JitterMax          time.Duration `toml:"jitter_max" doc:"greatest delay that the jitter buffer aims at, 40ms to 1s"`
 	Codecs             []string      `toml:"codecs" doc:"audio codecs in the order in which calls offer them: G722, PCMU, PCMA. A call that comes in gets the first of them if it offers that, else what it likes best itself; a call that is joined with another one gets the codec of that one if it can, so that nothing has to be transcoded"`

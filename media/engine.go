@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -106,6 +107,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	return failed
 }
 
+// SetDSCP marks the packets of all sessions with another DiffServ code point than Config.DSCP; what they send goes on.
+func (e *Engine) SetDSCP(dscp int) {
+	e.mu.Lock()
+	e.ports.SetDSCP(dscp)
+	open := *e.sessions.Load()
+	e.mu.Unlock()
+	for _, s := range open {
+		s.mu.Lock() // against Move
+		err := e.ports.Mark(s.pair.Load())
+		s.mu.Unlock()
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			e.log.Warn("packets keep their mark", "dscp", dscp, "err", err)
+		}
+	}
+}
+
 // Skipped returns the ticks that were left out because the machine stood still for more than 100 ms.
 func (e *Engine) Skipped() uint64 { return e.skipped.Load() }
 
@@ -148,6 +165,7 @@ func (e *Engine) open(bind func() (*rtpio.Pair, error), from origin) (*Session, 
 		pair.Close()
 		return nil, fmt.Errorf("open session: %w", err)
 	}
+	_ = e.ports.Mark(pair) // SetDSCP may have come since it was opened; what cannot be marked is sent all the same
 	next := append(slices.Clone(*e.sessions.Load()), s)
 	e.sessions.Store(&next)
 	return s, nil

@@ -23,6 +23,7 @@ func (s *Session) Move(local netip.Addr) error {
 		_ = pair.Close() // nothing was sent from it
 		return ErrClosed
 	}
+	_ = s.engine.ports.Mark(pair) // as in open
 	old := s.pair.Swap(pair)
 	s.mu.Unlock()
 	return old.Close()

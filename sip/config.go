@@ -27,7 +27,7 @@ type Config struct {
 
 	IdleTimeout time.Duration `toml:"idle_timeout" doc:"a TCP or TLS connection without any traffic is closed after this time"`
 	DialTimeout time.Duration `toml:"dial_timeout" doc:"time for a TCP or TLS connection to a peer to come up"`
-	DSCP        int           `toml:"dscp" doc:"DiffServ code point of SIP packets (24 is CS3, 0 is none)"`
+	DSCP        int           `toml:"dscp" doc:"DiffServ code point of SIP packets (24 is CS3, in place of which the switch may name another by LLDP-MED; 0 is none)"`
 }
 
 // Default returns the configuration of an endpoint that listens nowhere yet.

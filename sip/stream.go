@@ -102,6 +102,9 @@ func (e *Endpoint) adopt(l *listener, conn net.Conn, shown *tls.Certificate, dia
 		e.retired[old] = time.AfterFunc(retireAfter, func() { e.retire(old) })
 	}
 	e.streams[c.key] = c
+	if n, ok := e.net.(*systemNetwork); ok {
+		n.remark(conn) // the code point may have changed since it was dialled
+	}
 	e.running.Go(c.readLoop)
 	e.running.Go(c.writeLoop)
 	return c, nil

@@ -207,6 +207,8 @@ func (c *conn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return len(b), nil
 }
 
+func (c *conn) Mark(int) error { return nil }
+
 func (c *conn) LocalAddr() netip.AddrPort { return c.local }
 
 func (c *conn) Close() error {

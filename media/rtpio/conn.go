@@ -21,6 +21,8 @@ type Conn interface {
 	WriteToAddrPort(b []byte, to netip.AddrPort) (n int, err error)
 	// LocalAddr returns the bound address, never a wildcard port.
 	LocalAddr() netip.AddrPort
+	// Mark sends further packets with another DSCP (0 to 63).
+	Mark(dscp int) error
 	// Close frees the port before it returns. Further calls do nothing.
 	Close() error
 }

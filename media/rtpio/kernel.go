@@ -94,15 +94,27 @@ func (s Socket) apply(fd int, v6 bool) error {
 			return fmt.Errorf("set receive buffer: %w", err)
 		}
 	}
+	return mark(fd, v6, s.DSCP)
+}
+
+func mark(fd int, v6 bool, dscp int) error {
 	// RFC 2474 §3: the DSCP is the upper six bits of the former TOS and traffic class octets.
 	level, opt := unix.IPPROTO_IP, unix.IP_TOS
 	if v6 {
 		level, opt = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 	}
-	if err := unix.SetsockoptInt(fd, level, opt, s.DSCP<<2); err != nil {
-		return fmt.Errorf("set DSCP %d: %w", s.DSCP, err)
+	if err := unix.SetsockoptInt(fd, level, opt, dscp<<2); err != nil {
+		return fmt.Errorf("set DSCP %d: %w", dscp, err)
 	}
 	return nil
+}
+
+func (c *kernelConn) Mark(dscp int) error {
+	if !c.acquire() {
+		return net.ErrClosed
+	}
+	defer c.release()
+	return mark(c.fd, c.v6, dscp)
 }
 
 // acquire keeps fd from being closed until release.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -24,7 +25,7 @@ type Ports struct {
 	network Network
 	min     uint16 // lowest even port
 	pairs   int
-	dscp    int
+	dscp    atomic.Int32 // of sockets that are opened
 
 	mu   sync.Mutex
 	next int // guarded by mu: pair to try first
@@ -34,11 +35,13 @@ type Ports struct {
 type Pair struct {
 	RTP  Conn
 	RTCP Conn
+	dscp int // of both
 }
 
 // NewPorts returns the pairs that lie wholly within min and max.
 func NewPorts(n Network, min, max uint16, dscp int) *Ports {
-	p := &Ports{network: n, min: min + min%2, dscp: dscp}
+	p := &Ports{network: n, min: min + min%2}
+	p.dscp.Store(int32(dscp))
 	p.pairs = (int(max) - int(p.min) + 1) / 2
 	if p.pairs > 0 {
 		p.next = rand.IntN(p.pairs)
@@ -67,17 +70,31 @@ func (p *Ports) Open(local netip.Addr) (*Pair, error) {
 
 // OpenAt binds a given pair, named by its RTP address.
 func (p *Ports) OpenAt(rtp netip.AddrPort) (*Pair, error) {
-	a, err := p.network.Listen(rtp, Socket{DSCP: p.dscp})
+	dscp := int(p.dscp.Load())
+	a, err := p.network.Listen(rtp, Socket{DSCP: dscp})
 	if err != nil {
 		return nil, fmt.Errorf("open RTP port: %w", err)
 	}
 	// RFC 3550 §11: RTCP uses the next higher, odd port.
-	b, err := p.network.Listen(netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1), Socket{DSCP: p.dscp, ReceiveBytes: rtcpReceiveBytes})
+	b, err := p.network.Listen(netip.AddrPortFrom(rtp.Addr(), rtp.Port()+1), Socket{DSCP: dscp, ReceiveBytes: rtcpReceiveBytes})
 	if err != nil {
 		a.Close()
 		return nil, fmt.Errorf("open RTCP port: %w", err)
 	}
-	return &Pair{a, b}, nil
+	return &Pair{a, b, dscp}, nil
+}
+
+// SetDSCP marks the packets of pairs that are opened from now on, and of those that Mark is called with.
+func (p *Ports) SetDSCP(dscp int) { p.dscp.Store(int32(dscp)) }
+
+// Mark marks further packets of a pair as those of one that is opened now. Not for two goroutines at once.
+func (p *Ports) Mark(pair *Pair) error {
+	dscp := int(p.dscp.Load())
+	if pair.dscp == dscp {
+		return nil
+	}
+	pair.dscp = dscp
+	return errors.Join(pair.RTP.Mark(dscp), pair.RTCP.Mark(dscp))
 }
 
 // Close frees both ports at once.

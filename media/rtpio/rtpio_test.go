@@ -269,9 +269,20 @@ func BenchmarkKernelPacket(b *testing.B) {
 
 func TestSocketsAreMarked(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		got, err := rtpio.MarkedDSCP(listen(t, rtpio.Kernel, netip.MustParseAddr(ip)))
+		c := listen(t, rtpio.Kernel, netip.MustParseAddr(ip))
+		got, err := rtpio.MarkedDSCP(c)
 		if err != nil || got != 46 {
 			t.Errorf("%s: DSCP %d, %v; want 46", ip, got, err)
+		}
+		if err = c.Mark(34); err == nil {
+			got, err = rtpio.MarkedDSCP(c)
+		}
+		if err != nil || got != 34 {
+			t.Errorf("%s: DSCP %d, %v; want 34", ip, got, err)
+		}
+		_ = c.Close()
+		if err := c.Mark(46); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
 		}
 	}
 }
