@@ -59,6 +59,7 @@ func (s *system) serve(ctx context.Context, path string) error {
 func (s *system) routes(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.status()) })
+	mux.HandleFunc("GET /told", s.tell)
 	mux.HandleFunc("GET /log", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.Atoi(r.FormValue("n"))
 		if err != nil || n < 1 || n > logLines {

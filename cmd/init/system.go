@@ -18,6 +18,7 @@ import (
 
 	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/lldp"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
@@ -61,6 +62,8 @@ type system struct {
 	newServers chan struct{}
 	newURLs    chan struct{} // capacity 1: the network has changed; full: who looks for an identity will look anyway
 	restarts   chan struct{} // capacity maxRestarts: one for each that waits; full: refused
+	listeners  chan struct{} // capacity maxListeners: one for each; full: refused
+	news       *news         // of what is told
 
 	bootDevice string // "" without a boot partition
 
@@ -78,7 +81,7 @@ type system struct {
 
 func newSystem() *system {
 	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
-		restarts:   make(chan struct{}, maxRestarts),
+		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
 		conditions: map[string]initapi.Condition{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
@@ -142,7 +145,9 @@ func (s *system) run() {
 	hook := filepath.Join(runFolder, hookName)
 	_ = os.Symlink("/proc/1/exe", hook)
 	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hook, Port: cfg.Port,
-		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork})
+		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
+		Idle: func(ctx context.Context) bool { return untilIdle(ctx, busy) },
+		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
 	_ = os.Remove("/etc/resolv.conf")
 	_ = os.Symlink(filepath.Join(runFolder, "resolv.conf"), "/etc/resolv.conf")
 	running.Go(func() {
@@ -165,7 +170,6 @@ func (s *system) run() {
 		}
 	})
 	s.phoned.SetSpec(s.phonedSpec())
-	s.tellConditions()
 	phoning, endPhoned := context.WithCancel(context.Background())
 	var phone sync.WaitGroup
 	phone.Go(func() { s.phoned.Run(phoning) })
@@ -271,7 +275,7 @@ func (s *system) feed(ctx context.Context) {
 // 443 do), raw sockets, real-time scheduling and memory that is not swapped.
 func (s *system) phonedSpec() supervise.Spec {
 	return supervise.Spec{Path: phonedPath, Args: []string{"-config", s.config()},
-		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.ConditionsEnv + "=" + initapi.ConditionsFile},
+		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.SocketEnv + "=" + initapi.Socket},
 		User:    &supervise.User{UID: parklampID, GID: parklampID},
 		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SYS_NICE, unix.CAP_IPC_LOCK},
 		Output:  s.journal.Writer("phoned", time.Now)}
@@ -285,7 +289,7 @@ func (s *system) raise(c initapi.Condition) {
 	s.mu.Unlock()
 	if !same {
 		s.log.Warn("condition", "code", c.Code, "text", c.Text)
-		s.tellConditions()
+		s.news.send()
 	}
 }
 
@@ -297,7 +301,7 @@ func (s *system) clear(code string) {
 	s.mu.Unlock()
 	if was {
 		s.log.Info("condition is over", "code", code)
-		s.tellConditions()
+		s.news.send()
 	}
 }
 
@@ -311,12 +315,6 @@ func (s *system) allConditions() []initapi.Condition {
 	}
 	slices.SortFunc(all, func(x, y initapi.Condition) int { return strings.Compare(x.Code, y.Code) })
 	return all
-}
-
-func (s *system) tellConditions() {
-	if err := initapi.WriteConditions(initapi.ConditionsFile, s.allConditions()); err != nil {
-		s.log.Warn("health conditions are not told", "err", err)
-	}
 }
 
 // consoleQueue is how many lines wait for a slow serial line; more are not shown there.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -103,9 +104,16 @@ func (s *system) clockStatus() initapi.Clock {
 
 // onNetwork follows the network: who has an address asks for the time at once.
 func (s *system) onNetwork(n initapi.Network) {
+	s.news.send() // the switch's policy is of the network
 	select {
 	case s.newURLs <- struct{}{}:
 	default: // it will look anyway
+	}
+	if n.Shunned != 0 {
+		s.raise(initapi.Condition{Code: "vlan", Text: fmt.Sprintf("nobody answers DHCP in VLAN %d, where the phone shall be: it is in the untagged network", n.Shunned),
+			Hint: "mend the DHCP server of that VLAN and put the cable in anew, or set vlan or address in network.toml"})
+	} else {
+		s.clear("vlan")
 	}
 	if n.Address.IsValid() {
 		s.clear("network")

@@ -127,7 +127,7 @@ func TestParkedCallerOutlivesAnotherIdentity(t *testing.T) {
 	gate := p.dock1()
 	p.kill(gate, func() { p.configure(gate, `name = "dock-1"`, `name = "gate-1"`) })
 	p.await(gate, "that the journal is not its own", func(st panel.Status) bool { return len(st.Calls) == 0 && ails(st, "journal") })
-	gate.Under = []string{"env", "PARKLAMP_CONDITIONS=" + filepath.Join(t.TempDir(), "conditions")}
+	gate.Under = []string{"env", "PARKLAMP_INIT=" + filepath.Join(t.TempDir(), "init.sock")}
 	p.kill(gate, nil)
 	p.await(gate, "the call again", func(st panel.Status) bool {
 		return len(st.Calls) == 1 && st.Calls[0].State == "parked" && !ails(st, "journal") && ails(st, "journal.owner")

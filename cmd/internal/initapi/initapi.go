@@ -1,29 +1,22 @@
 // Package initapi is how the programs of an appliance talk with its first process: what it tells and what may be asked of
-// it over the unix socket /run/parklamp/init.sock, and the file in which it leaves its health conditions for phoned.
+// it over the unix socket /run/parklamp/init.sock.
 //
 // The socket is for root and the group parklamp: whoever may control the phone may restart it. An update that comes
 // through it is signed, and checked by the first process. The package starts no goroutine.
 package initapi
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
 	"parklamp/cmd/internal/logs"
 )
 
-// Where things are on an appliance.
 const (
-	Socket         = "/run/parklamp/init.sock"
-	ConditionsFile = "/run/parklamp/conditions.json"
-	// ConditionsEnv is the variable that names the file to phoned.
-	ConditionsEnv = "PARKLAMP_CONDITIONS"
+	// Socket is where the first process of an appliance answers.
+	Socket = "/run/parklamp/init.sock"
+	// SocketEnv is the variable that names it to phoned, which has another first process without it.
+	SocketEnv = "PARKLAMP_INIT"
 )
 
 // Status is everything that the first process tells.
@@ -65,12 +58,20 @@ type Network struct {
 	From     string        `json:"from"`                // "DHCP", "network.toml", "link-local" or "" without an address
 	VLAN     int           `json:"vlan"`                // 0: untagged
 	VLANFrom string        `json:"vlan_from,omitempty"` // who named it: "network.toml", "LLDP-MED", "DHCP"
-	DSCP     int           `json:"dscp"`                // of the switch's policy for voice; -1: none
+	Shunned  int           `json:"shunned,omitempty"`   // a VLAN in which nobody answers DHCP, left for the untagged network
+	Voice    *Voice        `json:"voice,omitempty"`     // the switch's policy for voice; nil: none
 	Server   netip.Addr    `json:"dhcp_server,omitzero"`
 	LeaseFor time.Duration `json:"lease,omitempty"`
 	DNS      []netip.Addr  `json:"dns,omitempty"`
 	NTP      []netip.Addr  `json:"ntp,omitempty"`  // that the DHCP server named
 	URLs     []string      `json:"urls,omitempty"` // of provisioning, that the DHCP server named
+}
+
+// Voice is how the switch wants packets to be marked. ANSI/TIA-1057 §10.2.3.
+type Voice struct {
+	Priority   int `json:"priority"`   // IEEE 802.1Q, of frames in a VLAN
+	DSCP       int `json:"dscp"`       // of audio
+	Signalling int `json:"signalling"` // DSCP of signalling
 }
 
 // Clock is how far the time can be trusted.
@@ -100,36 +101,4 @@ type Condition struct {
 // Log is the answer to GET /log.
 type Log struct {
 	Lines []logs.Line `json:"lines"`
-}
-
-// WriteConditions writes the file in one step, readable by all.
-func WriteConditions(path string, all []Condition) error {
-	text, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	next := filepath.Join(filepath.Dir(path), ".conditions")
-	if err := os.WriteFile(next, text, 0o644); err != nil {
-		return fmt.Errorf("health conditions: %w", err)
-	}
-	return os.Rename(next, path)
-}
-
-// maxConditions bounds what is taken from the file.
-const maxConditions = 32
-
-// ReadConditions reads the file; one that does not exist holds none.
-func ReadConditions(path string) ([]Condition, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var all []Condition
-	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return all[:min(len(all), maxConditions)], nil
 }

@@ -3,8 +3,7 @@
 //
 // It changes nothing; whoever runs it gets the policy. Run is one goroutine, with one more that reads the socket.
 //
-// Standards: IEEE 802.1AB-2016 (frames), ANSI/TIA-1057 (LLDP-MED). Departs from ANSI/TIA-1057 §10.2.1: no MAC/PHY TLV of
-// IEEE 802.3 is sent, which switches do not need for a policy.
+// Standards: IEEE 802.1AB-2016 (frames), ANSI/TIA-1057 (LLDP-MED), IEEE 802.3 (its TLV for speed and duplex).
 package lldp
 
 import (
@@ -24,8 +23,11 @@ const (
 	tlvChassis      = 1
 	tlvPort         = 2
 	tlvTTL          = 3
+	tlvPortText     = 4
 	tlvSystemName   = 5
+	tlvSystemText   = 6
 	tlvCapabilities = 7
+	tlvManagement   = 8
 	tlvSpecific     = 127
 )
 
@@ -34,10 +36,16 @@ const (
 	medOUI          = 0x0012bb
 	medCapabilities = 1
 	medPolicy       = 2
-	medVoice        = 1      // application type
+	medVoice        = 1 // application types
+	medSignalling   = 2
+	medFirmware     = 6
+	medSerial       = 8
+	medManufacturer = 9
+	medModel        = 10
 	medClassSwitch  = 4      // a device of the network
 	medClassPhone   = 3      // class III: a communication device
-	medCan          = 0x0003 // capabilities and network policy
+	medCan          = 0x0023 // capabilities, network policy and inventory
+	medText         = 32     // bytes of a text of the inventory. ANSI/TIA-1057 §10.2.6
 	reservedVLAN    = 0xfff  // IEEE 802.1Q-2018 table 9-2
 	telephone       = 0x0020 // system capability. IEEE 802.1AB §8.5.8
 )
@@ -55,7 +63,10 @@ type Policy struct {
 	Tagged   bool
 	VLAN     int // 0: priority tagged only, or untagged
 	Priority int // IEEE 802.1Q, 0 to 7
-	DSCP     int // RFC 2474, 0 to 63
+	DSCP     int // of audio. RFC 2474, 0 to 63
+	// Signalling is the DSCP of signalling. ANSI/TIA-1057 table 12: a switch that has no policy of its own for it means the
+	// same as for voice. Departs from it: one in another VLAN counts for its DSCP alone, as the phone is in one.
+	Signalling int
 }
 
 // Neighbour is what a frame says.
@@ -65,6 +76,8 @@ type Neighbour struct {
 	Name    string
 	Switch  bool    // a device of the network that speaks LLDP-MED
 	Voice   *Policy // nil: it says nothing, or that it does not know
+
+	signalling *Policy
 }
 
 // Parse reads an Ethernet frame.
@@ -91,6 +104,9 @@ func Parse(frame []byte) (Neighbour, error) {
 		}
 		switch kind {
 		case tlvEnd:
+			if n.Voice != nil && n.signalling != nil {
+				n.Voice.Signalling = n.signalling.DSCP
+			}
 			return n, nil
 		case tlvChassis:
 			n.Chassis = string(value)
@@ -115,7 +131,7 @@ func (n *Neighbour) specific(v []byte) {
 	switch v = v[3:]; {
 	case v[0] == medCapabilities && len(v) >= 4:
 		n.Switch = v[3] == medClassSwitch
-	case v[0] == medPolicy && len(v) >= 5 && v[1] == medVoice:
+	case v[0] == medPolicy && len(v) >= 5:
 		// U, T, X (one bit each), VLAN (12), priority (3), DSCP (6). ANSI/TIA-1057 §10.2.3.
 		b := uint32(v[2])<<16 | uint32(v[3])<<8 | uint32(v[4])
 		if b&(1<<23) != 0 {
@@ -124,26 +140,12 @@ func (n *Neighbour) specific(v []byte) {
 		if b>>9&0xfff == reservedVLAN {
 			return
 		}
-		n.Voice = &Policy{Tagged: b&(1<<22) != 0, VLAN: int(b >> 9 & 0xfff), Priority: int(b >> 6 & 7), DSCP: int(b & 0x3f)}
+		p := &Policy{Tagged: b&(1<<22) != 0, VLAN: int(b >> 9 & 0xfff), Priority: int(b >> 6 & 7), DSCP: int(b & 0x3f), Signalling: int(b & 0x3f)}
+		switch v[1] {
+		case medVoice:
+			n.Voice = p
+		case medSignalling:
+			n.signalling = p
+		}
 	}
-}
-
-// Announce is the frame that says who we are, for so many seconds.
-func Announce(mac [6]byte, name string, ttl int) []byte {
-	b := append(make([]byte, 0, 128), group[:]...)
-	b = append(b, mac[:]...)
-	b = binary.BigEndian.AppendUint16(b, EtherType)
-	tlv := func(kind int, value ...byte) {
-		b = binary.BigEndian.AppendUint16(b, uint16(kind<<9|len(value)))
-		b = append(b, value...)
-	}
-	tlv(tlvChassis, append([]byte{4}, mac[:]...)...) // subtype MAC address. IEEE 802.1AB §8.5.2.2
-	tlv(tlvPort, append([]byte{3}, mac[:]...)...)    // the same. §8.5.3.2
-	tlv(tlvTTL, byte(ttl>>8), byte(ttl))
-	tlv(tlvSystemName, []byte(name[:min(len(name), 255)])...)
-	tlv(tlvCapabilities, 0, telephone, 0, telephone)
-	tlv(tlvSpecific, 0x00, 0x12, 0xbb, medCapabilities, medCan>>8, medCan&0xff, medClassPhone)
-	tlv(tlvSpecific, 0x00, 0x12, 0xbb, medPolicy, medVoice, 0x80, 0, 0) // we ask: policy unknown
-	tlv(tlvEnd)
-	return b
 }

@@ -1,7 +1,10 @@
 package lldp
 
 import (
+	"bytes"
 	"errors"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,8 +28,14 @@ var voice100 = []byte{0x40 | 100>>7, 100<<1&0xff | 5>>2, 5&3<<6 | 46}
 
 func TestParse(t *testing.T) {
 	n, err := Parse(fromSwitch(voice100...))
-	if err != nil || n.TTL != 120 || !n.Switch || n.Voice == nil || *n.Voice != (Policy{true, 100, 5, 46}) {
+	if err != nil || n.TTL != 120 || !n.Switch || n.Voice == nil || *n.Voice != (Policy{true, 100, 5, 46, 46}) {
 		t.Errorf("%+v %+v %v", n, n.Voice, err)
+	}
+	// Signalling has a policy of its own: its DSCP counts, in either order.
+	both := fromSwitch(voice100...)
+	both = append(both[:len(both)-2], 0xfe, 8, 0x00, 0x12, 0xbb, 2, medSignalling, 0x40, 0x03, 26, 0, 0)
+	if n, err = Parse(both); err != nil || *n.Voice != (Policy{true, 100, 5, 46, 26}) {
+		t.Errorf("%+v %v", n.Voice, err)
 	}
 	if n, err = Parse(fromSwitch(0x80, 0, 0)); err != nil || n.Voice != nil {
 		t.Errorf("unknown policy: %+v %v", n, err)
@@ -48,29 +57,57 @@ func TestParse(t *testing.T) {
 }
 
 func TestAnnounce(t *testing.T) {
-	n, err := Parse(Announce([6]byte{2, 0, 0, 0, 0, 1}, "dock-1", 120))
+	self := Self{Name: "dock-1", Port: "eth0", Manufacturer: "Parklamp", Model: strings.Repeat("m", 300), Firmware: "v1", Address: netip.MustParseAddr("192.0.2.7")}
+	frame := Announce([6]byte{2, 0, 0, 0, 0, 1}, self, PHY{Supported: bitAuto, Advertised: 1<<3 | 1<<5, Speed: 100, Full: true, Negotiates: true}, 120)
+	n, err := Parse(frame)
 	if err != nil || n.Name != "dock-1" || n.TTL != 120 || n.Switch || n.Voice != nil {
 		t.Errorf("%+v %v", n, err)
+	}
+	for what, part := range map[string][]byte{
+		"speed and duplex": {0xfe, 9, 0x00, 0x12, 0x0f, 1, 3, 0x04, 0x01, 0, 16},
+		"class":            {0xfe, 7, 0x00, 0x12, 0xbb, 1, 0, 0x23, 3},
+		"question":         {0xfe, 8, 0x00, 0x12, 0xbb, 2, 1, 0x80, 0, 0},
+		"firmware":         {0xfe, 6, 0x00, 0x12, 0xbb, 6, 'v', '1'},
+		"cut model":        append([]byte{0xfe, 36, 0x00, 0x12, 0xbb, 10}, strings.Repeat("m", 32)...),
+		"address":          {0x10, 12, 5, 1, 192, 0, 2, 7, 1},
+	} {
+		if !bytes.Contains(frame, part) {
+			t.Errorf("%s: not in % x", what, frame)
+		}
+	}
+	if neg := (PHY{}).autonegotiation(); neg != [3]byte{0, 0x80, 0} || (PHY{}).mau() != 0 {
+		t.Errorf("nothing known: % x", neg)
 	}
 }
 
 func TestHearing(t *testing.T) {
 	now := time.Unix(1000, 0)
-	p := &Policy{true, 100, 5, 46}
+	p := &Policy{true, 100, 5, 46, 46}
 	var h Hearing
-	sw := Neighbour{Chassis: "s", TTL: 120, Voice: p}
+	if h.Heard(now, Neighbour{Chassis: "phone", TTL: 120, Voice: p}) || h.Policy() != nil {
+		t.Error("another phone's policy is none of ours")
+	}
+	sw := Neighbour{Chassis: "s", TTL: 120, Switch: true, Voice: p}
 	if !h.IsNew(sw) || !h.Heard(now, sw) || h.IsNew(sw) || h.Heard(now, sw) {
 		t.Error("first and second frame")
 	}
 	if h.Heard(now, Neighbour{Chassis: "pc", TTL: 120}) || h.Policy() == nil {
 		t.Error("a computer takes the policy away")
 	}
-	if !h.Heard(now.Add(time.Second), Neighbour{Chassis: "s", TTL: 120, Voice: &Policy{VLAN: 0}}) {
+	other := Neighbour{Chassis: "x", TTL: 120, Switch: true, Voice: &Policy{Tagged: true, VLAN: 7}}
+	if h.IsNew(other) || h.Heard(now, other) || h.Policy().VLAN != 100 {
+		t.Error("a second switch takes the first one's place")
+	}
+	if !h.Heard(now.Add(time.Second), Neighbour{Chassis: "s", TTL: 120, Switch: true, Voice: &Policy{VLAN: 0}}) {
 		t.Error("another policy is none")
 	}
 	if h.Forget(now.Add(120*time.Second)) || !h.Forget(now.Add(121*time.Second)) || h.Policy() != nil {
 		t.Error("time to live")
 	}
+	if !h.Heard(now, other) || h.Policy().VLAN != 7 {
+		t.Error("the second switch does not follow the first")
+	}
+	h = Hearing{}
 	h.Heard(now, sw)
 	if h.Heard(now, Neighbour{Chassis: "x"}) || !h.Heard(now, Neighbour{Chassis: "s"}) || h.Policy() != nil {
 		t.Error("goodbye")
@@ -79,7 +116,7 @@ func TestHearing(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(fromSwitch(voice100...))
-	f.Add(Announce([6]byte{2}, "x", 0))
+	f.Add(Announce([6]byte{2}, Self{Name: "x", Model: "y"}, PHY{}, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := Parse(b)
 		if err == nil && n.Voice != nil && (n.Voice.VLAN < 0 || n.Voice.VLAN > 4095 || n.Voice.Priority > 7 || n.Voice.DSCP > 63) {

@@ -23,8 +23,9 @@ const (
 
 // Port is a socket for LLDP frames of one Ethernet port.
 type Port struct {
-	f   *os.File
-	mac [6]byte
+	f     *os.File
+	index int
+	mac   [6]byte
 }
 
 // Open opens the socket of a port by its index. It needs CAP_NET_RAW.
@@ -49,7 +50,7 @@ func Open(index int) (*Port, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("lldp: port %s: %w", i.Name, err)
 	}
-	p := &Port{f: os.NewFile(uintptr(fd), "lldp")}
+	p := &Port{f: os.NewFile(uintptr(fd), "lldp"), index: index}
 	copy(p.mac[:], i.HardwareAddr)
 	return p, nil
 }
@@ -57,9 +58,21 @@ func Open(index int) (*Port, error) {
 // Close frees the socket.
 func (p *Port) Close() error { return p.f.Close() }
 
-// Run says who we are and tells the policy of the switch whenever it changes; nil when there is none any more. It returns
-// when ctx ends or the socket fails. tell runs on the caller's goroutine.
-func (p *Port) Run(ctx context.Context, name string, tell func(*Policy)) error {
+// announce sends who we are. A port without a cable takes nothing.
+func (p *Port) announce(s Self, ttl int) {
+	var phy PHY
+	if i, err := net.InterfaceByIndex(p.index); err == nil {
+		s.Port = i.Name
+		if raw, err := p.f.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { phy = readPHY(int(fd), i.Name) })
+		}
+	}
+	_, _ = p.f.Write(Announce(p.mac, s, phy, ttl))
+}
+
+// Run says who we are, as self tells it, and tells the policy of the switch whenever it changes; nil when there is none any
+// more. It returns when ctx ends or the socket fails. Both functions run on the caller's goroutine.
+func (p *Port) Run(ctx context.Context, self func() Self, tell func(*Policy)) error {
 	frames := make(chan []byte) // unbuffered: the socket's own buffer holds what comes meanwhile
 	failed := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { _ = p.f.SetReadDeadline(time.Now()) })
@@ -86,7 +99,7 @@ func (p *Port) Run(ctx context.Context, name string, tell func(*Policy)) error {
 		}
 	}()
 	defer func() { // goodbye. IEEE 802.1AB §9.2.7: a time to live of 0
-		_, _ = p.f.Write(Announce(p.mac, name, 0))
+		p.announce(self(), 0)
 		_ = p.f.SetReadDeadline(time.Now())
 		cancel()
 		<-failed
@@ -108,7 +121,7 @@ func (p *Port) Run(ctx context.Context, name string, tell func(*Policy)) error {
 			}
 			return fmt.Errorf("lldp: %w", err)
 		case <-send.C:
-			_, _ = p.f.Write(Announce(p.mac, name, ttl)) // a port without a cable takes none
+			p.announce(self(), ttl)
 			if sent++; sent < fastCount {
 				send.Reset(fastEvery)
 			} else {
@@ -135,7 +148,8 @@ func (p *Port) Run(ctx context.Context, name string, tell func(*Policy)) error {
 	}
 }
 
-// Hearing is what was heard from the switch. The last one that speaks counts: a phone has one cable.
+// Hearing is what was heard from the switch. The first one with a policy counts until its time to live ends: a phone has one
+// cable, and behind a switch that passes LLDP on others may speak too.
 type Hearing struct {
 	chassis string
 	policy  *Policy
@@ -155,16 +169,21 @@ func (h *Hearing) Policy() *Policy {
 func (h *Hearing) Until() time.Time { return h.until }
 
 // IsNew says whether a switch is heard for the first time: it must hear us soon. ANSI/TIA-1057 §11.2.1.
-func (h *Hearing) IsNew(n Neighbour) bool { return n.TTL > 0 && n.Chassis != h.chassis }
+func (h *Hearing) IsNew(n Neighbour) bool {
+	return n.TTL > 0 && n.Chassis != h.chassis && h.policy == nil
+}
 
-// Heard takes what a neighbour said and says whether the policy has changed. A neighbour that does not speak LLDP-MED, such
-// as a computer behind the same switch, says nothing about ours.
+// Heard takes what a neighbour said and says whether the policy has changed. Only a device of the network has one for us:
+// another phone tells its own.
 func (h *Hearing) Heard(now time.Time, n Neighbour) (changed bool) {
 	if n.TTL == 0 {
 		return n.Chassis == h.chassis && h.Forget(h.until)
 	}
-	if h.policy != nil && n.Chassis != h.chassis && n.Voice == nil {
+	if h.policy != nil && n.Chassis != h.chassis {
 		return false
+	}
+	if !n.Switch {
+		n.Voice = nil
 	}
 	old := h.policy
 	h.chassis, h.policy, h.until = n.Chassis, n.Voice, now.Add(time.Duration(n.TTL)*time.Second)

@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/jsimonetti/rtnetlink/v2"
-	"github.com/jsimonetti/rtnetlink/v2/driver"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,20 +60,45 @@ func (k *kernel) rename(index uint32, name string) error {
 	return k.conn.Link.Set(&rtnetlink.LinkMessage{Index: index, Attributes: &rtnetlink.LinkAttributes{Name: name}})
 }
 
-// addVLAN makes a link of a VLAN on a port. Frames leave with the priority that a socket asks for, those that ask for
-// nothing with priority: phones have no other traffic.
-func (k *kernel) addVLAN(port uint32, name string, id, priority int) error {
-	vid := uint16(id)
-	var qos []driver.VlanQosMapping
-	for from := range uint32(8) {
-		to := from
-		if from == 0 {
-			to = uint32(priority)
+// vlanLink is what the kernel wants to know of the link of a VLAN. The library's own (driver.Vlan, v2.2.0) puts the priorities
+// into attributes of their own, of which the kernel makes others: linux/if_link.h has a structure there.
+type vlanLink struct {
+	id       uint16
+	priority uint32
+}
+
+var _ rtnetlink.LinkDriver = (*vlanLink)(nil)
+
+func (v *vlanLink) New() rtnetlink.LinkDriver              { return &vlanLink{} }
+func (v *vlanLink) Kind() string                           { return "vlan" }
+func (v *vlanLink) Decode(*netlink.AttributeDecoder) error { return nil }
+
+// Encode gives all frames the one priority: phones have no other traffic. It is the kernel that gives a socket's packets a
+// priority of 0 to 7 by their DSCP, in a way of its own (4 for Expedited Forwarding).
+func (v *vlanLink) Encode(e *netlink.AttributeEncoder) error {
+	e.Uint16(unix.IFLA_VLAN_ID, v.id)
+	e.Nested(unix.IFLA_VLAN_EGRESS_QOS, func(e *netlink.AttributeEncoder) error {
+		for from := range uint32(8) {
+			m := binary.NativeEndian.AppendUint32(nil, from) // struct ifla_vlan_qos_mapping
+			e.Bytes(unix.IFLA_VLAN_QOS_MAPPING, binary.NativeEndian.AppendUint32(m, v.priority))
 		}
-		qos = append(qos, driver.VlanQosMapping{From: from, To: to})
-	}
+		return nil
+	})
+	return nil
+}
+
+// addVLAN makes a link of a VLAN on a port, whose frames have a priority.
+func (k *kernel) addVLAN(port uint32, name string, id, priority int) error {
 	return k.conn.Link.New(&rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{Name: name, Type: port,
-		Info: &rtnetlink.LinkInfo{Kind: "vlan", Data: &driver.Vlan{ID: &vid, EgressQos: qos}}}})
+		Info: &rtnetlink.LinkInfo{Kind: "vlan", Data: &vlanLink{uint16(id), uint32(priority)}}}})
+}
+
+// prioritise gives the frames of a VLAN's link another priority.
+func (k *kernel) prioritise(port, index uint32, id, priority int) error {
+	m := &rtnetlink.LinkMessage{Index: index, Attributes: &rtnetlink.LinkAttributes{Name: LinkName, Type: port,
+		Info: &rtnetlink.LinkInfo{Kind: "vlan", Data: &vlanLink{uint16(id), uint32(priority)}}}}
+	_, err := k.conn.Execute(m, unix.RTM_NEWLINK, netlink.Request|netlink.Acknowledge)
+	return err
 }
 
 func (k *kernel) remove(index uint32) error { return k.conn.Link.Delete(index) }

@@ -12,10 +12,15 @@ const (
 	// alone is how long a link without an address waits before it makes itself one. RFC 3927 §1.9 leaves that open; the
 	// DHCP client has asked three times by then.
 	alone = 12 * time.Second
-	// vlanTry is how long a VLAN that a DHCP server has named may go without a lease before the phone returns to the
-	// untagged network; vlanShun is how long that VLAN is then not tried again.
+	// vlanTry is how long a VLAN that the switch or a DHCP server has named may go without a lease before the phone looks
+	// in the untagged network: a phone in the wrong network is better than none. Where nobody answers there either, the
+	// word of the switch stands for vlanStay.
 	vlanTry  = 45 * time.Second
-	vlanShun = 10 * time.Minute
+	vlanStay = 3 * time.Minute
+	// vlanShun is how long a VLAN without a lease is not tried again by a phone that has one in the untagged network; twice
+	// as long each time, up to vlanShunMost: while it tries, nobody reaches it. A cable that is put in anew ends that.
+	vlanShun     = 10 * time.Minute
+	vlanShunMost = 160 * time.Minute
 )
 
 // VLANSource is who has named the VLAN.
@@ -37,12 +42,15 @@ type (
 	Policy struct {
 		Known          bool
 		VLAN, Priority int
-		DSCP           int
+		DSCP           int // of audio
+		Signalling     int // DSCP
 	}
 	// Granted is a new or renewed lease.
 	Granted struct{ Lease Lease }
 	// GivenUp says that the client has no lease; Refused, that the server has said so.
 	GivenUp struct{ Refused bool }
+	// Idle is the answer to AskIdle.
+	Idle struct{}
 	// Tick says that time has passed.
 	Tick struct{}
 )
@@ -52,6 +60,10 @@ type (
 	// UseVLAN puts the phone's link on a VLAN of the port, 0 on the port itself. The link is new afterwards: it has no
 	// address and no client.
 	UseVLAN struct{ ID, Priority int }
+	// Prioritise gives the frames of the VLAN in use another priority; the link stays as it is.
+	Prioritise struct{ ID, Priority int }
+	// AskIdle wants an Idle when there is no call that another network would end.
+	AskIdle struct{}
 	// AskDHCP starts the client, anew if it runs. Want is the address to ask for; not valid: any.
 	AskDHCP struct{ Want netip.Addr }
 	// Configure gives the link this address, these routes and the machine these name servers; the zero Setting takes all away.
@@ -84,8 +96,11 @@ type Machine struct {
 	since     time.Time // when the link began to be without an address
 	own       bool      // makes itself an address
 	dhcpVLAN  int
-	shunned   int
+	shunned   int // VLAN that is not used; 0: none
+	shunFor   time.Duration
 	shunUntil time.Time
+	asked     bool // whether there is a call
+	stayUntil time.Time
 }
 
 // NewMachine makes the machine of one link.
@@ -96,6 +111,9 @@ func (m *Machine) VLAN() (int, VLANSource) { return m.vlan, m.source }
 
 // Lease is the lease in use; zero if there is none.
 func (m *Machine) Lease() Lease { return m.lease }
+
+// Shunned is a VLAN in which nobody answered and which was left for the untagged network; 0: none.
+func (m *Machine) Shunned() int { return m.shunned }
 
 // Policy is what the switch says.
 func (m *Machine) Policy() Policy { return m.policy }
@@ -122,7 +140,13 @@ func (m *Machine) Due() time.Time {
 		next(m.since.Add(alone))
 	}
 	if m.triesVLAN() {
+		next(m.tryUntil())
+	}
+	if m.triesWithout() {
 		next(m.since.Add(vlanTry))
+	}
+	if m.mayReturn() {
+		next(m.shunUntil)
 	}
 	return due
 }
@@ -131,7 +155,30 @@ func (m *Machine) waitsAlone() bool {
 	return m.carrier && !m.own && !m.hasAddress() && m.cfg.LinkLocal && !m.cfg.static()
 }
 
-func (m *Machine) triesVLAN() bool { return m.carrier && m.source == FromDHCP && !m.hasAddress() }
+func (m *Machine) triesVLAN() bool {
+	return m.carrier && m.vlan != 0 && (m.source == FromDHCP || m.source == FromLLDP) && !m.hasAddress() && !m.cfg.static()
+}
+
+func (m *Machine) tryUntil() time.Time {
+	until := m.since.Add(vlanTry)
+	if m.stayUntil.After(until) {
+		until = m.stayUntil
+	}
+	return until
+}
+
+// triesWithout: the VLAN that the switch names was left, and nobody has answered in the untagged network yet.
+func (m *Machine) triesWithout() bool {
+	return m.carrier && m.shunned != 0 && m.policy.Known && m.policy.VLAN == m.shunned && !m.hasAddress()
+}
+
+// mayReturn: the phone works in the untagged network and tries the VLAN again when its time has come.
+func (m *Machine) mayReturn() bool { return m.shunned != 0 && m.hasAddress() && !m.asked }
+
+// pardon ends the shunning of a VLAN.
+func (m *Machine) pardon() {
+	m.shunned, m.shunUntil, m.stayUntil, m.asked = 0, time.Time{}, time.Time{}, false
+}
 
 func (m *Machine) hasAddress() bool { return m.lease.Addr.IsValid() }
 
@@ -147,6 +194,11 @@ func (m *Machine) Step(now time.Time, in any) []any {
 		return m.onGranted(now, in.Lease)
 	case GivenUp:
 		return m.onGivenUp(now, in.Refused)
+	case Idle:
+		if m.asked {
+			m.pardon()
+			return m.decide(now)
+		}
 	case Tick:
 		return m.onTick(now)
 	}
@@ -164,8 +216,10 @@ func (m *Machine) onCarrier(now time.Time, on bool) []any {
 	m.since = now
 	again := m.seen
 	m.seen = true
-	if !again || m.cfg.static() {
-		return nil
+	m.pardon()
+	m.shunFor = 0
+	if change := m.decide(now); change != nil || !again || m.cfg.static() {
+		return change
 	}
 	// It may be another network: the client asks for the address that we had.
 	return []any{AskDHCP{m.lease.Addr.Addr()}}
@@ -173,25 +227,28 @@ func (m *Machine) onCarrier(now time.Time, on bool) []any {
 
 // decide picks the VLAN.
 func (m *Machine) decide(now time.Time) []any {
-	if now.After(m.shunUntil) {
-		m.shunned = 0
-	}
 	id, priority, source := 0, 0, NoSource
 	if fixed, ok := m.cfg.vlan(); ok {
 		id, priority, source = fixed, m.cfg.VLANPriority, FromFile
 	} else if m.policy.Known {
-		id, priority, source = m.policy.VLAN, m.policy.Priority, FromLLDP
+		if m.shunned == 0 || m.shunned != m.policy.VLAN {
+			id, priority, source = m.policy.VLAN, m.policy.Priority, FromLLDP
+		}
 	} else if m.dhcpVLAN != 0 && m.dhcpVLAN != m.shunned {
 		id, priority, source = m.dhcpVLAN, m.cfg.VLANPriority, FromDHCP
 	}
 	if id == 0 {
 		priority = 0
 	}
-	if id == m.vlan && priority == m.priority {
-		m.source = source
+	if id != m.vlan {
+		return m.enterVLAN(now, id, priority, source)
+	}
+	m.source = source
+	if priority == m.priority {
 		return nil
 	}
-	return m.enterVLAN(now, id, priority, source)
+	m.priority = priority
+	return []any{Prioritise{id, priority}}
 }
 
 func (m *Machine) enterVLAN(now time.Time, id, priority int, source VLANSource) []any {
@@ -223,12 +280,17 @@ func (m *Machine) onGranted(now time.Time, l Lease) []any {
 	if m.vlan == 0 && l.VLAN == 0 {
 		m.dhcpVLAN = 0
 	}
-	if change := m.decide(now); change != nil {
-		return change
+	before := m.vlan
+	out := m.decide(now)
+	if m.vlan != before {
+		return out
+	}
+	if m.vlan != 0 {
+		m.shunFor = 0
 	}
 	m.lease, m.holding = l, time.Time{}
 	m.leaseEnd = now.Add(l.For)
-	return append(m.endOwn(nil), Configure{l.setting()})
+	return append(m.endOwn(out), Configure{l.setting()})
 }
 
 func (m *Machine) onGivenUp(now time.Time, refused bool) []any {
@@ -259,9 +321,19 @@ func (m *Machine) onTick(now time.Time) []any {
 	if !m.holding.IsZero() && !now.Before(m.holding) {
 		out = append(out, m.drop(now)...)
 	}
-	if m.triesVLAN() && !now.Before(m.since.Add(vlanTry)) {
-		m.shunned, m.shunUntil = m.vlan, now.Add(vlanShun)
+	if m.triesVLAN() && !now.Before(m.tryUntil()) {
+		m.shunFor = min(max(2*m.shunFor, vlanShun), vlanShunMost)
+		m.shunned, m.shunUntil = m.vlan, now.Add(m.shunFor)
 		return append(out, m.decide(now)...)
+	}
+	if m.triesWithout() && !now.Before(m.since.Add(vlanTry)) {
+		m.pardon()
+		m.stayUntil = now.Add(vlanStay)
+		return append(out, m.decide(now)...)
+	}
+	if m.mayReturn() && !now.Before(m.shunUntil) {
+		m.asked = true
+		out = append(out, AskIdle{})
 	}
 	if m.waitsAlone() && !now.Before(m.since.Add(alone)) {
 		m.own = true

@@ -75,6 +75,60 @@ func TestMachine(t *testing.T) {
 			14 tick -> LinkLocal{true}
 			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
 			48 lease 10.0.0.5/24 20 -> Configure 10.0.0.5/24`},
+		"nobody answers in the VLAN that the switch names: the untagged network, and back when no call is there": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
+			14 tick -> LinkLocal{true}
+			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
+			48 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			60 lldp 100 ->
+			646 tick ->
+			647 tick -> AskIdle{}
+			700 tick ->
+			900 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			1000 idle -> UseVLAN{100 5} AskDHCP{invalid IP}
+			1012 tick -> LinkLocal{true}
+			1045 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
+			1046 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			2244 tick ->
+			2245 tick -> AskIdle{}
+			2245 idle -> UseVLAN{100 5} AskDHCP{invalid IP}
+			2246 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24`},
+		"the technician mends the VLAN and puts the cable in anew": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
+			14 tick -> LinkLocal{true}
+			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
+			48 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			60 off ->
+			61 on -> UseVLAN{100 5} AskDHCP{invalid IP}
+			62 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24`},
+		"nobody answers anywhere: the word of the switch stands, for some minutes": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
+			14 tick -> LinkLocal{true}
+			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
+			59 tick -> LinkLocal{true}
+			92 tick -> LinkLocal{false} UseVLAN{100 5} AskDHCP{invalid IP}
+			104 tick -> LinkLocal{true}
+			271 tick ->
+			272 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
+			273 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24`},
+		"another priority leaves link and address": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
+			3 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
+			60 lldp 100 6 -> Prioritise{100 6}`},
+		"a static address stays in the VLAN that the switch names": {static, `
+			0 begin -> UseVLAN{0 0} Configure 192.0.2.10/24
+			1 on ->
+			2 lldp 100 -> UseVLAN{100 5} Configure 192.0.2.10/24
+			60 tick ->
+			900 tick ->`},
 		"a static address asks nobody": {static, `
 			0 begin -> UseVLAN{0 0} Configure 192.0.2.10/24
 			1 on ->
@@ -107,8 +161,10 @@ func TestMachine(t *testing.T) {
 					effects = m.Step(now, GivenUp{f[1] == "refused"})
 				case "lldp":
 					p := Policy{Known: true, Priority: 5, DSCP: 46}
-					_, _ = fmt.Sscan(f[2], &p.VLAN)
+					_, _ = fmt.Sscan(strings.Join(f[2:], " "), &p.VLAN, &p.Priority)
 					effects = m.Step(now, p)
+				case "idle":
+					effects = m.Step(now, Idle{})
 				case "silence":
 					effects = m.Step(now, Policy{})
 				case "tick":

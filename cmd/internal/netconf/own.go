@@ -13,10 +13,15 @@ func (m *Manager) speakLLDP(ctx context.Context, policies chan<- Policy) {
 	port, err := lldp.Open(int(m.port))
 	if err == nil {
 		defer port.Close()
-		err = port.Run(ctx, m.opt.Hostname, func(p *lldp.Policy) {
+		self := func() lldp.Self {
+			s := m.opt.Self
+			s.Address = m.State().Address.Addr()
+			return s
+		}
+		err = port.Run(ctx, self, func(p *lldp.Policy) {
 			in := Policy{}
 			if p != nil {
-				in = Policy{Known: true, Priority: p.Priority, DSCP: p.DSCP}
+				in = Policy{Known: true, Priority: p.Priority, DSCP: p.DSCP, Signalling: p.Signalling}
 				if p.Tagged {
 					in.VLAN = p.VLAN
 				}

@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/links"
+	"parklamp/cmd/internal/lldp"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -42,12 +44,14 @@ const portLook = 2 * time.Second
 type Options struct {
 	Config   Config
 	Hostname string
-	Busybox  string // program with udhcpc
-	HookPath string // program that calls Hook
-	Socket   string // for the hook
-	Resolv   string // resolv.conf to write
-	Port     string // port to use; "" for the first real one
+	Busybox  string    // program with udhcpc
+	HookPath string    // program that calls Hook
+	Socket   string    // for the hook
+	Resolv   string    // resolv.conf to write
+	Port     string    // port to use; "" for the first real one
+	Self     lldp.Self // what the switch is told
 	Reaper   *supervise.Reaper
+	Idle     func(context.Context) bool // waits until there is no call; false when ctx ended
 	Log      *slog.Logger
 	Changed  func(initapi.Network) // called from Run's goroutine; must not block
 }
@@ -66,9 +70,11 @@ type Manager struct {
 	own     netip.Prefix // address of our own making
 	endOwn  func()       // ends what makes it
 	owned   chan netip.Addr
-	tftp    tftpURL      // what the server of option 66 has said
-	told    chan tftpURL // unbuffered: who asks waits, or ends with its question
-	endTFTP func()       // ends the question
+	tftp    tftpURL       // what the server of option 66 has said
+	told    chan tftpURL  // unbuffered: who asks waits, or ends with its question
+	endTFTP func()        // ends the question
+	idle    chan struct{} // unbuffered: who waits for the end of the calls waits for us too
+	asks    sync.WaitGroup
 
 	mu    sync.Mutex
 	state initapi.Network // guarded by mu
@@ -82,7 +88,7 @@ type tftpURL struct {
 
 // New makes a manager; Run starts it.
 func New(opt Options) *Manager {
-	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr), told: make(chan tftpURL)}
+	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr), told: make(chan tftpURL), idle: make(chan struct{})}
 }
 
 // State returns a copy of what is known.
@@ -96,6 +102,7 @@ func (m *Manager) State() initapi.Network {
 func (m *Manager) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
+	defer m.asks.Wait()
 	defer wg.Wait()
 	defer cancel()
 	var err error
@@ -161,6 +168,8 @@ func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan 
 				m.opt.Log.Error("an address of our own", "err", err)
 			}
 		case m.tftp = <-m.told:
+		case <-m.idle:
+			in = Idle{}
 		case <-due.C:
 			in = Tick{}
 		case <-ctx.Done():
@@ -203,6 +212,19 @@ func (m *Manager) carryOut(ctx context.Context, effects []any) {
 		switch e := e.(type) {
 		case UseVLAN:
 			err = m.useVLAN(e.ID, e.Priority)
+		case Prioritise:
+			m.opt.Log.Info("frames have another priority", "vlan", e.ID, "priority", e.Priority)
+			err = m.kernel.prioritise(m.port, m.kernel.index(LinkName), e.ID, e.Priority)
+		case AskIdle:
+			m.asks.Go(func() {
+				if m.opt.Idle != nil && !m.opt.Idle(ctx) {
+					return
+				}
+				select {
+				case m.idle <- struct{}{}:
+				case <-ctx.Done():
+				}
+			})
 		case AskDHCP:
 			m.askDHCP(ctx, e.Want)
 		case Configure:
@@ -412,8 +434,8 @@ func writeResolv(path string, s Setting) error {
 // publish tells the present state if it is another.
 func (m *Manager) publish() {
 	l := m.machine.Lease()
-	s := initapi.Network{Port: m.portName(), Carrier: carrier(m.portName()), Address: m.setting.Addr, DSCP: -1,
-		Server: l.Server, LeaseFor: l.For, DNS: m.setting.DNS, NTP: l.NTP, URLs: l.URLs}
+	s := initapi.Network{Port: m.portName(), Carrier: carrier(m.portName()), Address: m.setting.Addr,
+		Shunned: m.machine.Shunned(), Server: l.Server, LeaseFor: l.For, DNS: m.setting.DNS, NTP: l.NTP, URLs: l.URLs}
 	if i, err := net.InterfaceByIndex(int(m.port)); err == nil {
 		s.MAC = i.HardwareAddr.String()
 	}
@@ -423,7 +445,7 @@ func (m *Manager) publish() {
 	vlan, from := m.machine.VLAN()
 	s.VLAN, s.VLANFrom = vlan, string(from)
 	if p := m.machine.Policy(); p.Known {
-		s.DSCP = p.DSCP
+		s.Voice = &initapi.Voice{Priority: p.Priority, DSCP: p.DSCP, Signalling: p.Signalling}
 	}
 	switch {
 	case m.own.IsValid():
@@ -434,7 +456,7 @@ func (m *Manager) publish() {
 		s.From = "DHCP"
 	}
 	m.mu.Lock()
-	same := fmt.Sprint(s) == fmt.Sprint(m.state)
+	same := reflect.DeepEqual(s, m.state)
 	m.state = s
 	m.mu.Unlock()
 	if !same && m.opt.Changed != nil {

@@ -1,51 +1,110 @@
 package wire
 
 import (
-	"os"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/media"
+	"parklamp/sip"
 )
 
-// What the first process has found is a condition of the phone as long as the file has it.
-func TestConditionsOfTheFirstProcess(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "conditions.json")
-	a := &Appliance{health: health.New(func() {}), now: time.Now}
-	codes := func() (out string) {
-		for _, c := range a.health.All() {
-			out += c.Code + " " + c.Severity.String() + ";"
-		}
-		return out
-	}
-	write := func(all ...initapi.Condition) {
-		t.Helper()
-		if err := initapi.WriteConditions(path, all); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(initapi.Condition{Code: "data", Error: true, Text: "no card"}, initapi.Condition{Code: "clock", Text: "no time"})
-	shown := a.showFirmware(path, nil)
-	if got := codes(); got != "system.data error;system.clock warning;" {
-		t.Error(got)
-	}
-	write(initapi.Condition{Code: "clock", Text: "no time"})
-	shown = a.showFirmware(path, shown)
-	if got := codes(); got != "system.clock warning;" {
-		t.Error(got)
-	}
-	if err := os.WriteFile(path, []byte("torn"), 0o600); err != nil {
+// What the first process has found is a condition of the phone as long as it says so, also after it was away.
+func TestFirstProcess(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "init.sock")
+	t.Setenv(initapi.SocketEnv, socket)
+	cfg := sip.Default()
+	cfg.Listen = []string{"udp:127.0.0.1:0"}
+	endpoint, err := sip.New(cfg, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	shown = a.showFirmware(path, shown)
-	if got := codes(); got != "system.conditions warning;" {
-		t.Error(got)
+	changed := make(chan struct{}, 16)
+	a := &Appliance{now: time.Now, endpoint: endpoint, engine: media.NewEngine(media.Default(), nil)}
+	a.cfg.Media, a.cfg.SIP = media.Default(), cfg
+	a.health = health.New(func() { changed <- struct{}{} })
+	told := make(chan initapi.Told) // to the listener; an empty one hangs up
+	serve := func() *http.Server {
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for one := range told {
+				_ = json.NewEncoder(w).Encode(one)
+				_ = http.NewResponseController(w).Flush()
+				if one.Conditions == nil {
+					return
+				}
+			}
+		})}
+		go func() { _ = s.Serve(l) }()
+		return s
 	}
-	write()
-	a.showFirmware(path, shown)
-	if got := codes(); got != "" {
-		t.Error(got)
+	s := serve()
+	defer func() { _ = s.Close() }()
+	ended := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { ended <- a.watchFirmware(ctx) }()
+	expect := func(want string) {
+		t.Helper()
+		for limit := time.After(10 * time.Second); ; {
+			got := ""
+			for _, c := range a.health.All() {
+				got += c.Code + " " + c.Severity.String() + ";"
+			}
+			if got == want {
+				return
+			}
+			select {
+			case <-changed:
+			case <-limit:
+				t.Fatalf("%q, want %q", got, want)
+			}
+		}
+	}
+	clock := initapi.Condition{Code: "clock", Text: "no time"}
+	told <- initapi.Told{Conditions: []initapi.Condition{{Code: "data", Error: true, Text: "no card"}, clock}}
+	expect("system.data error;system.clock warning;")
+	told <- initapi.Told{Conditions: []initapi.Condition{clock}}
+	expect("system.clock warning;")
+	told <- initapi.Told{}
+	expect("")
+	told <- initapi.Told{Conditions: []initapi.Condition{clock}} // a second later, on another connection
+	expect("system.clock warning;")
+	close(told)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// The switch's wish counts where nobody has configured another mark.
+func TestMarks(t *testing.T) {
+	wish := &initapi.Voice{DSCP: 34, Signalling: 26}
+	for _, c := range []struct {
+		audio, signalling int
+		v                 *initapi.Voice
+		want              string
+	}{
+		{46, 24, nil, "46 24"},
+		{46, 24, wish, "34 26"},
+		{40, 24, wish, "40 26"},
+		{46, 0, wish, "34 0"},
+	} {
+		cfg := config.Config{Media: media.Default(), SIP: sip.Default()}
+		cfg.Media.DSCP, cfg.SIP.DSCP = c.audio, c.signalling
+		audio, signalling := marks(cfg, c.v)
+		if got := fmt.Sprint(audio, " ", signalling); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
 	}
 }
