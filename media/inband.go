@@ -6,6 +6,7 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
 	"parklamp/media/jitter"
+	"parklamp/media/timeline"
 )
 
 // tones listens for the digits of a far end that did not agree to telephone-events: as tones in its audio. It belongs to
@@ -34,7 +35,7 @@ func (s *Session) listenForTones(w *wiring, id codec.ID, h *rtp.Header, payload 
 		t = &tones{decoder: codec.Decoder{Rate: SampleRate}}
 		s.in.tones = t
 	}
-	if t.known && int16(h.SequenceNumber-t.seq) <= 0 {
+	if t.known && timeline.Packets(h.SequenceNumber, t.seq) <= 0 {
 		return // twice or too late
 	}
 	t.known, t.seq = true, h.SequenceNumber

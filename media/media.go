@@ -7,13 +7,14 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/playout"
 	"parklamp/media/srtp"
+	"parklamp/media/timeline"
 )
 
 // The shape of audio everywhere in Parklamp but in wideband calls: 16-bit mono at 8 kHz in frames of 20 ms.
 const (
-	SampleRate    = 8000                  // samples per second
-	FrameDuration = 20 * time.Millisecond // the packet time that is sent, and the tick of the pacer
-	FrameSamples  = 160                   // samples in one frame
+	SampleRate    = timeline.ClockRate  // samples per second
+	FrameDuration = timeline.Frame      // the packet time that is sent, and the tick of the pacer
+	FrameSamples  = timeline.FrameTicks // samples in one frame
 )
 
 // Frame is 20 ms of linear audio at 8 kHz. It is an alias, so that a Source or Sink can be written

@@ -47,8 +47,7 @@ func (s *Session) attach(pair *rtpio.Pair) error {
 func (p *rtpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 	s := (*Session)(p)
 	now := s.engine.clock.Now() - age
-	// RFC 5761 §4: types 64 to 95, of which RTP makes no use, are RTCP's 192 to 223.
-	if len(b) >= 2 && b[1]&0x60 == 0x40 {
+	if rtcp.Is(b) {
 		s.receiveControl(b, from, now, true)
 		return
 	}
@@ -212,9 +211,8 @@ func classify(w *wiring, pt uint8) (packetKind, codec.ID) {
 
 // parse checks a datagram and returns its payload without padding.
 func parse(h *rtp.Header, b []byte) ([]byte, bool) {
-	// RFC 3550 §5.1: version 2. RFC 5761 §4: types 64 to 95 collide with RTCP. Both before pion/rtp, whose errors
-	// allocate.
-	if len(b) < headerSize || b[0]>>6 != 2 || b[1]&0x60 == 0x40 {
+	// RFC 3550 §5.1: version 2. Before pion/rtp, whose errors allocate.
+	if len(b) < headerSize || b[0]>>6 != 2 || rtcp.Is(b) {
 		return nil, false
 	}
 	n, err := h.Unmarshal(b)

@@ -9,6 +9,7 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
 	"parklamp/media/jitter"
+	"parklamp/media/timeline"
 )
 
 // How a digit goes on to a leg that takes no telephone-events.
@@ -146,7 +147,7 @@ type recoder struct {
 // convert takes the packets in the order in which they were sent: what comes twice or too late would take the state
 // back, and is left out. The far end, whose numbers go on with a gap, conceals it like any loss.
 func (r *recoder) convert(to, from codec.ID, h *rtp.Header, dst, payload []byte) int {
-	step := int16(h.SequenceNumber - r.seq)
+	step := timeline.Packets(h.SequenceNumber, r.seq)
 	if !r.known || h.SSRC != r.ssrc || step > relayGap || step < -relayGap {
 		*r = recoder{known: true, ssrc: h.SSRC}
 	} else if step <= 0 {

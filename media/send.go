@@ -11,6 +11,7 @@ import (
 
 	"parklamp/media/dtmf"
 	"parklamp/media/jitter"
+	"parklamp/media/timeline"
 )
 
 const (
@@ -22,8 +23,8 @@ const (
 	mostAhead  = 2*FrameDuration + halfFrame
 	mostBehind = time.Second
 	// relayJump is how far a relayed stream's clock may be from ours before it is taken for a new clock.
-	relayJump = 8000 // ticks, 1 s
-	relayGap  = 500  // sequence numbers
+	relayJump = timeline.ClockRate // 1 s
+	relayGap  = 500                // sequence numbers
 )
 
 // outgoing is the stream that a session sends. Its lock is taken once per packet, and waited for only in
@@ -316,15 +317,15 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt
 	defer o.mu.Unlock()
 	marker := h.Marker
 	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
-	ahead := int16(seq - o.seq)
-	clock := int32(ts - o.stamp(at))
+	ahead := timeline.Packets(seq, o.seq)
+	clock := timeline.Ticks(ts, o.stamp(at))
 	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
 		seq, ts = o.seq, o.stamp(at)
 		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
 		o.feed, o.feedSSRC, o.anchor, o.relayed = b, h.SSRC, seq, true
 		ahead, marker = 0, true
 	}
-	if ahead < 0 && int16(seq-o.anchor) < 0 {
+	if ahead < 0 && timeline.Packets(seq, o.anchor) < 0 {
 		return // from before the relay began: its number is taken
 	}
 	s.emit(w, packet, pt, marker, seq, ts)

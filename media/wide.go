@@ -2,8 +2,8 @@ package media
 
 // The shape of wideband audio (G.722): 16-bit mono at 16 kHz in frames of the same 20 ms.
 const (
-	WideRate    = 16000 // samples per second
-	WideSamples = 320   // samples in one frame
+	WideRate    = 2 * SampleRate   // samples per second
+	WideSamples = 2 * FrameSamples // samples in one frame
 )
 
 // WideFrame is 20 ms of linear audio at 16 kHz.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/zaf/g711"
+
+	"parklamp/media/timeline"
 )
 
 // ID names a codec. The zero value, None, means that no codec was agreed.
@@ -23,10 +25,6 @@ const (
 	PCMA    // G.711 A-law, 64 kbit/s
 	G722    // G.722, 64 kbit/s
 )
-
-// ClockRate is the RTP clock of every codec here, in ticks per second (RFC 3551 §6, table 4). G.722 has 16,000 samples
-// for it: RFC 3551 §4.5.2 keeps the number that was once assigned by mistake. A byte of payload is a tick in all of them.
-const ClockRate = 8000
 
 // ComfortNoise is the static RTP payload type of comfort noise at 8 kHz (RFC 3389 §4).
 const ComfortNoise uint8 = 13
@@ -95,9 +93,9 @@ func (id ID) String() string {
 // Rate returns the samples per second of what the codec carries: 16,000 for G.722, else 8,000.
 func (id ID) Rate() int {
 	if id == G722 {
-		return 16000
+		return timeline.WideRate
 	}
-	return 8000
+	return timeline.ClockRate
 }
 
 // PayloadType returns the static payload type (RFC 3551 §6); 0 for None.

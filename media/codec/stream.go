@@ -3,6 +3,7 @@ package codec
 import (
 	"parklamp/media/codec/g722"
 	"parklamp/media/halfband"
+	"parklamp/media/timeline"
 )
 
 // maxSamples at 16 kHz fit into one payload: 60 ms, which is what a jitter buffer holds of a packet.
@@ -23,16 +24,16 @@ func (e *Encoder) Encode(id ID, dst []byte, src []int16, rate int) int {
 	if id != e.last {
 		*e = Encoder{last: id}
 	}
-	ticks := min(len(src)*ClockRate/rate, len(dst), maxSamples/2)
-	src = src[:ticks*rate/ClockRate]
+	ticks := min(len(src)*timeline.ClockRate/rate, len(dst), maxSamples/2)
+	src = src[:ticks*rate/timeline.ClockRate]
 	var room [maxSamples]int16
 	switch {
-	case id == G722 && rate != 16000:
+	case id == G722 && rate != timeline.WideRate:
 		e.up.Fill(room[:], src)
 		return e.g722.Encode(dst, room[:2*ticks])
 	case id == G722:
 		return e.g722.Encode(dst, src)
-	case rate == 16000:
+	case rate == timeline.WideRate:
 		e.down.Fill(room[:], src)
 		return Encode(id, dst, room[:ticks])
 	}
@@ -55,7 +56,7 @@ func (d *Decoder) Decode(id ID, dst []int16, src []byte) int {
 	if id != d.last {
 		*d = Decoder{Rate: d.Rate, last: id}
 	}
-	wide := d.Rate == 16000
+	wide := d.Rate == timeline.WideRate
 	width := 1 // samples a byte
 	if wide {
 		width = 2

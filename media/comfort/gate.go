@@ -1,6 +1,10 @@
 package comfort
 
-import "math"
+import (
+	"math"
+
+	"parklamp/media/timeline"
+)
 
 // Verdict is what becomes of a frame.
 type Verdict uint8
@@ -48,7 +52,7 @@ type Gate struct {
 const settled = 25
 
 // Next takes a frame of 20 ms at 8 kHz and says what becomes of it.
-func (g *Gate) Next(f *[160]int16) Verdict {
+func (g *Gate) Next(f *[timeline.FrameTicks]int16) Verdict {
 	level := levelOf(f)
 	if g.frames < settled {
 		g.frames++
@@ -81,9 +85,9 @@ func (g *Gate) Next(f *[160]int16) Verdict {
 func (g *Gate) tell() { g.since, g.told = 0, g.level }
 
 // learn takes a frame of silence into the description.
-func (g *Gate) learn(f *[160]int16, level float64) {
+func (g *Gate) learn(f *[timeline.FrameTicks]int16, level float64) {
 	g.level += (level - g.level) / 4
-	var x [160]float64
+	var x [timeline.FrameTicks]float64
 	for i, s := range f {
 		x[i] = float64(s) * window[i]
 	}
@@ -138,7 +142,7 @@ func reflections(k *[described]float64, r *[described + 1]float64) {
 }
 
 // window is that of Hann.
-var window = func() (w [160]float64) {
+var window = func() (w [timeline.FrameTicks]float64) {
 	for i := range w {
 		w[i] = 0.5 - 0.5*math.Cos(2*math.Pi*(float64(i)+0.5)/float64(len(w)))
 	}
@@ -146,7 +150,7 @@ var window = func() (w [160]float64) {
 }()
 
 // levelOf is the level of a frame in dBov, -127 for silence.
-func levelOf(f *[160]int16) float64 {
+func levelOf(f *[timeline.FrameTicks]int16) float64 {
 	sum := 0.0
 	for _, s := range f {
 		sum += float64(s) * float64(s)

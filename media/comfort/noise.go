@@ -13,6 +13,7 @@ import (
 	"math"
 
 	"parklamp/media/halfband"
+	"parklamp/media/timeline"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 	// unsaid is the level of noise whose packet does not give one, in dB below fullScale.
 	unsaid = 78
 	// chunk samples at 8 kHz are made at once.
-	chunk = 160
+	chunk = timeline.FrameTicks
 )
 
 // Noise makes comfort noise. The zero value is silent.
@@ -63,7 +64,7 @@ func (n *Noise) Describe(payload []byte) {
 
 // Fill writes the next samples at a rate of 8,000 or 16,000.
 func (n *Noise) Fill(dst []int16, rate int) {
-	if rate != 2*8000 {
+	if rate != timeline.WideRate {
 		n.narrow(dst)
 		return
 	}

@@ -3,6 +3,8 @@ package dtmf
 import (
 	"math"
 	"math/cmplx"
+
+	"parklamp/media/timeline"
 )
 
 // The detector looks at windows of 15 ms, one every 5 ms. All of its figures follow from what Q.24, table A-1, and the
@@ -72,7 +74,7 @@ type filter struct {
 var filters = func() (all [8]filter) {
 	for i, hz := range append(low[:], high[:]...) {
 		f := &all[i]
-		w := 2 * math.Pi * hz / 8000
+		w := 2 * math.Pi * hz / timeline.ClockRate
 		f.hz, f.c, f.cos, f.sin = hz, float32(2*math.Cos(w)), float32(math.Cos(w)), float32(math.Sin(w))
 		f.back = turned(-w * (hop - 1))
 		for k := range hops {
@@ -105,7 +107,7 @@ func (f *filter) end(a, b float32) complex64 { return f.back * complex(a-f.cos*b
 // advanced in a hop. It is unambiguous up to 100 Hz.
 func (f *filter) offset(now, before complex64) float64 {
 	z := now * complex(real(before), -imag(before)) * f.turn[1]
-	return math.Atan2(float64(imag(z)), float64(real(z))) / (2 * math.Pi) * 8000 / hop
+	return math.Atan2(float64(imag(z)), float64(real(z))) / (2 * math.Pi) * timeline.ClockRate / hop
 }
 
 // codes are the event codes by row and column.
@@ -207,7 +209,7 @@ func (d *Detector) match() int8 {
 		apart = off/f.hz - apart
 		// A tone beside its frequency is weaker in the window than it is.
 		lost := 1.0
-		if x := math.Pi * off * window / 8000; x != 0 {
+		if x := math.Pi * off * window / timeline.ClockRate; x != 0 {
 			lost = math.Sin(x) / x
 		}
 		tone[k] = strength[i] * 2 / (window * window) / float32(lost*lost)

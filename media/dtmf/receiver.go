@@ -1,6 +1,10 @@
 package dtmf
 
-import "time"
+import (
+	"time"
+
+	"parklamp/media/timeline"
+)
 
 const (
 	// MaxEvents of one packet are read; the rest of a longer one is ignored. They are digits that were pressed and
@@ -85,7 +89,7 @@ const (
 )
 
 func (r *Receiver) compare(ts uint32, marker bool, e Event) relation {
-	ahead := int32(ts - r.ts)
+	ahead := timeline.Ticks(ts, r.ts)
 	switch {
 	case ahead < 0:
 		return past // RFC 4733 §2.5.2.2: further reports of an event that has lapsed are ignored
@@ -95,7 +99,7 @@ func (r *Receiver) compare(ts uint32, marker bool, e Event) relation {
 		return same // RFC 4733 §2.2.1: the same timestamp is the same event
 	case r.ended || marker:
 		return another
-	case ahead <= int32(r.duration), ahead == longest:
+	case ahead <= int64(r.duration), ahead == longest:
 		// RFC 4733 §2.5.2.3: a long event goes on in a segment that begins where the last one was full; its final packets
 		// may be lost. Likewise a sender that moves the timestamp with each packet of an event, against §2.2.1: the same
 		// digit cannot begin again before it has ended.

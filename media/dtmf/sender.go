@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"parklamp/media/timeline"
 )
 
 // ErrDigit: not one of 0-9 * # A-D.
 var ErrDigit = errors.New("dtmf: not a digit")
 
 const (
-	tickTime  = 20 * time.Millisecond
-	tickTicks = 160 // RTP ticks in one tick of the sender
-	volume    = 10  // -dBm0
-	ends      = 3   // RFC 4733 §2.5.1.4: the final packet of an event and of a segment is sent three times in all
-	maxEach   = time.Minute
+	volume  = 10 // -dBm0
+	ends    = 3  // RFC 4733 §2.5.1.4: the final packet of an event and of a segment is sent three times in all
+	maxEach = time.Minute
 )
 
 // Key is one digit to be sent.
@@ -29,7 +29,7 @@ type Key struct {
 // 40 ms (ITU-T Q.24, table A-1: receivers need no less).
 func Keys(digits string, each, gap time.Duration) ([]Key, error) {
 	ticks := func(d time.Duration) uint16 {
-		return uint16(min(max((d+tickTime-1)/tickTime, 2), maxEach/tickTime))
+		return uint16(min(max((d+timeline.Frame-1)/timeline.Frame, 2), maxEach/timeline.Frame))
 	}
 	keys := make([]Key, 0, len(digits))
 	for i := range len(digits) {
@@ -73,7 +73,7 @@ func (s *Sender) Next() Step {
 	s.tick++
 	// RFC 4733 §2.5.1.3: an event of more than 0xffff ticks is reported in segments. The last report of a segment that is
 	// full has no E bit; it takes as many ticks as it is repeated, then the next segment has grown by these.
-	lasts := uint32(min(s.tick, s.key.On)) * tickTicks
+	lasts := uint32(min(s.tick, s.key.On)) * timeline.FrameTicks
 	since := lasts - s.offset
 	full := since > longest
 	if full {
@@ -115,7 +115,7 @@ type Tone struct{ a, b float64 }
 func (t *Tone) Fill(dst []int16, code uint8) {
 	const amplitude = 32767 * 0.2 // each: -14 dBFS
 	p := place[code&15]
-	da, db := low[p[0]]*2*math.Pi/8000, high[p[1]]*2*math.Pi/8000
+	da, db := low[p[0]]*2*math.Pi/timeline.ClockRate, high[p[1]]*2*math.Pi/timeline.ClockRate
 	for i := range dst {
 		dst[i] = int16(amplitude * (math.Sin(t.a) + math.Sin(t.b)))
 		t.a += da

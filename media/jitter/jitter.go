@@ -18,20 +18,21 @@ import (
 	"time"
 
 	"parklamp/media/stretch"
+	"parklamp/media/timeline"
 )
 
 const (
 	// MaxPayload is the largest payload held, in bytes: 60 ms of G.711.
 	MaxPayload = 480
 
-	slots       = 64  // packets held at once: 1.28 s of 20 ms packets
-	blocks      = 64  // of payload, as many
-	blockSize   = 160 // bytes: 20 ms of G.711 or G.722
+	slots       = 64                  // packets held at once: 1.28 s of 20 ms packets
+	blocks      = 64                  // of payload, as many
+	blockSize   = timeline.FrameTicks // bytes: 20 ms of G.711 or G.722
 	noBlock     = 255
 	maxDropout  = 500
-	tick        = time.Second / 8000 // one RTP clock tick: 125 µs
-	defaultSize = 160                // ticks in a packet of 20 ms
-	frame       = defaultSize * tick
+	tick        = timeline.Tick
+	defaultSize = timeline.FrameTicks // of a packet
+	frame       = timeline.Frame
 	idleAfter   = 2 * time.Second // without a packet: the stream is taken to have ended
 	spliceJump  = time.Second     // a timestamp further ahead than this is a new timeline
 )
@@ -230,7 +231,7 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		b.restart(p, arrival)
 		return v
 	}
-	step := int64(int16(p.Seq - uint16(b.highSeq)))
+	step := timeline.Packets(p.Seq, uint16(b.highSeq))
 	if arrival-b.lastPut > idleAfter {
 		b.restart(p, arrival)
 		b.stats.Pauses++
@@ -250,7 +251,7 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 	b.badSeen = false
 	b.lastPut = arrival
 	seq := b.highSeq + step
-	ts := b.highTS + int64(int32(p.TS+uint32(b.shift)-uint32(b.highTS)))
+	ts := b.highTS + timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS))
 	spliced := false
 	if step > 0 {
 		moved := b.splice(p, step, ts, arrival)

@@ -4,10 +4,12 @@ import (
 	"math"
 	"math/cmplx"
 	"slices"
+
+	"parklamp/media/timeline"
 )
 
 const (
-	rate = 8000 // samples per second of everything here
+	rate = timeline.ClockRate // samples per second of everything here
 	// matchWindow is compared at a time: longer than what a jitter buffer leaves in one piece is of no use.
 	matchWindow = 3200 // samples, 400 ms
 	maxWindows  = 16

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parklamp/media/codec"
+	"parklamp/media/timeline"
 )
 
 // throughLine is what a listener gets: µ-law, a delay, pieces moved and lost.
@@ -12,10 +13,10 @@ func throughLine(s []int16, delay int, damage bool) []int16 {
 	b := make([]byte, len(s))
 	codec.Encode(codec.PCMU, b, s)
 	out := make([]int16, delay, delay+len(s))
-	for i := 0; i+frameSamples <= len(b); i += frameSamples {
-		var f [frameSamples]int16
+	for i := 0; i+timeline.FrameTicks <= len(b); i += timeline.FrameTicks {
+		var f [timeline.FrameTicks]int16
 		codec.Decode(codec.PCMU, f[:], b[i:])
-		k := i / frameSamples
+		k := i / timeline.FrameTicks
 		if damage && k%12 == 5 {
 			clear(f[:])
 		}

@@ -13,14 +13,13 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
+	"parklamp/media/timeline"
 )
-
-const frameSamples = 160
 
 // limit of what a Peer or Recorder keeps: ten minutes.
 const (
 	maxPackets = 30000
-	maxSamples = 10 * 60 * codec.ClockRate
+	maxSamples = 10 * 60 * timeline.ClockRate
 )
 
 // Packet is one received RTP packet.
@@ -135,11 +134,11 @@ func (p *Peer) TalkWide(ctx context.Context, to netip.AddrPort, id codec.ID, sam
 
 func (p *Peer) talk(ctx context.Context, to netip.AddrPort, id codec.ID, samples []int16, rate int) error {
 	start := time.Now()
-	var payload [frameSamples]byte
+	var payload [timeline.FrameTicks]byte
 	var encoder codec.Encoder
 	size := rate / 50
 	for k := 0; (k+1)*size <= len(samples); k++ {
-		if d := time.Until(start.Add(time.Duration(k) * 20 * time.Millisecond)); d > 0 {
+		if d := time.Until(start.Add(time.Duration(k) * timeline.Frame)); d > 0 {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -175,7 +174,7 @@ func audio(packets []Packet, to int) []int16 {
 		if len(out) == 0 || p.Header.SSRC != ssrc {
 			base, ssrc, start = p.Header.Timestamp, p.Header.SSRC, len(out)
 		}
-		at := start + width*int(int32(p.Header.Timestamp-base))
+		at := start + width*int(timeline.Ticks(p.Header.Timestamp, base))
 		if at < 0 || at > width*maxSamples {
 			continue
 		}
@@ -212,7 +211,7 @@ func Inspect(packets []Packet) Seams {
 		if i > 0 {
 			q := packets[i-1]
 			s.MaxGap = max(s.MaxGap, p.At.Sub(q.At))
-			switch step := int(int16(p.Header.SequenceNumber - q.Header.SequenceNumber)); {
+			switch step := int(timeline.Packets(p.Header.SequenceNumber, q.Header.SequenceNumber)); {
 			case step <= 0:
 				s.Backwards++
 			default:
@@ -222,11 +221,11 @@ func Inspect(packets []Packet) Seams {
 		if codec.ByPayloadType(p.Header.PayloadType) == codec.None {
 			continue
 		}
-		if lastAudio >= 0 && int32(p.Header.Timestamp-packets[lastAudio].Header.Timestamp) <= 0 {
+		if lastAudio >= 0 && timeline.Ticks(p.Header.Timestamp, packets[lastAudio].Header.Timestamp) <= 0 {
 			s.ClockBroken++
 		}
 		lastAudio = i
-		media := time.Duration(int32(p.Header.Timestamp-packets[0].Header.Timestamp)) * time.Second / codec.ClockRate
+		media := time.Duration(timeline.Ticks(p.Header.Timestamp, packets[0].Header.Timestamp)) * timeline.Tick
 		drift := p.At.Sub(packets[0].At) - media
 		s.MaxDrift = max(s.MaxDrift, drift, -drift)
 	}

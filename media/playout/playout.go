@@ -14,10 +14,10 @@ import (
 	"parklamp/media/jitter"
 	"parklamp/media/plc"
 	"parklamp/media/stretch"
+	"parklamp/media/timeline"
 )
 
 const (
-	clockRate = 8000 // RTP clock of every codec, ticks a second
 	// ComfortType marks comfort noise in a packet's Type; other types are the Decoder's.
 	ComfortType = 0xff
 )
@@ -92,7 +92,7 @@ type Player struct {
 
 // New returns a player of rate samples a second, a multiple of 8000.
 func New(cfg jitter.Config, rate int, d Decoder) *Player {
-	most := jitter.MaxPayload * rate / clockRate
+	most := jitter.MaxPayload * rate / timeline.ClockRate
 	stretcher := stretch.New(rate)
 	return &Player{
 		buffer: jitter.New(cfg), conceal: plc.New(rate), stretch: stretcher, decoder: d, rate: rate,
@@ -127,9 +127,9 @@ func (p *Player) Read(dst []int16, at time.Duration) Kind {
 func (p *Player) more(at time.Duration, size int) {
 	ahead := p.time(p.n)
 	out := p.buffer.Get(jitter.Ask{
-		At: at + ahead, Ahead: ahead, Need: max(1, (size-p.n)*clockRate/p.rate), Grid: p.time(size),
+		At: at + ahead, Ahead: ahead, Need: max(1, (size-p.n)*timeline.ClockRate/p.rate), Grid: p.time(size),
 	})
-	n := min(out.Samples*p.rate/clockRate, len(p.piece))
+	n := min(out.Samples*p.rate/timeline.ClockRate, len(p.piece))
 	piece := p.piece[:n]
 	room := p.fifo[p.n:]
 	event := Piece{At: at + ahead, Kind: Audio, Seq: out.Seq}
@@ -177,7 +177,7 @@ func (p *Player) comfort(dst []int16) {
 
 // change stretches a piece as the buffer asked.
 func (p *Player) change(dst, piece []int16, out jitter.Out) int {
-	want, care, background := out.Stretch*p.rate/clockRate, out.Care, p.conceal.Background()
+	want, care, background := out.Stretch*p.rate/timeline.ClockRate, out.Care, p.conceal.Background()
 	switch {
 	case want > 0:
 		// Not more than three quarters of it again: beyond that it would be an echo.

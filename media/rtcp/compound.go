@@ -38,9 +38,9 @@ const (
 	typeXR   = 207
 )
 
-// Is reports whether a datagram on a port that RTP and RTCP share is RTCP: types 64 to 95 of what would be a
-// payload type (RFC 5761 §4).
-func Is(b []byte) bool { return len(b) >= 8 && b[0]>>6 == 2 && b[1]&0x60 == 0x40 }
+// Is reports whether a datagram on a port that RTP and RTCP share is RTCP: types 64 to 95 of what would be a payload type,
+// of which RTP makes no use, are 192 to 223 here (RFC 5761 §4).
+func Is(b []byte) bool { return len(b) >= 2 && b[1]&0x60 == 0x40 }
 
 // parts is a compound taken apart. Each part is nil or empty if it was not there.
 type parts struct {

@@ -5,11 +5,10 @@ import (
 	"time"
 
 	"parklamp/media/quality"
+	"parklamp/media/timeline"
 )
 
 const (
-	// clockRate of every codec here, ticks per second (RFC 3551 §4.5.2 for G.722, whose clock is 8 kHz too).
-	clockRate = 8000
 	// maxJump is how far sequence numbers may move before the stream is taken for a new one (RFC 3550 appendix A.1).
 	maxJump = 3000
 	// patience is how many packets a missing one may come after its successors before its loss is final.
@@ -91,7 +90,7 @@ type published struct {
 
 // Take notes a packet and reports whether it begins another stream.
 func (r *Reception) Take(p *Packet) (restarted bool) {
-	step := int64(int16(p.Seq - uint16(r.high)))
+	step := timeline.Packets(p.Seq, uint16(r.high))
 	if !r.known || p.SSRC != r.ssrc || step > maxJump || step < -maxJump {
 		restarted = r.known
 		r.restart(p)
@@ -207,7 +206,7 @@ func (r *Reception) spoil(late uint64) {
 
 // time measures the jitter (RFC 3550 appendix A.8).
 func (r *Reception) time(p *Packet) {
-	transit := p.At - time.Duration(p.TS)*time.Second/clockRate
+	transit := p.At - time.Duration(p.TS)*timeline.Tick
 	d := transit - r.transit
 	if r.timed && d > -maxTransitStep && d < maxTransitStep {
 		r.jitter += (max(d, -d) - r.jitter) / 16

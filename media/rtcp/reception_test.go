@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"parklamp/media/timeline"
 )
 
 const frame = 20 * time.Millisecond
@@ -102,14 +104,14 @@ func TestJitter(t *testing.T) {
 		late := time.Duration(random.IntN(40)) * time.Millisecond
 		p.At += late
 		r.Take(p)
-		now := late.Seconds() * clockRate
+		now := late.Seconds() * timeline.ClockRate
 		if n > 0 {
 			d := now - transit
 			jitter += (max(d, -d) - jitter) / 16
 		}
 		transit = now
 	}
-	if got := received(t, &r).Jitter.Seconds() * clockRate; got < jitter-1 || got > jitter+1 {
+	if got := received(t, &r).Jitter.Seconds() * timeline.ClockRate; got < jitter-1 || got > jitter+1 {
 		t.Errorf("jitter %.1f ticks, want %.1f", got, jitter)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	pion "github.com/pion/rtcp"
+
+	"parklamp/media/timeline"
 )
 
 const (
@@ -201,7 +203,7 @@ func (r *Reporter) reception(now time.Duration, in Received) pion.ReceptionRepor
 	// Appendix A.3: a signed number of 24 bits; duplicates make it smaller, below 0 if they are many.
 	lost := min(max(int64(in.Expected)-int64(in.Arrived), -1<<23), 1<<23-1)
 	b := pion.ReceptionReport{SSRC: in.SSRC, FractionLost: fraction, TotalLost: uint32(lost) & 0xffffff,
-		LastSequenceNumber: in.Highest, Jitter: uint32(in.Jitter * clockRate / time.Second)}
+		LastSequenceNumber: in.Highest, Jitter: uint32(in.Jitter / timeline.Tick)}
 	if r.lastSR != 0 && r.stream == in.SSRC {
 		b.LastSenderReport, b.Delay = r.lastSR, short(now-r.srAt)
 	}
@@ -267,7 +269,7 @@ func (r *Reporter) report(b pion.ReceptionReport, from uint32, now time.Duration
 	r.reporter, r.reporting = from, true
 	l.Reported, l.At = true, now
 	l.Fraction = float64(b.FractionLost) / 256
-	l.Jitter = time.Duration(b.Jitter) * time.Second / clockRate
+	l.Jitter = time.Duration(b.Jitter) * timeline.Tick
 	l.Lost = r.lostOnce + lost
 	l.Expected = max(out.expected(b.LastSequenceNumber), r.sentOnce)
 	r.trip(b.LastSenderReport, b.Delay, now)
@@ -276,8 +278,8 @@ func (r *Reporter) report(b pion.ReceptionReport, from uint32, now time.Duration
 // expected is how many of our packets had been sent up to an extended sequence number that the far end reports: the
 // number that fits best to what was sent by now, as its count of cycles depends on when it began to listen.
 func (out Sending) expected(highest uint32) uint64 {
-	d := int16(uint16(out.Packets) - (uint16(highest) - out.First + 1))
-	return uint64(max(int64(out.Packets)-int64(d), 0))
+	d := timeline.Packets(uint16(out.Packets), uint16(highest)-out.First+1)
+	return uint64(max(int64(out.Packets)-d, 0))
 }
 
 // trip measures a round trip: now, less when our report went out, less how long the far end kept the answer (RFC 3550

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	pion "github.com/pion/rtcp"
+
+	"parklamp/media/timeline"
 )
 
 var update = flag.Bool("update", false, "rewrite the transcripts")
@@ -37,7 +39,7 @@ func newEnd(name string, ssrc uint32) *end {
 }
 
 func (e *end) out(now time.Duration) Sending {
-	return Sending{SSRC: e.ssrc, First: 65000, Packets: e.packets, Octets: 160 * e.packets, TS: uint32(now * clockRate / time.Second)}
+	return Sending{SSRC: e.ssrc, First: 65000, Packets: e.packets, Octets: 160 * e.packets, TS: uint32(now / timeline.Tick)}
 }
 
 // call is two ends with a network of constant delay between them.
@@ -71,7 +73,7 @@ func (c *call) run(from, to time.Duration) {
 			}
 			if now%frame == 0 && e.sending {
 				if c.drop == nil || !c.drop(e, e.packets) {
-					peer.in.Take(&Packet{SSRC: e.ssrc, Seq: uint16(65000 + e.packets), TS: uint32(now * clockRate / time.Second), At: now + c.delay, Timed: true})
+					peer.in.Take(&Packet{SSRC: e.ssrc, Seq: uint16(65000 + e.packets), TS: uint32(now / timeline.Tick), At: now + c.delay, Timed: true})
 				}
 				e.packets++
 			}

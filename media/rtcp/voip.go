@@ -6,15 +6,14 @@ import (
 	pion "github.com/pion/rtcp"
 
 	"parklamp/media/quality"
+	"parklamp/media/timeline"
 )
 
 const (
 	// unknown is the value of a metric that is not known (RFC 3611 §4.7).
 	unknown = 127
-	// assumedBuffer is how much the far end's jitter buffer is taken to delay where it does not say, and
-	// packetTime what filling a packet takes on either side.
+	// assumedBuffer is how much the far end's jitter buffer is taken to delay where it does not say.
 	assumedBuffer = 40 * time.Millisecond
-	packetTime    = 20 * time.Millisecond
 )
 
 // Metrics is a VoIP metrics block of RFC 3611 §4.7. A rating of 127 is not known.
@@ -49,7 +48,7 @@ func (r *Reporter) extension(now time.Duration, ntp uint64, out Sending, in Rece
 func (r *Reporter) voip(in Received, p Playout) *pion.VoIPMetricsReportBlock {
 	q := r.heard(in, p)
 	burst, gap := in.Bursts.Density()
-	burstFor, gapFor := in.Bursts.Durations(packetTime)
+	burstFor, gapFor := in.Bursts.Durations(timeline.Frame)
 	return &pion.VoIPMetricsReportBlock{
 		SSRC:     in.SSRC,
 		LossRate: part(q.LossRate()), DiscardRate: part(q.DiscardRate()), BurstDensity: part(burst), GapDensity: part(gap),
@@ -64,7 +63,7 @@ func (r *Reporter) voip(in Received, p Playout) *pion.VoIPMetricsReportBlock {
 }
 
 // endSystem is the delay between the network and the ear, and between the mouth and the network (RFC 3611 §4.7.3).
-func endSystem(p Playout) time.Duration { return p.Delay + packetTime + packetTime }
+func endSystem(p Playout) time.Duration { return p.Delay + 2*timeline.Frame }
 
 // extendedBlock takes a block of the far end's extended report.
 func (r *Reporter) extendedBlock(block pion.ReportBlock, from uint32, now time.Duration, out Sending) {
@@ -117,7 +116,7 @@ func (r *Reporter) heard(in Received, p Playout) quality.Stream {
 // oneWay is the delay from mouth to ear, the same in both directions (RFC 3611 §4.7.3): half of the round trip and of what
 // both ends add; as long as no round trip is known, without it.
 func (r *Reporter) oneWay(p Playout) time.Duration {
-	theirs := assumedBuffer + 2*packetTime
+	theirs := assumedBuffer + 2*timeline.Frame
 	if x := r.learnt.Extended; x.Known && x.EndSystem > 0 {
 		theirs = x.EndSystem
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	pion "github.com/pion/srtp/v3"
+
+	"parklamp/media/timeline"
 )
 
 // Sealer protects the packets of the stream that a session sends.
@@ -60,7 +62,7 @@ func (s *Sealer) RTP(packet []byte) ([]byte, error) {
 		s.rtp.SetROC(ssrc, roc)
 		s.known, s.ssrc, s.high, s.sealed = true, ssrc, int64(roc)<<16|int64(seq)-1, 0
 	}
-	step := int64(int16(seq - uint16(s.high)))
+	step := timeline.Packets(seq, uint16(s.high))
 	switch {
 	case step > 0:
 		if (s.high+step)>>16 > 1<<32-1 {

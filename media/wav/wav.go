@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parklamp/media/codec"
+	"parklamp/media/timeline"
 )
 
 var (
@@ -30,7 +31,7 @@ var (
 )
 
 // Rate is the rate of all audio in Parklamp, in hertz.
-const Rate = 8000
+const Rate = timeline.ClockRate
 
 // Limits of what is read.
 const (

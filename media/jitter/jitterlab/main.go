@@ -21,6 +21,7 @@ import (
 	"parklamp/media/jitter"
 	"parklamp/media/jitter/lab"
 	"parklamp/media/prompt"
+	"parklamp/media/timeline"
 )
 
 func main() {
@@ -76,8 +77,8 @@ func speech() []byte {
 	} {
 		source := p.Source()
 		for {
-			var f [160]int16
-			var b [160]byte
+			var f [timeline.FrameTicks]int16
+			var b [timeline.FrameTicks]byte
 			if !source.Next(&f) {
 				break
 			}

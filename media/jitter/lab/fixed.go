@@ -1,6 +1,10 @@
 package lab
 
-import "time"
+import (
+	"time"
+
+	"parklamp/media/timeline"
+)
 
 // Fixed is the run of a buffer with one constant delay above the network's least, on ticks of 20 ms, without
 // stretching; what is missing is silence. It is what adapting is compared with.
@@ -19,7 +23,7 @@ func Fixed(t *Trace, delay time.Duration, speech []byte, keepSound bool) *Run {
 			first[p.Seq] = p.Arrival
 		}
 	}
-	const tick = 20 * time.Millisecond
+	const tick = timeline.Frame
 	speed := 1 + t.SkewPPM*1e-6
 	next := 0
 	frame := make([]int16, t.PTime*rate/time.Second)

@@ -9,10 +9,11 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/jitter"
 	"parklamp/media/playout"
+	"parklamp/media/timeline"
 )
 
 const (
-	rate = 8000
+	rate = timeline.ClockRate
 	tail = 2 * time.Second // replay goes on after the last arrival
 )
 
@@ -76,7 +77,7 @@ func Replay(t *Trace, cfg jitter.Config, speech []byte, keepSound bool) *Run {
 		if now > end {
 			break
 		}
-		tick = int(time.Duration(k) * Grid / (20 * time.Millisecond))
+		tick = int(time.Duration(k) * Grid / timeline.Frame)
 		for next < len(order) && t.Packets[order[next]].Arrival <= now {
 			p := &t.Packets[order[next]]
 			in := jitter.Packet{SSRC: 1, Seq: p.Seq, TS: p.TS, Marker: p.Marker, Comfort: p.Comfort}
