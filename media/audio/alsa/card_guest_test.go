@@ -168,6 +168,16 @@ func TestXrunAndRecovery(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// One that is taken for dead because it did not move, and runs all the same.
+	if _, err := out.Write(x); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Recover(ErrXrun); err != nil {
+		t.Errorf("a stream that runs: %v", err)
+	}
 }
 
 func TestMixer(t *testing.T) {

@@ -272,7 +272,8 @@ func (p *PCM) simple(what string, request uint) error {
 	return nil
 }
 
-// Recover makes a stream usable after ErrXrun or ErrSuspended: it is prepared then, and to be started anew.
+// Recover makes a stream usable after ErrXrun or ErrSuspended, also one that runs on but does not move: it is prepared then,
+// and to be started anew.
 func (p *PCM) Recover(cause error) error {
 	if errors.Is(cause, ErrSuspended) {
 		// A card that wakes up says so within a second; those that cannot resume are prepared anew.
@@ -282,8 +283,8 @@ func (p *PCM) Recover(cause error) error {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		_ = p.Drop()
 	}
+	_ = p.Drop() // the kernel does not prepare a stream that runs
 	return p.Prepare()
 }
 
