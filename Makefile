@@ -113,9 +113,8 @@ image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU an
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt KERNEL=own
 	buildroot/test/boot.sh $(OUT)/image/qemu-virt
 	buildroot/test/run.sh $(GUEST_TESTS)
-	ICOUNT=1 buildroot/test/run.sh $(GUEST_LINES)
-	ICOUNT=1 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
-	@$(MAKE) --no-print-directory image BOARD=qemu-virt
+	ICOUNT=2 buildroot/test/run.sh $(GUEST_LINES)
+	ICOUNT=0 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
 	$(GO) test -tags image -count=1 -v -timeout 30m ./cmd/internal/guesthost
 
 .PHONY: update-test
