@@ -9,7 +9,7 @@ type Counter struct {
 }
 
 // Counters lists every name that Status.Counters can have, by the part that counts. Those that end in _now are of the
-// moment, all others count since the start. A gateway has none of the keypad's.
+// moment, all others count since the start. A gateway has none of the keypad's and the sound card's.
 var Counters = []Counter{
 	{"appliance.ignored_inputs", "events that meant nothing in the state that the phone or the orbits were in"},
 	{"calls.open_now", "calls at this moment"},
@@ -64,6 +64,9 @@ var Counters = []Counter{
 	{"sip.out", "SIP messages sent"},
 	{"sip.refused", "requests answered 4xx or 5xx before anybody looked at them"},
 	{"sip.server_transactions_now", "requests of others that are open"},
+	{"sound.gaps", "pieces of sound that were missing between card and call, either way"},
+	{"sound.opened", "times that the sound card was found"},
+	{"sound.xruns", "times that the sound card ran empty or over: the machine was late"},
 }
 
 // CounterAbout is the meaning of a counter, "" if the name is not known.

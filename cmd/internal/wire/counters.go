@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"parklamp/media"
+	"parklamp/media/audio"
 	"parklamp/parkd/panel"
 )
 
@@ -69,6 +70,13 @@ func (a *Appliance) count(s *panel.Status) {
 	if a.scanner != nil {
 		k := a.scanner.Stats()
 		c["keypad.ghosts"], c["keypad.read_errors"], c["keypad.scans"], c["keypad.stuck"] = k.Ghosts, k.ReadErrors, k.Scans, a.desk.stuck
+	}
+	if a.desk != nil {
+		var card audio.CardStats // of a simulated one: nothing to tell
+		if d, ok := a.desk.handset.device.(*audio.Card); ok {
+			card = d.Stats()
+		}
+		c["sound.xruns"], c["sound.gaps"], c["sound.opened"] = card.Xruns, card.Gaps, card.Opened
 	}
 	s.Counters = c
 }
