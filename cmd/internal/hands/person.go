@@ -16,6 +16,8 @@ const (
 	speechRate = 8000             // of what is said and heard
 	remembered = 120 * speechRate // the least that is kept of what was heard, in samples
 	ahead      = 60 * time.Millisecond
+	pause      = 5 * time.Millisecond
+	mostRoom   = cardRate / 2 // samples on their way through the room
 )
 
 // person speaks into and listens at the far side of the sound card's loop.
@@ -23,10 +25,12 @@ type person struct {
 	once sync.Once
 	err  error // of sitting down; valid after once
 
-	mu    sync.Mutex
-	says  []int16 // again and again; empty: silence
-	at    int
-	heard []int16
+	mu     sync.Mutex
+	says   []int16 // again and again; empty: silence
+	at     int
+	heard  []int16
+	echoes bool    // the room leads the loudspeaker's sound to the microphone, in place of words
+	room   []int16 // the sound on its way, at the card's rate
 }
 
 // sit takes the two streams; the first call starts the person, the others return what came of it.
@@ -47,8 +51,10 @@ func (p *person) sit() error {
 	return p.err
 }
 
-// again recovers a stream: the loop stops a side when the other one changes.
+// again recovers a stream: the loop stops a side when the other one changes. It takes its time: above everything else in the
+// guest, whoever tries without a pause leaves the other side none to change in.
 func again(s *alsa.PCM, err error) error {
+	time.Sleep(pause)
 	if errors.Is(err, alsa.ErrXrun) || errors.Is(err, alsa.ErrNotRunning) || errors.Is(err, alsa.ErrSuspended) {
 		return s.Recover(err)
 	}
@@ -69,7 +75,7 @@ func (p *person) speak(s *alsa.PCM) {
 				err, started = s.Start(), true
 			}
 		} else if err == nil {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(pause)
 		}
 		if err != nil {
 			if again(s, err) != nil {
@@ -85,6 +91,12 @@ func (p *person) words(x []int16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(x)
+	if p.echoes {
+		if len(p.room) >= len(x) { // else a pause, after which more is on its way
+			p.room = p.room[:copy(p.room, p.room[copy(x, p.room):])]
+		}
+		return
+	}
 	if len(p.says) == 0 {
 		return
 	}
@@ -116,6 +128,9 @@ func (p *person) listen(s *alsa.PCM) {
 			continue
 		}
 		p.mu.Lock()
+		if p.echoes && len(p.room) < mostRoom {
+			p.room = append(p.room, x[:n]...)
+		}
 		for i := 0; i+1 < n; i += 2 {
 			p.heard = append(p.heard, int16((int(x[i])+int(x[i+1]))/2))
 		}
@@ -126,10 +141,10 @@ func (p *person) listen(s *alsa.PCM) {
 	}
 }
 
-func (p *person) say(words []int16) {
+func (p *person) say(words []int16, echoes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.says, p.at = words, 0
+	p.says, p.at, p.echoes, p.room = words, 0, echoes, nil
 }
 
 // take returns what was heard since the last take.

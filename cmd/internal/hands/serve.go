@@ -114,6 +114,16 @@ func (h *Hand) Watch(a LampArgs, reply *[]LampChange) error {
 	return err
 }
 
+// Lamps looks at every lamp.
+func (h *Hand) Lamps(_ Nothing, reply *map[string]LampState) error {
+	l, err := h.board()
+	if err != nil {
+		return err
+	}
+	*reply, err = l.Lamps()
+	return err
+}
+
 // Reaction measures from a key to a lamp, by the guest's clock.
 func (h *Hand) Reaction(a ReactionArgs, reply *time.Duration) error {
 	l, err := h.board()
@@ -129,7 +139,13 @@ func (h *Hand) Sit(_ Nothing, _ *Nothing) error { return h.person.sit() }
 
 // Say makes the person say something, again and again; nothing makes her silent.
 func (h *Hand) Say(s Sound, _ *Nothing) error {
-	h.person.say(s.Samples)
+	h.person.say(s.Samples, false)
+	return h.person.sit()
+}
+
+// Echo makes the person silent and the room lead what the phone plays to its microphone.
+func (h *Hand) Echo(_ Nothing, _ *Nothing) error {
+	h.person.say(nil, true)
 	return h.person.sit()
 }
 
