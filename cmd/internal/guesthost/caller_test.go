@@ -4,13 +4,18 @@ package guesthost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/mediatest"
+	"parklamp/media/wav"
 )
 
 // caller is somebody outside: SIPp's signalling, a Talker's audio, in this machine and with its own address.
@@ -109,8 +114,9 @@ func (c *caller) hangsUp() {
 
 // ear is somebody who hears: what came since the last time, at 8 kHz.
 type ear struct {
-	who   string
-	heard func() ([]int16, error)
+	who    string
+	heard  func() ([]int16, error)
+	damage func() string // what the phone knows of it
 }
 
 func (c *caller) ear() ear {
@@ -119,19 +125,26 @@ func (c *caller) ear() ear {
 		since := from
 		from = time.Now()
 		return c.Audio(since), nil
-	}}
+	}, func() string { return "" }}
 }
 
 func (p *phone) ear() ear {
-	return ear{"the person at " + p.Name, func() ([]int16, error) { return p.Heard(p.s.Context()) }}
+	return ear{"the person at " + p.Name, func() ([]int16, error) { return p.Heard(p.s.Context()) }, p.damage}
+}
+
+// damage is what the phone has counted since its start of sound that did not come or was not in time.
+func (p *phone) damage() string {
+	st, err := p.api.Status(p.s.Context())
+	if err != nil {
+		return err.Error()
+	}
+	c := st.Counters
+	return fmt.Sprintf("; card ran empty %d times, %d gaps, %d packets lost, %d late, %d ms of %d made up", c["sound.xruns"], c["sound.gaps"],
+		c["media.lost"], c["media.late"], c["media.concealed_ms"], c["media.played_ms"])
 }
 
 // piece is how much sound is compared at a time: an emulator on a busy machine has gaps between which there must be some.
 const piece = 1500 * time.Millisecond
-
-// alike is the likeness from which somebody in a guest hears what is said: an emulator that this machine lets wait leaves gaps,
-// and what is not the same stays below mediatest.Different.
-const alike = (mediatest.Same + mediatest.Different) / 2
 
 // hears waits until somebody hears what somebody says, by content.
 func (s *site) hears(e ear, what string, words []int16) {
@@ -147,10 +160,23 @@ func (s *site) hears(e ear, what string, words []int16) {
 			s.Fatalf("%s: %v", e.who, err)
 		}
 		score, _ := mediatest.Match(pcm, words)
-		if best = max(best, score); best >= alike {
-			s.Logf("%s hears %s (likeness %.2f) after %.1f s", e.who, what, best, time.Since(began).Seconds())
+		if best = max(best, score); best >= mediatest.Same {
+			s.Logf("%s hears %s (likeness %.2f) after %.1f s%s", e.who, what, best, time.Since(began).Seconds(), e.damage())
 			return
 		}
+		s.keep(fmt.Sprintf("%s hears %s %.2f.wav", e.who, what, score), pcm)
 	}
-	s.Fatalf("%s does not hear %s: best likeness %.2f, want %.2f", e.who, what, best, alike)
+	s.Fatalf("%s does not hear %s: best likeness %.2f, want %.2f%s", e.who, what, best, mediatest.Same, e.damage())
+}
+
+// keep leaves a sound that was not what was expected in the test's folder.
+func (s *site) keep(name string, pcm []int16) {
+	s.Helper()
+	f, err := os.Create(filepath.Join(s.dir, strings.ReplaceAll(name, " ", "-")))
+	if err == nil {
+		err = errors.Join(wav.Write(f, pcm), f.Close())
+	}
+	if err != nil {
+		s.Error(err)
+	}
 }

@@ -91,7 +91,7 @@ func TestFootprintOfKeys(t *testing.T) {
 	p.ready()
 	var all []time.Duration
 	for range 20 {
-		took, err := p.Reaction(t.Context(), "dnd", "dnd", 80*time.Millisecond, 5*time.Second)
+		took, err := p.Reaction(t.Context(), "dnd", "dnd", hold, 5*time.Second)
 		p.must(err)
 		all = append(all, took)
 		_, err = p.Play(t.Context(), hands.Act{Then: 200 * time.Millisecond})

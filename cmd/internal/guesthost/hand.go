@@ -65,6 +65,11 @@ func (h *Hand) Watch(ctx context.Context, lamp string, d time.Duration) ([]hands
 	return call[[]hands.LampChange](ctx, h, "Watch", hands.LampArgs{Lamp: lamp, For: d})
 }
 
+// Lamps looks at every lamp.
+func (h *Hand) Lamps(ctx context.Context) (map[string]hands.LampState, error) {
+	return call[map[string]hands.LampState](ctx, h, "Lamps", hands.Nothing{})
+}
+
 // Reaction taps a key and measures, by the guest's clock, until a lamp changes.
 func (h *Hand) Reaction(ctx context.Context, key, lamp string, hold, limit time.Duration) (time.Duration, error) {
 	return call[time.Duration](ctx, h, "Reaction", hands.ReactionArgs{Key: key, Hold: hold, Lamp: lamp, Limit: limit})
@@ -77,6 +82,9 @@ func (h *Hand) Sit(ctx context.Context) error { return do(ctx, h, "Sit", hands.N
 func (h *Hand) Say(ctx context.Context, words []int16) error {
 	return do(ctx, h, "Say", hands.Sound{Samples: words})
 }
+
+// Echo makes the person silent and the room lead what the phone plays to its microphone.
+func (h *Hand) Echo(ctx context.Context) error { return do(ctx, h, "Echo", hands.Nothing{}) }
 
 // Heard is what the person has heard since the last time, at 8 kHz.
 func (h *Hand) Heard(ctx context.Context) ([]int16, error) {
@@ -149,6 +157,40 @@ func (h *Hand) Dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &conn{hand: h, id: r.ID, ctx: ctx, cancel: cancel}, nil
+}
+
+// Mirror makes a unix socket of the guest one of this machine, for its programs, until ctx ends.
+func (h *Hand) Mirror(ctx context.Context, theirs, ours string) error {
+	l, err := net.Listen("unix", ours)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go h.mirror(ctx, c, theirs)
+		}
+	}()
+	return nil
+}
+
+// mirror passes on one connection until either side closes it.
+func (h *Hand) mirror(ctx context.Context, ours net.Conn, path string) {
+	defer ours.Close()
+	theirs, err := h.Dial(ctx, path)
+	if err != nil {
+		return // who connected sees a closed connection
+	}
+	defer theirs.Close()
+	go func() {
+		_, _ = io.Copy(theirs, ours) // its end is the other one's
+		_ = theirs.Close()
+	}()
+	_, _ = io.Copy(ours, theirs)
 }
 
 // conn is a connection in the guest. Deadlines are not kept: every wait of the harness has its own.

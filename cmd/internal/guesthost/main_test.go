@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -23,7 +24,7 @@ import (
 
 const (
 	socket = "/run/parklamp/phoned.sock"
-	limit  = 60 * time.Second // of a wait for something that takes a second on a board
+	limit  = 2 * time.Minute // of a wait for something that takes a second on a board
 )
 
 // built are the things every test boots; immutable after TestMain.
@@ -145,13 +146,16 @@ func (p *phone) log() (lines []string) {
 	return lines
 }
 
+// hold is how long a finger stays on a key.
+const hold = 80 * time.Millisecond
+
 // tap presses a key as a finger does. In real time it stays down until the matrix was scanned some times: an emulator that
 // this machine lets wait takes long for that.
 func (p *phone) tap(key string) {
 	p.s.Helper()
 	ctx := p.s.Context()
 	if p.clock != Real {
-		p.must(p.Tap(ctx, key, 80*time.Millisecond))
+		p.must(p.Tap(ctx, key, hold))
 		return
 	}
 	scans := func() uint64 {
@@ -172,9 +176,10 @@ func (p *phone) tap(key string) {
 type spec struct {
 	Machine
 	number string
-	last   int    // of its address; 0: no network
-	extra  string // TOML
-	bare   bool   // no network interface in spite of an address
+	last   int               // of its address; 0: no network
+	extra  string            // TOML
+	set    map[string]string // more files of the provisioning
+	bare   bool              // no network interface in spite of an address
 }
 
 func (s *site) on(m spec) *phone {
@@ -202,24 +207,28 @@ func (s *site) on(m spec) *phone {
 	if err != nil {
 		s.Fatal(err)
 	}
+	period := "5ms"
 	if m.Clock == Real {
+		period = "10ms" // see boardFile: the card's queue of two periods ran empty seven times a second
 		m.extra = "[keypad]\nlong_press = \"5s\"\n" + m.extra
 	}
 	toml := fmt.Sprintf("[appliance]\nname = %q\nnumber = %q\nlog_level = \"debug\"\n[sip]\nlisten = [%q, %q]\n"+
-		"[journal]\npath = \"/data/parklamp/journal/calls\"\n[board]\nmodel = \"auto\"\nfile = \"/data/parklamp/board.toml\"\n[audio]\ncard = \"Loopback\"\n%s",
-		m.Name, m.number, listen[0], listen[1], m.extra)
+		"[journal]\npath = \"/data/parklamp/journal/calls\"\n[board]\nmodel = \"auto\"\nfile = \"/data/parklamp/board.toml\"\n[audio]\ncard = \"Loopback\"\nperiod = %q\n%s",
+		m.Name, m.number, listen[0], listen[1], period, m.extra)
 	m.Segment = Segment(map[string]File{
 		"hand/agent":      {agent, 0o755},
 		"hand/board.toml": {model, 0o644},
 		"hand/orbits":     {[]byte("701 702 703 704 705 706 707 708 709 710"), 0o644},
 	})
 	if m.Card == "" {
-		m.Card = s.card(m.Name, map[string]string{
+		set := map[string]string{
 			"identity.toml": fmt.Sprintf("site = \"test\"\nid = %q\nname = %[1]q\nnumber = %q\n", m.Name, m.number),
 			"phoned.toml":   toml,
 			"board.toml":    string(model),
 			"network.toml":  network,
-		})
+		}
+		maps.Copy(set, m.set)
+		m.Card = s.card(m.Name, set)
 	}
 	m.Kernel, m.Initrd = filepath.Join(built.image, "slot/zImage"), filepath.Join(built.image, "slot/initrd")
 	m.Args = strings.TrimSpace("parklamp.slot=a parklamp.trial=0 parklamp.board=qemu-virt " + m.Args)

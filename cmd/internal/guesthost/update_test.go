@@ -101,7 +101,8 @@ func (s *site) next(now update.Status, n int, key ed25519.PrivateKey, files map[
 	}
 	initrd = append(initrd, Segment(all)...)
 	c := crc32.ChecksumIEEE(initrd)
-	env := string(read("slot/slot.env"))
+	// What phoned says is on the console too.
+	env := strings.Replace(string(read("slot/slot.env")), " quiet", " quiet parklamp.verbose", 1)
 	for name, value := range map[string]string{"version": version, "time": day.Format(time.RFC3339), "initrd_crc": fmt.Sprintf("%02x%02x%02x%02x", byte(c), byte(c>>8), byte(c>>16), byte(c>>24))} {
 		env = regexp.MustCompile(`(?m)^`+name+`=.*$`).ReplaceAllString(env, name+"="+value)
 	}
@@ -148,7 +149,8 @@ func (s *site) loaded(card string) *loaded {
 	cmd := exec.Command("qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "256", "-nodefaults", "-display", "none", "-monitor", "none",
 		"-serial", "file:"+d.console, "-bios", filepath.Join(built.image, "u-boot.bin"), "-drive", "if=none,id=card,format=raw,cache=writethrough,file="+card,
 		"-device", "virtio-blk-device,drive=card", "-netdev", "user,id=n,hostfwd=tcp:"+d.panel+"-:8080", "-device", "virtio-net-device,netdev=n",
-		"-device", "i6300esb", "-action", "watchdog=reset")
+		"-device", "i6300esb", "-action", "watchdog=reset",
+		"-icount", "shift=2,sleep=on") // Steady: a phone that this machine lets wait does not look as if it hung
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,182 @@
+//go:build image
+
+package guesthost
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/authority"
+	"parklamp/cmd/internal/hands"
+	"parklamp/cmd/internal/selftest"
+	"parklamp/cmd/internal/speech"
+	"parklamp/parkd/panel"
+)
+
+// blind is a lamp that the technician does not see: one that is dark must be found.
+const blind = "orbit-704"
+
+// technician is who does at a phone what `parkctl selftest` asks for.
+type technician struct {
+	*phone
+	socket string // of phoned, in this machine
+	end    *selftest.Result
+}
+
+// parkctl runs the program against the phone's socket.
+func (w *technician) parkctl(args ...string) *exec.Cmd {
+	return exec.CommandContext(w.s.Context(), built.parkctl, append([]string{"--socket", w.socket}, args...)...)
+}
+
+// walk does a self test to its end.
+func (w *technician) walk(args ...string) {
+	w.s.Helper()
+	cmd := w.parkctl(append([]string{"--json", "selftest"}, args...)...)
+	out, err := cmd.StdoutPipe()
+	w.must(err)
+	var said strings.Builder
+	cmd.Stderr = &said
+	w.must(cmd.Start())
+	rest := func() {} // what the last question keeps her doing
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20) // the last one holds the report
+	for lines.Scan() {
+		var e selftest.Event
+		w.must(json.Unmarshal(lines.Bytes(), &e))
+		switch {
+		case e.End != nil:
+			w.end = e.End
+		case e.Ask != nil:
+			rest()
+			rest = w.does(*e.Ask)
+		}
+	}
+	rest()
+	if err := cmd.Wait(); w.end == nil {
+		w.s.Fatalf("parkctl selftest: %v\n%s", err, said.String())
+	}
+}
+
+// does does what is asked; the function it returns ends what she goes on doing.
+func (w *technician) does(q selftest.Question) (rest func()) {
+	ctx := w.s.Context()
+	again := func(key string) func() { // now and then: a question is spoken first
+		ctx, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				_ = w.Tap(context.WithoutCancel(ctx), key, hold) // a phone that answers no more does not ask either
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		}()
+		return func() { stop(); <-done }
+	}
+	switch {
+	case q.Seconds == 0: // asks nothing of her
+		if q.Step == selftest.Loop || q.Step == "" {
+			w.must(w.Echo(ctx))
+		}
+	case q.Item == "lift", q.Item == "put back":
+		w.must(w.Hook(ctx, q.Item == "lift"))
+	case q.Step == selftest.Keys:
+		return again(q.Item)
+	case strings.Contains(q.Text, "key beside"):
+		return again(w.lightsUp())
+	default:
+		return again("#")
+	}
+	return func() {}
+}
+
+// lightsUp waits for the one lamp that is lit, and returns the key beside it; * for the one that she does not see.
+func (w *technician) lightsUp() string {
+	w.s.Helper()
+	for began := time.Now(); time.Since(began) < limit; time.Sleep(20 * time.Millisecond) {
+		lamps, err := w.Lamps(w.s.Context())
+		w.must(err)
+		var lit []string
+		for name, l := range lamps {
+			if l != (hands.LampState{}) {
+				lit = append(lit, name)
+			}
+		}
+		if len(lit) == 1 {
+			if lit[0] == blind {
+				return "*"
+			}
+			return lit[0]
+		}
+	}
+	w.s.Fatal("no lamp is lit alone")
+	return ""
+}
+
+// TestSelfTest does, in the guest's own clock, all that `parkctl selftest` asks for at a booted phone: every lamp in each colour, every key, hook, tones, microphone
+// and the way from loudspeaker to microphone are the kernel's. The report is fetched and its signature verified.
+func TestSelfTest(t *testing.T) {
+	s := newSite(t)
+	site, root, err := authority.New("test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := site.Issue(authority.Subject{ID: "dock-1", From: time.Now().Add(-authority.Backdate), Until: time.Now().Add(authority.Lifetime)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const on = "/data/parklamp/"
+	p := s.on(spec{Machine: Machine{Name: "dock-1", Clock: Steady}, number: "201", last: 11,
+		set:   map[string]string{"site.crt": string(root.Cert), "appliance.crt": string(own.Cert), "appliance.key": string(own.Key)},
+		extra: fmt.Sprintf("[selftest]\nkey = %q\ncertificate = %q\nreports = %q\n", on+"appliance.key", on+"appliance.crt", on+"reports")})
+	p.ready()
+	w := &technician{phone: p, socket: filepath.Join(s.dir, "phoned.sock")}
+	p.must(p.Mirror(t.Context(), socket, w.socket))
+	p.must(p.Say(t.Context(), speech.Worker()))
+	report, ca := filepath.Join(s.dir, "report.json"), filepath.Join(s.dir, "ca.crt")
+	p.must(os.WriteFile(ca, root.Cert, 0o644))
+	began := time.Now()
+	w.walk("--out", report)
+	t.Logf("the walk took %.0f s", time.Since(began).Seconds())
+
+	r, err := selftest.Decode([]byte(w.end.Report))
+	p.must(err)
+	if w.end.Outcome != selftest.Failed || w.end.Trouble != "" {
+		t.Errorf("outcome %s, trouble %q; want failed for the lamp that is not seen", w.end.Outcome, w.end.Trouble)
+	}
+	passed := map[string]bool{}
+	for _, f := range r.Findings {
+		passed[string(f.Step)+" "+f.Item] = f.Outcome == selftest.Passed
+		hands := slices.Contains([]selftest.Step{selftest.Lamps, selftest.Keys, selftest.Hook, selftest.Tones, selftest.Microphone}, f.Step)
+		if dark := strings.HasPrefix(f.Item, blind+" "); hands && f.Outcome != selftest.Passed && !dark || dark && f.Outcome != selftest.Failed {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, must := range []string{"lamps orbit-701 green", "lamps orbit-701 red", "lamps fault red", "lamps all dark", "keys 5", "keys park", "keys orbit-704",
+		"hook lift", "hook put back", "tones handset", "tones loudspeaker", "microphone handset", "loop loudspeaker"} {
+		if !passed[must] {
+			t.Errorf("%s has not passed", must)
+		}
+	}
+	out, err := w.parkctl("selftest", "verify", report, "--ca", ca).CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil || !strings.Contains(string(out), "Signed by CN=dock-1") {
+		t.Errorf("parkctl selftest verify: %v", err)
+	}
+	if out, err := w.parkctl("selftest", "reports").CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != filepath.Base(w.end.Path) {
+		t.Errorf("the phone keeps %q, want %s: %v", out, filepath.Base(w.end.Path), err)
+	}
+	p.must(p.Hook(t.Context(), false))
+	p.await("idle", func(st panel.Status) bool { return st.Phone.State == "idle" })
+}
