@@ -61,6 +61,8 @@ type JoinResult struct {
 type LegEnded struct {
 	Leg  LegID
 	Lost bool // nobody hung up: the far end is not there any more, or does not know the call
+	// Doubt says that peers which count as alive were not heard for a while: they may have taken the caller over.
+	Doubt bool
 }
 
 // Swap puts NewLeg in the place of Leg in its orbit, or in its pair after a fetch (attended transfer, Replaces).

@@ -46,6 +46,7 @@ type call struct {
 	timerAt time.Time // when this call's timer is due; zero: none
 	leftAt  time.Time // in Moving: when the caller left
 	left    End       // in Moving: how that looked
+	doubt   bool      // in Moving: LegEnded's
 }
 
 // request is one open token.

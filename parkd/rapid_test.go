@@ -168,7 +168,7 @@ func (w *world) invariants() {
 
 func (w *world) endLeg(l LegID) {
 	delete(w.alive, l)
-	w.step(LegEnded{Leg: l})
+	w.step(LegEnded{Leg: l, Doubt: rapid.IntRange(0, 3).Draw(w.t, "doubt") == 0})
 }
 
 func (w *world) answerJoin(i int, ok bool) {

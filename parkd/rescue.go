@@ -115,7 +115,7 @@ func (m *Machine) yield(c *call) {
 // callerLeft ends a call whose caller has hung up or is not there any more, unless a peer may have taken him over, being
 // told that we leave or thinking that we are dead: then it waits for the peers' word.
 func (m *Machine) callerLeft(c *call, in LegEnded) {
-	if !m.maybeTaken(c) || len(m.hosted) > 2*m.cfg.MaxCalls {
+	if c.doubt = in.Doubt; !m.maybeTaken(c) || len(m.hosted) > 2*m.cfg.MaxCalls {
 		m.end(c, in.end(), "")
 		return
 	}
@@ -148,7 +148,7 @@ func (m *Machine) maybeTaken(c *call) bool {
 	if !c.Dialog.rescuable() || m.cfg.RescueAfter == 0 {
 		return false
 	}
-	if m.leaving && (c.leftAt.IsZero() || m.now.Sub(c.leftAt) < movingGrace) {
+	if (m.leaving || c.doubt) && (c.leftAt.IsZero() || m.now.Sub(c.leftAt) < movingGrace) {
 		return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
 	}
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {

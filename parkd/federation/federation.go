@@ -167,6 +167,17 @@ func (f *Federation) Release(token, orbit string) {
 	f.step(Release{Token: token, Orbit: orbit})
 }
 
+// Quiet says whether a peer that was there within the last minute was not heard for longer than it is asked: this process, or
+// a link, has stood still, and what the peers think of us is not known.
+func (f *Federation) Quiet() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.core.peers, func(p *peer) bool {
+		silent := time.Since(p.spoke)
+		return silent > 2*f.cfg.ProbeEvery && silent < time.Minute
+	})
+}
+
 // Vacate gives back the orbit of a call that came and went before SetLocal told of it.
 func (f *Federation) Vacate(orbit string) { f.step(Vacated{Orbit: orbit}) }
 

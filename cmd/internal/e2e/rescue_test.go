@@ -1,12 +1,27 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
+	"parklamp/cmd/internal/speech"
 	"parklamp/media/moh"
 	"parklamp/parkd/panel"
+	"parklamp/sip"
+	"parklamp/sip/call"
+	"parklamp/sip/sdp"
 )
 
 // rescuedBy waits until one of some appliances has the call on an orbit that another one parked, and returns it.
@@ -45,4 +60,168 @@ func TestRescueOfALinphone(t *testing.T) {
 	}
 	p.listen(growingOf("linphone", l.Heard, moh.BuiltIn().Samples()))
 	p.await(host, "RTP of linphone", func(st panel.Status) bool { return len(st.Calls) == 1 && st.Calls[0].Media.Received > 50 })
+}
+
+// TestRescueThroughTheRegistrar has a linphone call the worker at dock-1 through Kamailio, where the appliances have their
+// accounts. It is parked and outlives dock-1: dock-2 calls it through Kamailio with its own account and password.
+func TestRescueThroughTheRegistrar(t *testing.T) {
+	t.Parallel()
+	p := &place{T: t, network: newNetwork(), dir: t.TempDir()}
+	r := p.registrar()
+	var members []site.Member
+	for i, name := range []string{"dock-1", "dock-2"} {
+		members = append(members, site.Member{Name: name, Number: fmt.Sprint(201 + i), Addr: p.addr(i + 1), LogLevel: "debug",
+			Extra: p.worker() + r.account(name, passwords[name], "")})
+	}
+	p.start(members)
+	p.registered(p.dock1())
+	p.registered(p.dock2())
+	l := p.linphone("yard")
+	if err := l.Command("call " + r.uri("dock-1")); err != nil {
+		t.Fatal(err)
+	}
+	p.answer(p.dock1())
+	p.press(p.dock1(), "park")
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+
+	killed := time.Now()
+	if err := p.dock1().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	host := p.rescuedBy("701", p.dock2())
+	p.await(host, "RTP of linphone", func(st panel.Status) bool { return len(st.Calls) == 1 && st.Calls[0].Media.Received > 0 })
+	t.Logf("linphone hears %s %v after dock-1 was killed", host.Name, time.Since(killed).Round(time.Millisecond))
+	p.listen(growingOf("linphone", l.Heard, moh.BuiltIn().Samples()))
+	r.passed(t, "INVITE", p.dock2().Addr, 1)
+	p.fetch(p.dock2(), "701")
+	p.handset(p.dock2(), clerk())
+	p.hook(p.dock2(), false)
+	p.await(p.dock2(), "no call", func(st panel.Status) bool { return len(st.Calls) == 0 })
+}
+
+// mover is a caller's phone that moves when it is asked to (RFC 3891 §3): it answers, and ends the call that is replaced.
+type mover struct {
+	*peer.Talker
+	ua    *call.UA
+	moved chan *call.Call // capacity 16, more than a test needs
+	ended chan call.Ended // of the first call
+	first *call.Call
+}
+
+// mover calls user at an appliance from address .last.
+func (p *place) mover(a *site.Appliance, user string, last int) *mover {
+	p.Helper()
+	cfg := sip.Default()
+	cfg.Listen = []string{"udp:" + p.sip(last).String()}
+	log := slog.New(slog.DiscardHandler)
+	ep, err := sip.New(cfg, log)
+	if err != nil {
+		p.Fatal(err)
+	}
+	m := &mover{Talker: p.talker(last, speech.Caller()), ua: call.New(ep, call.Default(), log), moved: make(chan *call.Call, 16),
+		ended: make(chan call.Ended, 1)}
+	local := sdp.Local{Addr: m.Addr().Addr(), Port: m.Addr().Port(), Codecs: []sdp.Codec{sdp.PCMU}, Direction: sdp.SendRecv}
+	m.ua.OnIncoming(func(c *call.Call) call.Handler {
+		if old := c.Info().Replaces; old != nil {
+			c.Answer(local)
+			old.Hangup("replaced")
+		}
+		return func(c *call.Call, ev call.Event) {
+			if _, ok := ev.(call.Acked); ok {
+				m.moved <- c
+			}
+		}
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(p.Context()))
+	done := make(chan error, 2)
+	go func() { done <- ep.Run(ctx) }()
+	go func() { done <- m.ua.Run(ctx) }()
+	p.Cleanup(func() { cancel(); <-done; <-done })
+	<-ep.Ready()
+	to := gosip.Uri{Scheme: "sip", User: user, Host: a.Addr.String(), Port: 5060}
+	m.first, err = m.ua.Invite(call.Invite{To: to, From: gosip.Uri{Scheme: "sip", User: fmt.Sprint(5550000 + last)}, Media: local},
+		func(_ *call.Call, ev call.Event) {
+			if ev, ok := ev.(call.Ended); ok {
+				m.ended <- ev
+			}
+		})
+	if err != nil {
+		p.Fatal(err)
+	}
+	return m
+}
+
+// TestRescueOfAFrozenHost stops dock-1 as if its network were cut: it lives, and nobody hears it. The caller moves once; when
+// dock-1 is back it learns that, and nobody is told that the caller is in two places, or has hung up.
+func TestRescueOfAFrozenHost(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	m := p.mover(p.dock1(), "*68701", 11)
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	since := p.since(p.dock2())
+
+	<-time.After(time.Second / 2) // some of the music before
+	start := time.Now().Add(-100 * time.Millisecond)
+	p.signal(p.dock1(), syscall.SIGSTOP)
+	var c *call.Call
+	select {
+	case c = <-m.moved:
+	case <-time.After(limit):
+		t.Fatal("nobody calls the caller")
+	}
+	info, first := c.Info(), m.first.Dialog()
+	want := fmt.Sprintf("%s;to-tag=%s;from-tag=%s", first.CallID, first.LocalTag, first.RemoteTag)
+	if got := info.Header("Replaces"); got != want || info.Header("Require") != "replaces" {
+		t.Errorf("Replaces: %s, Require: %s; want %s, replaces", got, info.Header("Require"), want)
+	}
+	host := p.rescuedBy("701", p.dock2(), p.office())
+	p.listen(recordingOf("the caller", m.Audio, music()))
+	gap, err := m.LongestGap(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s went on with the music after %v", host.Name, gap.Round(time.Millisecond))
+	if at := p.since(host); !at.Equal(since) {
+		t.Errorf("parked since %v, before %v", at, since)
+	}
+
+	p.signal(p.dock1(), syscall.SIGCONT)
+	p.await(p.dock1(), "the call at "+host.Name, func(st panel.Status) bool {
+		return orbitOf(st, "701").Host == host.Name && len(st.Calls) == 0 && len(orbitOf(st, "701").Calls) == 1
+	})
+	p.loggedAt(p.dock1(), start, "end=rescued caller=5550011")
+	log, err := os.ReadFile(p.dock1().Log)
+	if err != nil || bytes.Contains(log, []byte("end=abandoned")) {
+		t.Errorf("dock-1 reports the call as abandoned (%v)", err)
+	}
+	for _, a := range p.Appliances {
+		if st := p.status(a); len(orbitOf(st, "701").Calls) != 1 || ailment(st, "caller.") != nil {
+			t.Errorf("%s shows %+v, %+v", a.Name, orbitOf(st, "701"), st.Health)
+		}
+	}
+	p.fetch(p.dock1(), "701")
+	p.listen(recordingOf("the caller", m.Audio, speech.Worker()))
+	p.hook(p.dock1(), false)
+	p.idle(p.Appliances...)
+}
+
+// TestRescueOfACallerWhoHungUp kills the host, and the caller hangs up before anybody calls him: lost, with the number to
+// ring back on every panel.
+func TestRescueOfACallerWhoHungUp(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	m := p.mover(p.dock1(), "*68701", 11)
+	p.everywhere("701", "parked-here", "parked-elsewhere")
+	if err := p.dock1().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	m.first.Hangup("")
+	for _, a := range []*site.Appliance{p.dock2(), p.office()} {
+		st := p.await(a, "the number to ring back", func(st panel.Status) bool {
+			return slices.ContainsFunc(st.Health, func(c panel.Condition) bool { return strings.Contains(c.Hint, "ring back 5550011") })
+		})
+		if s := orbitOf(st, "701").State; s != panel.StateFree {
+			t.Errorf("%s: 701 is %s, want free", a.Name, s)
+		}
+	}
 }

@@ -112,25 +112,37 @@ func (p *lot) waysTo(r parkd.Reach) []way {
 	if !ok || !ok2 {
 		return nil
 	}
+	var routes []gosip.Uri
+	for _, text := range strings.Fields(r.Routes) {
+		if route, ok := plain(text); ok {
+			routes = append(routes, route)
+		}
+	}
 	if account := p.accountAt(hostOf(r.Account), remote.Host); account != nil {
 		if send, ok := p.registrar.Send(account.AOR); ok {
-			to := target
-			if aor, _ := plain(account.AOR); strings.EqualFold(remote.Host, aor.Host) {
-				to = remote
-			}
-			transport, _ := to.UriParams.Get("transport")
+			to := remote
 			aor, _ := plain(account.AOR)
-			ways = append(ways, way{to, from{addr: p.addrTowards(to, transport), uri: aor, send: send, account: account}})
+			if !strings.EqualFold(remote.Host, aor.Host) { // somebody elsewhere, who called through the account's proxy
+				if to = target; len(send.Route) == 0 {
+					send.Route = routes
+				}
+			}
+			ways = append(ways, way{to, from{addr: p.addrTowards(hopOf(to, send.Route)), uri: aor, send: send, account: account}})
 		}
 	}
 	direct := way{target, p.identity(target)}
-	direct.from.send = sip.Send{Transport: r.Transport, Auth: direct.from.send.Auth}
-	for _, text := range strings.Fields(r.Routes) {
-		if route, ok := plain(text); ok {
-			direct.from.send.Route = append(direct.from.send.Route, route)
-		}
-	}
+	direct.from.send = sip.Send{Transport: r.Transport, Auth: direct.from.send.Auth, Route: routes}
+	direct.from.addr = p.addrTowards(hopOf(target, routes))
 	return append(ways, direct)
+}
+
+// hopOf is where a request goes first, and the transport that its URI asks for.
+func hopOf(to gosip.Uri, routes []gosip.Uri) (gosip.Uri, string) {
+	if len(routes) > 0 {
+		to = routes[0]
+	}
+	transport, _ := to.UriParams.Get("transport")
+	return to, transport
 }
 
 // accountAt is the first account at one of some domains, nil if there is none.
