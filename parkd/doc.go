@@ -26,6 +26,8 @@
 // After a crash, Restore puts back what was stored: who was parked waits on, a recall rings again, who was
 // being fetched waits again.
 //
+// Close prepares for that: what is half done is settled, and nothing rings any more.
+//
 // Swap on a parked call replaces the leg and keeps the orbit: an attended transfer puts the caller in the
 // place of the parker, who has dialled the park code and is parked himself. After a fetch by a leg, the two
 // legs are a pair: when either ends, the other is hung up.

@@ -11,6 +11,9 @@ func (m *Machine) fetchAsked(in Fetch) {
 		m.emit(Refused{Token: in.Token, Leg: in.Leg, Orbit: in.Orbit, Reason: why})
 	}
 	switch {
+	case m.closing:
+		refuse(ReasonUnknown)
+		return
 	case in.Orbit != "" && !m.hasOrbit(in.Orbit):
 		refuse(ReasonNoSuchOrbit)
 		return

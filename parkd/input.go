@@ -151,6 +151,13 @@ type Restore struct {
 	Slots []SlotState // oldest first
 }
 
+// Close says that the process ends, and that another one may go on with its calls (Restore). From now on nobody is rung: a
+// recall ends and is made anew by the next life. A fetch under way is refused, as is a new one, and the caller waits. A
+// park under way is granted without waiting for the arbiter: whoever parks goes with us, and two in an orbit queue. The
+// peers hear nothing of it: that is Leave.
+type Close struct{}
+
+func (Close) input()          {}
 func (Restore) input()        {}
 func (Park) input()           {}
 func (ParkerGone) input()     {}

@@ -25,7 +25,8 @@ type Machine struct {
 	avoid   map[string]time.Time // orbits just lost to a peer, until when
 	rescues []*rescue            // calls of dead peers, in the order in which they were found
 	settled []Settled            // what became of them, oldest first; at most maxSettled
-	leaving bool
+	leaving bool                 // see Leave
+	closing bool                 // see Close
 
 	// of the present Step
 	now     time.Time
@@ -140,6 +141,8 @@ func (m *Machine) dispatch(in Input) {
 		m.timer(in)
 	case Restore:
 		m.restore(in)
+	case Close:
+		m.closeDown(in)
 	case RaiseEpoch:
 		if !m.raiseEpoch(in.Epoch) {
 			m.ignore(nil, in)

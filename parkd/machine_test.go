@@ -222,6 +222,8 @@ func parseInput(name string, a arguments) (Input, error) {
 		return RecallFailed{Token: a["token"], Code: a.number("code")}, nil
 	case "timer":
 		return Timer{ID: a["id"]}, nil
+	case "close":
+		return Close{}, nil
 	case "raise":
 		return RaiseEpoch{Epoch: uint64(a.number("epoch"))}, nil
 	case "peer":
@@ -339,7 +341,7 @@ func TestStateTimesInput(t *testing.T) {
 		"ended leg=a", "ended leg=b", "undo token=u", "fetch token=g orbit=701", "fetch token=g orbit=701 leg=c",
 		"joined token=f", "join-failed token=f", "swap token=s leg=a new=n caller=New", "caller leg=a caller=New",
 		"ringing token=recall:2", "answered token=recall:2", "answered token=recall:2 leg=d", "recall-failed token=recall:2 code=486",
-		"park token=q leg=a", "park token=q leg=e orbit=701", "timer",
+		"park token=q leg=a", "park token=q leg=e orbit=701", "close", "timer",
 	}
 	cfg := Default()
 	cfg.Orbits = []string{"701", "702", "703"}

@@ -25,7 +25,7 @@ func (m *Machine) parkAsked(in Park) {
 		m.emit(Refused{Token: in.Token, Leg: in.Leg, Orbit: in.Orbit, Reason: why})
 		return
 	}
-	c := &call{want: in.Orbit, orphan: in.Gone, SlotState: SlotState{
+	c := &call{want: in.Orbit, orphan: in.Gone || m.closing, SlotState: SlotState{
 		Lot: m.cfg.Lot, Host: m.host, Caller: in.Caller, Parker: in.Parker,
 		ParkerRef: in.ParkerRef, Dialog: in.Dialog, Leg: in.Leg,
 	}}
@@ -45,22 +45,30 @@ func (m *Machine) enterClaiming(c *call) {
 			m.parkRefused(c, why)
 			return
 		}
-		c.State, c.Orbit = Claiming, c.want
-		m.emit(Claim{Token: c.park.token, Orbit: c.Orbit})
+		m.claim(c, c.want)
 		return
 	}
 	for _, o := range m.cfg.Orbits {
 		if m.now.Before(m.avoid[o]) || slices.Contains(c.tried, o) || m.occupied(c, o) != ReasonNone {
 			continue
 		}
-		c.State, c.Orbit = Claiming, o
-		m.emit(Claim{Token: c.park.token, Orbit: o})
+		m.claim(c, o)
 		return
 	}
 	c.State, c.Orbit = Waiting, ""
 	if !slices.ContainsFunc(m.pending, func(o *call) bool { return o != c && o.State == Claiming }) {
 		m.parkRefused(c, ReasonFull)
 	}
+}
+
+// claim asks for an orbit, unless there is no time left for an answer.
+func (m *Machine) claim(c *call, orbit string) {
+	c.State, c.Orbit = Claiming, orbit
+	if m.closing {
+		m.commit(c)
+		return
+	}
+	m.emit(Claim{Token: c.park.token, Orbit: orbit})
 }
 
 // occupied says why the orbit cannot be had for c, as far as is known here.
@@ -219,6 +227,10 @@ func (m *Machine) commit(c *call) {
 func (m *Machine) undoAsked(in Undo) {
 	if m.open[in.Token] != nil {
 		m.ignore(nil, in)
+		return
+	}
+	if m.closing {
+		m.emit(Refused{Token: in.Token, Leg: in.Leg, Reason: ReasonUnknown})
 		return
 	}
 	for _, c := range slices.Backward(m.pending) {

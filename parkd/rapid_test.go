@@ -136,7 +136,7 @@ func (w *world) invariants() {
 			w.t.Fatalf("leg %s is in two orbits", s.Leg)
 		case !w.alive[s.Leg]:
 			w.t.Fatalf("orbit %s holds leg %s, which is gone", s.Orbit, s.Leg)
-		case w.r.timers["call:"+s.CallID].Before(w.r.now):
+		case w.r.timers["call:"+s.CallID].Before(w.r.now) && !w.r.m.closing:
 			w.t.Fatalf("call %s in state %v has no timer to get it out", s.CallID, s.State)
 		}
 		legs[s.Leg] = true
@@ -193,7 +193,7 @@ func (w *world) act() {
 	pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
 	orbit := rapid.SampledFrom([]string{"", "", "701", "702", "703", "799"})
 	switch rapid.SampledFrom([]string{"park", "park", "claim", "claim", "claim", "fetch", "fetch", "join", "join", "end", "wait",
-		"abort", "gone", "undo", "swap", "recall", "recall", "peer", "peer", "remote", "rescue", "rescue", "leave", "junk", "restart"}).Draw(t, "action") {
+		"abort", "gone", "undo", "swap", "recall", "recall", "peer", "peer", "remote", "rescue", "rescue", "leave", "close", "junk", "restart"}).Draw(t, "action") {
 	case "park":
 		leg := w.newLeg()
 		if len(legs) > 0 && rapid.Bool().Draw(t, "again") {
@@ -321,6 +321,17 @@ func (w *world) act() {
 			w.step(Leave{})
 		}
 	case "restart":
+		w.restart()
+	case "close":
+		w.step(Close{})
+		for range rapid.IntRange(0, 5).Draw(t, "meanwhile") {
+			w.act()
+		}
+		rings := len(w.recalls)
+		w.r.wait(5*time.Minute, w.observe)
+		if w.r.m.closing && (len(w.recalls) > rings || len(w.r.m.pending) > 0) {
+			t.Fatalf("after Close %d rang and %d wait for an orbit", len(w.recalls)-rings, len(w.r.m.pending))
+		}
 		w.restart()
 	case "junk":
 		in := rapid.SampledFrom([]Input{Timer{ID: "call:x"}, Timer{ID: "fetch:"}, Timer{ID: "peer:office"}, LegEnded{Leg: "x"},

@@ -258,7 +258,7 @@ func (m *Machine) hosts(callID string) bool {
 
 // rescueDue calls the far end, when it is this appliance's turn.
 func (m *Machine) rescueDue(r *rescue, in Timer) {
-	if r.at.IsZero() || m.now.Before(r.at) {
+	if r.at.IsZero() || m.now.Before(r.at) || m.closing {
 		m.ignore(nil, in)
 		return
 	}

@@ -54,6 +54,11 @@ func (m *Machine) enterRecalling(c *call, step int) {
 		to, ring = m.cfg.Escalation[step-1].To, m.cfg.Escalation[step-1].Ring
 	}
 	c.State, c.Step = Recalling, step
+	if m.closing { // the next life rings
+		c.recall = ""
+		m.changed(c)
+		return
+	}
 	c.recall = "recall:" + m.nextSerial()
 	c.Deadline = m.now.Add(ring)
 	m.setTimer(c, c.Deadline)

@@ -1,0 +1,40 @@
+package parkd
+
+import (
+	"maps"
+	"slices"
+)
+
+// closeDown settles everything that is half done, so that the next life finds each caller in his orbit. A recall or a claim
+// cannot be carried over: whoever would have answered it is gone. A rescue that was begun may still succeed.
+func (m *Machine) closeDown(in Close) {
+	if m.closing {
+		m.ignore(nil, in)
+		return
+	}
+	m.closing = true
+	for _, c := range slices.Clone(m.pending) {
+		c.orphan = true // the parker is somebody who goes with us, or is told at once
+		if c.State == Claiming {
+			m.commit(c)
+		} else {
+			m.parkRefused(c, ReasonFull)
+		}
+	}
+	for _, c := range slices.Clone(m.hosted) {
+		switch c.State {
+		case Recalling:
+			m.stopTimer(c)
+			m.stopRecall(c)
+		case Fetching:
+			m.emit(CancelFetch{Token: c.fetch.token})
+			c.recall = "" // the same step rings again
+			m.fetchFailed(c, ReasonGone)
+		}
+	}
+	for _, token := range slices.Sorted(maps.Keys(m.open)) {
+		if r := m.open[token]; r.call == nil {
+			m.inRemote(r, Abort{Token: token})
+		}
+	}
+}
