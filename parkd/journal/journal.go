@@ -149,6 +149,25 @@ func (j *Journal) Store(entries []Entry) error {
 	return errors.Join(full, j.rewrite(entries, next, now))
 }
 
+// Keep is Store for the end of a life: the time is written even if nothing has changed, and found has the keys of the
+// parked calls that the next life will find. After an error they are those that an earlier Store has left on the disk.
+func (j *Journal) Keep(entries []Entry) (found map[string]bool, err error) {
+	j.wroteAt = time.Time{}
+	err = j.Store(entries)
+	there := entries
+	if j.f == nil {
+		c, late := j.Load()
+		there, err = c.Entries, errors.Join(err, late)
+	}
+	found = make(map[string]bool, len(there))
+	for _, e := range there {
+		if _, ok := j.live[e.Key]; e.Slot != nil && (ok || j.f == nil) {
+			found[e.Key] = true
+		}
+	}
+	return found, err
+}
+
 // encode returns the digests of the entries by key, and the entries that are new or changed. One past a limit is left out.
 func (j *Journal) encode(entries []Entry) (next map[string]digest, put []Entry, full error) {
 	next = make(map[string]digest, len(entries))

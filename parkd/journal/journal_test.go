@@ -450,6 +450,57 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// Keep says who is on the disk, also when it takes nothing more: then whoever was stored before, as he was parked.
+func TestKeepSaysWhoIsThere(t *testing.T) {
+	talks := entry("talks", 1)
+	talks.Slot = nil
+	parked := entry("talks", 2)
+	large := entry("large", 1)
+	large.Dialog = json.RawMessage(`"` + strings.Repeat("x", maxEntry) + `"`)
+	for _, tc := range []struct {
+		name  string
+		fault error
+		keep  []Entry
+		want  []string
+		err   error
+	}{
+		{"nothing new", nil, []Entry{entry("a", 1), talks}, []string{"a"}, nil},
+		{"new", nil, []Entry{entry("b", 1), parked}, []string{"b", "talks"}, nil},
+		{"one is too large", nil, []Entry{entry("a", 1), large}, []string{"a"}, ErrFull},
+		{"full", syscall.ENOSPC, []Entry{entry("a", 2), entry("b", 1), parked}, []string{"a"}, syscall.ENOSPC},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			j := newJournal(t)
+			now := t0
+			j.now = func() time.Time { return now }
+			var fail error
+			create := j.create
+			j.create = func(path string) (file, error) {
+				f, err := create(path)
+				return faulty{f, &fail}, err
+			}
+			store(t, j, entry("a", 1), talks)
+			fail, now = tc.fault, now.Add(time.Second)
+			found, err := j.Keep(tc.keep)
+			if !errors.Is(err, tc.err) || len(found) != len(tc.want) {
+				t.Errorf("found %v, %v; want %v, %v", found, err, tc.want, tc.err)
+			}
+			for _, key := range tc.want {
+				if !found[key] {
+					t.Errorf("%s is not found", key)
+				}
+			}
+			if c, err := New(j.path, j.owner).Load(); err != nil || tc.fault == nil && !c.At.Equal(now) {
+				t.Errorf("the end was at %v, the file says %v, %v", now, c.At, err)
+			}
+		})
+	}
+	j := New("/proc/parklamp/journal", "dock-1")
+	if found, err := j.Keep([]Entry{entry("a", 1)}); len(found) > 0 || err == nil {
+		t.Errorf("nowhere: found %v, %v", found, err)
+	}
+}
+
 func TestNoPlaceToWrite(t *testing.T) {
 	inTheWay := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
