@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"sync"
@@ -351,13 +352,82 @@ func TestLimitsAndDrain(t *testing.T) {
 		c := newSide(t, a.net, "10.0.0.3")
 		cc := c.call(b, "701")
 		c.expect(cc, "ended rejected 503")
-		if err := b.ua.Drain(t.Context()); err != nil {
-			t.Error(err)
+		b.ua.Refuse(false)
+		if n, silent := b.ua.Drain(t.Context(), nil); n != 1 || silent != 0 {
+			t.Errorf("%d calls hung up, %d of them did not answer; want 1 and 0", n, silent)
 		}
 		a.expect(ca, "ended remote 0")
 		b.expect(cb, "ended local 0")
 		cc = c.call(b, "701")
 		c.expect(cc, "ended rejected 503")
+	})
+}
+
+// Who goes waits for the answers to his good-byes and for nothing else: not for those who stay, nor for a call that was over
+// before and whose far end is dead. He counts whom he did not reach.
+func TestDrainWaitsForGoodbyesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, a, b := pair(t)
+		kept, cb := established(t, a, b)
+		dead := newSide(t, n, "10.0.0.9")
+		gone, _ := established(t, a, dead)
+		n.Cut(a.addr, dead.addr)
+		gone.Hangup("")
+		synctest.Wait()
+		began := time.Now()
+		grace, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		a.ua.Refuse(false)
+		keep := func(c *Call) bool { return c == kept }
+		if hung, silent := a.ua.Drain(grace, keep); hung != 0 || silent != 0 || time.Since(began) != 0 {
+			t.Errorf("hung up %d, %d silent, after %v; want nothing, at once", hung, silent, time.Since(began))
+		}
+		b.expect(cb)
+		n.Cut(a.addr, b.addr)
+		if hung, silent := a.ua.Drain(grace, nil); hung != 1 || silent != 1 || time.Since(began) != 3*time.Second {
+			t.Errorf("hung up %d, %d silent, after %v; want 1, 1 after 3s", hung, silent, time.Since(began))
+		}
+	})
+}
+
+// A call is at rest when no INVITE is half done, and who waits for that does not wait for ever.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		ca, cb := established(t, a, b)
+		began := time.Now()
+		a.ua.Rest(t.Context(), []*Call{ca})
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a call that nothing happens to took %v", took)
+		}
+		a.net.Cut(a.addr, b.addr)
+		ca.Update(a.with(sdp.SendOnly))
+		synctest.Wait()
+		half, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		a.ua.Rest(half, []*Call{ca})
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("waited %v for a far end that does not answer, want 3s", took)
+		}
+		a.net.Heal(a.addr, b.addr)
+		a.ua.Rest(t.Context(), []*Call{ca, cb})
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("at rest after %v, want as soon as it is answered", took)
+		}
+		a.expect(ca, "media send 10.0.0.2:4000")
+		ca.Hangup("")
+		a.ua.Rest(t.Context(), []*Call{ca}) // is over
+	})
+}
+
+// A new call finds nobody who answers: not even with a refusal, for another process comes.
+func TestRefuseSilently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		b.ua.Refuse(true)
+		c := a.call(b, "701")
+		time.Sleep(5 * time.Second)
+		a.expect(c)
 	})
 }
 

@@ -102,6 +102,7 @@ type Call struct {
 	transfers      []*Transfer           // their REFERs
 	reINVITEOn     bool                  // refresh by re-INVITE because UPDATE was refused
 	pendingRefresh bool                  // a refreshing re-INVITE waits for its turn
+	resting        []chan struct{}       // closed as soon as the call is at rest
 
 	// guarded by mu
 	mu      sync.Mutex
@@ -287,11 +288,20 @@ func (c *Call) run() {
 			}
 			c.publish()
 		}
+		if c.atRest() {
+			for _, told := range c.resting {
+				close(told)
+			}
+			c.resting = nil
+		}
 		if c.state == phaseEnded && c.busy == 0 && c.close() {
 			return
 		}
 	}
 }
+
+// atRest says that no INVITE of either side is half done: another process can go on with the dialog.
+func (c *Call) atRest() bool { return c.invite == nil && c.tx == nil && c.waitACK == 0 }
 
 // close closes the queue if nothing has come meanwhile.
 func (c *Call) close() bool {

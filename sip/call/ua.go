@@ -52,7 +52,9 @@ type UA struct {
 	mu       sync.Mutex
 	running  bool
 	draining bool
-	early    []func() // goroutines to start when Run begins
+	hushed   bool           // see Refuse
+	past     map[*Call]bool // which calls were over when new ones began to be refused
+	early    []func()       // goroutines to start when Run begins
 	calls    map[leg]*Call
 	live     int // calls that have not ended
 	ended    map[leg]memory
@@ -134,12 +136,43 @@ func (u *UA) Run(ctx context.Context) error {
 	return nil
 }
 
-// Drain refuses new calls from now on, hangs up all others and waits until they are through or ctx ends.
-func (u *UA) Drain(ctx context.Context) error {
+// Refuse takes no new calls from now on. They are answered with 503 or, if silently, not at all: then their far ends ask
+// again, and another process answers.
+func (u *UA) Refuse(silently bool) {
 	u.mu.Lock()
-	u.draining = true
-	calls := u.listHeld()
+	defer u.mu.Unlock()
+	u.draining, u.hushed = true, silently
+	u.past = map[*Call]bool{}
+	for _, c := range u.listHeld() {
+		u.past[c] = c.Ended()
+	}
+}
+
+// Rest waits until no INVITE is half done in these calls, or ctx ends. Who stops in the middle of one leaves a far end that
+// waits for an ACK, and ends the call when none comes (RFC 3261 §13.3.1.4).
+func (u *UA) Rest(ctx context.Context, calls []*Call) {
+	for _, c := range calls {
+		rests := make(chan struct{})
+		if !c.post(func() { c.resting = append(c.resting, rests) }) {
+			continue // over, or flooded
+		}
+		select {
+		case <-rests:
+		case <-c.settled:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Drain hangs up all calls but those to keep (nil: none), and waits until they are through or ctx ends; Refuse must have
+// been called. It returns how many have ended since then, and how many of their far ends have not answered. A call that was
+// over by then is not waited for: the far end of its last request may be dead.
+func (u *UA) Drain(ctx context.Context, keep func(*Call) bool) (ended, unanswered int) {
+	u.mu.Lock()
+	calls := slices.DeleteFunc(u.listHeld(), func(c *Call) bool { return u.past[c] })
 	u.mu.Unlock()
+	calls = slices.DeleteFunc(calls, func(c *Call) bool { return keep != nil && keep(c) })
 	for _, c := range calls {
 		c.Hangup("")
 	}
@@ -147,12 +180,11 @@ func (u *UA) Drain(ctx context.Context) error {
 		select {
 		case <-c.settled:
 		case <-u.stop:
-			return nil
 		case <-ctx.Done():
-			return ctx.Err()
+			unanswered++
 		}
 	}
-	return nil
+	return len(calls), unanswered
 }
 
 func (u *UA) listHeld() []*Call {
@@ -321,11 +353,20 @@ func (u *UA) onInvite(req *gosip.Request, tx *sip.ServerTx) {
 		return
 	}
 	err = u.add(c, c.arrive)
+	if err != nil && u.quiet() {
+		return
+	}
 	if err != nil {
 		u.log.Warn("incoming call refused", "err", err)
 		// RFC 3261 §21.5.4.
 		respond(req, tx, 503, statusText(503), header("Retry-After", retryAfter))
 	}
+}
+
+func (u *UA) quiet() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.hushed
 }
 
 // acceptable says with which code an INVITE must be refused before anybody is asked, 0 if it is good.
