@@ -131,6 +131,35 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
+// Dismiss tells the watchers of a package to come back later, as the end of Run does, and returns when they have answered,
+// or when ctx or Config.ShutdownFor ends.
+func (a *Agent) Dismiss(ctx context.Context, pkg string) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.ShutdownFor)
+	defer cancel()
+	over := make(chan struct{})
+	a.inbox.put(func(now time.Time) {
+		left := 1 // this function
+		done := func() {
+			if left--; left == 0 {
+				close(over)
+			}
+		}
+		for _, w := range a.watchers {
+			if w.pkg.Name == pkg && w.over == nil {
+				left++
+				w.over = done
+				a.terminate(w, "probation", now)
+			}
+		}
+		done()
+	})
+	select {
+	case <-over:
+	case <-ctx.Done():
+	case <-a.ended:
+	}
+}
+
 // step does all work that is waiting.
 func (a *Agent) step(now time.Time) {
 	work, changed := a.inbox.take()

@@ -57,6 +57,14 @@ type watcher struct {
 	queued   bool   // it is in the backlog
 	inFlight bool   // a NOTIFY waits for its answer
 	ending   string // reason with which the subscription ends after that answer
+	over     func() // called once when it has ended with an answer or without; nil: nobody waits for that
+}
+
+func (w *watcher) isOver() {
+	if w.over != nil {
+		w.over()
+		w.over = nil
+	}
 }
 
 // Serve makes the agent serve a package. Before Run.

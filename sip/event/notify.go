@@ -150,6 +150,7 @@ func (a *Agent) notified(w *watcher, sent *gosip.Request, res *gosip.Response, e
 		a.count.failed.Add(1)
 	}
 	if a.watchers[w.localTag] != w {
+		w.isOver()
 		return // that was the last one
 	}
 	if failed {
@@ -161,6 +162,7 @@ func (a *Agent) notified(w *watcher, sent *gosip.Request, res *gosip.Response, e
 		// subscription is removed. So a watcher that vanished costs one transaction.
 		if !there || !ok || w.ending != "" {
 			a.forget(w)
+			w.isOver()
 			a.log.Info("watcher removed", "peer", w.asked.Source, "resource", w.asked.Resource, "event", w.event.name, "err", failure(res, err))
 			return
 		}

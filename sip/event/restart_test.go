@@ -142,3 +142,43 @@ func TestOverload(t *testing.T) {
 		}
 	})
 }
+
+// Who is about to be followed by another process sends the subscribers of one package away, who come back to that; those of
+// others hear nothing. It waits for their answers, and for nobody who does not answer for long.
+func TestDismiss(t *testing.T) {
+	for _, dead := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := siptest.New(1)
+			p := Package{Name: "dialog", ContentType: "application/dialog-info+xml", Document: func(Request) ([]byte, bool) { return []byte("state"), true }}
+			near, kill := crashable(t, n, agentAddr, p)
+			far, _ := newAgent(t, n, "10.0.0.9", Default())
+			s := what()
+			s.Target.Host = agentAddr
+			var r record
+			far.Subscribe(s, r.add)
+			synctest.Wait()
+			expect(t, "updates", r.flush(), "active state")
+			near.Dismiss(t.Context(), "presence")
+			synctest.Wait()
+			expect(t, "updates", r.flush(), "")
+			if dead {
+				n.Cut(netip.MustParseAddr(agentAddr), netip.MustParseAddr("10.0.0.9"))
+			}
+			began := time.Now()
+			near.Dismiss(t.Context(), "dialog")
+			if took, want := time.Since(began), map[bool]time.Duration{true: Default().ShutdownFor}[dead]; took != want {
+				t.Errorf("dead %v: took %v, want %v", dead, took, want)
+			}
+			kill()
+			if dead {
+				return
+			}
+			_, kill = crashable(t, n, agentAddr, p)
+			defer kill()
+			time.Sleep(Default().ComeBack)
+			synctest.Wait()
+			expect(t, "updates", r.flush(), "lost probation, active state")
+			near.Dismiss(t.Context(), "dialog") // one that has ended has nobody to send away
+		})
+	}
+}
