@@ -221,6 +221,13 @@ func (s *Session) endControl() {
 	s.sendControl(r.reporter.Bye(now, s.ours(now), in, known, r.playout), &room)
 }
 
+// muteControl sends nothing any more.
+func (s *Session) muteControl() {
+	s.reports.mu.Lock()
+	defer s.reports.mu.Unlock()
+	s.reports.ended = true
+}
+
 // Quality returns how the call sounds so far, in both directions; also after Close.
 func (s *Session) Quality() quality.Call {
 	r := &s.reports

@@ -1,9 +1,11 @@
 package media_test
 
 import (
+	"log/slog"
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pion "github.com/pion/rtcp"
@@ -194,6 +196,31 @@ func TestGoodBye(t *testing.T) {
 			t.Errorf("a session that has sent nothing said good-bye")
 		}
 	})
+}
+
+// TestKeptStreamsHaveNoGoodBye: when an engine ends, its streams end too, unless another process goes on with them.
+func TestKeptStreamsHaveNoGoodBye(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := mediatest.NewNet()
+			e := media.NewEngine(media.Default(), slog.New(slog.DiscardHandler), media.WithNetwork(n), media.WithClock(media.NewTimerClock()))
+			b := &bench{t, n, e}
+			taps := b.wiretap(nil)
+			var x *media.Session
+			runEngine(t, e, func() {
+				x, _ = b.couple(nil)
+				time.Sleep(3 * time.Second)
+				if kept {
+					e.Keep()
+				}
+			})
+			time.Sleep(time.Second)
+			_, byes := lastly[*pion.Goodbye](taps.take(), above(x.LocalAddr()))
+			if byes > 0 == kept {
+				t.Errorf("kept %v: %d good-byes", kept, byes)
+			}
+		})
+	}
 }
 
 // TestReportsOfStrangers: who is not the far end neither gets reports nor is believed, wherever the audio comes from.

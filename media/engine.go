@@ -43,6 +43,7 @@ type Engine struct {
 
 	sessions atomic.Pointer[[]*Session] // replaced under mu
 	skipped  atomic.Uint64
+	kept     atomic.Bool // see Keep
 
 	inbox scratch // owned by the reader
 
@@ -102,6 +103,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.stopped = true
 	e.mu.Unlock()
 	for _, s := range *e.sessions.Load() {
+		if e.kept.Load() {
+			s.muteControl()
+		}
 		s.Close()
 	}
 	return failed
@@ -122,6 +126,9 @@ func (e *Engine) SetDSCP(dscp int) {
 		}
 	}
 }
+
+// Keep says that the streams that are left when Run ends go on in another process: their far ends hear no good-bye by RTCP.
+func (e *Engine) Keep() { e.kept.Store(true) }
 
 // Skipped returns the ticks that were left out because the machine stood still for more than 100 ms.
 func (e *Engine) Skipped() uint64 { return e.skipped.Load() }
