@@ -25,7 +25,7 @@ const (
 	deadAfter  = time.Minute      // a phoned that does not answer this long has no calls
 	logLines   = 1000             // of one answer, at most
 	maxRequest = 4 << 10          // bytes of a request that is no update
-	// maxRestarts is how many restarts may wait until no call is there; what comes then is refused.
+	// maxRestarts is how many restarts may wait until nobody talks or rings; what comes then is refused.
 	maxRestarts = 4
 )
 
@@ -80,12 +80,12 @@ func (s *system) routes(ctx context.Context) http.Handler {
 		select {
 		case s.restarts <- struct{}{}:
 		default:
-			answer(w, http.StatusTooManyRequests, refusal{"restarts that were asked for wait already until no call is there"})
+			answer(w, http.StatusTooManyRequests, refusal{"restarts that were asked for wait already until nobody talks or rings"})
 			return
 		}
 		go func() {
 			defer func() { <-s.restarts }()
-			s.restart(ctx, req)
+			s.restart(ctx, req, phoneCalls.busy)
 		}()
 		answer(w, http.StatusAccepted, struct{}{})
 	})
@@ -112,9 +112,9 @@ func answer(w http.ResponseWriter, code int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// restart restarts phoned or the appliance, at once or when no call is there.
-func (s *system) restart(ctx context.Context, req initapi.Restart) {
-	if req.When == initapi.Idle && !untilIdle(ctx, busy) {
+// restart restarts phoned or the appliance, at once or when nothing is there that it has to wait for.
+func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func(phoneCalls) string) {
+	if req.When == initapi.Idle && !untilIdle(ctx, func(ctx context.Context) (string, error) { return callsThat(ctx, waitFor) }) {
 		return
 	}
 	s.log.Info("restart was asked for", "what", req.Service, "when", req.When)
@@ -159,28 +159,60 @@ func (s *system) askEnd(command int) {
 }
 
 // busy says what a restart would disturb, "" for nothing.
-func busy(ctx context.Context) (string, error) {
-	var st struct {
-		Calls []struct {
-			State string `json:"state"`
-		} `json:"calls"`
-	}
+func busy(ctx context.Context) (string, error) { return callsThat(ctx, phoneCalls.busy) }
+
+func callsThat(ctx context.Context, disturb func(phoneCalls) string) (string, error) {
+	var st phoneCalls
 	if err := ask(ctx, "/api/status", &st); err != nil {
 		return "", err
 	}
-	parked := 0
+	return disturb(st), nil
+}
+
+// phoneCalls is what counts of phoned's status.
+type phoneCalls struct {
+	Calls []struct {
+		State string `json:"state"`
+		Kept  bool   `json:"kept"`
+	} `json:"calls"`
+}
+
+// busy counts those who talk or ring. Who is parked waits on, unless phoned says that it could not go on with him or that
+// somebody is about to have him.
+func (st phoneCalls) busy() string {
+	live, parked := 0, 0
 	for _, c := range st.Calls {
-		if c.State == "parked" {
+		switch {
+		case c.Kept:
+		case c.State == "parked":
 			parked++
+		default:
+			live++
 		}
 	}
-	switch n := len(st.Calls); {
-	case parked > 0:
-		return fmt.Sprintf("%d calls, %d of them parked", n, parked), nil
-	case n > 0:
-		return fmt.Sprintf("%d calls", n), nil
+	var all []string
+	if live > 0 {
+		all = append(all, counted(live, "call"))
 	}
-	return "", nil
+	if parked > 0 {
+		all = append(all, counted(parked, "parked caller")+" being recalled or fetched, or not in the journal")
+	}
+	return strings.Join(all, ", ")
+}
+
+// any counts everybody: the journal of an appliance without an identity is not that of the one that it becomes.
+func (st phoneCalls) any() string {
+	if n := len(st.Calls); n > 0 {
+		return counted(n, "call")
+	}
+	return ""
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // status collects everything.

@@ -41,7 +41,7 @@ const (
 )
 
 // stopAll is the longest that programs have to end when the appliance is switched off or restarted.
-const stopAll = 12 * time.Second
+const stopAll = 18 * time.Second
 
 // system is the whole appliance as its first process sees it.
 type system struct {
@@ -94,6 +94,13 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	}
 	return a
 }
+
+// How phoned is told to go so that its parked callers are there when it comes back: see package daemon. Where the power is
+// switched off nobody comes back, and SIGTERM lets it tell them good-bye.
+const (
+	restartSignal = syscall.SIGUSR1
+	rebootSignal  = syscall.SIGUSR2
+)
 
 // run is the life of the appliance. It does not return.
 func (s *system) run() {
@@ -180,10 +187,13 @@ func (s *system) run() {
 
 	command := s.wait(signals)
 	s.log.Info("parklamp ends")
+	if command == unix.LINUX_REBOOT_CMD_RESTART {
+		s.phoned.StopBy(rebootSignal)
+	}
 	cancel()
 	within(stopAll, func() {
 		endPhoned()
-		phone.Wait() // phoned says good-bye while there is a network
+		phone.Wait() // phoned says what it has to say while there is a network
 		endServices()
 		running.Wait()
 	})
@@ -277,6 +287,7 @@ func (s *system) phonedSpec() supervise.Spec {
 	return supervise.Spec{Path: phonedPath, Args: []string{"-config", s.config()},
 		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.SocketEnv + "=" + initapi.Socket},
 		User:    &supervise.User{UID: parklampID, GID: parklampID},
+		Restart: restartSignal,
 		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SYS_NICE, unix.CAP_IPC_LOCK},
 		Output:  s.journal.Writer("phoned", time.Now)}
 }

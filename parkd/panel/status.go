@@ -215,6 +215,7 @@ type Call struct {
 	Remote    Party     `json:"remote"`
 	Since     time.Time `json:"since,omitzero"`
 	Orbit     string    `json:"orbit"` // number, if it is parked
+	Kept      bool      `json:"kept"`  // a restart ends neither the call nor what somebody is doing with it
 	Media     Media     `json:"media"`
 	Quality   Quality   `json:"quality"`
 	Ended     time.Time `json:"ended,omitzero"`

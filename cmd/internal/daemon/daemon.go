@@ -1,5 +1,6 @@
 // Package daemon is what phoned and parkd have in common: command line, configuration, log and signals. It starts one
-// appliance (package wire) and turns its end into an exit status.
+// appliance (package wire) and turns its end into an exit status. SIGTERM and SIGINT end it for good; SIGUSR1 when another
+// process follows at once, and SIGUSR2 when the machine starts anew: then the parked callers stay (wire.Going).
 package daemon
 
 import (
@@ -72,11 +73,18 @@ func run(name, version string, phone bool, args []string) int {
 			log.Info("the kernel does not favour the appliance over other programs", "err", err)
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, stop := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, len(goings))
+	for s := range goings {
+		signal.Notify(signals, s)
+	}
+	defer signal.Stop(signals)
+	over := make(chan struct{})
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer stop()
+	defer stop(nil)
+	defer close(over)
+	wg.Go(func() { obey(signals, over, stop, log) })
 	wg.Go(func() { thrift(ctx) })
 	a, err := wire.New(cfg, version, phone, log)
 	if err == nil {
@@ -87,6 +95,27 @@ func run(name, version string, phone bool, args []string) int {
 		return exitFailed
 	}
 	return 0
+}
+
+// goings are the signals that end a daemon, and how the appliance goes then. The first counts: who is asked to keep his
+// callers and is then ended with the rest of the machine still keeps them.
+var goings = map[os.Signal]wire.Going{os.Interrupt: wire.Final, syscall.SIGTERM: wire.Final, syscall.SIGUSR1: wire.Restart, syscall.SIGUSR2: wire.Reboot}
+
+// obey ends the appliance at the first signal.
+func obey(signals <-chan os.Signal, over <-chan struct{}, stop context.CancelCauseFunc, log *slog.Logger) {
+	first := true
+	for {
+		select {
+		case s := <-signals:
+			log.Info("told to end", "signal", s.String(), "how", goings[s].Error(), "first", first)
+			if first {
+				stop(goings[s])
+			}
+			first = false
+		case <-over:
+			return
+		}
+	}
 }
 
 // level reads a log level that config has checked.

@@ -108,7 +108,8 @@ func (c *caller) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		grace, end := context.WithTimeout(base, 2*time.Second)
-		_ = c.ua.Drain(grace) // what does not answer is cut
+		c.ua.Refuse(false)
+		c.ua.Drain(grace, nil) // what does not answer is cut
 		end()
 	case err = <-errs:
 	}

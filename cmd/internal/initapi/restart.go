@@ -9,7 +9,7 @@ import (
 const (
 	Phoned    = "phoned"
 	Appliance = "appliance"
-	Idle      = "idle" // when no call is there
+	Idle      = "idle" // when nobody talks or rings; who is parked waits on
 	Now       = "now"
 )
 

@@ -28,7 +28,7 @@ import (
 const startLimit = 30 * time.Second
 
 // stopLimit is how long an appliance may take to say good-bye before it is killed.
-const stopLimit = 6 * time.Second
+const stopLimit = 12 * time.Second
 
 // Member is one appliance of a site.
 type Member struct {
@@ -231,6 +231,17 @@ func (a *Appliance) Kill() error {
 	a.signal(syscall.SIGKILL)
 	<-a.done
 	return nil
+}
+
+// Go ends the process by a signal that it obeys, and returns when it has ended.
+func (a *Appliance) Go(by syscall.Signal) error {
+	a.signal(by)
+	select {
+	case <-a.done:
+		return a.Err()
+	case <-time.After(stopLimit):
+		return fmt.Errorf("%s still runs %v after %v:\n%s", a.Name, stopLimit, by, a.Tail())
+	}
 }
 
 // Done is closed when the process that Start started has ended.

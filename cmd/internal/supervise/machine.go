@@ -27,14 +27,14 @@ type Policy struct {
 	Well    time.Duration // who ran for so long is not in a series of early deaths
 	Grace   time.Duration // time to the first answer after a start; 0: nobody asks
 	Hang    time.Duration // who answered once and then not for so long hangs
-	StopFor time.Duration // between SIGTERM and SIGKILL
+	StopFor time.Duration // between the signal to end and SIGKILL
 	KillFor time.Duration // who has not ended so long after SIGKILL is stuck in the kernel
 }
 
 // DefaultPolicy suits a program that is ready within a few seconds.
 func DefaultPolicy() Policy {
 	return Policy{First: 200 * time.Millisecond, Most: 10 * time.Second, Well: 20 * time.Second, Grace: 30 * time.Second,
-		Hang: 15 * time.Second, StopFor: 5 * time.Second, KillFor: 10 * time.Second}
+		Hang: 15 * time.Second, StopFor: 15 * time.Second, KillFor: 10 * time.Second}
 }
 
 // State is where a program is.
@@ -45,7 +45,7 @@ const (
 	Stopped State = iota // nobody wants it
 	Running
 	Waiting // it died and will be started again
-	Ending  // SIGTERM was sent
+	Ending  // it was told to end
 	Killing // SIGKILL was sent
 )
 
@@ -85,7 +85,7 @@ type Effect uint8
 // The effects of Step.
 const (
 	Spawn     Effect = iota // start the process; Exited if that fails
-	Terminate               // SIGTERM
+	Terminate               // tell it to end
 	Kill                    // SIGKILL
 )
 

@@ -60,8 +60,8 @@ func TestMachine(t *testing.T) {
 			1s stop -> ending terminate
 			2s start -> ending
 			2s stop -> ending
-			6s tick -> killing kill
-			6100ms exited -> stopped`,
+			16s tick -> killing kill
+			16100ms exited -> stopped`,
 		"stop while waiting": `
 			0s start -> running spawn
 			0s exited -> running spawn
@@ -81,8 +81,8 @@ func TestMachine(t *testing.T) {
 		"restart that does not end by TERM": `
 			0s start -> running spawn
 			1s restart -> ending terminate
-			6s tick -> killing kill
-			7s exited -> running spawn`,
+			16s tick -> killing kill
+			17s exited -> running spawn`,
 		"late inputs mean nothing": `
 			0s answered -> stopped
 			0s tick -> stopped

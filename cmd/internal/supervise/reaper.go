@@ -19,10 +19,11 @@ type Spec struct {
 	Path    string
 	Args    []string // without the program's name
 	Env     []string
-	Dir     string    // "" is /
-	User    *User     // nil: as this process
-	Ambient []uintptr // capabilities that a process of another user has, unix.CAP_*
-	Output  io.Writer // gets standard output and error, from one goroutine of the child's; nil is /dev/null
+	Dir     string         // "" is /
+	User    *User          // nil: as this process
+	Ambient []uintptr      // capabilities that a process of another user has, unix.CAP_*
+	Restart syscall.Signal // tells it to end where the next process follows at once; 0: SIGTERM
+	Output  io.Writer      // gets standard output and error, from one goroutine of the child's; nil is /dev/null
 }
 
 // User is whom a process runs as.

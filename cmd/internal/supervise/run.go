@@ -39,8 +39,9 @@ type Service struct {
 	diedAt  time.Time // monotonic, for the gap
 
 	mu     sync.Mutex
-	spec   Spec   // guarded by mu
-	report Report // guarded by mu
+	spec   Spec           // guarded by mu
+	stopBy syscall.Signal // guarded by mu
+	report Report         // guarded by mu
 }
 
 // NewService makes a program that is not started before Start. probe asks whether it works; nil if nobody can ask.
@@ -49,7 +50,7 @@ func NewService(name string, spec Spec, p Policy, probe func(context.Context) er
 		p.Grace = 0
 	}
 	return &Service{name: name, spec: spec, probe: probe, reaper: r, log: log.With("service", name), machine: NewMachine(p),
-		asked: make(chan Input, 4), ended: make(chan struct{})}
+		asked: make(chan Input, 4), ended: make(chan struct{}), stopBy: syscall.SIGTERM}
 }
 
 // Name is the name of the program.
@@ -62,10 +63,17 @@ func (s *Service) SetSpec(spec Spec) {
 	s.spec = spec
 }
 
+// StopBy says which signal ends the program when Run ends; else it is SIGTERM.
+func (s *Service) StopBy(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopBy = sig
+}
+
 // Start and Restart say what is wanted; they do not wait for it. The program is ended with Run.
 func (s *Service) Start() { s.ask(Start) }
 
-// Restart ends the program and starts it anew.
+// Restart ends the program, by the signal that its Spec has for it, and starts it anew.
 func (s *Service) Restart() { s.ask(Restart) }
 
 func (s *Service) ask(in Input) {
@@ -163,7 +171,7 @@ func (s *Service) step(in Input) {
 		case Spawn:
 			s.spawn()
 		case Terminate:
-			s.child.Signal(syscall.SIGTERM)
+			s.child.Signal(s.farewell(in))
 			s.child.Signal(syscall.SIGCONT) // one that was stopped ends as well
 		case Kill:
 			s.log.Warn("killed", "state", before.String())
@@ -180,6 +188,19 @@ func (s *Service) step(in Input) {
 	if s.child != nil {
 		s.report.PID = s.child.PID
 	}
+}
+
+// farewell is the signal that ends the program.
+func (s *Service) farewell(in Input) syscall.Signal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case in != Restart:
+		return s.stopBy
+	case s.spec.Restart != 0:
+		return s.spec.Restart
+	}
+	return syscall.SIGTERM
 }
 
 func (s *Service) spawn() {

@@ -157,6 +157,22 @@ func TestHungProgramIsKilled(t *testing.T) {
 	}
 }
 
+// A program hears by the signal whether another process follows.
+func TestSignalsSayWhatFollows(t *testing.T) {
+	out := newHeard()
+	spec := sh(`for s in TERM USR1 USR2; do trap "echo $s; exit" $s; done; echo up; while :; do sleep 0.01; done`, out)
+	spec.Restart = syscall.SIGUSR1
+	s := NewService("x", spec, DefaultPolicy(), nil, reaper(t), slog.New(slog.DiscardHandler))
+	end := run(t, s)
+	s.Start()
+	out.wait(t, func(text string) bool { return strings.Count(text, "up") == 1 })
+	s.Restart()
+	out.wait(t, func(text string) bool { return strings.Contains(text, "USR1") && strings.Count(text, "up") == 2 })
+	s.StopBy(syscall.SIGUSR2)
+	end()
+	out.wait(t, func(text string) bool { return strings.HasSuffix(text, "USR2\n") })
+}
+
 // A program that ignores SIGTERM is killed after StopFor.
 func TestStopKills(t *testing.T) {
 	r, out := reaper(t), newHeard()

@@ -3,12 +3,13 @@
 //
 // A bundle (bundle.go) is a signed manifest and the image of a slot. The Updater takes one over HTTP, refuses what is not
 // signed with the site's key, is for another board, older than what runs or cut off, writes the slot that does not run
-// (install.go), reads it back, puts it on trial, waits until no call is on the appliance and restarts it. The boot script
-// starts a trial once. Confirm, in the new system, makes it the good one when the phone has been healthy for a while; else
+// (install.go), reads it back, puts it on trial, waits until nobody talks or rings and restarts the appliance; who is parked waits on
+// meanwhile. The boot script starts a trial once. Confirm, in the new system, makes it the good one when the phone has been healthy for a while; else
 // it restarts, and the boot script falls back. The signature is the authority to update: whoever brings a bundle need not
 // be known, and there is one update at a time.
 //
-// The package never writes the running slot or the other partitions, and never restarts while there are calls unless told.
+// The package never writes the running slot or the other partitions, and never restarts while there are calls that this would
+// end unless told.
 // It runs inside the first process: no child processes, no large buffers. Run owns the one goroutine that waits.
 // Standards: ed25519 RFC 8032, keys RFC 8410, gzip RFC 1952.
 package update
@@ -51,7 +52,7 @@ const (
 	Idle       Stage = "idle"
 	Writing    Stage = "writing"
 	Verifying  Stage = "verifying"
-	Waiting    Stage = "waiting"    // for calls to end
+	Waiting    Stage = "waiting"    // for who talks or rings
 	Restarting Stage = "restarting" // into the new system
 	Failed     Stage = "failed"
 	Trial      Stage = "trial" // the new system runs and is not confirmed yet
@@ -78,7 +79,7 @@ type Config struct {
 	Trial   bool // as the boot script says
 	System  System
 	Keys    []ed25519.PublicKey
-	// Busy says which calls a restart would end ("2 calls are parked"), or "".
+	// Busy says which calls a restart would end ("2 calls"), or "".
 	Busy func(context.Context) (string, error)
 	// Restart restarts the machine in good order. It returns at once.
 	Restart func(reason string)

@@ -295,7 +295,7 @@ func TestVersionOrder(t *testing.T) {
 func TestWaitsForCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, u, p := appliance(t, 1)
-		p.set("2 calls are parked", nil)
+		p.set("2 calls", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); u.Run(ctx) }()
@@ -304,7 +304,7 @@ func TestWaitsForCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
-		if s := u.Status(); s.Stage != Waiting || s.Waiting != "2 calls are parked" || p.told() != "" {
+		if s := u.Status(); s.Stage != Waiting || s.Waiting != "2 calls" || p.told() != "" {
 			t.Errorf("with calls: %+v, restarted %q", s, p.told())
 		}
 		// A damaged bundle takes the trial back: nothing is restarted into, even when the calls have ended.
@@ -341,7 +341,7 @@ func TestDoesNotWait(t *testing.T) {
 			_, u, p := appliance(t, 1)
 			p.set("", errors.New("nobody listens"))
 			if now {
-				p.set("2 calls are parked", nil)
+				p.set("2 calls", nil)
 			}
 			go u.Run(t.Context())
 			begin := time.Now()
@@ -560,7 +560,7 @@ func TestConfirmWaitsForCalls(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := slotstest.NewCard(slotSize, slots.State{Seq: 4, Good: slots.A, Try: slots.B})
 			p := &phone{}
-			p.set("1 call, parked", nil)
+			p.set("1 call", nil)
 			u := updater(t, c, slots.Boot{Slot: slots.B, Trial: true}, system(2), p)
 			ctx, cancel := context.WithCancel(t.Context())
 			begin := time.Now()
@@ -571,13 +571,13 @@ func TestConfirmWaitsForCalls(t *testing.T) {
 				})
 			}()
 			time.Sleep(9 * time.Minute)
-			if s := u.Status(); p.told() != "" || s.Stage != Trial || s.Waiting != "1 call, parked" {
+			if s := u.Status(); p.told() != "" || s.Stage != Trial || s.Waiting != "1 call" {
 				t.Errorf("%s: restarted %q with a parked caller: %+v", name, p.told(), s)
 			}
 			// phoned dies and comes back with its caller.
 			p.set("", errors.New("nobody listens"))
 			time.Sleep(deadAfter / 2)
-			p.set("1 call, parked", nil)
+			p.set("1 call", nil)
 			time.Sleep(5 * time.Minute)
 			if p.told() != "" {
 				t.Errorf("%s: restarted %q while phoned was coming back", name, p.told())
@@ -599,7 +599,7 @@ func TestConfirmWaitsForCalls(t *testing.T) {
 func TestWrongBundlesLeaveAWaitingOneAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, u, p := appliance(t, 2)
-		p.set("2 calls are parked", nil)
+		p.set("2 calls", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); u.Run(ctx) }()

@@ -20,6 +20,9 @@ import (
 	"parklamp/sip/sdp"
 )
 
+// errNoJournal: nothing is stored.
+var errNoJournal = errors.New("wire: there is no journal")
+
 const (
 	// heldFor is how long an announcement waits for the disk at most. An SD card that cleans up may take seconds for a
 	// commit that else takes one millisecond; lamps do not wait for that.
@@ -55,6 +58,13 @@ type kept struct {
 type commit struct {
 	calls []kept
 	slots map[string]parkd.SlotState // what is on the disk with it, by call id, without legs
+	done  chan<- synced              // capacity 1; nil: nobody waits for it
+}
+
+// synced is what the disk has at the end of a life.
+type synced struct {
+	found map[string]bool // keys of the parked calls that the next life will find
+	err   error
 }
 
 // keeper stores the calls of the appliance, so that its next life can go on with those that are parked and say good-bye
@@ -71,6 +81,7 @@ type keeper struct {
 	// owned by the loop
 	dirty  bool
 	stored map[string]parkd.SlotState // parked calls as they are on the disk, by id
+	unsafe bool                       // the last write failed: stored is what there would be
 	held   *parkd.Announce            // waits for that
 	after  []promise                  // wait for it as well, oldest first
 
@@ -155,16 +166,54 @@ func (k *keeper) release() {
 
 // settle hands the present state to run if something has changed; the loop calls it when it has nothing else to do.
 func (k *keeper) settle() {
-	if !k.dirty || k.journal == nil {
+	if !k.dirty || k.journal == nil || k.frozen {
 		return
 	}
+	k.hand(k.snapshot())
+}
+
+// hand gives a state to run.
+func (k *keeper) hand(c commit) {
 	k.dirty = false
-	c := k.snapshot()
 	select {
-	case <-k.commits: // not begun yet, and out of date
+	case old := <-k.commits: // not begun yet, and out of date
+		if c.done == nil {
+			c.done = old.done
+		}
 	default:
 	}
 	k.commits <- c // there is room: only the loop sends
+}
+
+// sync stores the present state, after last has had its turn, and says what the next life will find. It is called by who
+// ends the loop, and not by the loop itself.
+func (k *keeper) sync(last func()) synced {
+	answer := make(chan synced, 1)
+	asked := k.loop.ask(func() {
+		last()
+		if k.journal == nil {
+			answer <- synced{err: errNoJournal}
+			return
+		}
+		c := k.snapshot()
+		c.done = answer
+		k.hand(c)
+	})
+	if !asked {
+		return synced{err: errStops}
+	}
+	select {
+	case s := <-answer:
+		return s
+	case <-k.loop.done:
+		return synced{err: errStops}
+	}
+}
+
+// safe says that a parked call is on the disk.
+func (k *keeper) safe(s parkd.SlotState) bool {
+	_, there := k.stored[s.CallID]
+	return there && !k.unsafe && k.journal != nil
 }
 
 // snapshot is every answered call as it is now.
@@ -181,7 +230,7 @@ func (k *keeper) snapshot() commit {
 		if l.ended || !d.Confirmed || k.calledAtPeer(d) {
 			continue
 		}
-		e := kept{key: d.CallID + ";" + d.LocalTag, dialog: keptDialog{d, l.source()}}
+		e := kept{key: keyOf(d), dialog: keptDialog{d, l.source()}}
 		if s, ok := slots[l.id]; ok && l.media != nil {
 			s.Leg = "" // names nothing in another life
 			e.slot, e.media = &s, keptMedia{l.media.State(), l.agreed}
@@ -191,6 +240,9 @@ func (k *keeper) snapshot() commit {
 	slices.SortFunc(c.calls, func(x, y kept) int { return cmp.Compare(x.key, y.key) })
 	return c
 }
+
+// keyOf names a call in the journal.
+func keyOf(d call.Dialog) string { return d.CallID + ";" + d.LocalTag }
 
 // calledAtPeer says whether this appliance made the call, to a peer: as a rule to fetch a caller from there. The peer
 // parks him again when it sees that this appliance has started anew, where a BYE would end his call.
@@ -215,15 +267,15 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case c := <-k.commits:
-			k.write(c)
-			k.loop.post(func() { k.written(c.slots) })
+			err := k.write(c)
+			k.loop.post(func() { k.written(c.slots, err) })
 		}
 	}
 }
 
 // written goes on when a state is on the disk, or could not be written: parking goes on then.
-func (k *keeper) written(slots map[string]parkd.SlotState) {
-	k.stored = slots
+func (k *keeper) written(slots map[string]parkd.SlotState, err error) {
+	k.stored, k.unsafe = slots, err != nil
 	if k.held != nil && !k.has(*k.held) {
 		return // who waits for one of its calls waits for all of it: the peers hear first
 	}
@@ -237,12 +289,12 @@ func (k *keeper) owes() bool {
 	return slices.ContainsFunc(k.after, func(p promise) bool { _, ok := k.stored[p.call]; return !ok })
 }
 
-func (k *keeper) write(c commit) {
+func (k *keeper) write(c commit) error {
 	entries := make([]journal.Entry, 0, len(c.calls))
 	next := make(map[string]journal.Entry, len(c.calls))
 	var errs []error
 	for _, e := range c.calls {
-		entry, err := k.encode(e)
+		entry, err := k.encode(e, c.done != nil)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -251,12 +303,21 @@ func (k *keeper) write(c commit) {
 		next[e.key] = entry
 	}
 	k.last = next
-	k.report(errors.Join(append(errs, k.journal.Store(entries))...))
+	if c.done != nil {
+		found, err := k.journal.Keep(entries)
+		errs = append(errs, err)
+		c.done <- synced{found, errors.Join(errs...)}
+	} else {
+		errs = append(errs, k.journal.Store(entries))
+	}
+	err := errors.Join(errs...)
+	k.report(err)
+	return err
 }
 
 // encode writes a call as an entry. A stream that runs is as good as it was when it was stored last: where it would be
-// is computed from the time.
-func (k *keeper) encode(e kept) (journal.Entry, error) {
+// is computed from the time. At the end of a life that is not left to a clock that may have been set meanwhile.
+func (k *keeper) encode(e kept, last bool) (journal.Entry, error) {
 	dialog, err := json.Marshal(e.dialog)
 	if err != nil {
 		return journal.Entry{}, err
@@ -266,7 +327,7 @@ func (k *keeper) encode(e kept) (journal.Entry, error) {
 		return entry, nil
 	}
 	before, known := k.last[e.key]
-	if known && before.Slot != nil && *before.Slot == *e.slot && bytes.Equal(before.Dialog, dialog) {
+	if known && !last && before.Slot != nil && *before.Slot == *e.slot && bytes.Equal(before.Dialog, dialog) {
 		return before, nil
 	}
 	entry.Media, err = json.Marshal(e.media)

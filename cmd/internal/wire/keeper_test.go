@@ -71,7 +71,7 @@ func (k *keeping) onDisk(ids ...string) {
 		s.Leg = ""
 		set[s.CallID] = s
 	}
-	k.loop.ask(func() { k.written(set) })
+	k.loop.ask(func() { k.written(set, nil) })
 }
 
 func (k *keeping) expect(t *testing.T, want ...string) {

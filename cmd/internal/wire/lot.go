@@ -28,6 +28,7 @@ type request struct {
 	gone    bool         // the parker has hung up: no orbit to be had is no reason to refuse
 	orbit   string       // as asked for
 	rescue  *attempt     // the far end of a dead peer's call is being called
+	again   bool         // a recall that is not the caller's first
 }
 
 // lot carries out what the orbit machine decides. It is owned by the loop.
@@ -254,7 +255,7 @@ func (p *lot) recall(e parkd.Recall) {
 		l, err = p.invite(to, p.legs[e.Slot.Leg], func(o *call.Invite) { markRecall(o, e.Slot) })
 		if err == nil {
 			l.token = e.Token
-			p.requests[e.Token] = &request{out: l, leg: l, orbit: e.Slot.Orbit}
+			p.requests[e.Token] = &request{out: l, leg: l, orbit: e.Slot.Orbit, again: recalledBefore(e.Slot)}
 			return
 		}
 	}

@@ -287,13 +287,7 @@ func (a *Appliance) handOver(ctx context.Context) (left int) {
 	}
 	a.log.Info("leaving: the peers take over", "calls", left)
 	a.loop.ask(func() { a.lot.step(parkd.Leave{}) })
-	changed := make(chan struct{}, 1) // full: told already
-	stop := a.news.subscribe(func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
+	changed, stop := a.changes()
 	defer stop()
 	for {
 		if left, waits = mine(); !waits {
@@ -305,4 +299,15 @@ func (a *Appliance) handOver(ctx context.Context) (left int) {
 			return left
 		}
 	}
+}
+
+// changes tells of every change of the status, until stop is called.
+func (a *Appliance) changes() (changed <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1) // full: told already
+	return c, a.news.subscribe(func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	})
 }

@@ -162,7 +162,7 @@ func (a *Appliance) replacePaired(old, l *leg) {
 // onCall is the handler of every call; it brings the event to the loop.
 func (a *Appliance) onCall(c *call.Call, ev call.Event) {
 	a.loop.post(func() {
-		if l := a.legs[legName(c)]; l != nil {
+		if l := a.legs[legName(c)]; l != nil && !a.frozen {
 			a.event(l, ev)
 		}
 	})

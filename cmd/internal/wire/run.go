@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -104,32 +105,46 @@ func (a *Appliance) addPhone() error {
 	return nil
 }
 
-// Run serves until ctx ends, then says good-bye and returns nil; or it returns the error of the part that failed.
+// Run serves until ctx ends, then goes as the cause of that says (Going) and returns nil; or it returns the error of the
+// part that failed. The parked callers outlive that as they outlive a crash.
 func (a *Appliance) Run(ctx context.Context) error {
-	// The endpoint outlives the rest by stopGrace, so that BYE, unsubscribe and unregister get out.
-	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
+	base := context.WithoutCancel(ctx)
 	if a.board != nil {
 		defer a.board.Close() // after the lamps and the keypad have ended: nothing stays lit on a phone that is off
 	}
 	if err := a.revive(); err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	go func() {
-		failed <- runAll(base, map[string]func(context.Context) error{"sip": a.endpoint.Run, "media": a.engine.Run})
-	}()
+	sound := begin(base, map[string]part{"media": a.engine.Run})
+	wires := begin(base, map[string]part{"sip": a.endpoint.Run})
 	select {
 	case <-a.endpoint.Ready():
-	case err := <-failed:
-		return err
+	case <-wires.ended:
+		a.engine.Keep()
+		return errors.Join(wires.err, sound.end())
 	}
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
 		"socket", a.cfg.Panel.Socket)
-	parts := map[string]func(context.Context) error{
-		"links": a.watchLinks, "firmware": a.watchFirmware, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
+	calls := begin(base, map[string]part{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
+	rest := begin(base, a.others())
+	going := Restart // when a part fails
+	select {
+	case <-ctx.Done():
+		going = goingOf(ctx)
+	case <-sound.ended:
+	case <-wires.ended:
+	case <-calls.ended:
+	case <-rest.ended:
 	}
-	parts["surroundings"] = a.watchSurroundings
+	return a.leave(base, going, calls, rest, wires, sound)
+}
+
+// others are the parts that are neither SIP, media nor calls.
+func (a *Appliance) others() map[string]part {
+	parts := map[string]part{
+		"links": a.watchLinks, "firmware": a.watchFirmware, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
+		"surroundings": a.watchSurroundings,
+	}
 	if a.cfg.Quality.Collector != "" {
 		parts["quality"] = a.publishSounds
 	}
@@ -137,60 +152,34 @@ func (a *Appliance) Run(ctx context.Context) error {
 		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run
 		parts["selftest"] = a.runJobs
 	}
-	rest, calls := make(chan error, 1), make(chan error, 1)
-	inner, stop := context.WithCancel(base)
-	defer stop()
-	callers, hangUp := context.WithCancel(ctx)
-	defer hangUp()
-	go func() { rest <- runAll(inner, parts) }()
-	go func() { calls <- a.runCalls(callers) }()
-	var err error
-	select {
-	case err = <-calls: // first the callers hear good-bye: the last that peers and watchers hear is who is left then
-		stop()
-		if late := <-rest; err == nil {
-			err = late
-		}
-	case err = <-rest:
-		hangUp()
-		<-calls
-	case err = <-failed:
-		hangUp()
-		stop()
-		<-calls
-		<-rest
-		return err
-	}
-	cut()
-	if late := <-failed; err == nil {
-		err = late
-	}
-	return err
+	return parts
 }
 
-// runCalls runs the loop and the calls. When ctx ends, every call is told good-bye before the loop stops.
-func (a *Appliance) runCalls(ctx context.Context) error {
-	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
+// part is what runs until its context ends.
+type part = func(context.Context) error
+
+// group is parts that run together.
+type group struct {
+	stop  context.CancelFunc
+	ended chan struct{} // closed when all have ended
+	err   error         // of the part that failed; valid after ended
+}
+
+func begin(ctx context.Context, parts map[string]part) *group {
+	ctx, stop := context.WithCancel(ctx)
+	g := &group{stop: stop, ended: make(chan struct{})}
 	go func() {
-		done <- runAll(base, map[string]func(context.Context) error{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
+		defer close(g.ended)
+		g.err = runAll(ctx, parts)
 	}()
-	select {
-	case <-ctx.Done():
-	case err := <-done:
-		cut()
-		return err
-	}
-	grace, end := context.WithTimeout(base, stopGrace)
-	if err := a.ua.Drain(grace); err != nil {
-		a.log.Warn("calls are cut off: their far ends did not answer in time", "err", err)
-	}
-	end()
-	a.loop.ask(a.keeper.release) // after the ends of all calls
-	cut()
-	err := <-done
-	a.keeper.forget()
-	return err
+	return g
+}
+
+// end stops the parts, waits for them, and returns the error of the one that had failed.
+func (g *group) end() error {
+	g.stop()
+	<-g.ended
+	return g.err
 }
 
 func (a *Appliance) runLoop(ctx context.Context) error {
@@ -267,7 +256,7 @@ func (a *Appliance) showHealth() {
 }
 
 // runAll runs the parts and ends all when one fails or ctx ends. A part's error names it.
-func runAll(ctx context.Context, parts map[string]func(context.Context) error) error {
+func runAll(ctx context.Context, parts map[string]part) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup

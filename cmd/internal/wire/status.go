@@ -117,7 +117,7 @@ func orbitStatus(v parkd.OrbitView) panel.Orbit {
 
 func (a *Appliance) callStatus(l *leg) panel.Call {
 	info := l.call.Info()
-	c := panel.Call{ID: string(l.id), Direction: "out", Remote: partyStatus(l.caller), Since: info.Started, State: "ringing"}
+	c := panel.Call{ID: string(l.id), Direction: "out", Remote: partyStatus(l.caller), Since: info.Started, State: "ringing", Kept: a.lot.kept(l)}
 	if l.incoming {
 		c.Direction = "in"
 	}

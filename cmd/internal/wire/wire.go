@@ -78,6 +78,7 @@ type Appliance struct {
 	desk    *desk // nil in a gateway
 	turns   []func()
 	inTurns bool
+	frozen  bool // see freeze
 	sounds  *sounds
 	ignored uint64      // inputs that had no meaning
 	ended   mediaTotals // of the sessions that are closed

@@ -1,0 +1,375 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"parklamp/cmd/internal/site"
+	"parklamp/parkd/panel"
+)
+
+// How an appliance is told to go, as the first process of an image does it.
+const (
+	toRestart = syscall.SIGUSR1
+	toReboot  = syscall.SIGUSR2
+)
+
+// goes ends an appliance politely.
+func (p *place) goes(a *site.Appliance, by syscall.Signal) {
+	p.Helper()
+	began := time.Now()
+	if err := a.Go(by); err != nil {
+		p.Fatal(err)
+	}
+	p.Logf("%s went by %v in %v", a.Name, by, time.Since(began).Round(time.Millisecond))
+}
+
+// comes starts it again.
+func (p *place) comes(a *site.Appliance) {
+	p.Helper()
+	if err := a.Start(); err != nil {
+		p.Fatal(err)
+	}
+	if err := a.AwaitReady(p.Context()); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// heardNo fails if a guest was told a request of that method.
+func (g *guest) heardNo(method string) {
+	g.t.Helper()
+	if n := g.got(method); n > 0 {
+		g.t.Errorf("guest %s got %d times %s", g.number, n, method)
+	}
+}
+
+// got counts the requests of a method that a guest got.
+func (g *guest) got(method string) int {
+	all, err := g.Trace()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	n := 0
+	for _, m := range all {
+		if !m.Sent && m.Status() == 0 && m.Method() == method {
+			n++
+		}
+	}
+	return n
+}
+
+// said counts the lines of a log that hold a text.
+func said(a *site.Appliance, text string) int {
+	b, err := os.ReadFile(a.Log)
+	if err != nil {
+		return 0
+	}
+	return bytes.Count(b, []byte(text))
+}
+
+// ten is a lot for ten callers.
+const ten = "[lot]\norbits = [\"701\", \"702\", \"703\", \"704\", \"705\", \"706\", \"707\", \"708\", \"709\", \"710\"]\n"
+
+// TestRestartKeepsTenCallers restarts dock-1 as an update of its program does: nobody is told good-bye, each of its ten
+// callers hears the same stream go on, and nobody else sees anything of it.
+func TestRestartKeepsTenCallers(t *testing.T) {
+	p := newPlace(t, ten)
+	var guests []*guest
+	var sinces []time.Time
+	orbits := []string{"701", "702", "703", "704", "705", "706", "707", "708", "709", "710"}
+	for _, orbit := range orbits {
+		guests = append(guests, p.parkedGuest(p.dock1(), orbit, visit{}))
+	}
+	for i, g := range guests {
+		g.waitsOn(orbits[i], p.dock1())
+		sinces = append(sinces, orbitOf(p.status(p.office()), orbits[i]).Since)
+	}
+	p.listen(hearingMusic(guests)...)
+	missed := []int{said(p.dock2(), "peer is not there"), said(p.office(), "peer is not there")}
+	from := time.Now()
+	p.goes(p.dock1(), toRestart)
+	p.comes(p.dock1())
+	p.listen(hearingMusic(guests)...)
+	var gaps []time.Duration
+	for i, g := range guests {
+		gap, err := g.LongestGap(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gaps = append(gaps, gap)
+		p.oneStream(g.outside, from)
+		g.heardNo("BYE")
+		g.waitsOn(orbits[i], p.dock1())
+		if at := orbitOf(p.status(p.office()), orbits[i]).Since; !at.Equal(sinces[i]) {
+			t.Errorf("%s is parked since %v, before the restart %v", orbits[i], at, sinces[i])
+		}
+	}
+	slices.Sort(gaps)
+	t.Logf("the music was away for %v to %v", gaps[0], gaps[len(gaps)-1])
+	for i, a := range []*site.Appliance{p.dock2(), p.office()} {
+		if n := said(a, "peer is not there"); n != missed[i] {
+			t.Errorf("%s has missed dock-1 while it restarted", a.Name)
+		}
+	}
+	for _, g := range guests[1:] {
+		g.hangUp()
+	}
+	p.hook(p.dock2(), true)
+	p.press(p.dock2(), "orbit-701")
+	p.talking(p.dock2())
+	p.talk(p.dock2(), guests[0])
+	p.hook(p.dock2(), false)
+	guests[0].ended()
+	p.idle(p.Appliances...)
+}
+
+func hearingMusic(guests []*guest) (ears []ear) {
+	for _, g := range guests {
+		ears = append(ears, g.hearing(music()))
+	}
+	return ears
+}
+
+// TestRebootKeepsCallers: the same with some time between, in which the others show the caller's place as unknown.
+func TestRebootKeepsCallers(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.parkedGuest(p.dock1(), "701", visit{})
+	g.waitsOn("701", p.dock1())
+	talks := p.visitor(p.dock1(), visit{})
+	from := time.Now()
+	p.goes(p.dock1(), toReboot)
+	talks.ended() // nobody would ever speak to him again
+	for _, a := range []*site.Appliance{p.dock2(), p.office()} {
+		p.await(a, "701 unknown", func(st panel.Status) bool { return lamp(st, "orbit-701").Pattern == panel.StateUnknown })
+	}
+	p.comes(p.dock1())
+	g.waitsOn("701", p.dock1())
+	p.hearsMusic(g)
+	p.oneStream(g.outside, from)
+	g.heardNo("BYE")
+	g.hangUp()
+	p.idle(p.Appliances...)
+}
+
+// TestStopsAtOnce: who is told to go a second time, in another way and before he has gone, goes as he was told first.
+func TestStopsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.parkedGuest(p.dock1(), "701", visit{})
+	g.waitsOn("701", p.dock1())
+	for _, s := range []syscall.Signal{toReboot, syscall.SIGTERM, toRestart} {
+		p.signal(p.dock1(), s)
+	}
+	<-p.dock1().Done()
+	p.comes(p.dock1())
+	g.waitsOn("701", p.dock1())
+	for range 3 { // as often as you like
+		p.goes(p.dock1(), toRestart)
+		p.comes(p.dock1())
+	}
+	p.hearsMusic(g)
+	g.heardNo("BYE")
+	g.hangUp()
+	p.idle(p.Appliances...)
+}
+
+// TestKilledWhileLeaving kills dock-1 at moments of its polite stop.
+func TestKilledWhileLeaving(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.parkedGuest(p.dock1(), "701", visit{})
+	g.waitsOn("701", p.dock1())
+	p.stored(p.dock1(), `"state":"parked"`)
+	for _, s := range []syscall.Signal{toRestart, toReboot} {
+		for _, after := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond} {
+			p.signal(p.dock1(), s)
+			<-time.After(after)
+			if err := p.dock1().Kill(); err != nil {
+				t.Fatal(err)
+			}
+			p.comes(p.dock1())
+		}
+	}
+	g.waitsOn("701", p.dock1())
+	p.hearsMusic(g)
+	g.heardNo("BYE")
+	g.hangUp()
+	p.idle(p.Appliances...)
+}
+
+// TestLeavingInTheMiddle lets dock-1 go while a recall rings, a caller is being fetched, and another one is being parked:
+// each way there is one end for each of them, and the callers are where they would be without.
+func TestLeavingInTheMiddle(t *testing.T) {
+	t.Parallel()
+	for _, by := range []syscall.Signal{toRestart, toReboot, syscall.SIGTERM} {
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, "[lot]\norbits = [\"701\", \"702\", \"703\"]\ntimeout = \"4s\"\nrecall_ring = \"30s\"\n")
+			stays := by != syscall.SIGTERM
+			rung := p.left()
+			p.rings(p.dock1(), "recall", rung)
+			caller := p.parkedGuest(p.dock1(), "702", visit{})
+			p.call(p.dock1(), "702", 13, "never-acks")
+			p.await(p.dock1(), "fetching", func(st panel.Status) bool { return orbitOf(st, "702").State == panel.StateFetching })
+			p.goes(p.dock1(), by)
+			for _, g := range []*guest{rung, caller} {
+				if !stays {
+					g.ended()
+				}
+			}
+			if !stays {
+				if n := said(p.dock1(), "callers=2"); n != 1 {
+					t.Errorf("%d lines count the two parked callers", n)
+				}
+				return
+			}
+			p.comes(p.dock1())
+			p.rings(p.dock1(), "recall", rung) // again
+			for _, g := range []*guest{rung, caller} {
+				p.hearsMusic(g)
+				g.heardNo("BYE")
+				g.hangUp()
+			}
+			p.idle(p.Appliances...)
+		})
+	}
+}
+
+// TestLeavingWhileClaiming lets dock-1 go while the peers that are to say which orbits are free hang: whoever was on the way
+// into one is in it afterwards.
+func TestLeavingWhileClaiming(t *testing.T) {
+	t.Parallel()
+	for _, by := range []syscall.Signal{toRestart, toReboot} {
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, "[federation]\nclaim_wait = \"2s\"\n")
+			for _, a := range []*site.Appliance{p.dock2(), p.office()} {
+				p.signal(a, syscall.SIGSTOP)
+			}
+			var guests []*guest
+			orbits := []string{"701", "702", "703", "704", "705"}
+			for _, orbit := range orbits {
+				guests = append(guests, p.guest(p.dock1(), orbit, visit{header: "Referred-By: <sip:foreman@127.0.0.1>"}))
+			}
+			claiming := 0
+			p.await(p.dock1(), "five calls", func(st panel.Status) bool {
+				claiming = len(st.Calls) - len(taken(st))
+				return len(st.Calls) == len(guests)
+			})
+			if claiming == 0 {
+				t.Error("no orbit belongs to a peer that hangs")
+			}
+			p.goes(p.dock1(), by)
+			for _, a := range []*site.Appliance{p.dock2(), p.office()} {
+				p.signal(a, syscall.SIGCONT)
+			}
+			p.comes(p.dock1())
+			for i, g := range guests {
+				g.gets(200)
+				g.waitsOn(orbits[i], p.dock1())
+			}
+			p.listen(hearingMusic(guests)...)
+			for _, g := range guests {
+				g.heardNo("BYE")
+				g.hangUp()
+			}
+			p.idle(p.Appliances...)
+		})
+	}
+}
+
+// TestFetcherRestarts: somebody at dock-1 talks with a caller of dock-2's when dock-1 is restarted all the same. He is parked
+// again where he was, as when dock-1 dies.
+func TestFetcherRestarts(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.parkedGuest(p.dock2(), "701", visit{})
+	g.waitsOn("701", p.dock2())
+	p.hook(p.dock1(), true)
+	p.press(p.dock1(), "orbit-701")
+	p.talk(p.dock1(), g)
+	p.goes(p.dock1(), toRestart)
+	p.comes(p.dock1())
+	g.waitsOn("701", p.dock2())
+	p.hearsMusic(g)
+	g.heardNo("BYE")
+	g.hangUp()
+	p.idle(p.Appliances...)
+}
+
+// TestPartThatFails: an appliance whose panel has no port, or whose other parts fail, ends with an error, and its callers
+// wait for the next life.
+func TestPartThatFails(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.parkedGuest(p.dock1(), "701", visit{})
+	g.waitsOn("701", p.dock1())
+	const free = `listen = "0.0.0.0:0"`
+	taken := `listen = "` + p.sip(2).String() + `"` // dock-2's
+	if err := p.dock1().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.configure(p.dock1(), free, taken)
+	if err := p.dock1().Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.dock1().Done()
+	if err := p.dock1().Err(); err == nil || !strings.Contains(err.Error(), "status 1") {
+		t.Errorf("ended with %v", err)
+	}
+	p.configure(p.dock1(), taken, free)
+	p.comes(p.dock1())
+	g.waitsOn("701", p.dock1())
+	p.hearsMusic(g)
+	g.heardNo("BYE")
+	g.hangUp()
+	p.idle(p.Appliances...)
+}
+
+// TestLeavingWithoutAJournal: whoever the next life could not go on with is told good-bye, and the log says why.
+func TestLeavingWithoutAJournal(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	p.kill(p.dock1(), func() { p.configure(p.dock1(), journalOf(p.dock1()), "/proc/parklamp/journal") })
+	g := p.parkedGuest(p.dock1(), "701", visit{})
+	g.waitsOn("701", p.dock1())
+	p.goes(p.dock1(), toRestart)
+	g.ended()
+	if g.got("BYE") != 1 || said(p.dock1(), "the journal does not have him") != 1 {
+		t.Errorf("%d good-byes, %d reasons", g.got("BYE"), said(p.dock1(), "the journal does not have him"))
+	}
+	p.comes(p.dock1())
+	p.free("701")
+}
+
+// TestStopWithADeadPeer: a peer that does not answer holds up nobody, and nothing is said of calls that are not there.
+func TestStopWithADeadPeer(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.parkedGuest(p.dock2(), "701", visit{})
+	g.waitsOn("701", p.dock2())
+	p.hook(p.dock1(), true)
+	p.press(p.dock1(), "orbit-701")
+	p.talking(p.dock1())
+	if err := p.dock2().Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.hook(p.dock1(), false)
+	p.idle(p.office())
+	p.await(p.dock1(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 })
+	began := time.Now()
+	p.goes(p.dock1(), syscall.SIGTERM)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	if said(p.dock1(), "calls are cut off") > 0 {
+		t.Error("the log says that calls were cut off; there were none")
+	}
+	g.Stop()
+}

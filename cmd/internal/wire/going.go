@@ -1,0 +1,196 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parklamp/parkd"
+	"parklamp/sip/call"
+)
+
+// takeOver is how long the peers have to take over the callers of an appliance that goes: each one INVITE.
+const takeOver = 4 * time.Second
+
+// Going is how an appliance goes. It is the cause of the end of Run's context; any other cause is Final.
+//
+// Whatever the way, what is half done is settled first (parkd.Close): a recall stops ringing and rings again in the next
+// life, a fetch fails and the caller waits, a park under way holds. Who talks or rings is hung up. The parked callers:
+//
+//	Final    the peers take over whom they can; the others are told good-bye: nobody comes back
+//	Restart  they stay in the journal, and the next process goes on with them at once. Peers and registrars hear nothing
+//	         of it; subscribers of lamps, who would wait for the end of their subscription, are told to come back
+//	Reboot   the peers take over whom they can; the others stay in the journal for the next life, which comes in a minute:
+//	         peers show them as unknown meanwhile, and the accounts are not registered
+//
+// Who is not in the journal, because it is off or its disk is full, is told good-bye: silence until he gives up is worse.
+type Going uint8
+
+// The ways to go.
+const (
+	Final Going = iota
+	Restart
+	Reboot
+)
+
+// Error names it.
+func (g Going) Error() string {
+	switch g {
+	case Restart:
+		return "restart"
+	case Reboot:
+		return "reboot"
+	}
+	return "stop"
+}
+
+// goingOf is how a context's end wants the appliance to go.
+func goingOf(ctx context.Context) Going {
+	g := Final
+	errors.As(context.Cause(ctx), &g) // else it stays Final
+	return g
+}
+
+// leave ends everything in the order that going wants. Music plays until the very last.
+func (a *Appliance) leave(base context.Context, g Going, calls, rest, wires, sound *group) error {
+	a.depart(base, g)
+	var err error
+	if g == Restart { // nobody hears of it: what the parts would say now does not get out
+		a.freeze()
+		err = wires.end()
+	}
+	// The calls are settled: the last that peers and watchers hear is who is left.
+	err = errors.Join(err, rest.end())
+	if g == Reboot {
+		a.freeze()
+	}
+	err = errors.Join(err, wires.end(), calls.end())
+	if g == Final {
+		a.keeper.forget()
+	}
+	return errors.Join(err, sound.end())
+}
+
+// depart settles what is half done and ends the calls that do not outlive this process. What stays goes on until the
+// sockets are closed: a caller who hangs up is heard.
+func (a *Appliance) depart(base context.Context, g Going) {
+	began := a.now()
+	a.ua.Refuse(g == Restart)
+	a.loop.ask(func() { a.lot.step(parkd.Close{}) })
+	a.awaitRescues(base)
+	if g != Restart {
+		taking, end := context.WithTimeout(base, takeOver)
+		if left := a.handOver(taking); left > 0 && taking.Err() != nil {
+			a.log.Warn("the peers have not taken over everybody in time", "left", left)
+		}
+		end()
+	}
+	grace, end := context.WithTimeout(base, stopGrace)
+	defer end()
+	told := make(chan struct{})
+	if g == Restart {
+		go func() {
+			defer close(told)
+			a.agent.Dismiss(grace, "dialog")
+		}()
+	} else {
+		close(told)
+	}
+	stay := a.staying(grace, g)
+	ended, unanswered := a.ua.Drain(grace, func(c *call.Call) bool { return stay[c] })
+	if unanswered > 0 {
+		a.log.Warn("calls are cut off: their far ends did not answer in time", "calls", unanswered)
+	}
+	<-told
+	a.loop.ask(a.keeper.release) // after the ends of all calls
+	a.log.Info("the appliance goes", "how", g.Error(), "stay", len(stay), "ended", ended, "took", a.now().Sub(began).Round(time.Millisecond))
+}
+
+// awaitRescues waits for the far ends of a dead peer's calls that are being called just now: one that has moved to us for it
+// would be dropped.
+func (a *Appliance) awaitRescues(base context.Context) {
+	ctx, end := context.WithTimeout(base, stopGrace)
+	defer end()
+	under := func() (n int) {
+		a.loop.ask(func() {
+			for _, r := range a.lot.requests {
+				if r.rescue != nil {
+					n++
+				}
+			}
+		})
+		return n
+	}
+	changed, stop := a.changes()
+	defer stop()
+	for under() > 0 {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// staying are the calls that the next life goes on with: the parked ones that are on the disk, and those that were made to
+// a peer, who parks their callers again when he sees that this life is over.
+func (a *Appliance) staying(grace context.Context, g Going) map[*call.Call]bool {
+	stay := map[*call.Call]bool{}
+	var parked []*call.Call
+	a.loop.ask(func() {
+		for _, l := range a.legs {
+			if l.parked && !l.ended {
+				parked = append(parked, l.call)
+			}
+		}
+	})
+	if g == Final {
+		if len(parked) > 0 {
+			a.log.Warn("parked callers are told good-bye: the appliance stops for good", "callers", len(parked))
+		}
+		return stay
+	}
+	a.ua.Rest(grace, parked)
+	s := a.keeper.sync(func() {})
+	a.loop.ask(func() {
+		for _, l := range a.legs {
+			d := l.call.Dialog()
+			switch {
+			case l.ended || !l.answered:
+			case a.keeper.calledAtPeer(d), l.parked && s.found[keyOf(d)]:
+				stay[l.call] = true
+			case l.parked:
+				slot, _ := a.lot.callOf(l.id)
+				a.log.Warn("a parked caller is told good-bye: the journal does not have him", "orbit", slot.Orbit, "call", slot.CallID,
+					"caller", l.caller.Number, "err", s.err)
+			}
+		}
+	})
+	return stay
+}
+
+// freeze is the last that the loop does: from here on nothing that happens to a call counts, and the disk has all of them
+// as they are.
+func (a *Appliance) freeze() {
+	a.engine.Keep()
+	s := a.keeper.sync(func() { a.frozen = true })
+	if s.err != nil {
+		a.log.Warn("the journal is not as it should be", "key", "journal.path", "err", s.err)
+	}
+	a.log.Info("the journal is synced", "callers", len(s.found))
+}
+
+// kept says that a restart would end neither the call nor what somebody is about to do with it. A recall that rings is
+// worth waiting for, once: a caller whom nobody wants must not hold up a restart for ever, and he is recalled again.
+func (p *lot) kept(l *leg) bool {
+	if r := p.requests[l.token]; r != nil && r.out == l && r.leg == l {
+		return r.again && !l.answered
+	}
+	s, ok := p.callOf(l.id)
+	if !ok || !p.keeper.safe(s) {
+		return false
+	}
+	return s.State == parkd.Parked || s.State == parkd.Ending || s.State == parkd.Recalling && recalledBefore(s)
+}
+
+func recalledBefore(s parkd.SlotState) bool { return s.Step > 0 || s.Priority > 0 }
