@@ -46,6 +46,7 @@ var commands = []command{
 	{"site card", "FOLDER", 1, 1, nil, "say what is wrong with the folder parklamp of a card", "site card /media/boot/parklamp", (*tool).siteCard},
 	{"update", "FILE|URL|status", 1, 1, []string{"at", "now"}, "install a signed bundle here or on another appliance, or say how far that is", "update out/image/rpi/rpi-v1.2.bundle --at 192.0.2.7:8080", (*tool).update},
 	{"bundle", "FOLDER KEY [FILE]", 2, 3, []string{"min-version", "downgrade-from"}, "make a signed bundle of out/image/BOARD", "bundle out/image/rpi hall/update.key", (*tool).bundle},
+	{"restart", "[phone|appliance]", 0, 1, []string{"now"}, "start the phone's program, or the whole appliance, anew when nobody talks; who is parked waits on", "restart phone", (*tool).restart},
 	{"config describe", "", 0, 0, nil, "print every configuration key with its default and meaning", "config describe", (*tool).configDescribe},
 	{"config check", "FILE", 1, 1, nil, "say what is wrong with a configuration file", "config check parklamp.toml", (*tool).configCheck},
 }
