@@ -48,13 +48,13 @@ func (p *phone) ails(code string, ailment prompt.Ailment) {
 func (p *phone) complains(ailment prompt.Ailment) {
 	p.s.Helper()
 	words := prompt.Attention(ailment)
-	var heard []int16
-	for began := time.Now(); time.Since(began) < limit && len(heard) < int((words.Duration()+2*time.Second)*media.SampleRate/time.Second); time.Sleep(100 * time.Millisecond) {
+	said, heard := spoken(words), []int16(nil)
+	for began := time.Now(); time.Since(began) < limit && len(heard) < len(said)+2*media.SampleRate; time.Sleep(100 * time.Millisecond) {
 		pcm, err := p.Heard(p.s.Context())
 		p.must(err)
 		heard = append(heard, pcm...)
 	}
-	score, _ := mediatest.Match(aboveTone(heard), aboveTone(spoken(words)))
+	score, _ := mediatest.Match(aboveTone(heard), aboveTone(said))
 	p.s.Logf("%s says %q, heard above the dial tone (likeness %.2f)", p.Name, words.Text(), score)
 	if score < mediatest.Same {
 		p.s.keep(p.Name+" complains.wav", heard)

@@ -30,7 +30,14 @@ type technician struct {
 	*phone
 	socket string // of phoned, in this machine
 	end    *selftest.Result
+	lit    string // the lamp of the last question
 }
+
+// How often she presses a key until something else is asked: the answer to a question that is spoken first may come too early.
+const (
+	often  = 3 * time.Second
+	seldom = 8 * time.Second
+)
 
 // parkctl runs the program against the phone's socket.
 func (w *technician) parkctl(args ...string) *exec.Cmd {
@@ -69,7 +76,7 @@ func (w *technician) walk(args ...string) {
 // does does what is asked; the function it returns ends what she goes on doing.
 func (w *technician) does(q selftest.Question) (rest func()) {
 	ctx := w.s.Context()
-	again := func(key string) func() { // now and then: a question is spoken first
+	again := func(key string, pause time.Duration) func() { // not only once: what is not asked yet is no answer
 		ctx, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
 		go func() {
@@ -78,7 +85,7 @@ func (w *technician) does(q selftest.Question) (rest func()) {
 				_ = w.Tap(context.WithoutCancel(ctx), key, hold) // a phone that answers no more does not ask either
 				select {
 				case <-ctx.Done():
-				case <-time.After(time.Second):
+				case <-time.After(pause):
 				}
 			}
 		}()
@@ -92,32 +99,34 @@ func (w *technician) does(q selftest.Question) (rest func()) {
 	case q.Item == "lift", q.Item == "put back":
 		w.must(w.Hook(ctx, q.Item == "lift"))
 	case q.Step == selftest.Keys:
-		return again(q.Item)
+		return again(q.Item, seldom)
 	case strings.Contains(q.Text, "key beside"):
-		return again(w.lightsUp())
+		return again(w.lightsUp(q.Again), seldom)
 	default:
-		return again("#")
+		return again("#", often)
 	}
 	return func() {}
 }
 
-// lightsUp waits for the one lamp that is lit, and returns the key beside it; * for the one that she does not see.
-func (w *technician) lightsUp() string {
+// lightsUp waits for the one lamp that is lit and, unless it is asked for again, was not before. It returns the key beside it; *
+// for the one that she does not see.
+func (w *technician) lightsUp(again bool) string {
 	w.s.Helper()
 	for began := time.Now(); time.Since(began) < limit; time.Sleep(20 * time.Millisecond) {
 		lamps, err := w.Lamps(w.s.Context())
 		w.must(err)
-		var lit []string
+		var lit, one string
 		for name, l := range lamps {
 			if l != (hands.LampState{}) {
-				lit = append(lit, name)
+				lit, one = lit+fmt.Sprint(name, l), name
 			}
 		}
-		if len(lit) == 1 {
-			if lit[0] == blind {
+		if strings.Count(lit, "{") == 1 && (again || lit != w.lit) {
+			w.lit = lit
+			if one == blind {
 				return "*"
 			}
-			return lit[0]
+			return one
 		}
 	}
 	w.s.Fatal("no lamp is lit alone")
