@@ -115,7 +115,7 @@ image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU an
 	buildroot/test/run.sh $(GUEST_TESTS)
 	ICOUNT=2 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=0 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
-	$(GO) test -tags image -count=1 -v -timeout 30m ./cmd/internal/guesthost
+	$(GO) test -tags image -count=1 -v -timeout 60m ./cmd/internal/guesthost
 
 .PHONY: update-test
 CUTS ?= 10
@@ -129,7 +129,7 @@ footprint: .SHELLFLAGS := -o pipefail -c
 footprint: ## image, memory, time to ready and idle load of the image for QEMU, as rows of the README's table
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt
-	$(GO) test -tags image -count=1 -v -timeout 10m -run 'Footprint|Killed' ./cmd/internal/guesthost | grep -e '|' -e FAIL -e '^ok'
+	$(GO) test -tags image -count=1 -v -timeout 30m -run 'Footprint|Killed' ./cmd/internal/guesthost | grep -e '|' -e 'want below' -e FAIL -e '^ok'
 
 .PHONY: check
 check: test-deps cross ## gofmt, vet, staticcheck, repository rules, generated files unchanged, shellcheck
