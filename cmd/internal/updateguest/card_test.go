@@ -9,9 +9,11 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,16 +22,16 @@ import (
 	"time"
 
 	"parklamp/cmd/internal/slots"
+	"parklamp/cmd/internal/slots/slotstest"
 	"parklamp/cmd/internal/update"
 )
 
 const (
-	mib       = 1 << 20
-	slotMiB   = 6
-	bootMiB   = 1
-	cardBytes = slots.BootStart + (bootMiB+2*slotMiB+slotMiB)*mib
-	loader    = "/usr/lib/u-boot/qemu_arm/u-boot.bin" // Debian: u-boot-qemu
-	machine   = "test"
+	mib     = 1 << 20
+	slotMiB = 6
+	bootMiB = 1
+	loader  = "/usr/lib/u-boot/qemu_arm/u-boot.bin" // Debian: u-boot-qemu
+	machine = "test"
 )
 
 var (
@@ -82,7 +84,7 @@ func (b *bench) fat(size int, files ...string) []byte {
 	b.t.Helper()
 	image := filepath.Join(b.dir, "fat.img")
 	os.Remove(image)
-	b.run("mkfs.vfat", "-C", image, fmt.Sprint(size*1024))
+	b.run("mkfs.vfat", "--invariant", "-C", image, fmt.Sprint(size*1024))
 	b.run("mcopy", append(append([]string{"-i", image}, files...), "::")...)
 	data, err := os.ReadFile(image)
 	if err != nil {
@@ -97,7 +99,8 @@ func sum(data []byte) string {
 	return fmt.Sprintf("%02x%02x%02x%02x", byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
 }
 
-// system makes the slot image of version n that behaves in a manner. Files named in extra lie in its root.
+// system makes the slot image of version n that behaves in a manner. Files named in extra lie in its root. No two versions have
+// the same bytes at the same place: what a card holds already is not written.
 func (b *bench) system(n int, manner string, kernel []byte, extra ...string) []byte {
 	b.t.Helper()
 	root, err := os.MkdirTemp(b.dir, "root")
@@ -126,9 +129,12 @@ func (b *bench) system(n int, manner string, kernel []byte, extra ...string) []b
 	env := fmt.Sprintf("board=%s\nversion=%s\nkernel=zImage\nboot=bootz\ncmdline=console=ttyAMA0 panic=1 quiet\nkernel_crc=%s\ninitrd_crc=%s\n",
 		machine, version(n), sum(kernel), sum(initrd))
 	var paths []string
-	for name, data := range map[string][]byte{"slot.env": []byte(env), "zImage": kernel, "initrd": initrd} {
-		path := filepath.Join(root, name)
-		if err := os.WriteFile(path, data, 0o644); err != nil {
+	for _, file := range []struct {
+		name string
+		data []byte
+	}{{"shift", bytes.Repeat([]byte{byte(n)}, 38<<10*n)}, {"slot.env", []byte(env)}, {"zImage", kernel}, {"initrd", initrd}} {
+		path := filepath.Join(root, file.name)
+		if err := os.WriteFile(path, file.data, 0o644); err != nil {
 			b.t.Fatal(err)
 		}
 		paths = append(paths, path)
@@ -154,102 +160,94 @@ func (b *bench) bundle(n int, image []byte) []byte {
 	return out.Bytes()
 }
 
-// card writes a card with a system in both slots and a bundle in the data partition.
-func (b *bench) card(path string, system, bundle []byte) *slots.Disk {
-	b.t.Helper()
-	data := make([]byte, cardBytes)
-	begin := int64(slots.BootStart)
-	for i, size := range []int64{bootMiB * mib, slotMiB * mib, slotMiB * mib, slotMiB * mib} {
-		e := data[446+16*i:]
-		if i == 0 {
-			e[0] = 0x80
-		}
-		e[4] = 0xe
-		binary.LittleEndian.PutUint32(e[8:], uint32(begin/slots.Sector))
-		binary.LittleEndian.PutUint32(e[12:], uint32(size/slots.Sector))
-		begin += size
+// card makes a card with a good system in slot good, another one in the other slot, and a bundle in the data partition.
+func (b *bench) card(t *testing.T, good slots.Slot, system, other, bundle []byte) *slotstest.Card {
+	t.Helper()
+	c := slotstest.NewCard(slotMiB*mib, slots.State{Seq: 1, Good: good})
+	d := disk(t, c)
+	copy(c.Bytes(d.Boot()), b.boot)
+	copy(c.Bytes(d.Slot(good)), system)
+	copy(c.Bytes(d.Slot(good.Other())), other)
+	data := c.Bytes(d.Data())
+	binary.BigEndian.PutUint64(data, uint64(len(bundle)))
+	if n := copy(data[8:], bundle); n != len(bundle) {
+		t.Fatalf("a bundle of %d bytes", len(bundle))
 	}
-	binary.LittleEndian.PutUint32(data[440:], slots.Signature)
-	data[510], data[511] = 0x55, 0xaa
-	state, err := slots.State{Seq: 1, Good: slots.A}.Sector()
+	return c
+}
+
+func disk(t *testing.T, c *slotstest.Card) *slots.Disk {
+	t.Helper()
+	d, err := slots.NewDisk(c)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	copy(data[slots.StateA:], state)
-	copy(data[slots.StateB:], state)
-	at := int64(slots.BootStart)
-	for _, part := range [][]byte{b.boot, system, system} {
-		copy(data[at:], part)
-		at += int64(len(part))
-	}
-	binary.BigEndian.PutUint64(data[at:], uint64(len(bundle)))
-	copy(data[at+8:], bundle)
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-	d, err := slots.Open(path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { d.Close() })
 	return d
 }
 
-// guest runs the card until it switches itself off, or until cut (0: never), when it loses power. It returns the guest's
-// lines; each goes to seen as it comes.
-func (b *bench) guest(card string, cut, limit time.Duration, seen func(line string)) (lines []string, off bool) {
-	b.t.Helper()
+// power switches the machine on with a card. It runs until it switches itself off, or until the watch takes its power away.
+func (b *bench) power(t *testing.T, card *slotstest.Card, w *watch) {
+	t.Helper()
+	socket, err := net.Listen("unix", filepath.Join(t.TempDir(), "card"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("qemu-system-arm", "-M", "virt,highmem=off", "-cpu", "cortex-a7", "-m", "128", "-nographic", "-nodefaults", "-serial", "stdio", "-monitor", "none",
-		"-bios", loader, "-drive", "if=none,id=card,format=raw,file="+card, "-device", "virtio-blk-device,drive=card", "-device", "i6300esb", "-action", "watchdog=reset")
+		"-bios", loader, "-drive", "if=none,id=card,format=raw,file=nbd:unix:"+socket.Addr().String(), "-device", "virtio-blk-device,drive=card", "-device", "i6300esb", "-action", "watchdog=reset")
 	keys, err := cmd.StdinPipe()
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	cmd.Stderr = cmd.Stdout
+	w.kill = func() { _ = cmd.Process.Kill() } // one that has ended is dead already
 	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if cut == 0 {
-		cut = limit
-	}
-	killed := make(chan struct{})
-	dead := time.AfterFunc(cut, func() { close(killed); cmd.Process.Kill() })
-	lines = b.console(out, keys, seen)
+	served := make(chan error, 1)
+	go func() {
+		conn, err := socket.Accept()
+		if err != nil {
+			served <- nil // the machine ended before it touched its card
+			return
+		}
+		err = card.Serve(conn, func(r slotstest.Request) { w.request(card, r) })
+		if errors.Is(err, slotstest.ErrPower) {
+			w.cut()
+			err = nil
+		}
+		conn.Close()
+		served <- err
+	}()
+	late := time.AfterFunc(limit, func() { t.Errorf("the machine hangs in %s", w.cut()) })
+	w.enter(inLoader)
+	console(out, keys, w)
 	_ = cmd.Wait() // killed, or 0
-	dead.Stop()
-	select {
-	case <-killed:
-		return lines, false
-	default:
-		return lines, true
+	late.Stop()
+	w.end()
+	socket.Close()
+	if err := <-served; err != nil {
+		t.Fatal(err)
 	}
 }
 
 // console reads what the machine says and stops the loader's countdown.
-func (b *bench) console(out io.Reader, keys io.Writer, seen func(string)) []string {
-	var lines []string
+func console(out io.Reader, keys io.Writer, w *watch) {
 	var line []byte
 	for in := bufio.NewReader(out); ; {
 		c, err := in.ReadByte()
 		if err != nil {
-			return lines
+			return
 		}
 		if line = append(line, c); bytes.HasSuffix(line, []byte("Hit any key")) {
 			_, _ = io.WriteString(keys, " \rrun bootcmd_virtio0\r") // a machine that is gone shows itself otherwise
 		}
 		if c == '\n' || len(line) > 4<<10 {
-			text := strings.TrimSpace(string(line))
+			w.line(strings.TrimSpace(string(line)))
 			line = line[:0]
-			if strings.HasPrefix(text, "GUEST ") || strings.HasPrefix(text, "parklamp: ") || strings.Contains(text, "panic") {
-				lines = append(lines, text)
-				if seen != nil {
-					seen(text)
-				}
-			}
 		}
 	}
 }

@@ -4,15 +4,20 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"parklamp/cmd/internal/slots"
+	"parklamp/cmd/internal/slots/slotstest"
 )
 
 // limit is for a start, an update, a restart and a trial on a loaded machine.
@@ -53,21 +58,31 @@ func TestFallsBack(t *testing.T) {
 		"hangs until watchdog": {b.bundle(2, b.system(2, "hangs", b.kernel)), []string{"version=v1.2.0 slot=b trial=true", "hangs", "slot a, trial 0", "told"}, slots.A},
 	} {
 		t.Run(name, func(t *testing.T) {
-			card := filepath.Join(b.dir, "card.img")
-			d := b.card(card, old, x.bundle)
-			lines, off := b.guest(card, 0, limit, nil)
-			if !off || !has(lines, x.want...) {
-				t.Errorf("want %q, switched off: %v\n%s", x.want, off, strings.Join(lines, "\n"))
+			card, w := b.card(t, slots.A, old, old, x.bundle), &watch{}
+			b.power(t, card, w)
+			if w.dead || !has(w.lines, x.want...) {
+				t.Errorf("want %q, switched off: %v\n%s", x.want, !w.dead, strings.Join(w.lines, "\n"))
 			}
-			if st, err := d.State(); err != nil || st.Good != x.good {
+			if st, err := disk(t, card).State(); err != nil || st.Good != x.good {
 				t.Errorf("state %+v, %v", st, err)
 			}
 		})
 	}
 }
 
-// Power is cut at PARKLAMP_CUTS random moments (10) between power-on and the confirmation of an update, on the real loader and
-// kernel. Then the card is started again and left alone: it has a good system at once, and the update comes to its end.
+// tally counts the cuts of all lives.
+type tally struct {
+	sync.Mutex
+	left, done    int
+	judged        int // starts after a cut, up to the system
+	again, fallen int // cuts before the start after the cut before was judged; in starts that fall back
+	at            map[stage]int
+}
+
+// Power is cut PARKLAMP_CUTS times (10) between power-on and the end of an update, on the real loader and kernel: in half of the
+// stages' cuts at one of the writes and flushes, which then is torn with all that was not flushed, in the other half at a moment.
+// Each start after a cut is the next one's beginning, so that power is also lost while the appliance falls back. What starts is
+// what the model of the boot script says, and in the end of each life the update is the good system.
 func TestCuts(t *testing.T) {
 	cuts := 10
 	if n, err := strconv.Atoi(os.Getenv("PARKLAMP_CUTS")); err == nil {
@@ -77,73 +92,171 @@ func TestCuts(t *testing.T) {
 	if n, err := strconv.ParseUint(os.Getenv("PARKLAMP_SEED"), 10, 64); err == nil {
 		seed = n
 	}
-	t.Logf("PARKLAMP_SEED=%d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
 	b := newBench(t)
-	old, next := b.system(1, "well", b.kernel, "again"), b.system(2, "well", b.kernel, "again")
-	bundle := b.bundle(2, next)
-	card := filepath.Join(b.dir, "card.img")
-	b.card(card, old, bundle)
+	l := life{b: b, old: b.system(1, "well", b.kernel, "again"), next: b.system(2, "well", b.kernel, "again"), tally: &tally{left: cuts, at: map[stage]int{}}}
+	l.bundle = b.bundle(2, l.next)
+	w := &watch{}
 	begin := time.Now()
-	if lines, off := b.guest(card, 0, limit, nil); !off || !has(lines, "confirmed v1.2.0") {
-		t.Fatalf("without a cut:\n%s", strings.Join(lines, "\n"))
+	b.power(t, b.card(t, slots.A, l.old, l.old, l.bundle), w)
+	if w.dead || !has(w.lines, "confirmed v1.2.0") {
+		t.Fatalf("without a cut:\n%s", strings.Join(w.lines, "\n"))
 	}
-	whole := time.Since(begin)
-	t.Logf("without a cut %v from power-on to the confirmation", whole.Round(100*time.Millisecond))
-	phases := map[string]int{}
-	for n := 0; n < cuts; {
-		d := b.card(card, old, bundle)
-		at := time.Duration(r.Int64N(int64(whole)))
-		begin := time.Now()
-		before, off := b.guest(card, at, limit, nil)
-		if off { // the machine has become faster: that was no cut
-			whole = time.Since(begin)
-			continue
+	l.whole = w.seen
+	l.whole[settling] = extent{4, 0} // two copies, each flushed; it comes only after a trial that failed
+	t.Logf("PARKLAMP_SEED=%d; without a cut %v from power-on to the end", seed, time.Since(begin).Round(100*time.Millisecond))
+	for _, s := range stages {
+		if l.whole[s] == (extent{}) {
+			t.Errorf("stage %q was not seen", s)
 		}
-		n++
-		phase := phaseOf(before, off)
-		phases[phase]++
-		check(t, d, old, next)
-		after, off := b.guest(card, 0, limit, nil)
-		if !off || len(after) < 2 || !has(after, "GUEST up", "v1.2.0") || has(after, "cannot be started") || has(after, "GUEST error") || has(after, "GUEST refused the bundle") {
-			t.Errorf("cut %d at %v (%s): before\n%s\nafter\n%s", n, at, phase, strings.Join(before, "\n"), strings.Join(after, "\n"))
-		}
-		check(t, d, old, next)
-		if st, err := d.State(); err != nil || st.Good != slots.B && phase != "confirmed" {
-			t.Errorf("cut %d at %v (%s): ends with %+v, %v\n%s", n, at, phase, st, err, strings.Join(after, "\n"))
-		}
+		t.Logf("  %s: %d writes and flushes, %v", s, l.whole[s].changes, l.whole[s].time.Round(time.Millisecond))
 	}
-	t.Logf("%d cuts: %v", cuts, phases)
+	begin = time.Now()
+	t.Run("lives", func(t *testing.T) {
+		for n := range runtime.NumCPU() {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				t.Parallel()
+				for r := rand.New(rand.NewPCG(seed, uint64(n))); !t.Failed() && l.live(t, r); {
+				}
+			})
+		}
+	})
+	for _, s := range slices.Sorted(maps.Keys(l.tally.at)) {
+		t.Logf("  cuts: %3d  %s", l.tally.at[s], s)
+	}
+	t.Logf("%d cuts, %d of them before the system was up after the cut before, %d while falling back; %d starts judged; %v a cut", l.tally.done, l.tally.again, l.tally.fallen, l.tally.judged,
+		(time.Since(begin) / time.Duration(max(1, l.tally.done))).Round(100*time.Millisecond))
 }
 
-// phaseOf names the moment of a cut by what was said before it.
-func phaseOf(lines []string, off bool) string {
-	for _, p := range [][2]string{{"confirmed", "confirmed"}, {"trial=true", "in the trial"}, {"slot b, trial 1", "in the loader of the trial"}, {"GUEST on trial", "before the restart"},
-		{"GUEST install", "while writing"}, {"GUEST up", "before the update"}} {
-		if has(lines, p[0]) {
-			return p[1]
-		}
-	}
-	if off {
-		return "off"
-	}
-	return "in the loader"
+// life is what the lives of cards have in common.
+type life struct {
+	b                 *bench
+	old, next, bundle []byte
+	whole             map[stage]extent
+	tally             *tally
 }
 
-// check reads the slots of a card without power: one with a boot sector holds a whole system.
-func check(t *testing.T, d *slots.Disk, systems ...[]byte) {
+// take takes one of the cuts that are left.
+func (l *life) take() bool {
+	l.tally.Lock()
+	defer l.tally.Unlock()
+	l.tally.left--
+	return l.tally.left >= 0
+}
+
+// draw plans a cut; often while it falls back if it does.
+func (l *life) draw(r *rand.Rand, fallback bool) plan {
+	from := stages
+	if fallback && r.IntN(2) == 0 {
+		from = []stage{inLoader, inKernel, inSystem, settling}
+	}
+	p := plan{stage: from[r.IntN(len(from))]}
+	e := l.whole[p.stage]
+	if e.changes > 0 && (r.IntN(2) == 0 || e.time == 0) {
+		p.changes = 1 + r.IntN(e.changes)
+	} else {
+		p.after = time.Duration(r.Int64N(int64(e.time) + 1))
+	}
+	return p
+}
+
+// live is the life of a card from the factory to the end of its update, with losses of power. False: no cut is left.
+func (l *life) live(t *testing.T, r *rand.Rand) bool {
+	good := []slots.Slot{slots.A, slots.B}[r.IntN(2)]
+	card := l.b.card(t, good, l.old, l.old, l.bundle)
+	var story []string
+	for cut := false; ; cut = true {
+		more := l.take()
+		if !more && !cut {
+			return false
+		}
+		want, fallback := l.expect(t, card)
+		w := &watch{}
+		if more {
+			w.plan = l.draw(r, fallback)
+		}
+		l.b.power(t, card, w)
+		judged := l.judge(t, w, want)
+		l.check(t, card)
+		l.count(w, more, cut, judged, fallback)
+		story = append(story, fmt.Sprintf("-- planned %+v, cut %v in %s, awaited %q", w.plan, w.dead, w.now, want))
+		story = append(story, w.lines...)
+		if w.dead {
+			card.Cut(r)
+			l.check(t, card)
+		} else if st, err := disk(t, card).State(); err != nil || st.Good != good.Other() || st.Try != slots.None || has(w.lines, "GUEST refused the bundle") {
+			t.Errorf("ends with %+v, %v", st, err)
+		}
+		if t.Failed() {
+			t.Log(strings.Join(story, "\n"))
+		}
+		if t.Failed() || !w.dead {
+			return more
+		}
+	}
+}
+
+// count writes down what became of a start; a cut that did not come to be is given back.
+func (l *life) count(w *watch, taken, afterCut, judged, fallback bool) {
+	l.tally.Lock()
+	defer l.tally.Unlock()
+	if afterCut && judged {
+		l.tally.judged++
+	}
+	if w.dead {
+		l.tally.done++
+		l.tally.at[w.now]++
+		if afterCut && !judged {
+			l.tally.again++
+		}
+		if fallback {
+			l.tally.fallen++
+		}
+	} else if taken {
+		l.tally.left++
+	}
+}
+
+// expect is what the next start must say, by the model of the boot script, and whether it falls back.
+func (l *life) expect(t *testing.T, card *slotstest.Card) (want string, fallback bool) {
+	t.Helper()
+	st, err := disk(t, card).State()
+	if err != nil {
+		t.Fatal(err) // both copies lost by one cut
+	}
+	boot, err := slotstest.Load(card.Clone(), func(s slots.Slot, _ bool) bool { return l.version(t, card, s) != "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("GUEST up version=%s slot=%s trial=%v ", l.version(t, card, boot.Slot), boot.Slot, boot.Trial), !boot.Trial && st.Try != slots.None
+}
+
+// judge reports whether the machine has come so far as to show its system; it must be the awaited one.
+func (l *life) judge(t *testing.T, w *watch, want string) bool {
+	i := slices.IndexFunc(w.lines, func(s string) bool { return strings.HasPrefix(s, "GUEST up") })
+	if i >= 0 && !strings.HasPrefix(w.lines[i], want) || has(w.lines, "cannot be started") || has(w.lines, "GUEST error") || has(w.lines, "panic") || !w.dead && i < 0 {
+		t.Errorf("awaited %q, came\n%s", want, strings.Join(w.lines, "\n"))
+	}
+	return i >= 0
+}
+
+// version is of the whole system in a slot; "" if none is there.
+func (l *life) version(t *testing.T, card *slotstest.Card, s slots.Slot) string {
+	got := card.Bytes(disk(t, card).Slot(s))
+	switch {
+	case bytes.Equal(got, l.old):
+		return version(1)
+	case bytes.Equal(got, l.next):
+		return version(2)
+	}
+	return ""
+}
+
+// check reads the slots of a card without power: one with a boot sector of a system holds all of it.
+func (l *life) check(t *testing.T, card *slotstest.Card) {
 	t.Helper()
 	for _, s := range []slots.Slot{slots.A, slots.B} {
-		place := d.Slot(s)
-		got := make([]byte, place.Size)
-		if _, err := d.ReadAt(got, place.Start); err != nil {
-			t.Fatal(err)
-		}
-		whole := bytes.Equal(got[:slots.Sector], make([]byte, slots.Sector))
-		for _, system := range systems {
-			whole = whole || bytes.Equal(got, system)
-		}
-		if !whole {
+		head := card.Bytes(disk(t, card).Slot(s))[:slots.Sector]
+		if (bytes.Equal(head, l.old[:slots.Sector]) || bytes.Equal(head, l.next[:slots.Sector])) && l.version(t, card, s) == "" {
 			t.Errorf("slot %s has a boot sector and is no whole system", s)
 		}
 	}

@@ -2,10 +2,12 @@
 //
 // Card is an in-memory slots.Device. What was written since the last Sync is in doubt: when power is lost each sector of it
 // is, independently, new, old or, rarely, garbage, which covers torn writes and any order. Load is buildroot/boot/boot.cmd in
-// Go; the test of this package with the tag "uboot" holds the two together under U-Boot itself. No goroutines.
+// Go; the test of this package with the tag "uboot" holds the two together under U-Boot itself. Serve (nbd.go) gives the card to an
+// emulated machine. No goroutines.
 package slotstest
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -54,6 +56,11 @@ func NewCard(size int64, s slots.State) *Card {
 
 // Bytes is the medium from at on, for a test to read and to spoil.
 func (c *Card) Bytes(e slots.Extent) []byte { return c.data[e.Start : e.Start+e.Size] }
+
+// Clone returns a card with the same medium, on which nothing is in doubt.
+func (c *Card) Clone() *Card {
+	return &Card{data: bytes.Clone(c.data), doubt: map[int64][]byte{}, left: -1}
+}
 
 // PowerFor lets n more writes and syncs be done; after that each operation fails with ErrPower until Cut.
 func (c *Card) PowerFor(n int) { c.left = n }
