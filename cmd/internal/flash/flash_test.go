@@ -248,7 +248,8 @@ func TestRefusals(t *testing.T) {
 		want    string
 	}{
 		"no board":        {"-dev /dev/mmcblk0", "", "BOARD is missing"},
-		"for emulator":    {"-dev " + to, "", "image/qemu-virt/card.img"},
+		"board or not":    {"-dev " + to, "", "BOARD is missing: name the board, such as BOARD=rpi-3; there is an image of rpi, and BOARD=qemu-virt is that for the emulator"},
+		"nobody's board":  {"-dev " + to + " -site " + site + " -id dock-9", "", "site.toml does not say what dock-9 is"},
 		"unknown board":   {"-board rpi-9 -dev " + to, "", "BOARD=rpi-9: there are qemu-virt, rpi, rpi-3, rpi-zero-2w"},
 		"no image":        {"-board qemu-virt -dev " + to, "", "'make image BOARD=qemu-virt' makes it"},
 		"no device":       {"-board rpi", "", "DEV is missing"},
@@ -273,6 +274,23 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := os.Stat(to); err == nil {
 		t.Error("a refused run has written a file")
+	}
+}
+
+// Where no board is named, it is the site's, or a file for the emulator if that has the only image.
+func TestGuessedBoard(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	to := filepath.Join(dir, "card.img")
+	out, err := run(t, dir, machine{"/"}, "", "-dev", to, "-site", site, "-id", "dock-7")
+	if err != nil || !strings.Contains(out, "dock-7 is a rpi-3 in site.toml") || !strings.Contains(out, "card.img (rpi-3), for dock-7, goes onto") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if err := os.Rename(filepath.Join(dir, "image/rpi"), filepath.Join(dir, "image/qemu-virt")); err != nil {
+		t.Fatal(err)
+	}
+	out, err = run(t, dir, machine{"/"}, "", "-dev", to)
+	if err != nil || !strings.Contains(out, "taken to be for the emulator, BOARD=qemu-virt") || !strings.Contains(out, "card.img (qemu-virt), for an appliance without identity") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

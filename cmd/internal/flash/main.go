@@ -81,13 +81,10 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 		}
 	}
 	if f.image == "" {
-		if f.board == "" && f.csv == "" && f.dev != "" {
-			if d, err := f.look(f.dev); err == nil && d.file {
-				f.board = "qemu-virt" // a file is for the emulator, unless it is said to be for a board
-			}
-		}
 		if f.board == "" {
-			return errors.New("BOARD is missing: name the board, such as BOARD=rpi-3")
+			if err := f.guess(); err != nil {
+				return err
+			}
 		}
 		name, err := f.imageOf(f.board)
 		if err != nil {
@@ -111,34 +108,6 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 	return f.one(ctx, d, f.id)
 }
 
-// imageOf is the image that a board starts from: its facts name the boards.
-func (f *flasher) imageOf(board string) (string, error) {
-	files, err := filepath.Glob(filepath.Join(f.facts, "*.env"))
-	if err != nil || len(files) == 0 {
-		return "", fmt.Errorf("no facts of boards in %s: run it at the top of the source", f.facts)
-	}
-	var all []string
-	for _, file := range files {
-		image := strings.TrimSuffix(filepath.Base(file), ".env")
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		boards := []string{image}
-		for line := range strings.Lines(string(text)) {
-			if list, ok := strings.CutPrefix(strings.TrimSpace(line), "BOARDS="); ok {
-				boards = append(boards, strings.Fields(strings.Trim(list, `"'`))...)
-			}
-		}
-		if slices.Contains(boards, board) {
-			return image, nil
-		}
-		all = append(all, boards...)
-	}
-	slices.Sort(all)
-	return "", fmt.Errorf("BOARD=%s: there are %s", board, strings.Join(slices.Compact(all), ", "))
-}
-
 // one writes one card.
 func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	c, err := openCard(f.image)
@@ -160,7 +129,11 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 		}
 		who = id
 	}
-	fmt.Fprintf(f.out, "%s, for %s, goes onto\n%s%s", f.image, who, d.describe(), c.updates())
+	of := f.image
+	if f.board != "" {
+		of += " (" + f.board + ")"
+	}
+	fmt.Fprintf(f.out, "%s, for %s, goes onto\n%s%s", of, who, d.describe(), c.updates())
 	if err := f.ask(d); err != nil {
 		return err
 	}
