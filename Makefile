@@ -74,7 +74,7 @@ test-arm: ## packages with kernel structures: their tests built for 32- and 64-b
 .PHONY: image
 BOARD ?= qemu-virt
 IMAGE := $(OUT)/image/$(BOARD)
-image: ## card, slot and boot files of BOARD (qemu-virt, rpi, beaglebone-black; rpi-zero-2w with BUILDROOT=folder) into out/image/BOARD
+image: ## card, slot and boot files of BOARD (qemu-virt, rpi, rpi-zero-w, beaglebone-black; rpi-zero-2w with BUILDROOT=folder) into out/image/BOARD
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(CARD_PACKAGES) $(if $(filter qemu-virt,$(BOARD)),$(IMAGE_PACKAGES))'
 	@PARKLAMP_VERSION='$(VERSION)' PARKLAMP_UPDATE_PUB='$(abspath $(UPDATE_PUB))' LDFLAGS='$(LDFLAGS)' GO='$(GO)' KERNEL='$(KERNEL)' REFRESH='$(REFRESH)' \
 		buildroot/image.sh $(BOARD) $(IMAGE)
@@ -105,7 +105,7 @@ image-check: ## build the image of BOARD twice and compare them byte for byte
 .PHONY: buildroot-check
 buildroot-check: ## check each board's configuration and the packages with Buildroot in BUILDROOT=folder; downloads and builds nothing
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='python3-magic flake8 rsync bc file unzip'
-	@set -e; for b in rpi-zero-2w rpi beaglebone-black qemu-virt; do CHECK=1 PATH="/usr/bin:$$PATH" buildroot/buildroot.sh $$b '$(BUILDROOT)' $(OUT)/check/$$b; done
+	@set -e; for b in rpi-zero-2w rpi rpi-zero-w beaglebone-black qemu-virt; do CHECK=1 PATH="/usr/bin:$$PATH" buildroot/buildroot.sh $$b '$(BUILDROOT)' $(OUT)/check/$$b; done
 
 .PHONY: image-test
 image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch, update the card; builds the kernel once (12 CPU minutes)

@@ -41,12 +41,15 @@ if test -n "${less}"; then
 	fi
 fi
 
-# start_slot: load and start ${slot}; it returns only if that cannot be done. With ${care}, checksums must be right.
-setenv check_sum 'test -z "${sum}" || crc32 ${at} ${filesize} ${scriptaddr} && itest.l *${scriptaddr} == 0x${sum}'
+# start_slot: load and start ${slot}; it returns only if that cannot be done. With ${care}, checksums must be right. A loader
+# built with its table of hashes leaves the bytes of a CRC-32 most significant first, which reads as ${sum} (QEMU's, the BeagleBone's);
+# one without it leaves the number, ${number} (the Raspberry Pis').
+setenv same_sum 'crc32 ${at} ${filesize} ${scriptaddr}; itest.l *${scriptaddr} == 0x${sum} || itest.l *${scriptaddr} == 0x${number}'
+setenv check_sum 'test -z "${sum}" || run same_sum'
 setenv start_slot '
 	if test "${slot}" = b; then setenv from ${devtype} ${devnum}:3; else setenv from ${devtype} ${devnum}:2; fi;
 	echo "parklamp: slot ${slot}, trial ${on_trial}";
-	setenv kernel; setenv kernel_crc; setenv initrd_crc; setenv fdt;
+	setenv kernel; setenv kernel_crc; setenv initrd_crc; setenv kernel_number; setenv initrd_number; setenv fdt;
 	if load ${from} ${ramdisk_addr_r} slot.env && env import -t ${ramdisk_addr_r} ${filesize}; then
 		setenv bootargs "${cmdline} parklamp.slot=${slot} parklamp.trial=${on_trial} parklamp.board=${board}";
 		if test -n "${fdtfile}" && load ${from} ${fdt_addr_r} ${fdtfile}; then setenv fdt ${fdt_addr_r};
@@ -54,11 +57,11 @@ setenv start_slot '
 		else setenv fdt ${fdtcontroladdr}; fi;
 		setenv sound y;
 		if load ${from} ${kernel_addr_r} ${kernel}; then
-			setenv at ${kernel_addr_r}; setenv sum ${kernel_crc};
+			setenv at ${kernel_addr_r}; setenv sum ${kernel_crc}; setenv number ${kernel_number};
 			if test -n "${care}"; then run check_sum || setenv sound; fi;
 		else setenv sound; fi;
 		if test -n "${sound}" && load ${from} ${ramdisk_addr_r} initrd; then
-			setenv at ${ramdisk_addr_r}; setenv sum ${initrd_crc};
+			setenv at ${ramdisk_addr_r}; setenv sum ${initrd_crc}; setenv number ${initrd_number};
 			if test -n "${care}"; then run check_sum || setenv sound; fi;
 		else setenv sound; fi;
 		if test -n "${sound}"; then ${boot} ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt}; fi;

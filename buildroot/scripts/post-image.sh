@@ -24,8 +24,10 @@ fat() {
 cp "$KERNEL_FILE" slot/
 for dtb in $DTBS; do install -D -m 644 "$dtb" "slot/$DTB_FOLDER$dtb"; done
 zstd -q -19 -T1 -c rootfs.cpio >slot/initrd
-# sum FILE: its CRC-32 as it lies in U-Boot's memory, most significant byte first (gzip has it in its last 8 bytes).
+# sum FILE: its CRC-32 as some loaders leave it in memory, most significant byte first; number FILE: as others do. boot.cmd says
+# which (gzip has it in its last 8 bytes, least significant byte first).
 sum() { gzip -1 -c "$1" | tail -c 8 | head -c 4 | od -An -tx1 | tr -d ' \n'; }
+number() { sum "$1" | sed 's/\(..\)\(..\)\(..\)\(..\)/\4\3\2\1/'; }
 cat >slot/slot.env <<END
 board=$board
 version=${PARKLAMP_VERSION:-unversioned}
@@ -36,10 +38,12 @@ cmdline=$CMDLINE
 $(echo "$BOOT_ENV" | tr -s ' ' '\n')
 kernel_crc=$(sum "slot/$KERNEL_FILE")
 initrd_crc=$(sum slot/initrd)
+kernel_number=$(number "slot/$KERNEL_FILE")
+initrd_number=$(number slot/initrd)
 END
 fat slot.img "$SLOT_MIB" SLOT 504c0001 "$images/slot"
 
-cp "$tree/boot/config.txt" .
+{ cat "$tree/boot/config.txt"; echo "${CONFIG_TXT:-}"; } >config.txt
 for file in $BOOT_FILES; do install -D -m 644 "${file%%:*}" "boot/${file##*:}"; done
 mkimage -A arm -T script -C none -n "parklamp boot" -d "$tree/boot/boot.cmd" boot/boot.scr >/dev/null
 cp "$tree/boot/provisioning.txt" boot/parklamp/README.txt

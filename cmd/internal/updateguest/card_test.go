@@ -126,7 +126,7 @@ func (b *bench) system(n int, manner string, kernel []byte, extra ...string) []b
 		}
 	}
 	initrd := b.run("sh", "-c", "cd "+root+" && mkdir dev && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0 | gzip -1n")
-	env := fmt.Sprintf("board=%s\nversion=%s\nkernel=zImage\nboot=bootz\ncmdline=console=ttyAMA0 panic=1 quiet\nkernel_crc=%s\ninitrd_crc=%s\n",
+	env := fmt.Sprintf("board=%s\nversion=%s\nkernel=zImage\nboot=bootz\ncmdline=console=ttyAMA0,115200 panic=1 quiet\nkernel_crc=%s\ninitrd_crc=%s\n",
 		machine, version(n), sum(kernel), sum(initrd))
 	var paths []string
 	for _, file := range []struct {

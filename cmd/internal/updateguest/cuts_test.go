@@ -175,15 +175,13 @@ func (l *life) live(t *testing.T, r *rand.Rand) bool {
 			w.plan = l.draw(r, fallback)
 		}
 		l.b.power(t, card, w)
-		judged := l.judge(t, w, want)
+		card.Cut(r) // also of a machine that has switched itself off
 		l.check(t, card)
-		l.count(w, more, cut, judged, fallback)
+		judged := l.judge(t, w, want)
+		l.count(t, w, more, cut, judged, fallback)
 		story = append(story, fmt.Sprintf("-- planned %+v, cut %v in %s, awaited %q", w.plan, w.dead, w.now, want))
 		story = append(story, w.lines...)
-		if w.dead {
-			card.Cut(r)
-			l.check(t, card)
-		} else if st, err := disk(t, card).State(); err != nil || st.Good != good.Other() || st.Try != slots.None || has(w.lines, "GUEST refused the bundle") {
+		if st, err := disk(t, card).State(); !w.dead && (err != nil || st.Good != good.Other() || st.Try != slots.None || has(w.lines, "GUEST refused the bundle")) {
 			t.Errorf("ends with %+v, %v", st, err)
 		}
 		if t.Failed() {
@@ -196,7 +194,7 @@ func (l *life) live(t *testing.T, r *rand.Rand) bool {
 }
 
 // count writes down what became of a start; a cut that did not come to be is given back.
-func (l *life) count(w *watch, taken, afterCut, judged, fallback bool) {
+func (l *life) count(t *testing.T, w *watch, taken, afterCut, judged, fallback bool) {
 	l.tally.Lock()
 	defer l.tally.Unlock()
 	if afterCut && judged {
@@ -205,6 +203,7 @@ func (l *life) count(w *watch, taken, afterCut, judged, fallback bool) {
 	if w.dead {
 		l.tally.done++
 		l.tally.at[w.now]++
+		t.Logf("cut %d: %s; after a cut: %v, up: %v, falling back: %v", l.tally.done, w.now, afterCut, judged, fallback)
 		if afterCut && !judged {
 			l.tally.again++
 		}

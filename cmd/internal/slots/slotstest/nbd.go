@@ -70,10 +70,8 @@ func (c *Card) Serve(conn net.Conn, before func(Request)) error {
 			Cookie, At  uint64
 			Length      uint32
 		}
-		if err := binary.Read(in, binary.BigEndian, &head); err == io.EOF || err == io.ErrUnexpectedEOF {
+		if err := binary.Read(in, binary.BigEndian, &head); err != nil {
 			return nil // the machine was switched off
-		} else if err != nil {
-			return err
 		}
 		if head.Magic != nbdRequest || head.Length > longestTransfer {
 			return fmt.Errorf("slotstest: NBD: a request %+v", head)

@@ -33,11 +33,11 @@ func crc(data []byte) string {
 	return fmt.Sprintf("%02x%02x%02x%02x", byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 }
 
-// slotImage is a FAT file system that arrives (and resets) when it is started; sum is the checksum it gives of its kernel.
-func slotImage(t *testing.T, name, sum string, arrive bool) []byte {
+// slotImage is a FAT file system that arrives (and resets) when it is started; sum and number are the checksum it gives of its kernel.
+func slotImage(t *testing.T, name, sum, number string, arrive bool) []byte {
 	t.Helper()
 	dir := t.TempDir()
-	env := "board=test\nversion=1\nkernel=zImage\ninitrd_crc=" + crc(kernelBytes) + "\nkernel_crc=" + sum + "\ncmdline=quiet\nboot=run arrive\narrive=echo ARRIVED ${bootargs}; reset\n"
+	env := "board=test\nversion=1\nkernel=zImage\ninitrd_crc=" + crc(kernelBytes) + "\nkernel_crc=" + sum + "\nkernel_number=" + number + "\ncmdline=quiet\nboot=run arrive\narrive=echo ARRIVED ${bootargs}; reset\n"
 	if !arrive {
 		env = strings.ReplaceAll(env, "; reset", "; false")
 	}
@@ -96,14 +96,15 @@ func TestScriptIsTheModel(t *testing.T) {
 	scr := filepath.Join(dir, "boot.scr")
 	run(t, "mkimage", "-A", "arm", "-T", "script", "-C", "none", "-d", "../../../../buildroot/boot/boot.cmd", scr)
 	bootPart := fat(t, filepath.Join(dir, "boot.img"), scr)
-	sound := slotImage(t, "sound", crc(kernelBytes), true)
-	wrongSum := slotImage(t, "wrong-sum", "12345678", true)
-	unbootable := slotImage(t, "unbootable", crc(kernelBytes), false)
+	sound := slotImage(t, "sound", crc(kernelBytes), "12345678", true)
+	otherOrder := slotImage(t, "other-order", "12345678", crc(kernelBytes), true) // for a loader that leaves the number in memory
+	wrongSum := slotImage(t, "wrong-sum", "12345678", "9abcdef0", true)
+	unbootable := slotImage(t, "unbootable", crc(kernelBytes), "12345678", false)
 	empty := make([]byte, slotBytes)
 
 	starts := func(image []byte) func(care bool) bool {
 		return func(care bool) bool {
-			return bytes.Equal(image, sound) || bytes.Equal(image, wrongSum) && !care
+			return bytes.Equal(image, sound) || bytes.Equal(image, otherOrder) || bytes.Equal(image, wrongSum) && !care
 		}
 	}
 	good := slots.State{Seq: 9, Good: slots.A}
@@ -127,6 +128,7 @@ func TestScriptIsTheModel(t *testing.T) {
 		"tried, first":               {[2]slots.State{tried, trial}, sound, sound},
 		"two attempts, a":            {[2]slots.State{twice, goodB}, sound, sound},
 		"trial of an empty slot":     {[2]slots.State{trial, good}, sound, empty},
+		"trial, the other order":     {[2]slots.State{trial, good}, sound, otherOrder},
 		"trial with a wrong sum":     {[2]slots.State{trial, good}, sound, wrongSum},
 		"trial that cannot start":    {[2]slots.State{trial, good}, sound, unbootable},
 		"both copies torn":           {[2]slots.State{}, sound, sound},
