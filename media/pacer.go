@@ -18,6 +18,9 @@ const (
 	// The goroutine yields after so long where so much time is left before the next slot.
 	yieldAfter = 8 * time.Millisecond
 	yieldRoom  = slotTime / 4
+	// Sessions that a relay feeds have nothing to send in their ticks. They share every so manieth slot: a thread that wakes
+	// up each millisecond gets in the way of the one that relays.
+	sharedSlot = 5
 )
 
 // pacer gives every session a tick each 20 ms, in a slot of its own. What is due is computed from the clock; wake-ups
@@ -26,6 +29,7 @@ const (
 // A session gets its slot when its stream begins, or when it comes back from a relay: the one in which its next packet
 // is due. Where nothing is being sent that is the very next one, and a crowd that came one by one is spread over the
 // 20 ms. It moves by a slot with the clock of a source that has one (Timed), and for a stream that is ahead of its own.
+// While a relay feeds it, it is in one of a few slots that it shares with all others of that kind.
 type pacer struct {
 	// immutable
 	clock   Clock
@@ -166,11 +170,14 @@ func (p *pacer) settle() {
 func (p *pacer) place(s *Session) {
 	s.stirred.Store(false)
 	t := &s.talk
-	due, change := s.due(max(p.clock.Now(), p.at(p.done+1)))
+	due, fed, change := s.due(max(p.clock.Now(), p.at(p.done+1)))
 	if !change {
 		return
 	}
 	n := p.slot(min(due, forever-slotTime) + slotTime - 1)
+	if fed {
+		n += (sharedSlot - n%sharedSlot) % sharedSlot
+	}
 	if t.placed && due != forever && t.slot == n%slots {
 		return
 	}

@@ -172,6 +172,60 @@ func TestMusicFollowsTheRelayWithoutAGap(t *testing.T) {
 	}
 }
 
+// TestRelayedSessionsShareSlots: those that a relay feeds wake the pacer a few times in 20 ms, however many they are; digits
+// still go out, and when the relay ends each has a slot of its own again.
+func TestRelayedSessionsShareSlots(t *testing.T) {
+	r, clock := pacedRig(t)
+	var all []*Session
+	for i := range 2 * slots {
+		s := r.session(t)
+		s.Play(&encodedHum{})
+		all = append(all, s)
+		r.until(clock, time.Second+time.Duration(i)*slotTime)
+	}
+	used := func() (n int64) {
+		for _, s := range r.engine.pacer.wheel {
+			n += min(int64(len(s)), 1)
+		}
+		return n
+	}
+	if got := used(); got != slots {
+		t.Fatalf("%d of %d slots used by music", got, slots)
+	}
+	var relays []*Bridge
+	for i := 0; i < len(all); i += 2 {
+		br, err := Relay(all[i], all[i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		relays = append(relays, br)
+		r.arrive(all[i], 0)
+		r.arrive(all[i+1], 0)
+	}
+	r.until(clock, clock.now+time.Second)
+	if got := used(); got > slots/sharedSlot {
+		t.Errorf("%d slots used by sessions that are relayed, want %d at most", got, slots/sharedSlot)
+	}
+	before := sent(all[3])
+	if err := all[3].SendDTMF("1", 40*time.Millisecond, 40*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	r.until(clock, clock.now+200*time.Millisecond)
+	if sent(all[3]) == before {
+		t.Error("a digit for a relayed session was not sent")
+	}
+	for i, br := range relays {
+		r.until(clock, clock.now+time.Duration(i)*slotTime)
+		r.arrive(all[2*i], 0)
+		r.arrive(all[2*i+1], 0)
+		br.Close()
+	}
+	r.until(clock, clock.now+time.Second)
+	if got := used(); got <= slots/sharedSlot {
+		t.Errorf("%d slots used after the relays", got)
+	}
+}
+
 func TestRestoredStreamKeepsItsPlace(t *testing.T) {
 	at := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
 	st := State{SSRC: 1, Seq: 65535, TS: 1000, At: at}

@@ -98,27 +98,27 @@ func (o *outgoing) slot(at time.Duration) (ts uint32, skip bool) {
 	return o.next + frames(-ahead), false
 }
 
-// due returns when the next packet of a session is to go out, not before earliest, and whether that may change its
-// place among the slots of the pacer. A session that is wired to nothing has none.
-func (s *Session) due(earliest time.Duration) (at time.Duration, change bool) {
+// due returns when the next packet of a session is to go out, not before earliest, whether a relay sends it, and whether
+// that may change its place among the slots of the pacer. A session that is wired to nothing has none.
+func (s *Session) due(earliest time.Duration) (at time.Duration, fed, change bool) {
 	w := s.wiring.Load()
 	if !w.configured && w.ear == nil {
-		return forever, s.talk.placed
+		return forever, false, s.talk.placed
 	}
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case !s.talk.placed:
-	case !w.sending() || w.source == nil:
-		return 0, false
-	case o.sent && (w.ear != nil || w.bridge != nil && o.feed == w.bridge):
-		return 0, false // somebody hears in its slot, or the relay sends
+	case o.sent && w.ear != nil && s.talk.placed:
+		return 0, false, false // somebody hears in its slot
+	case o.sent && w.ear == nil && w.bridge != nil && o.feed == w.bridge:
+		return earliest, true, true
+	case s.talk.placed && (!w.sending() || w.source == nil):
+		return 0, false, false
+	case !o.sent:
+		return max(earliest, o.from), false, true
 	}
-	if !o.sent {
-		return max(earliest, o.from), true
-	}
-	return max(earliest, min(o.ideal, o.end)), true
+	return max(earliest, min(o.ideal, o.end)), false, true
 }
 
 // frames returns the ticks of the RTP clock in d, rounded to whole frames.
@@ -322,6 +322,9 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt
 	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
 		seq, ts = o.seq, o.stamp(at)
 		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
+		if o.feed != b {
+			s.engine.pacer.stir(s)
+		}
 		o.feed, o.feedSSRC, o.anchor, o.relayed = b, h.SSRC, seq, true
 		ahead, marker = 0, true
 	}
