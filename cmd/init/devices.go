@@ -34,7 +34,7 @@ func grantNodes(dev string, gid int) (granted int) {
 			if err != nil || info.Mode()&fs.ModeDevice == 0 {
 				continue
 			}
-			if os.Chown(path, 0, gid) == nil && os.Chmod(path, 0o660) == nil {
+			if os.Chown(path, -1, gid) == nil && os.Chmod(path, 0o660) == nil {
 				granted++
 			}
 		}
