@@ -26,13 +26,8 @@ const (
 func underInit() bool { return os.Getenv(initapi.SocketEnv) != "" }
 
 // watchFirmware shows what the first process of the image has found (no card, no time, no identity) as conditions of this
-// appliance and marks packets as the switch wants, until ctx ends. On a machine that has another first process there is
-// nothing to hear.
+// appliance and marks packets as the switch wants, until ctx ends.
 func (a *Appliance) watchFirmware(ctx context.Context) error {
-	if !underInit() {
-		<-ctx.Done()
-		return nil
-	}
 	var shown map[string]bool
 	for silent := 0; ctx.Err() == nil; silent++ {
 		err := initapi.Listen(ctx, os.Getenv(initapi.SocketEnv), func(t initapi.Told) {

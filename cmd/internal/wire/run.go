@@ -142,8 +142,12 @@ func (a *Appliance) Run(ctx context.Context) error {
 // others are the parts that are neither SIP, media nor calls.
 func (a *Appliance) others() map[string]part {
 	parts := map[string]part{
-		"links": a.watchLinks, "firmware": a.watchFirmware, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
-		"surroundings": a.watchSurroundings,
+		"links": a.watchLinks, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
+	}
+	if underInit() { // it judges the disk and the clock
+		parts["firmware"] = a.watchFirmware
+	} else {
+		parts["surroundings"] = a.watchSurroundings
 	}
 	if a.cfg.Quality.Collector != "" {
 		parts["quality"] = a.publishSounds

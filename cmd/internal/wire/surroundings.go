@@ -26,7 +26,8 @@ const (
 )
 
 // watchSurroundings looks at the clock and at the disk of the journal until ctx ends, so that it is known before a call is
-// parked that it could not be stored. Parking goes on whatever it finds.
+// parked that it could not be stored. Parking goes on whatever it finds. Under the image's first process, which judges both by
+// what it knows of the card and of the time servers, it does not run.
 func (a *Appliance) watchSurroundings(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
