@@ -31,7 +31,8 @@ const (
 type ear struct {
 	// immutable
 	clock Clock
-	rate  int // samples a second of what is played: 8,000, or 16,000 for a wide sink
+	count *counters // of the session
+	rate  int       // samples a second of what is played: 8,000, or 16,000 for a wide sink
 
 	ring [ringSlots]arrived
 	head atomic.Uint32 // written by the reader: packets offered
@@ -43,9 +44,9 @@ type ear struct {
 	next   time.Duration // when the samples after it are to be asked for
 	pulled time.Duration // when a Puller asked last
 
-	played, concealed atomic.Uint64 // RTP ticks
-	late              atomic.Uint64 // packets
-	delay             atomic.Int64
+	played, concealed, late uint64 // that count has of this ear: RTP ticks, packets
+
+	delay atomic.Int64
 }
 
 type arrived struct {
@@ -55,10 +56,10 @@ type arrived struct {
 }
 
 // newEar returns an ear whose sink gets rate samples a second.
-func newEar(e *Engine, rate int) *ear {
+func newEar(e *Engine, count *counters, rate int) *ear {
 	d := &decoder{codec.Decoder{Rate: rate}}
 	return &ear{
-		clock: e.clock, rate: rate, pulled: -standsStill,
+		clock: e.clock, count: count, rate: rate, pulled: -standsStill,
 		player: playout.New(jitter.Config{Min: e.cfg.JitterMin, Max: e.cfg.JitterMax}, rate, d),
 	}
 }
@@ -152,9 +153,11 @@ func (e *ear) play(dst []int16, at time.Duration) Kind {
 	e.last, e.next = at, at+time.Duration(len(dst))*time.Second/time.Duration(e.rate)
 	kind := e.player.Read(dst, at)
 	heard, buffer := e.player.Stats()
-	e.played.Store(heard.Played * SampleRate / uint64(e.rate))
-	e.concealed.Store(heard.Concealed * SampleRate / uint64(e.rate))
-	e.late.Store(buffer.Late)
+	played, concealed := heard.Played*SampleRate/uint64(e.rate), heard.Concealed*SampleRate/uint64(e.rate)
+	e.count.played.Add(played - e.played)
+	e.count.concealed.Add(concealed - e.concealed)
+	e.count.late.Add(buffer.Late - e.late)
+	e.played, e.concealed, e.late = played, concealed, buffer.Late
 	e.delay.Store(int64(buffer.Delay))
 	return kind
 }

@@ -129,11 +129,7 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	s.count.received.Add(1)
 	s.count.lastReceived.Store(int64(now))
-	var late uint64
-	if w.ear != nil {
-		late = w.ear.late.Load()
-	}
-	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: late}) {
+	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: s.count.late.Load()}) {
 		in.events.Reset()
 		if in.tones != nil {
 			in.tones.known = false

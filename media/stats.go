@@ -4,9 +4,12 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"parklamp/media/timeline"
 )
 
-// counters have one writer each and any number of readers.
+// counters are of the time since the session was opened. They have one writer each, those of an ear whoever asks it for
+// samples, and any number of readers.
 type counters struct {
 	sent, sentBytes, sendErrors, relayed   atomic.Uint64
 	received, early, bad                   atomic.Uint64
@@ -14,17 +17,17 @@ type counters struct {
 	digitsDropped                          atomic.Uint64
 	malformed, looped                      atomic.Uint64
 	unauthentic, replayed                  atomic.Uint64
+	late, played, concealed                atomic.Uint64 // packets; RTP ticks
 	lastReceived                           atomic.Int64
 }
 
-// Stats is a copy of a session's counters. Packets unless said otherwise.
+// Stats is what a session has counted since it was opened, in packets unless said otherwise, and how it is at this moment.
 type Stats struct {
 	Sent, SentBytes, SendErrors uint64
 	Relayed                     uint64 // part of Sent: forwarded from the other leg
 	Received                    uint64 // from the far end, valid
 	Lost, Duplicate, Reordered  uint64 // by sequence number; Lost counts those that came late as well, until they come
 	Restarts                    uint64 // changes of the far end's SSRC or numbers
-	Jitter                      time.Duration
 	Bad                         uint64 // not RTP, our own, or not as SRTP has to be
 	Malformed, Looped           uint64 // parts of Bad: not RTP; our own, sent back
 	Unauthentic, Replayed       uint64 // parts of Bad: not made with the agreed key; came before, or too late to tell
@@ -33,16 +36,16 @@ type Stats struct {
 	Early                       uint64 // before Configure
 	Overruns                    uint64 // more than a far end may send, or than the receiver could take in one tick
 	DigitsDropped               uint64
-	ReportsSent, ReportsTaken   uint64         // compound packets of RTCP
-	ReportsRefused              uint64         // ill-formed, from a stranger, or too many
-	Latched                     uint64         // times that our packets followed the far end to another address
-	Remote                      netip.AddrPort // where ours go
+	ReportsSent, ReportsTaken   uint64        // compound packets of RTCP
+	ReportsRefused              uint64        // ill-formed, from a stranger, or too many
+	Latched                     uint64        // times that our packets followed the far end to another address
+	Late                        uint64        // too late to be played
+	Played, Concealment         time.Duration // audio
 
-	// Of the current Listen:
-	Late                uint64        // too late to be played
-	Played, Concealment time.Duration // audio
-	PlayoutDelay        time.Duration // above the fastest packet
-
+	// At this moment:
+	Remote       netip.AddrPort // where our packets go
+	Jitter       time.Duration
+	PlayoutDelay time.Duration // above the fastest packet; 0 while nobody listens
 	LastReceived time.Duration // how long ago; negative: never
 }
 
@@ -55,6 +58,7 @@ func (s *Session) Stats() Stats {
 		Strangers: c.strangers.Load(), Early: c.early.Load(), Overruns: c.overruns.Load(),
 		DigitsDropped: c.digitsDropped.Load(), Latched: c.latched.Load(),
 		Malformed: c.malformed.Load(), Looped: c.looped.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
+		Late: c.late.Load(), Played: time.Duration(c.played.Load()) * timeline.Tick, Concealment: time.Duration(c.concealed.Load()) * timeline.Tick,
 		Remote: *s.remote.Load(), LastReceived: -1,
 	}
 	if st.Received > 0 {
@@ -65,9 +69,6 @@ func (s *Session) Stats() Stats {
 	}
 	st.ReportsSent, st.ReportsTaken, st.ReportsRefused = s.reports.counts()
 	if e := s.wiring.Load().ear; e != nil {
-		st.Late = e.late.Load()
-		st.Played = time.Duration(e.played.Load()) * time.Second / SampleRate
-		st.Concealment = time.Duration(e.concealed.Load()) * time.Second / SampleRate
 		st.PlayoutDelay = time.Duration(e.delay.Load())
 	}
 	return st

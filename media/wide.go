@@ -36,7 +36,7 @@ func (s *Session) fitEar(w *wiring) {
 	case w.sink == nil:
 		w.ear = nil
 	case w.ear == nil || w.ear.rate != rate:
-		w.ear = newEar(s.engine, rate)
+		w.ear = newEar(s.engine, &s.count, rate)
 	}
 }
 
