@@ -281,14 +281,14 @@ func (s *system) feed(ctx context.Context) {
 	}
 }
 
-// phonedSpec is how phoned is started. The capabilities are for ports below 1024 (5060 needs none, 80 and
-// 443 do), raw sockets, real-time scheduling and memory that is not swapped.
+// phonedSpec is how phoned is started. The capabilities are for ports below 1024 (5060 needs none, 80 and 443 do) and a nice
+// value below 0.
 func (s *system) phonedSpec() supervise.Spec {
 	return supervise.Spec{Path: phonedPath, Args: []string{"-config", s.config()},
 		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.SocketEnv + "=" + initapi.Socket},
 		User:    &supervise.User{UID: parklampID, GID: parklampID},
 		Restart: restartSignal,
-		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW, unix.CAP_SYS_NICE, unix.CAP_IPC_LOCK},
+		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_NICE},
 		Output:  s.journal.Writer("phoned", time.Now)}
 }
 
