@@ -140,14 +140,8 @@ func (m *Machine) inFetching(c *call, in Input) {
 	case Timer:
 		m.emit(CancelFetch{Token: r.token})
 		m.fetchFailed(c, ReasonTimeout)
-	case CallerChanged:
-		c.take(in)
-		m.changed(c)
-	case DialogChanged:
-		c.Dialog = in.Dialog
-		m.changed(c)
 	default:
-		m.ignore(c, in)
+		m.news(c, in)
 	}
 }
 

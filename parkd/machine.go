@@ -256,6 +256,20 @@ func (m *Machine) legEnded(in LegEnded) {
 	}
 }
 
+// news is what a hosted call takes in any state: who the caller is, and how the dialog goes on.
+func (m *Machine) news(c *call, in Input) {
+	switch in := in.(type) {
+	case CallerChanged:
+		c.take(in)
+	case DialogChanged:
+		c.Dialog = in.Dialog
+	default:
+		m.ignore(c, in)
+		return
+	}
+	m.changed(c)
+}
+
 func (m *Machine) timer(in Timer) {
 	for _, cs := range [][]*call{m.pending, m.hosted} {
 		for _, c := range cs {

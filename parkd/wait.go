@@ -28,14 +28,8 @@ func (m *Machine) inParked(c *call, in Input) {
 		m.enterWaiting(c)
 	case Swap:
 		m.swap(c, in)
-	case CallerChanged:
-		c.take(in)
-		m.changed(c)
-	case DialogChanged:
-		c.Dialog = in.Dialog
-		m.changed(c)
 	default:
-		m.ignore(c, in)
+		m.news(c, in)
 	}
 }
 
@@ -98,14 +92,8 @@ func (m *Machine) inRecalling(c *call, in Input) {
 		m.callerLeft(c, in)
 	case Swap:
 		m.swap(c, in)
-	case CallerChanged:
-		c.take(in)
-		m.changed(c)
-	case DialogChanged:
-		c.Dialog = in.Dialog
-		m.changed(c)
 	default:
-		m.ignore(c, in)
+		m.news(c, in)
 	}
 }
 
