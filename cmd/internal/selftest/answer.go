@@ -2,6 +2,8 @@ package selftest
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"parklamp/media/prompt"
 )
@@ -187,4 +189,20 @@ func (m *Machine) measured(in Measured) {
 		m.open() // it was heard on the loudspeaker
 	}
 	m.enter()
+}
+
+// named is a key as people know it.
+func (m *Machine) named(id string) string {
+	if i := slices.IndexFunc(m.phone.Keys, func(k Key) bool { return k.ID == id }); i >= 0 {
+		return name(m.phone.Keys[i])
+	}
+	return id
+}
+
+func (m *Machine) namedAll(ids []string) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = m.named(id)
+	}
+	return strings.Join(names, " and ")
 }

@@ -3,7 +3,6 @@ package selftest
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"parklamp/media/prompt"
@@ -409,45 +408,4 @@ func (m *Machine) outcome() Outcome {
 		return Aborted
 	}
 	return worst(m.findings)
-}
-
-// worst is the outcome of a test with these findings: one failure fails it, a warning or a gap is told.
-func worst(findings []Finding) Outcome {
-	o := Passed
-	for _, f := range findings {
-		switch {
-		case f.Outcome == Failed:
-			return Failed
-		case f.Outcome == Warned, f.Outcome == Skipped && o == Passed:
-			o = f.Outcome
-		}
-	}
-	return o
-}
-
-// failedSteps names the steps with a failure, in the order of the walk.
-func failedSteps(findings []Finding) []string {
-	var names []string
-	for _, s := range Steps {
-		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Step == s && f.Outcome == Failed }) {
-			names = append(names, string(s))
-		}
-	}
-	return names
-}
-
-// named is a key as people know it.
-func (m *Machine) named(id string) string {
-	if i := slices.IndexFunc(m.phone.Keys, func(k Key) bool { return k.ID == id }); i >= 0 {
-		return name(m.phone.Keys[i])
-	}
-	return id
-}
-
-func (m *Machine) namedAll(ids []string) string {
-	names := make([]string, len(ids))
-	for i, id := range ids {
-		names[i] = m.named(id)
-	}
-	return strings.Join(names, " and ")
 }

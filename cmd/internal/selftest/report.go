@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -141,4 +142,29 @@ func plain(s string) string {
 		}
 		return '?'
 	}, s)
+}
+
+// worst is the outcome of a test with these findings: one failure fails it, a warning or a gap is told.
+func worst(findings []Finding) Outcome {
+	o := Passed
+	for _, f := range findings {
+		switch {
+		case f.Outcome == Failed:
+			return Failed
+		case f.Outcome == Warned, f.Outcome == Skipped && o == Passed:
+			o = f.Outcome
+		}
+	}
+	return o
+}
+
+// failedSteps names the steps with a failure, in the order of the walk.
+func failedSteps(findings []Finding) []string {
+	var names []string
+	for _, s := range Steps {
+		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Step == s && f.Outcome == Failed }) {
+			names = append(names, string(s))
+		}
+	}
+	return names
 }
