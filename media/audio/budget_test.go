@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"parklamp/media"
-	"parklamp/media/bridge"
 	"parklamp/media/codec"
+	"parklamp/media/conference"
 	"parklamp/media/mediatest"
 )
 
@@ -129,7 +129,7 @@ func behind(x, y []time.Duration) (mean, most float64, n int) {
 // stages is one measurement, in ms.
 type stages struct{ capture, wait, line, queue, total, most float64 }
 
-func measure(t *testing.T, id codec.ID, cfg Config, conference bool, phase time.Duration) (s stages) {
+func measure(t *testing.T, id codec.ID, cfg Config, mixed bool, phase time.Duration) (s stages) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	network := mediatest.NewNet()
 	var ends [2]*media.Session
@@ -161,8 +161,8 @@ func measure(t *testing.T, id codec.ID, cfg Config, conference bool, phase time.
 	way := &probe{origin: mouth.origin, WideSource: a.Capture(), Timed: a.Capture().(media.Timed), Puller: b.Playback().(media.Puller)}
 	// A session gets its place in the 20 ms when its stream begins.
 	ends[0].Play(way)
-	if conference {
-		m := bridge.New()
+	if mixed {
+		m := conference.New()
 		_, err := m.AddLocal(b.Capture(), b.Playback())
 		party, err2 := m.Add()
 		if err := errors.Join(err, err2); err != nil {

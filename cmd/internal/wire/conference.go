@@ -4,18 +4,18 @@ import (
 	"fmt"
 
 	"parklamp/media"
-	"parklamp/media/bridge"
+	"parklamp/media/conference"
 )
 
 // member is a call in a conference.
 type member struct {
 	session *media.Session
-	in      *bridge.Party
+	in      *conference.Party
 }
 
 // confer lets microphone and earpiece and some calls hear each other. The mixer lives as long as the calls play it.
 func (h *handset) confer(legs []*leg) error {
-	mixer := bridge.New()
+	mixer := conference.New()
 	if _, err := mixer.AddLocal(h.device.Capture(), h.device.Playback()); err != nil {
 		return fmt.Errorf("the handset: %w", err)
 	}

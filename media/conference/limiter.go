@@ -1,4 +1,4 @@
-package bridge
+package conference
 
 // The limiter works on pieces of 2.5 ms: shorter ones would follow the wave of a low voice, longer ones would turn down
 // what comes before a loud moment for longer than is needed.

@@ -1,4 +1,4 @@
-// Package bridge mixes the parties of a conference: each hears the sum of all the others, never itself.
+// Package conference mixes the parties of a conference: each hears the sum of all the others, never itself.
 //
 // A Mixer has at most MaxParties. A party is what a media session plays and what listens to it (Source and Sink), or a
 // local end (handset, loudspeaker) that the mixer itself asks for sound once in each tick. Who sends nothing in a tick is
@@ -13,7 +13,7 @@
 //
 // It knows neither codecs nor RTP, starts no goroutine and does not allocate after a party was added. The ticks come from
 // the parties: the first one that is asked again begins the next tick.
-package bridge
+package conference
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ import (
 const MaxParties = 8
 
 // ErrFull: MaxParties are in.
-var ErrFull = errors.New("bridge: the conference is full")
+var ErrFull = errors.New("conference: full")
 
 // Mixer is one conference. Its methods and those of its parties may be called from any goroutine; none waits for more
 // than the mixing of a frame.

@@ -1,4 +1,4 @@
-package bridge_test
+package conference_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"parklamp/media"
-	"parklamp/media/bridge"
 	"parklamp/media/codec"
+	"parklamp/media/conference"
 	"parklamp/media/mediatest"
 	"parklamp/media/rtpio"
 )
@@ -44,7 +44,7 @@ func TestPartiesComeTogether(t *testing.T) {
 			wg.Go(func() { _ = e.Run(ctx) })
 			defer wg.Wait()
 			defer cancel()
-			m := bridge.New()
+			m := conference.New()
 			local := &mic{fast: fast}
 			if _, err := m.AddLocal(local, local); err != nil {
 				t.Fatal(err)
