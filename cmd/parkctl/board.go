@@ -116,7 +116,7 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 		return fmt.Errorf("wiring of %s: %w", m.Name, board.ErrSimulated)
 	}
 	if len(args) == 2 {
-		return drawWiring(m, args[1])
+		return drawWiring(m, args[0], args[1])
 	}
 	rows := rowsOf(m)
 	if t.json {
@@ -135,12 +135,12 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 }
 
 // drawWiring writes the sheet for the technician.
-func drawWiring(m board.Model, file string) error {
+func drawWiring(m board.Model, from, file string) error {
 	if !strings.HasSuffix(file, ".svg") {
-		return usagef("board wiring %s %s: want a file that ends in .svg", m.Name, file)
+		return usagef("board wiring %s %s: want a file that ends in .svg", from, file)
 	}
 	var b bytes.Buffer
-	if err := wiring.SVG(&b, m); err != nil {
+	if err := wiring.SVG(&b, m, from); err != nil {
 		return err
 	}
 	return os.WriteFile(file, b.Bytes(), 0o644)

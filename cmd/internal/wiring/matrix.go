@@ -60,10 +60,17 @@ func (s *sheet) matrix(x, y, w, least float64) float64 {
 		if len(k.Label) == 1 {
 			size = 17
 		}
-		if width(k.Label, size) > cellW-52 {
-			size = (cellW - 52) / width(k.Label, 1)
+		lines := []string{k.Label}
+		if width(k.Label, 9) > cellW-52 { // smaller than that nobody reads it at the wall
+			lines = inTwo(k.Label)
 		}
-		s.text(kx+32+(cellW-46)/2, mid+size*0.36, style{size: size, bold: true, anchor: "middle"}, k.Label)
+		for _, words := range lines {
+			size = min(size, (cellW-52)/width(words, 1))
+		}
+		size = min(size, 22/float64(len(lines)))
+		for i, words := range lines {
+			s.text(kx+32+(cellW-46)/2, mid+size*(0.36+1.1*(float64(i)-float64(len(lines)-1)/2)), style{size: size, bold: true, anchor: "middle"}, words)
+		}
 	}
 	note := "A key is a switch from its column (dot on its left) to its row (dot below it). Crossing wires do not touch."
 	if m.Diodes {
@@ -72,3 +79,19 @@ func (s *sheet) matrix(x, y, w, least float64) float64 {
 	s.text(x+20, y+height-18, style{size: 12, fill: faint}, note)
 	return y + height
 }
+
+// inTwo breaks words at the space nearest to their middle.
+func inTwo(words string) []string {
+	best := -1
+	for i, r := range words {
+		if r == ' ' && (best < 0 || abs(2*i-len(words)) < abs(2*best-len(words))) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return []string{words}
+	}
+	return []string{words[:best], words[best+1:]}
+}
+
+func abs(n int) int { return max(n, -n) }

@@ -7,6 +7,7 @@
 package wiring
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -50,15 +51,17 @@ const (
 type sheet struct {
 	canvas
 	m    board.Model
+	from string // what parkctl was given for it
 	uses []use
 }
 
-// SVG draws the sheet of a model. The error is board.ErrSimulated for one without lines, or the writer's.
-func SVG(w io.Writer, m board.Model) error {
+// SVG draws the sheet of a model; from is its name or file, as parkctl board was given it. The error is board.ErrSimulated
+// for one without lines, or the writer's.
+func SVG(w io.Writer, m board.Model, from string) error {
 	if m.Wiring == nil {
 		return fmt.Errorf("draw %s: %w", m.Name, board.ErrSimulated)
 	}
-	s := &sheet{m: m}
+	s := &sheet{m: m, from: from}
 	s.collect()
 	y := s.title()
 	y = s.headersAndMatrix(y)
@@ -120,11 +123,13 @@ func (s *sheet) on(chip string, offset int) (use, bool) {
 // title heads the sheet and returns where the next part begins.
 func (s *sheet) title() float64 {
 	s.rect(0, 0, sheetW, 96, 0, ink, ink, 0)
-	s.text(margin, 48, style{size: 28, bold: true, fill: paper}, s.m.Title)
+	const beside = 640 // what the lines at the right leave
+	title := shorten(cmp.Or(s.m.Title, s.m.Name), 64)
+	s.text(margin, 48, style{size: min(28, 28*beside/width(title, 28)), bold: true, fill: paper}, title)
 	s.text(margin, 76, style{size: 14, fill: "#c3ccd5"}, "Wiring of the Parklamp desk phone · board definition "+s.m.Name)
 	for i, line := range []string{
 		"Take the power off before you touch a wire. All lines are 3.3 V: 5 V on one of them destroys the board.",
-		"Try it with: parkctl board check " + s.m.Name,
+		"Try it with: parkctl board check " + s.from,
 	} {
 		s.text(sheetW-margin, 44+float64(i)*26, style{size: 14, fill: paper, anchor: "end"}, line)
 	}

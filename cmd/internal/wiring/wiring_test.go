@@ -14,7 +14,7 @@ import (
 func words(t *testing.T, m board.Model) []string {
 	t.Helper()
 	var b strings.Builder
-	if err := SVG(&b, m); err != nil {
+	if err := SVG(&b, m, m.Name); err != nil {
 		t.Fatal(err)
 	}
 	var all []string
@@ -93,8 +93,25 @@ func TestRegistersAndActiveLow(t *testing.T) {
 		}
 	}
 	desk, _ := board.Load("desk", nil)
-	if err := SVG(io.Discard, desk); !errors.Is(err, board.ErrSimulated) {
+	if err := SVG(io.Discard, desk, "desk"); !errors.Is(err, board.ErrSimulated) {
 		t.Errorf("a simulated board: %v", err)
+	}
+}
+
+// A board of one's own has long names; the sheet says how it is tried.
+func TestLongNames(t *testing.T) {
+	m, err := board.Parse("x.toml", []byte("name = 'dock'\ntitle = '"+strings.Repeat("dock ", 30)+"'\nfrom = ['rpi-3']\n[keys]\npark = { row = 4, column = 0, label = 'Park the caller here' }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := SVG(&b, m, "boards/dock.toml"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"parkctl board check boards/dock.toml<", ">Park the<", ">caller here<", "dock doc…<"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q", want)
+		}
 	}
 }
 
