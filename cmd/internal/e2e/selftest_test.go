@@ -325,3 +325,30 @@ func TestParkHeldAtPowerOn(t *testing.T) {
 		t.Errorf("calls %+v", st.Calls)
 	}
 }
+
+// A gateway has no keys: it tests what needs no hands, and signs the report.
+func TestSelfTestOfAGateway(t *testing.T) {
+	t.Parallel()
+	keys := t.TempDir()
+	keyPair(t, keys, "gate")
+	p := &place{T: t, network: newNetwork(), dir: t.TempDir(), bin: bin}
+	p.start([]site.Member{{Name: "gate", Number: "201", Addr: p.addr(1), Program: "parkd", Extra: fmt.Sprintf("[selftest]\nreports = %q\nkey = %q\ncertificate = %q\n",
+		filepath.Join(keys, "reports"), filepath.Join(keys, "own.key"), filepath.Join(keys, "own.crt"))}, {Name: "dock-2", Number: "202", Addr: p.addr(2)}})
+	parkctl := func(args ...string) (string, error) {
+		out, err := exec.Command(filepath.Join(p.bin, "parkctl"), append([]string{"--socket", p.Appliances[0].Socket}, args...)...).CombinedOutput()
+		return string(out), err
+	}
+	if said, err := parkctl("selftest", "--steps", "lamps"); err == nil || !strings.Contains(said, "step lamps: this appliance has no phone; it can test network, disk and clock") {
+		t.Errorf("lamps of a gateway: %v\n%s", err, said)
+	}
+	report := filepath.Join(keys, "report.json")
+	said, _ := parkctl("selftest", "--out", report) // this machine may have no network and no time server
+	for _, want := range []string{"1/3", "3/3", "peer dock-2", "commit", "Self test of gate: "} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in\n%s", want, said)
+		}
+	}
+	if said, err := parkctl("selftest", "verify", report, "--ca", filepath.Join(keys, "ca.crt")); err != nil || !strings.Contains(said, "Signed by CN=gate") {
+		t.Errorf("verify: %v\n%s", err, said)
+	}
+}

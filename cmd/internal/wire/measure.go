@@ -86,10 +86,8 @@ func (e *exam) measure(s selftest.Step) {
 	do := map[selftest.Step]func(context.Context) []selftest.Finding{
 		selftest.Loop:    e.loopThrough(),
 		selftest.Network: e.network(peers),
-		selftest.Disk:    func(ctx context.Context) []selftest.Finding { return probe.Disk(ctx, e.storage()) },
-		selftest.Clock: func(ctx context.Context) []selftest.Finding {
-			return probe.Clock(ctx, probe.Clocks{NTP: e.cfg.SelfTest.NTP, Peers: peers})
-		},
+		selftest.Disk:    e.disk,
+		selftest.Clock:   e.clock(peers),
 	}[s]
 	e.during(func(ctx context.Context) { e.post(selftest.Measured{Step: s, Findings: do(ctx)}) })
 }
@@ -104,6 +102,14 @@ func (e *exam) during(job func(context.Context)) {
 			job(ctx)
 		}
 	})
+}
+
+func (a *Appliance) disk(ctx context.Context) []selftest.Finding { return probe.Disk(ctx, a.storage()) }
+
+func (a *Appliance) clock(peers []probe.Peer) func(context.Context) []selftest.Finding {
+	return func(ctx context.Context) []selftest.Finding {
+		return probe.Clock(ctx, probe.Clocks{NTP: a.cfg.SelfTest.NTP, Peers: peers})
+	}
 }
 
 // storage is the folder whose disk matters: that of the journal, if there is one.
@@ -140,19 +146,19 @@ func (e *exam) loopThrough() func(context.Context) []selftest.Finding {
 }
 
 // network gathers what a call needs.
-func (e *exam) network(peers []probe.Peer) func(context.Context) []selftest.Finding {
+func (a *Appliance) network(peers []probe.Peer) func(context.Context) []selftest.Finding {
 	n := probe.Net{Peers: peers}
-	for _, l := range e.endpoint.Listening() {
+	for _, l := range a.endpoint.Listening() {
 		_, at, _ := strings.Cut(l, ":")
 		if ap, err := netip.ParseAddrPort(at); err == nil {
 			n.Addresses = append(n.Addresses, ap.Addr())
 		}
 	}
-	for _, s := range e.registrar.Statuses() {
+	for _, s := range a.registrar.Statuses() {
 		n.Accounts = append(n.Accounts, probe.Account{AOR: s.AOR, Registered: s.State == reg.Registered, Reason: s.Reason})
 		var u gosip.Uri
 		host := s.AOR
-		if r := e.registrarOf(s.AOR); r != "" {
+		if r := a.registrarOf(s.AOR); r != "" {
 			host = r
 		}
 		if gosip.ParseUri(host, &u) == nil && !addrOf(u).IsValid() && u.Host != "" {

@@ -154,8 +154,8 @@ func (a *Appliance) others() map[string]part {
 	}
 	if a.desk != nil {
 		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run
-		parts["selftest"] = a.runJobs
 	}
+	parts["selftest"] = a.runJobs
 	return parts
 }
 

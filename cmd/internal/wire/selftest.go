@@ -16,7 +16,6 @@ import (
 	"parklamp/board"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
-	"parklamp/cmd/internal/probe"
 	"parklamp/cmd/internal/selftest"
 	"parklamp/keypad"
 	"parklamp/media/audio"
@@ -59,7 +58,7 @@ func (a *Appliance) SelfTest(ctx context.Context, r panel.SelfTestRequest) (<-ch
 		return nil, fmt.Errorf("%w: %w", panel.ErrInvalid, err)
 	}
 	if a.desk == nil {
-		return nil, panel.ErrNoPhone
+		return a.testGateway(ctx, r, steps)
 	}
 	events := make(chan []byte, maxEvents)
 	err = errStops
@@ -124,8 +123,7 @@ func (d *desk) examine(by string, steps []selftest.Step, force bool, events chan
 		d.step(phone.Hook{Up: false})
 	}
 	e := &exam{desk: d, events: events, walk: selftest.New(d.parts(), steps, v.HookUp, rand.Uint64())}
-	e.report = selftest.Report{Format: selftest.Format, Appliance: d.cfg.Appliance.Name, Number: d.cfg.Appliance.Number, Version: d.version,
-		Board: d.board.Model().Name, Machine: probe.Machine(), Hardware: probe.Hardware(), By: by, Started: d.now().UTC(), Steps: steps}
+	e.report = d.newReport(by, d.board.Model().Name, steps)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	d.hookUp = v.HookUp
 	d.exam = e
@@ -303,15 +301,15 @@ func (e *exam) end(f selftest.End) {
 	}
 	cfg, log := e.cfg, e.log
 	e.work(func(ctx context.Context) {
-		e.publish(ctx, cfg, r, func(err error) { log.Warn("the self test's report", "err", err) })
+		d.publish(ctx, cfg, r, e.events, func(err error) { log.Warn("the self test's report", "err", err) })
 	})
 	if e.hookUp {
 		d.step(phone.Hook{Up: true})
 	}
 }
 
-// publish signs and keeps a report and tells who waits for it. It runs on the worker.
-func (e *exam) publish(ctx context.Context, cfg config.Config, r selftest.Report, trouble func(error)) {
+// publish signs and keeps a report and tells who waits for it; events is nil if nobody does. It runs on the worker.
+func (a *Appliance) publish(ctx context.Context, cfg config.Config, r selftest.Report, events chan []byte, trouble func(error)) {
 	result := selftest.Result{Outcome: r.Outcome, Reason: r.Reason}
 	var errs []error
 	text, err := r.Encode()
@@ -335,16 +333,16 @@ func (e *exam) publish(ctx context.Context, cfg config.Config, r selftest.Report
 		trouble(err)
 		result.Trouble = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
-	if e.events == nil {
+	if events == nil {
 		return
 	}
-	defer close(e.events)
+	defer close(events)
 	if text, err = json.Marshal(selftest.Event{End: &result}); err != nil {
 		trouble(err)
 		return
 	}
 	select {
-	case e.events <- text:
+	case events <- text:
 	case <-ctx.Done():
 	case <-time.After(stopGrace): // a reader that is so far behind is gone
 	}
