@@ -109,6 +109,7 @@ func TestPage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(visit(t, ctx)) })
 	}
+	t.Run("reports", func(t *testing.T) { testReports(t, ctx) })
 	t.Run("lost", func(t *testing.T) { testLost(t, ctx) })
 }
 
@@ -352,4 +353,25 @@ func testLost(t *testing.T, ctx context.Context) {
 	end = life()
 	b.await(`document.body.dataset.link === "live" && document.querySelector("[data-lamp='orbit-701']").dataset.colour === "off"`)
 	end()
+}
+
+// testReports: the reports of self tests, the newest first, with what failed and both files of each.
+func testReports(t *testing.T, ctx context.Context) {
+	b := &browser{t, ctx, newFakePhone()}
+	s := start(t, &fakeTester{fakePhone: b.phone, reports: []string{
+		"selftest-3.json", `{"outcome":"failed","started":"2026-11-22T07:00:00Z","findings":[{"step":"lamps","outcome":"failed"},{"step":"keys","outcome":"passed"},{"step":"lamps","outcome":"failed"},{"step":"disk","outcome":"failed"}]}`,
+		"selftest-3.json.jws", "x",
+		"selftest-2.json", `{"outcome":"passed","started":"2026-11-21T07:00:00Z","findings":[]}`,
+		"selftest-1.json", `{"outcome":"aborted","reason":"a call came in","started":"2026-11-20T07:00:00Z"}`,
+	}})
+	b.do(chromedp.Navigate("http://" + s.Addr().String() + "/"))
+	b.await(`document.querySelectorAll("#reports li").length === 3 && !document.getElementById("reports-card").hidden`)
+	said := eval[[]string](b, `[...document.querySelectorAll("#reports li")].map((l) => l.dataset.outcome + " " + l.querySelector("b").textContent + " " + [...l.querySelectorAll("a")].map((a) => a.download).join(" "))`)
+	want := []string{"failed Failed: lamps, disk selftest-3.json selftest-3.json.jws", "passed Passed selftest-2.json", "aborted Ended before its end selftest-1.json"}
+	if !slices.Equal(said, want) {
+		t.Errorf("shows %q, want %q", said, want)
+	}
+	if text := eval[string](b, `fetch(document.querySelector("#reports a[download$=jws]").href).then((a) => a.text())`); text != "x" {
+		t.Errorf("the signature is %q", text)
+	}
 }

@@ -20,6 +20,7 @@ func servePage(mux *http.ServeMux) {
 		{"GET /panel.js", "page/panel.js", "text/javascript; charset=utf-8"},
 		{"GET /words.js", "page/words.js", "text/javascript; charset=utf-8"},
 		{"GET /update.js", "page/update.js", "text/javascript; charset=utf-8"},
+		{"GET /reports.js", "page/reports.js", "text/javascript; charset=utf-8"},
 		{"GET /keys.js", "page/keys.js", "text/javascript; charset=utf-8"},
 		{"GET /lamps.js", "page/lamps.js", "text/javascript; charset=utf-8"},
 		{"GET /sound.js", "page/sound.js", "text/javascript; charset=utf-8"},

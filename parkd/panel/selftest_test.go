@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ type fakeTester struct {
 	asked []SelfTestRequest
 	gone  chan struct{} // capacity 1
 	stays bool          // it never ends by itself
+	// reports are names and texts, by turns; none: one that is empty.
+	reports []string
 }
 
 func (f *fakeTester) SelfTest(ctx context.Context, r SelfTestRequest) (<-chan []byte, error) {
@@ -40,10 +43,24 @@ func (f *fakeTester) SelfTest(ctx context.Context, r SelfTestRequest) (<-chan []
 	return events, nil
 }
 
-func (f *fakeTester) Reports() ([]string, error) { return []string{"selftest-1.json"}, nil }
+func (f *fakeTester) Reports() ([]string, error) {
+	if f.reports == nil {
+		return []string{"selftest-1.json"}, nil
+	}
+	var names []string
+	for i := 0; i < len(f.reports); i += 2 {
+		if strings.HasSuffix(f.reports[i], ".json") {
+			names = append(names, f.reports[i])
+		}
+	}
+	return names, nil
+}
 
 func (f *fakeTester) Report(name string) ([]byte, error) {
-	if name != "selftest-1.json" {
+	if i := slices.Index(f.reports, name); i >= 0 {
+		return []byte(f.reports[i+1]), nil
+	}
+	if name != "selftest-1.json" || f.reports != nil {
 		return nil, fmt.Errorf("%w: %q", ErrNoSuchReport, name)
 	}
 	return []byte("{}\n"), nil
