@@ -105,6 +105,7 @@ func (d *definition) matrix(m *Model) {
 func (d *definition) keys(m *Model) {
 	places := map[[2]int]Key{}
 	d.tables(d.root, "keys", "keys", func(name, path string, t *node) {
+		wrong := len(d.errs)
 		d.closed(t, path, "row", "column", "label", "group")
 		k := ModelKey{Key: Key(name), Label: d.text(t, "label", path+".label"), Group: groupOf(name)}
 		if g := d.word(t, "group", path+".group", "keypad", "function", "orbit"); g != "" {
@@ -122,6 +123,9 @@ func (d *definition) keys(m *Model) {
 			if *c.to, given = d.integer(t, c.key, path+"."+c.key, 0, max(c.size-1, 0)); !given || c.size == 0 {
 				d.fail(t, path+"."+c.key, "is missing: a key is at a row and a column of the %d x %d matrix", len(m.Rows), len(m.Columns))
 			}
+		}
+		if len(d.errs) > wrong {
+			return // its place is not known
 		}
 		at := [2]int{k.Row, k.Column}
 		if other, taken := places[at]; taken {

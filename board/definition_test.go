@@ -60,6 +60,13 @@ func TestWiring(t *testing.T) {
 	}
 }
 
+func TestTwoOnOneLine(t *testing.T) {
+	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = ['rpi-4']\n[lines]\nFAULT_RED = { pin = 'J8.29' }\n"))
+	if err == nil || !strings.HasPrefix(err.Error(), "x.toml:4:1: lines.FAULT_RED: line 5 of soc is already that of ROW0") {
+		t.Errorf("told elsewhere than in the file that somebody has written: %v", err)
+	}
+}
+
 // A person who misspelt something is told file, line, column and key, the value, and what is allowed.
 func TestParseRefuses(t *testing.T) {
 	cases := []struct{ name, old, new, want string }{
@@ -67,7 +74,7 @@ func TestParseRefuses(t *testing.T) {
 		{"misspelt key of a line", "offset = 15 }", "ofset = 15 }", `x.toml:29:22: lines.L.ofset: unknown key; allowed here: pin, chip, offset`},
 		{"not TOML", "name =", "name = =", "x.toml:1:"},
 		{"text for a number", "row = 0", "row = '0'", `x.toml:8:7: keys.a.row: "0" is not a whole number`},
-		{"settle", "'1ms'", "'1h'", `x.toml:4:1: matrix.settle: "1h": allowed is 0s to 20ms`},
+		{"settle", "'1ms'", "'1h'", `x.toml:4:1: matrix.settle: "1h": allowed is a length of time from 0s to 20ms, such as "50us"`},
 		{"outside the matrix", "row = 0", "row = 1", "x.toml:8:7: keys.a.row: 1: allowed is 0 to 0"},
 		{"row missing", "row = 0, ", "", "x.toml:8:1: keys.a.row: is missing"},
 		{"two keys in one place", "[lamps]", "b = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.b: row 0, column 0 is already the place of key "a"`},
@@ -92,7 +99,7 @@ func TestParseRefuses(t *testing.T) {
 		{"drive of a column", "offset = 1 }", "offset = 1, drive = 'push-pull' }", "only rows have one"},
 		{"unknown drive", "'J1.2'", "'J1.2', drive = 'strong'", `lines.R.drive: "strong": allowed is open-drain, push-pull`},
 		{"debounced column", "offset = 1 }", "offset = 1, debounce = '5ms' }", "only the hook has one"},
-		{"long debounce", "'5ms'", "'1s'", `lines.H.debounce: "1s": allowed is 0s to 50ms`},
+		{"long debounce", "'5ms'", "'1s'", `lines.H.debounce: "1s": allowed is a length of time from 0s to 50ms`},
 		{"no such pin", "'J1.2'", "'J1.9'", `x.toml:26:7: lines.R.pin: "J1.9": allowed is a pin of a header, such as "J1.2"`},
 		{"pin of a supply", "'J1.2'", "'J1.1'", `lines.R.pin: "J1.1" is 3V3: a line is wanted`},
 		{"pin of a bus in use", "'J1.2'", "'J1.3'", `lines.R.pin: "J1.3" is i2c-1 SDA, which more needs`},

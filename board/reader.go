@@ -86,7 +86,7 @@ func (r *reader) duration(t *node, key, path string, longest time.Duration) time
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d > longest {
-		r.fail(f, path, "%q: allowed is 0s to %v", text, longest)
+		r.fail(f, path, "%q: allowed is a length of time from 0s to %v, such as \"50us\"", text, longest)
 		return 0
 	}
 	return d

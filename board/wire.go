@@ -245,6 +245,9 @@ func (d *definition) occupy(w *Wiring, lines map[string]asked, drive string) {
 			taken[p.Chip] = map[int]string{}
 		}
 		if other, twice := taken[p.Chip][p.Offset]; twice {
+			if first := lines[other]; first.at.at.file == d.file && a.at.at.file != d.file { // told where a person can mend it
+				a, other = first, name
+			}
 			d.fail(a.at, a.key, "line %d of %s is already that of %s", p.Offset, p.Chip, other)
 			continue
 		}

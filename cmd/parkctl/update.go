@@ -82,17 +82,28 @@ func (p place) do(req *http.Request) (bundles.Status, int, error) {
 	}
 	res, err := p.http.Do(req)
 	if err != nil {
-		return answer.Status, 0, fmt.Errorf("%s does not answer: %w", p.name, err)
+		return answer.Status, 0, fmt.Errorf("%s does not answer: %w", p.name, bare(err))
 	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&answer); err != nil {
 		return answer.Status, res.StatusCode, fmt.Errorf("%s answers %s without a status: is it a Parklamp's panel?", p.name, res.Status)
 	}
 	if res.StatusCode >= 300 {
-		return answer.Status, res.StatusCode, errors.New(answer.Refusal)
+		if p.own {
+			return answer.Status, res.StatusCode, errors.New(answer.Refusal)
+		}
+		return answer.Status, res.StatusCode, fmt.Errorf("%s says: %s", p.name, answer.Refusal)
 	}
 	answer.Error = answer.Refusal
 	return answer.Status, res.StatusCode, nil
+}
+
+// bare is an error of a request without the request, which whoever reads it has typed.
+func bare(err error) error {
+	if request := (*url.Error)(nil); errors.As(err, &request) {
+		return request.Err
+	}
+	return err
 }
 
 // open opens the bundle, a file or an address; size is -1 if it is not known.
@@ -104,7 +115,7 @@ func (t *tool) open(ctx context.Context, source string) (body io.ReadCloser, siz
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
-			return nil, 0, fmt.Errorf("fetch the bundle: %w", err)
+			return nil, 0, fmt.Errorf("fetch %s: %w", req.URL.Redacted(), bare(err))
 		}
 		if res.StatusCode != http.StatusOK {
 			res.Body.Close()

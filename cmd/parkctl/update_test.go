@@ -107,7 +107,7 @@ func TestUpdateRefusedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, errs := parkctl("", "update", "--at", server.URL, file)
-	if code != exitError || errs != "parkctl: no image that can be updated\n" {
+	if code != exitError || errs != "parkctl: "+strings.TrimPrefix(server.URL, "http://")+" says: no image that can be updated\n" {
 		t.Errorf("%d:\n%s%s", code, out, errs)
 	}
 }
