@@ -109,7 +109,7 @@ buildroot-check: ## check each board's configuration and the packages with Build
 
 .PHONY: image-test
 image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch, update the card; builds the kernel once (12 CPU minutes)
-	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt KERNEL=own
 	buildroot/test/boot.sh $(OUT)/image/qemu-virt
 	buildroot/test/run.sh $(GUEST_TESTS)
@@ -127,7 +127,7 @@ update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, b
 footprint: SHELL := /bin/bash
 footprint: .SHELLFLAGS := -o pipefail -c
 footprint: ## image, memory, time to ready and idle load of the image for QEMU, as rows of the README's table
-	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools'
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt
 	$(GO) test -tags image -count=1 -v -timeout 30m -run 'Footprint|Killed' ./cmd/internal/guesthost | grep -e '|' -e 'want below' -e FAIL -e '^ok'
 

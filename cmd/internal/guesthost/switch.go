@@ -1,6 +1,7 @@
 package guesthost
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,8 @@ type Cable struct {
 	conn   io.ReadWriteCloser
 	local  int         // port of our end; 0 for this machine's interface
 	cut    atomic.Bool // frames are lost in both directions
+	vlan   atomic.Uint32
+	watch  atomic.Pointer[func([]byte)]
 	Frames atomic.Uint64
 }
 
@@ -68,6 +71,36 @@ func NewSwitch(own netip.Prefix) (*Switch, error) {
 // Address gives this machine one more address on the switch.
 func (s *Switch) Address(a netip.Addr) error {
 	return ip("addr", "replace", netip.PrefixFrom(a, 32).String(), "dev", tapName)
+}
+
+// Access puts this machine's port into a VLAN; the ports of guests carry its frames with a tag, as those of phones do.
+func (s *Switch) Access(id int) { s.ports[0].vlan.Store(uint32(id)) }
+
+// Send gives the guest a frame of the switch's own, untagged.
+func (c *Cable) Send(frame []byte) error {
+	_, err := c.conn.Write(frame)
+	return err
+}
+
+// Watch shows f what the guest sends, on the switch's goroutine; f must not keep it.
+func (c *Cable) Watch(f func(frame []byte)) { c.watch.Store(&f) }
+
+// Of a VLAN's tag. IEEE 802.1Q §9.
+const tagAt, tagSize, tagType = 12, 4, 0x8100
+
+// tagged is a copy of a frame that came without a tag.
+func tagged(frame []byte, id uint32) []byte {
+	b := append(make([]byte, 0, len(frame)+tagSize), frame[:tagAt]...)
+	b = append(b, tagType>>8, tagType&0xff, byte(id>>8), byte(id))
+	return append(b, frame[tagAt:]...)
+}
+
+// untagged is a copy of a frame of a VLAN without its tag; nil for one of another VLAN.
+func untagged(frame []byte, id uint32) []byte {
+	if len(frame) < tagAt+tagSize || binary.BigEndian.Uint16(frame[tagAt:]) != tagType || uint32(binary.BigEndian.Uint16(frame[tagAt+2:])&0xfff) != id {
+		return nil
+	}
+	return append(append([]byte(nil), frame[:tagAt]...), frame[tagAt+tagSize:]...)
 }
 
 // Plug lays a cable for a guest.
@@ -107,13 +140,27 @@ func (s *Switch) read(c *Cable) {
 			continue // the guest is off: the kernel says that nobody is there
 		}
 		c.Frames.Add(1)
+		out := frame[:n]
+		if f := c.watch.Load(); f != nil {
+			(*f)(out)
+		}
+		if id := c.vlan.Load(); id != 0 && n > tagAt {
+			out = tagged(out, id)
+		}
 		s.mu.Lock()
 		ports := s.ports
 		s.mu.Unlock()
 		for _, p := range ports {
-			if p != c && !p.cut.Load() {
-				_, _ = p.conn.Write(frame[:n]) // a frame that is lost is for those who sent it
+			if p == c || p.cut.Load() {
+				continue
 			}
+			to := out
+			if id := p.vlan.Load(); id != 0 {
+				if to = untagged(out, id); to == nil {
+					continue
+				}
+			}
+			_, _ = p.conn.Write(to) // a frame that is lost is for those who sent it
 		}
 	}
 }

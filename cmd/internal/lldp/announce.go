@@ -105,12 +105,11 @@ func (p PHY) autonegotiation() (b [3]byte) {
 
 // mau is the type in use, of twisted pair; 0 is none of them. RFC 4836 dot3MauType.
 func (p PHY) mau() int {
-	types := map[int]int{10: 10, 100: 15, 1000: 29} // half duplex; the next is full duplex
-	n := types[p.Speed]
-	if n != 0 && p.Full {
-		n++
+	types := map[int][2]int{10: {10, 11}, 100: {15, 16}, 1000: {29, 30}, 10000: {54, 54}} // half and full duplex
+	if p.Full {
+		return types[p.Speed][1]
 	}
-	return n
+	return types[p.Speed][0]
 }
 
 // command is struct ethtool_cmd of linux/ethtool.h.

@@ -15,10 +15,12 @@ import (
 
 	"parklamp/cmd/internal/depot"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/lldp"
 	"parklamp/cmd/internal/supervise"
 )
 
-// inNamespace runs a test again in network and mount namespaces of its own and says whether this is that run.
+// inNamespace runs a test again in network, mount and process namespaces of its own, whose processes end with it, and says
+// whether this is that run.
 func inNamespace(t *testing.T, name string) bool {
 	t.Helper()
 	if os.Getenv("NETCONF_TEST_INSIDE") != "" {
@@ -28,7 +30,7 @@ func inNamespace(t *testing.T, name string) bool {
 		t.Log("only root may make links and answer DHCP: nothing is tested here; run as root")
 		return false
 	}
-	cmd := exec.Command("unshare", "--net", "--mount", os.Args[0], "-test.run=^"+name+"$", "-test.v", "-test.timeout=100s")
+	cmd := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", os.Args[0], "-test.run=^"+name+"$", "-test.v", "-test.timeout=100s")
 	cmd.Env = append(os.Environ(), "NETCONF_TEST_INSIDE=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
@@ -60,6 +62,7 @@ type site struct {
 	vlans  bool // this kernel has VLANs; VLAN 100 is 198.51.100.0/24, the untagged network 192.0.2.0/24
 	states chan initapi.Network
 	m      *Manager
+	reaper *supervise.Reaper
 }
 
 // newSite lays a cable from eth0 into the namespace "site", where far is the end of it.
@@ -109,13 +112,14 @@ func (s *site) connect(t *testing.T, cfg Config) {
 	if err := os.Symlink(os.Args[0], hook); err != nil {
 		t.Fatal(err)
 	}
-	reaper := supervise.NewReaper()
+	s.reaper = supervise.NewReaper()
 	s.m = New(Options{Config: cfg, Hostname: "dock-1", Busybox: busybox, HookPath: hook, Socket: filepath.Join(s.folder, "s"), Port: "eth0",
-		Resolv: filepath.Join(s.folder, "resolv.conf"), Reaper: reaper, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Changed: func(n initapi.Network) { s.states <- n }})
+		Resolv: filepath.Join(s.folder, "resolv.conf"), Reaper: s.reaper, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Changed: func(n initapi.Network) { s.states <- n },
+		Self: lldp.Self{Name: "dock-1", Manufacturer: "Parklamp", Model: "rpi-3", Firmware: "v1.2.3", Serial: "4711"}})
 	reaping, endReaping := context.WithCancel(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())
 	var reaped, run sync.WaitGroup
-	reaped.Go(func() { reaper.Run(reaping) })
+	reaped.Go(func() { s.reaper.Run(reaping) })
 	run.Go(func() { _ = s.m.Run(ctx) })
 	t.Cleanup(func() { cancel(); run.Wait(); endReaping(); reaped.Wait() })
 }
@@ -183,5 +187,49 @@ func TestIdentityByOption66WithRealPeers(t *testing.T) {
 	var set bytes.Buffer
 	if err := depot.Fetch(t.Context(), depot.Request{URL: n.URLs[0], MAC: n.MAC}, &set); err != nil || set.String() != "the set of dock-1" {
 		t.Errorf("%q, %v; %+v", set.String(), err, n)
+	}
+}
+
+// A switch with lldpd names VLAN (where this kernel has any), priority and DSCPs; what it has learnt of us is what it shows of a
+// phone.
+func TestLLDPWithRealPeers(t *testing.T) {
+	if !inNamespace(t, "TestLLDPWithRealPeers") {
+		return
+	}
+	s := newSite(t)
+	sh(t, "mkdir -p /run/lldpd")
+	vlan := ""
+	if s.vlans {
+		vlan = "tagged vlan 100"
+	}
+	conf, socket := "/run/lldpd.conf", "/run/lldpd.sock" // where its unprivileged half may read
+	text := "configure lldp tx-interval 1\nconfigure med policy application voice " + vlan + " priority voice dscp 34\n" +
+		"configure med policy application voice-signaling " + vlan + " priority voice dscp 26\n"
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.serveDHCP(t)
+	s.serve(t, "lldpd", "lldpd", "-d", "-M", "4", "-I", "far", "-u", socket, "-O", conf)
+	s.connect(t, DefaultConfig())
+	n := s.wait(t, "a policy and an address", func(n initapi.Network) bool { return n.Voice != nil && n.From == "DHCP" })
+	if *n.Voice != (initapi.Voice{Priority: 5, DSCP: 34, Signalling: 26}) || s.vlans && (n.VLAN != 100 || n.VLANFrom != "LLDP-MED" || !strings.HasPrefix(n.Address.String(), "198.51.100.")) {
+		t.Errorf("%+v %+v", n, n.Voice)
+	}
+	var shown bytes.Buffer
+	st, err := s.reaper.Do(t.Context(), supervise.Spec{Path: "/usr/sbin/lldpcli", Args: []string{"-u", socket, "-f", "keyvalue", "show", "neighbors", "details"}, Output: &shown})
+	if err != nil || st.Wait.ExitStatus() != 0 {
+		t.Fatalf("lldpcli: %v %v\n%s", st, err, &shown)
+	}
+	for _, want := range []string{
+		"chassis.name=dock-1", "chassis.descr=Parklamp v1.2.3 rpi-3", "port.descr=eth0", "lldp-med.device-type=Communication Device Endpoint (Class III)",
+		"chassis.Tel.enabled=on", "lldp-med.Policy.available=yes", "lldp-med.Inventory.available=yes", "lldp-med.inventory.model=rpi-3",
+		"lldp-med.inventory.firmware=v1.2.3", "lldp-med.inventory.manufacturer=Parklamp", "lldp-med.inventory.serial=4711",
+	} {
+		if !strings.Contains(shown.String(), want) {
+			t.Errorf("lldpd does not show %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(shown.String())
 	}
 }
