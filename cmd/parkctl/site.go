@@ -55,6 +55,7 @@ func (t *tool) siteWrite(_ context.Context, args []string) error {
 	if err != nil {
 		return configError{err}
 	}
+	defer t.reserve(s)
 	if len(changed) == 0 {
 		fmt.Fprintln(t.out, "Nothing has changed.")
 		return nil
@@ -101,7 +102,15 @@ func (t *tool) siteCheck(_ context.Context, args []string) error {
 		return configError{err}
 	}
 	fmt.Fprintf(t.out, "%s is right: %d appliances.\n", filepath.Join(args[0], fleet.SiteFile), len(s.Appliances))
+	t.reserve(s)
 	return nil
+}
+
+// reserve says whose address is not theirs by site.toml alone.
+func (t *tool) reserve(s *fleet.Site) {
+	if all := s.Reserve(); len(all) > 0 {
+		fmt.Fprintf(t.out, "The DHCP server must have these addresses reserved (or set network.address): %s.\n", strings.Join(all, ", "))
+	}
 }
 
 func (t *tool) siteRenew(_ context.Context, args []string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +63,9 @@ func (s *Site) Check() (warnings []string, err error) {
 		if !a.Address.IsValid() && len(s.Appliances) > 1 {
 			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
 		}
+		if own, set := s.static(i); set && a.Address.IsValid() && own != a.Address {
+			warnings = append(warnings, fmt.Sprintf("%s gives itself %s by network.address, and the others look for it at %s", a.ID, own, a.Address))
+		}
 	}
 	if err != nil {
 		return warnings, err
@@ -82,6 +86,24 @@ func (s *Site) Check() (warnings []string, err error) {
 		}
 	}
 	return append(warnings, s.exposed()...), nil
+}
+
+// static is the address that an appliance gives itself by network.address; set is false if it gives itself none.
+func (s *Site) static(i int) (own netip.Addr, set bool) {
+	text, set := s.network(i).values["address"].(string)
+	p, _ := netip.ParsePrefix(text) // another text is an error of Check
+	return p.Addr(), set && text != ""
+}
+
+// Reserve lists the appliances, with their addresses, that do not give themselves theirs: the network must, as a DHCP server
+// does that has them reserved.
+func (s *Site) Reserve() (all []string) {
+	for i, a := range s.Appliances {
+		if _, set := s.static(i); !set && a.Address.IsValid() {
+			all = append(all, a.ID+" "+a.Address.String())
+		}
+	}
+	return all
 }
 
 // exposed names secrets that others on this machine can read.

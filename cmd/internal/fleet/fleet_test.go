@@ -321,6 +321,16 @@ func TestCheckWarns(t *testing.T) {
 	dir := newSite(t)
 	write(t, dir)
 	add(t, dir, Appliance{ID: "dock-3"})
+	f, err := os.OpenFile(filepath.Join(dir, SiteFile), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, own := range map[string]string{"dock-4": "{address}/24", "dock-5": "192.0.2.55/24"} {
+		fmt.Fprintf(f, "\n[[appliances]]\nid = %q\nnumber = \"9%s\"\naddress = \"192.0.2.%s\"\nnetwork.address = %q\n", id, id[5:], id[5:], own)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 	os.Chmod(filepath.Join(dir, AuthorityKey), 0o644)
 	os.Mkdir(filepath.Join(dir, appliances, "dock-9"), 0o755)
 	s, err := Open(dir, day)
@@ -332,10 +342,17 @@ func TestCheckWarns(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(warnings, "\n")
-	for _, want := range []string{"dock-3 has no address", "dock-3: its files are not what", "dock-9 is not in site.toml", "ca.key can be read by others: chmod 600"} {
+	for _, want := range []string{"dock-3 has no address", "dock-5 gives itself 192.0.2.55 by network.address, and the others look for it at 192.0.2.5", "dock-3: its files are not what", "dock-9 is not in site.toml", "ca.key can be read by others: chmod 600"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in\n%s", want, all)
 		}
+	}
+	if strings.Contains(all, "dock-4 gives itself") {
+		t.Error(all)
+	}
+	// Those that DHCP must have reserved are the others with an address.
+	if got := strings.Join(s.Reserve(), ", "); !strings.Contains(got, "dock-1 192.0.2.1") || strings.Contains(got, "dock-3") || strings.Contains(got, "dock-4") {
+		t.Error(got)
 	}
 	s, err = Open(dir, s.root.NotAfter.Add(-time.Hour))
 	if err != nil {
