@@ -3,6 +3,7 @@ package lldp
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +45,7 @@ func Announce(mac [6]byte, s Self, p PHY, ttl int) []byte {
 	tlv(tlvTTL, byte(ttl>>8), byte(ttl))
 	text(tlvPortText, s.Port)
 	text(tlvSystemName, s.Name)
-	text(tlvSystemText, s.Manufacturer+" "+s.Firmware+" "+s.Model)
+	text(tlvSystemText, strings.Join(strings.Fields(s.Manufacturer+" "+s.Firmware+" "+s.Model), " "))
 	tlv(tlvCapabilities, 0, telephone, 0, telephone)
 	if s.Address.Is4() {
 		a := s.Address.As4()

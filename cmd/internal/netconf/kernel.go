@@ -214,6 +214,20 @@ func routeMessage(index uint32, r Route) *rtnetlink.RouteMessage {
 	return m
 }
 
+// configureIPv6 lets the kernel configure a link by router advertisements, or keeps IPv6 off it: the port of a VLAN is no way
+// into the untagged network, and its router none for the phone.
+func configureIPv6(name string, on bool) error {
+	text := "1"
+	if on {
+		text = "0"
+	}
+	err := os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", name, "disable_ipv6"), []byte(text), 0)
+	if errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+		return nil
+	}
+	return err
+}
+
 // carrier says whether a link is on and has a partner.
 func carrier(name string) bool {
 	text, err := os.ReadFile(filepath.Join("/sys/class/net", name, "carrier"))

@@ -15,8 +15,10 @@ import (
 
 	"parklamp/cmd/internal/depot"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/links"
 	"parklamp/cmd/internal/lldp"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/sip"
 )
 
 // inNamespace runs a test again in network, mount and process namespaces of its own, whose processes end with it, and says
@@ -231,5 +233,54 @@ func TestLLDPWithRealPeers(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(shown.String())
+	}
+}
+
+// IPv6 is the kernel's: with a router's advertisements the link has an address that SIP listens on, beside DHCP's.
+func TestIPv6WithRealPeers(t *testing.T) {
+	if !inNamespace(t, "TestIPv6WithRealPeers") {
+		return
+	}
+	s := newSite(t)
+	sh(t, "ip -n site addr add 2001:db8:1::1/64 dev far nodad")
+	s.serveDHCP(t, "--enable-ra", "--dhcp-range=2001:db8:1::,ra-only", "--ra-param=far,1,1800")
+	s.connect(t, DefaultConfig())
+	cfg := sip.Default()
+	cfg.Listen = []string{"udp:eth0:5060", "udp:[eth0]:5060"}
+	e, err := sip.New(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := make(chan string, 100)
+	e.OnHealth(func(listen string, err error) {
+		if err == nil {
+			up <- listen
+		}
+	})
+	k, err := links.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	var running sync.WaitGroup
+	running.Go(func() { _ = e.Run(ctx) })
+	running.Go(func() {
+		for e.AddressesChanged(nil); k.Wait(ctx) == nil && ctx.Err() == nil; {
+			e.AddressesChanged(nil)
+		}
+	})
+	defer running.Wait()
+	defer cancel()
+	for listening := map[string]bool{}; len(listening) < 2; {
+		select {
+		case l := <-up:
+			listening[l] = true
+		case <-ctx.Done():
+			t.Fatalf("only %v; %+v", listening, s.m.State())
+		}
+	}
+	if all := strings.Join(e.Listening(), " "); !strings.Contains(all, "udp:192.0.2.5") || !strings.Contains(all, "udp:[2001:db8:1:0:") {
+		t.Errorf("it listens on %s", all)
 	}
 }

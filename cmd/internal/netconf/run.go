@@ -4,7 +4,7 @@
 // carries out. A link to which nobody gives an address makes itself one (RFC 3927).
 //
 // The phone's link is always called eth0: with a VLAN the port is renamed port0 and the link of the VLAN is eth0, so that no
-// configuration has to know. It never touches IPv6, which the kernel configures by itself (RFC 4862).
+// configuration has to know. IPv6 the kernel configures by itself (RFC 4862), but on the port of a VLAN.
 //
 // Standards: RFC 2131, 2132 (DHCP and its options), 3396 (long options), 3442 (classless routes), 3927 (addresses of one's own), IEEE 802.1Q.
 // Manager.Run starts goroutines for the hook's socket, the watcher of links and LLDP, and ends them.
@@ -333,6 +333,9 @@ func (m *Manager) useVLAN(id, priority int) error {
 		if err := errors.Join(m.kernel.up(m.port, false), m.kernel.rename(m.port, name)); err != nil {
 			return fmt.Errorf("rename the port to %s: %w", name, err)
 		}
+	}
+	if err := configureIPv6(name, id == 0); err != nil {
+		m.opt.Log.Warn("the untagged network may give the port IPv6 addresses", "err", err)
 	}
 	if err := m.kernel.up(m.port, true); err != nil {
 		return err
