@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // fromSwitch is a frame of a switch with voice in VLAN 100, priority 5, DSCP 46. ANSI/TIA-1057 §10.2.3.
@@ -123,4 +126,21 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%+v", n.Voice)
 		}
 	})
+}
+
+// The structure is the kernel's on machines of 32 and 64 bits, and no port is no fault.
+func TestReadPHY(t *testing.T) {
+	if size := unsafe.Sizeof(command{}); size != 44 {
+		t.Errorf("struct ethtool_cmd has %d bytes here, 44 in the kernel", size)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, port := range []string{"lo", "no-such-port", "a-name-that-is-too-long"} {
+		if p := readPHY(fd, port); p != (PHY{}) {
+			t.Errorf("%s: %+v", port, p)
+		}
+	}
 }
