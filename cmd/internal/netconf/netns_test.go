@@ -217,22 +217,27 @@ func TestLLDPWithRealPeers(t *testing.T) {
 	if *n.Voice != (initapi.Voice{Priority: 5, DSCP: 34, Signalling: 26}) || s.vlans && (n.VLAN != 100 || n.VLANFrom != "LLDP-MED" || !strings.HasPrefix(n.Address.String(), "198.51.100.")) {
 		t.Errorf("%+v %+v", n, n.Voice)
 	}
-	var shown bytes.Buffer
-	st, err := s.reaper.Do(t.Context(), supervise.Spec{Path: "/usr/sbin/lldpcli", Args: []string{"-u", socket, "-f", "keyvalue", "show", "neighbors", "details"}, Output: &shown})
+	out := filepath.Join(s.folder, "neighbours")
+	st, err := s.reaper.Do(t.Context(), supervise.Spec{Path: "/bin/sh", Args: []string{"-c", "exec lldpcli -u " + socket + " -f keyvalue show neighbors details >" + out},
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}})
 	if err != nil || st.Wait.ExitStatus() != 0 {
-		t.Fatalf("lldpcli: %v %v\n%s", st, err, &shown)
+		t.Fatalf("lldpcli: %v %v", st, err)
+	}
+	shown, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"chassis.name=dock-1", "chassis.descr=Parklamp v1.2.3 rpi-3", "port.descr=eth0", "lldp-med.device-type=Communication Device Endpoint (Class III)",
 		"chassis.Tel.enabled=on", "lldp-med.Policy.available=yes", "lldp-med.Inventory.available=yes", "lldp-med.inventory.model=rpi-3",
 		"lldp-med.inventory.firmware=v1.2.3", "lldp-med.inventory.manufacturer=Parklamp", "lldp-med.inventory.serial=4711",
 	} {
-		if !strings.Contains(shown.String(), want) {
+		if !strings.Contains(string(shown), want) {
 			t.Errorf("lldpd does not show %s", want)
 		}
 	}
 	if t.Failed() {
-		t.Log(shown.String())
+		t.Log(string(shown))
 	}
 }
 
