@@ -42,7 +42,24 @@ func favour(nice int) error {
 			}
 		}
 	}
+	if err := favourSession(nice); err != nil {
+		refused = err
+	}
 	return refused
+}
+
+// favourSession gives the nice value to the session too: where the kernel shares the processor between sessions first (autogroup,
+// sched(7); Debian's does), the values of threads count within their own only. A session that is another's, such as a
+// shell's, is left alone. Init and systemd start each service in a session of its own.
+func favourSession(nice int) error {
+	if sid, err := unix.Getsid(0); err != nil || sid != os.Getpid() {
+		return nil
+	}
+	err := os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(nice)), 0)
+	if err == nil || errors.Is(err, os.ErrNotExist) { // a kernel without autogroups
+		return nil
+	}
+	return fmt.Errorf("nice value %d of the session: %w", nice, err)
 }
 
 // favourThread gives one thread the slice also where the nice value is refused.

@@ -3,7 +3,10 @@ package daemon
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -49,5 +52,34 @@ func TestFavourAllThreads(t *testing.T) {
 		if err != nil || attr.Nice != want || attr.Policy != unix.SCHED_NORMAL {
 			t.Errorf("thread %d: %+v, %v; want the normal class and nice value %d", tid, attr, err, want)
 		}
+	}
+}
+
+// Where sessions share the processor, the session of an appliance is favoured, and that of the shell that it runs in is not.
+func TestFavourOwnSession(t *testing.T) {
+	if os.Getenv("FAVOUR_TEST_INSIDE") == "" {
+		before, _ := os.ReadFile("/proc/self/autogroup")
+		if err := favourSession(-1); err != nil {
+			t.Error(err)
+		}
+		if after, _ := os.ReadFile("/proc/self/autogroup"); string(after) != string(before) {
+			t.Errorf("the session of others was %q and is %q", before, after)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFavourOwnSession$", "-test.v")
+		cmd.Env = append(os.Environ(), "FAVOUR_TEST_INSIDE=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	err := favourSession(-1)
+	group, missing := os.ReadFile("/proc/self/autogroup")
+	switch {
+	case errors.Is(err, unix.EPERM): // who may not have a nice value is told
+	case err != nil:
+		t.Error(err)
+	case missing == nil && !strings.HasSuffix(string(group), " nice -1\n"):
+		t.Errorf("the session is %q", group)
 	}
 }
