@@ -90,6 +90,7 @@ type Machine struct {
 	priority  int
 	source    VLANSource
 	policy    Policy
+	silent    bool  // the switch says nothing more, and the policy stands until there is no call
 	lease     Lease // zero: none
 	leaseEnd  time.Time
 	holding   time.Time // until when the address of a lease that was given up stays; zero: not
@@ -188,14 +189,16 @@ func (m *Machine) Step(now time.Time, in any) []any {
 	case Carrier:
 		return m.onCarrier(now, in.On)
 	case Policy:
-		m.policy = in
-		return m.decide(now)
+		return m.onPolicy(now, in)
 	case Granted:
 		return m.onGranted(now, in.Lease)
 	case GivenUp:
 		return m.onGivenUp(now, in.Refused)
 	case Idle:
 		if m.asked {
+			if m.silent {
+				m.policy, m.silent = Policy{}, false
+			}
 			m.pardon()
 			return m.decide(now)
 		}
@@ -203,6 +206,21 @@ func (m *Machine) Step(now time.Time, in any) []any {
 		return m.onTick(now)
 	}
 	return nil
+}
+
+// onPolicy takes what the switch says now. A VLAN that works is not left because the switch has become silent, as at a restart of
+// its management, while there is a call; what it says itself counts at once.
+func (m *Machine) onPolicy(now time.Time, p Policy) []any {
+	if p.Known || m.vlan == 0 || m.source != FromLLDP || !m.hasAddress() {
+		m.policy, m.silent = p, false
+		return m.decide(now)
+	}
+	m.silent = true
+	if m.asked {
+		return nil
+	}
+	m.asked = true
+	return []any{AskIdle{}}
 }
 
 func (m *Machine) onCarrier(now time.Time, on bool) []any {

@@ -62,7 +62,20 @@ func TestMachine(t *testing.T) {
 			3 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
 			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
 			5 lldp 100 ->
-			200 silence -> UseVLAN{0 0} AskDHCP{invalid IP}`},
+			200 silence -> AskIdle{}
+			203 silence ->
+			210 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
+			220 idle -> UseVLAN{0 0} AskDHCP{invalid IP}`},
+		"the switch is silent for a while during a call": {DefaultConfig(), `
+			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			1 on ->
+			3 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
+			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
+			200 silence -> AskIdle{}
+			230 lldp 100 ->
+			240 idle ->
+			400 silence -> AskIdle{}
+			410 lldp 200 -> UseVLAN{200 5} AskDHCP{invalid IP}`},
 		"the DHCP server names a VLAN that works": {DefaultConfig(), `
 			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
 			1 on ->
