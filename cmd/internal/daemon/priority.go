@@ -19,12 +19,10 @@ const slice = 500 * time.Microsecond
 // favour asks the kernel to let the threads of this process run soon after they wake up: a nice value and a short slice, in
 // the normal class. All threads get the same. A goroutine that sends media waits, now and then, for another thread of the
 // Go runtime (garbage collector, monitor), so a class above the rest of the machine is of use only to all of them. And no
-// real-time class: in one, threads of this process that are busy hold up the media for as long as they like (measured with
-// SCHED_RR: packets of relayed calls up to 27 ms late), and media threads above them can hold up the collector for which
-// they wait, for ever (seen with SCHED_FIFO). What it would give, by 200 relayed calls in turns with Debian's rtpengine, 6 s
-// each, on a virtual machine that woke bare threads up to 0.3 ms late (p99): time through the relay p50/p99/p99.9 in us in the normal
-// class 46/593/1913, rtpengine (nice value 0) 47/631/2507; in SCHED_RR 14/118/215 and 23/155/2840, rtpengine 11/76/133 and
-// 12/107/4505. The threads of rtpengine have no collector to wait for.
+// real-time class: with all threads in SCHED_RR quiet runs were better, but there threads of this process that are busy hold up
+// the media for as long as they like (packets up to 27 ms late were seen), and media threads in SCHED_FIFO above the others
+// can hold up the collector for which they wait, and so stop the process. Package benchmark measures the classes beside
+// rtpengine, whose threads have no collector to wait for.
 func favour(nice int) error {
 	var refused error
 	for range 2 { // a thread may have been started meanwhile by one that was not favoured yet; later ones inherit it
