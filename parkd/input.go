@@ -83,21 +83,11 @@ type DialogChanged struct {
 
 // RescueResult answers Rescue.
 type RescueResult struct {
-	CallID  string
-	Leg     LegID // who has come to us; "": nobody
-	Dialog  DialogRef
-	Verdict Verdict // without a leg
+	CallID string
+	Leg    LegID // who has come to us; "": nobody
+	Dialog DialogRef
+	How    Outcome // without a leg: Gone, Unable, or 0 when nobody answers, or not now
 }
-
-// Verdict is what a rescue in vain says of the caller.
-type Verdict uint8
-
-// The verdicts.
-const (
-	VerdictAgain  Verdict = iota // nothing: nobody answers, or not now
-	VerdictGone                  // the far end knows nothing of the call any more
-	VerdictUnable                // the far end cannot, or will not
-)
 
 // Leave says that this appliance is about to go: peers take its callers over at once.
 type Leave struct{}

@@ -314,7 +314,7 @@ func (w *world) act() {
 		w.step(p)
 	case "rescue":
 		if len(w.rescues) > 0 {
-			w.answerRescue(pick(len(w.rescues)), Verdict(rapid.IntRange(0, 3).Draw(t, "verdict")))
+			w.answerRescue(pick(len(w.rescues)), Outcome(rapid.IntRange(0, 3).Draw(t, "how")))
 		}
 	case "leave":
 		if rapid.IntRange(0, 5).Draw(t, "really") == 0 {
@@ -346,13 +346,13 @@ func reachable(name string) DialogRef {
 	return DialogRef{CallID: name, LocalTag: "l", RemoteTag: "r", Reach: Reach{Remote: "sip:x", Target: "sip:x"}}
 }
 
-// answerRescue lets the far end come, for verdict 3, or not.
-func (w *world) answerRescue(i int, v Verdict) {
+// answerRescue lets the far end come, or not.
+func (w *world) answerRescue(i int, how Outcome) {
 	e := w.rescues[i]
 	w.rescues = slices.Delete(w.rescues, i, i+1)
 	delete(w.rescued, e.Slot.CallID)
-	in := RescueResult{CallID: e.Slot.CallID, Verdict: v}
-	if v > VerdictUnable {
+	in := RescueResult{CallID: e.Slot.CallID, How: how}
+	if how == Rescued {
 		in = RescueResult{CallID: e.Slot.CallID, Leg: w.newLeg(), Dialog: reachable("new")}
 		w.expend[in.Leg] = true // if it comes too late
 		delete(w.reports, e.Slot.CallID)
@@ -403,7 +403,7 @@ func (w *world) drain() {
 		w.answerJoin(0, true)
 	}
 	for len(w.rescues) > 0 {
-		w.answerRescue(0, VerdictAgain)
+		w.answerRescue(0, 0)
 	}
 	w.r.wait(30*time.Second, w.observe)
 	for _, l := range slices.Sorted(maps.Keys(w.alive)) {
@@ -413,7 +413,7 @@ func (w *world) drain() {
 	}
 	w.r.wait(20*time.Minute, w.observe)
 	for len(w.rescues) > 0 {
-		w.answerRescue(0, VerdictAgain)
+		w.answerRescue(0, 0)
 	}
 	for _, name := range []string{"dock-2", "office"} {
 		w.step(Peer{Name: name, Alive: true, Epoch: 2})

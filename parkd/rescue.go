@@ -163,7 +163,7 @@ func (m *Machine) seekRescues() {
 		return
 	}
 	for _, r := range slices.Clone(m.rescues) {
-		if !r.asked && !m.abandoned(r.slot) {
+		if !r.asked && !m.hostGone(r.slot) {
 			m.dropRescue(r)
 		}
 	}
@@ -228,8 +228,8 @@ func (m *Machine) rescueOf(callID string) *rescue {
 	return nil
 }
 
-// abandoned says whether a call still waits at a host that is dead or leaves.
-func (m *Machine) abandoned(call SlotState) bool {
+// hostGone says whether a call still waits at a host that is dead or leaves.
+func (m *Machine) hostGone(call SlotState) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
 		return !p.alive && p.name == call.Host &&
 			slices.ContainsFunc(p.slots, func(s SlotState) bool { return s.CallID == call.CallID && s.State != Moving })
@@ -306,12 +306,12 @@ func (m *Machine) rescueAnswered(in RescueResult) {
 	switch {
 	case in.Leg != "":
 		m.rescued(r, in)
-	case !m.abandoned(r.slot): // it lives, or somebody else has the caller
+	case !m.hostGone(r.slot): // it lives, or somebody else has the caller
 		m.dropRescue(r)
-	case in.Verdict == VerdictGone:
+	case in.How == Gone:
 		m.dropRescue(r)
 		m.conclude(r, Gone)
-	case in.Verdict == VerdictUnable:
+	case in.How == Unable:
 		m.giveUp(r)
 		m.conclude(r, Unable)
 	case r.tries >= rescueTries:

@@ -58,9 +58,9 @@ func (n *node) rescue(slot parkd.SlotState) {
 		f := s.far[slot.Dialog.CallID]
 		switch {
 		case f == nil:
-			answer(parkd.RescueResult{Verdict: parkd.VerdictGone})
+			answer(parkd.RescueResult{How: parkd.Gone})
 		case f.dumb:
-			answer(parkd.RescueResult{Verdict: parkd.VerdictUnable})
+			answer(parkd.RescueResult{How: parkd.Unable})
 		case f.mute:
 			s.after(4*time.Second, func() { answer(parkd.RescueResult{}) })
 		default:

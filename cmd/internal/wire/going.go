@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parklamp/parkd"
+	"parklamp/parkd/panel"
 	"parklamp/sip/call"
 )
 
@@ -54,13 +55,12 @@ func goingOf(ctx context.Context) Going {
 // leave ends everything in the order that going wants. Music plays until the very last.
 func (a *Appliance) leave(base context.Context, g Going, calls, rest, wires, sound *group) error {
 	a.depart(base, g)
-	var err error
 	if g == Restart { // nobody hears of it: what the parts would say now does not get out
 		a.freeze()
-		err = wires.end()
+		_ = wires.end() // told with the others
 	}
 	// The calls are settled: the last that peers and watchers hear is who is left.
-	err = errors.Join(err, rest.end())
+	err := rest.end()
 	if g == Reboot {
 		a.freeze()
 	}
@@ -104,6 +104,56 @@ func (a *Appliance) depart(base context.Context, g Going) {
 	<-told
 	a.loop.ask(a.keeper.release) // after the ends of all calls
 	a.log.Info("the appliance goes", "how", g.Error(), "stay", len(stay), "ended", ended, "took", a.now().Sub(began).Round(time.Millisecond))
+}
+
+// handOver tells the peers that this appliance goes, and waits until they have taken over its parked callers, or until ctx
+// ends or nobody is left who could. It returns how many callers are still parked here. It hangs up nobody.
+func (a *Appliance) handOver(ctx context.Context) (left int) {
+	mine := func() (n int, waits bool) {
+		a.loop.ask(func() {
+			for _, s := range a.lot.machine.Hosted().Slots {
+				if s.State != parkd.Moving {
+					n++
+					waits = waits || s.Dialog.Reach != (parkd.Reach{})
+				}
+			}
+			alive := false
+			for _, p := range a.peers {
+				alive = alive || p.State == panel.PeerAlive
+			}
+			waits = waits && alive && a.cfg.Federation.RescueAfter > 0
+		})
+		return n, waits
+	}
+	left, waits := mine()
+	if !waits {
+		return left
+	}
+	a.log.Info("leaving: the peers take over", "calls", left)
+	a.loop.ask(func() { a.lot.step(parkd.Leave{}) })
+	changed, stop := a.changes()
+	defer stop()
+	for {
+		if left, waits = mine(); !waits {
+			return left
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return left
+		}
+	}
+}
+
+// changes tells of every change of the status, until stop is called.
+func (a *Appliance) changes() (changed <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1) // full: told already
+	return c, a.news.subscribe(func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // awaitRescues waits for the far ends of a dead peer's calls that are being called just now: one that has moved to us for it

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 	"parklamp/cmd/internal/health"
 	"parklamp/parkd"
-	"parklamp/parkd/panel"
 	"parklamp/sip"
 	"parklamp/sip/call"
 	"parklamp/sip/reg"
@@ -183,15 +181,15 @@ func (p *lot) tryRescue(t *attempt) {
 		l.token = p.open("rescue", &request{out: l, orbit: t.slot.Orbit, rescue: t})
 		return
 	}
-	verdict := parkd.VerdictAgain
+	var how parkd.Outcome
 	switch {
 	case t.gone:
-		verdict = parkd.VerdictGone
+		how = parkd.Gone
 	case unable(t.last):
-		verdict = parkd.VerdictUnable
+		how = parkd.Unable
 	}
 	p.log.Info("a rescue was in vain", "orbit", t.slot.Orbit, "call", t.slot.CallID, "code", t.last)
-	p.step(parkd.RescueResult{CallID: t.slot.CallID, Verdict: verdict})
+	p.step(parkd.RescueResult{CallID: t.slot.CallID, How: how})
 }
 
 // unable says whether an answer is one that nobody else will better: Replaces or what it takes is not supported.
@@ -260,54 +258,4 @@ func (p *lot) findLost() {
 			p.foundAgain(s.CallID)
 		}
 	}
-}
-
-// handOver tells the peers that this appliance goes, and waits until they have taken over its parked callers, or until ctx
-// ends or nobody is left who could. It returns how many callers are still parked here. It hangs up nobody.
-func (a *Appliance) handOver(ctx context.Context) (left int) {
-	mine := func() (n int, waits bool) {
-		a.loop.ask(func() {
-			for _, s := range a.lot.machine.Hosted().Slots {
-				if s.State != parkd.Moving {
-					n++
-					waits = waits || s.Dialog.Reach != (parkd.Reach{})
-				}
-			}
-			alive := false
-			for _, p := range a.peers {
-				alive = alive || p.State == panel.PeerAlive
-			}
-			waits = waits && alive && a.cfg.Federation.RescueAfter > 0
-		})
-		return n, waits
-	}
-	left, waits := mine()
-	if !waits {
-		return left
-	}
-	a.log.Info("leaving: the peers take over", "calls", left)
-	a.loop.ask(func() { a.lot.step(parkd.Leave{}) })
-	changed, stop := a.changes()
-	defer stop()
-	for {
-		if left, waits = mine(); !waits {
-			return left
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return left
-		}
-	}
-}
-
-// changes tells of every change of the status, until stop is called.
-func (a *Appliance) changes() (changed <-chan struct{}, stop func()) {
-	c := make(chan struct{}, 1) // full: told already
-	return c, a.news.subscribe(func() {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	})
 }
