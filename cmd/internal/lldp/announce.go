@@ -20,8 +20,8 @@ type Self struct {
 	Address      netip.Addr // where it is managed; IPv4 or not valid
 }
 
-// Announce is the frame that says who we are, for so many seconds.
-func Announce(mac [6]byte, s Self, p PHY, ttl int) []byte {
+// frameOf is the frame that says who we are, for so many seconds.
+func frameOf(mac [6]byte, s Self, p phy, ttl int) []byte {
 	b := append(make([]byte, 0, 512), group[:]...)
 	b = append(b, mac[:]...)
 	b = binary.BigEndian.AppendUint16(b, EtherType)
@@ -63,8 +63,8 @@ func Announce(mac [6]byte, s Self, p PHY, ttl int) []byte {
 	return b
 }
 
-// PHY is how a port speaks with its partner; zero: not known. Bits are those of linux/ethtool.h.
-type PHY struct {
+// phy is how a port speaks with its partner; zero: not known. Bits are those of linux/ethtool.h.
+type phy struct {
 	Supported, Advertised uint32
 	Speed                 int // Mbit/s
 	Full                  bool
@@ -84,7 +84,7 @@ const (
 var linkModes = []struct{ kernel, mau uint }{{0, 1}, {1, 2}, {2, 4}, {3, 5}, {4, 14}, {5, 15}}
 
 // autonegotiation is whether that can be and is done, and what is advertised. IEEE 802.3 §79.3.1.1, §79.3.1.2.
-func (p PHY) autonegotiation() (b [3]byte) {
+func (p phy) autonegotiation() (b [3]byte) {
 	if p.Supported&bitAuto != 0 {
 		b[0] |= 1
 	}
@@ -105,7 +105,7 @@ func (p PHY) autonegotiation() (b [3]byte) {
 }
 
 // mau is the type in use, of twisted pair; 0 is none of them. RFC 4836 dot3MauType.
-func (p PHY) mau() int {
+func (p phy) mau() int {
 	types := map[int][2]int{10: {10, 11}, 100: {15, 16}, 1000: {29, 30}, 10000: {54, 54}} // half and full duplex
 	if p.Full {
 		return types[p.Speed][1]
@@ -125,7 +125,7 @@ type command struct {
 }
 
 // readPHY asks the driver of a port, through any socket.
-func readPHY(fd int, port string) (p PHY) {
+func readPHY(fd int, port string) (p phy) {
 	c := command{cmd: ethtoolGet}
 	var r struct {
 		name [unix.IFNAMSIZ]byte
@@ -140,7 +140,7 @@ func readPHY(fd int, port string) (p PHY) {
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); errno != 0 {
 		return p
 	}
-	p = PHY{Supported: c.supported, Advertised: c.advertising, Full: c.duplex == fullDuplex, Negotiates: c.autoneg == autonegEnable}
+	p = phy{Supported: c.supported, Advertised: c.advertising, Full: c.duplex == fullDuplex, Negotiates: c.autoneg == autonegEnable}
 	if c.speed != unknownSpeed {
 		p.Speed = int(c.speed) | int(c.speedHigh)<<16
 	}

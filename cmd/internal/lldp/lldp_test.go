@@ -61,7 +61,7 @@ func TestParse(t *testing.T) {
 
 func TestAnnounce(t *testing.T) {
 	self := Self{Name: "dock-1", Port: "eth0", Manufacturer: "Parklamp", Model: strings.Repeat("m", 300), Firmware: "v1", Address: netip.MustParseAddr("192.0.2.7")}
-	frame := Announce([6]byte{2, 0, 0, 0, 0, 1}, self, PHY{Supported: bitAuto, Advertised: 1<<3 | 1<<5, Speed: 100, Full: true, Negotiates: true}, 120)
+	frame := frameOf([6]byte{2, 0, 0, 0, 0, 1}, self, phy{Supported: bitAuto, Advertised: 1<<3 | 1<<5, Speed: 100, Full: true, Negotiates: true}, 120)
 	n, err := Parse(frame)
 	if err != nil || n.Name != "dock-1" || n.TTL != 120 || n.Switch || n.Voice != nil {
 		t.Errorf("%+v %v", n, err)
@@ -78,7 +78,7 @@ func TestAnnounce(t *testing.T) {
 			t.Errorf("%s: not in % x", what, frame)
 		}
 	}
-	if neg := (PHY{}).autonegotiation(); neg != [3]byte{0, 0x80, 0} || (PHY{}).mau() != 0 {
+	if neg := (phy{}).autonegotiation(); neg != [3]byte{0, 0x80, 0} || (phy{}).mau() != 0 {
 		t.Errorf("nothing known: % x", neg)
 	}
 }
@@ -119,7 +119,7 @@ func TestHearing(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(fromSwitch(voice100...))
-	f.Add(Announce([6]byte{2}, Self{Name: "x", Model: "y"}, PHY{}, 0))
+	f.Add(frameOf([6]byte{2}, Self{Name: "x", Model: "y"}, phy{}, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := Parse(b)
 		if err == nil && n.Voice != nil && (n.Voice.VLAN < 0 || n.Voice.VLAN > 4095 || n.Voice.Priority > 7 || n.Voice.DSCP > 63) {
@@ -139,7 +139,7 @@ func TestReadPHY(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	for _, port := range []string{"lo", "no-such-port", "a-name-that-is-too-long"} {
-		if p := readPHY(fd, port); p != (PHY{}) {
+		if p := readPHY(fd, port); p != (phy{}) {
 			t.Errorf("%s: %+v", port, p)
 		}
 	}

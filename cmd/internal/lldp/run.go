@@ -60,14 +60,14 @@ func (p *Port) Close() error { return p.f.Close() }
 
 // announce sends who we are. A port without a cable takes nothing.
 func (p *Port) announce(s Self, ttl int) {
-	var phy PHY
+	var port phy
 	if i, err := net.InterfaceByIndex(p.index); err == nil {
 		s.Port = i.Name
 		if raw, err := p.f.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { phy = readPHY(int(fd), i.Name) })
+			_ = raw.Control(func(fd uintptr) { port = readPHY(int(fd), i.Name) })
 		}
 	}
-	_, _ = p.f.Write(Announce(p.mac, s, phy, ttl))
+	_, _ = p.f.Write(frameOf(p.mac, s, port, ttl))
 }
 
 // Run says who we are, as self tells it, and tells the policy of the switch whenever it changes; nil when there is none any

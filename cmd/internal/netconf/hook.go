@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
+
+	"parklamp/cmd/internal/supervise"
 )
 
 const (
@@ -78,4 +81,48 @@ func serveHook(ctx context.Context, path string, events chan<- event) error {
 		}
 		_ = conn.Close()
 	}
+}
+
+// askDHCP starts the client. It is ended before it is started, so that it begins with a request.
+func (m *Manager) askDHCP(ctx context.Context, want netip.Addr) {
+	if m.endDHCP != nil {
+		m.endDHCP()
+	}
+	args := []string{"udhcpc", "-f", "-i", LinkName, "-s", m.opt.HookPath, "-x", "hostname:" + m.opt.Hostname, "-V", vendor,
+		"-t", "4", "-T", "2", "-A", "5", "-O", "42", "-O", "66", "-O", "121", "-O", "132", "-O", "160"}
+	if want.IsValid() {
+		args = append(args, "-r", want.String())
+	}
+	spec := supervise.Spec{Path: m.opt.Busybox, Args: args, Env: []string{HookSocket + "=" + m.opt.Socket, "PATH=/usr/bin:/bin:/sbin:/usr/sbin"}}
+	m.client = supervise.NewService("udhcpc", spec, supervise.DefaultPolicy(), nil, m.opt.Reaper, m.opt.Log)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.client.Run(ctx)
+	}()
+	m.client.Start()
+	m.endDHCP = func() { cancel(); <-done }
+}
+
+// read turns an event of the client into an input; nil if it is none.
+func (m *Manager) read(e event) any {
+	switch e.name {
+	case "bound", "renew":
+		l, err := ParseLease(e.env)
+		if err != nil {
+			m.opt.Log.Warn("DHCP", "err", err)
+			return nil
+		}
+		if e.name == "bound" {
+			m.opt.Log.Info("DHCP lease", "address", l.Addr, "server", l.Server, "for", l.For, "vlan", l.VLAN)
+		}
+		return Granted{l}
+	case "deconfig":
+		return GivenUp{}
+	case "nak":
+		m.opt.Log.Warn("DHCP: the server refuses our address")
+		return GivenUp{Refused: true}
+	}
+	return nil // leasefail: the client goes on asking
 }

@@ -38,6 +38,12 @@ var cookie = []byte{99, 130, 83, 99} // RFC 2131 §3
 
 var errReply = errors.New("netconf: no answer to DHCPINFORM")
 
+// tftpURL is what a server has in option 66, "" if that is no URL.
+type tftpURL struct {
+	server netip.Addr
+	url    string
+}
+
 // informMessage asks for one option. RFC 2131 §4.4.3, table 5: no lease time, no address but ciaddr.
 func informMessage(id uint32, mac net.HardwareAddr, own netip.Addr, option byte) []byte {
 	b := make([]byte, fixedSize, leastMessage)
@@ -132,4 +138,32 @@ func askTFTP(ctx context.Context, mac net.HardwareAddr, l Lease) (string, error)
 		}
 	}
 	return "", fmt.Errorf("%w of %s", errReply, l.Server)
+}
+
+// askMore asks the server of the lease for what the client could not read of it.
+func (m *Manager) askMore(ctx context.Context) {
+	if m.endTFTP != nil {
+		m.endTFTP()
+		m.endTFTP = nil
+	}
+	l := m.machine.Lease()
+	port, err := net.InterfaceByIndex(int(m.port))
+	if !l.AskTFTP || !l.Server.IsValid() || err != nil {
+		m.tftp = tftpURL{}
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		text, err := askTFTP(ctx, port.HardwareAddr, l)
+		if err != nil && ctx.Err() == nil {
+			m.opt.Log.Warn("DHCP: option 66 stays unknown", "err", err)
+		}
+		select {
+		case m.told <- tftpURL{l.Server, webURL(text)}:
+		case <-ctx.Done():
+		}
+	}()
+	m.endTFTP = func() { cancel(); <-done }
 }

@@ -80,12 +80,6 @@ type Manager struct {
 	state initapi.Network // guarded by mu
 }
 
-// tftpURL is what a server has in option 66, "" if that is no URL.
-type tftpURL struct {
-	server netip.Addr
-	url    string
-}
-
 // New makes a manager; Run starts it.
 func New(opt Options) *Manager {
 	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr), told: make(chan tftpURL), idle: make(chan struct{})}
@@ -182,28 +176,6 @@ func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan 
 			m.askMore(ctx)
 		}
 	}
-}
-
-// read turns an event of the client into an input; nil if it is none.
-func (m *Manager) read(e event) any {
-	switch e.name {
-	case "bound", "renew":
-		l, err := ParseLease(e.env)
-		if err != nil {
-			m.opt.Log.Warn("DHCP", "err", err)
-			return nil
-		}
-		if e.name == "bound" {
-			m.opt.Log.Info("DHCP lease", "address", l.Addr, "server", l.Server, "for", l.For, "vlan", l.VLAN)
-		}
-		return Granted{l}
-	case "deconfig":
-		return GivenUp{}
-	case "nak":
-		m.opt.Log.Warn("DHCP: the server refuses our address")
-		return GivenUp{Refused: true}
-	}
-	return nil // leasefail: the client goes on asking
 }
 
 func (m *Manager) carryOut(ctx context.Context, effects []any) {
@@ -349,56 +321,6 @@ func (m *Manager) useVLAN(id, priority int) error {
 	}
 	m.opt.Log.Info("the phone is in a VLAN", "vlan", id, "priority", priority)
 	return m.kernel.up(m.kernel.index(LinkName), true)
-}
-
-// askDHCP starts the client. It is ended before it is started, so that it begins with a request.
-func (m *Manager) askDHCP(ctx context.Context, want netip.Addr) {
-	if m.endDHCP != nil {
-		m.endDHCP()
-	}
-	args := []string{"udhcpc", "-f", "-i", LinkName, "-s", m.opt.HookPath, "-x", "hostname:" + m.opt.Hostname, "-V", vendor,
-		"-t", "4", "-T", "2", "-A", "5", "-O", "42", "-O", "66", "-O", "121", "-O", "132", "-O", "160"}
-	if want.IsValid() {
-		args = append(args, "-r", want.String())
-	}
-	spec := supervise.Spec{Path: m.opt.Busybox, Args: args, Env: []string{HookSocket + "=" + m.opt.Socket, "PATH=/usr/bin:/bin:/sbin:/usr/sbin"}}
-	m.client = supervise.NewService("udhcpc", spec, supervise.DefaultPolicy(), nil, m.opt.Reaper, m.opt.Log)
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.client.Run(ctx)
-	}()
-	m.client.Start()
-	m.endDHCP = func() { cancel(); <-done }
-}
-
-// askMore asks the server of the lease for what the client could not read of it.
-func (m *Manager) askMore(ctx context.Context) {
-	if m.endTFTP != nil {
-		m.endTFTP()
-		m.endTFTP = nil
-	}
-	l := m.machine.Lease()
-	port, err := net.InterfaceByIndex(int(m.port))
-	if !l.AskTFTP || !l.Server.IsValid() || err != nil {
-		m.tftp = tftpURL{}
-		return
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		text, err := askTFTP(ctx, port.HardwareAddr, l)
-		if err != nil && ctx.Err() == nil {
-			m.opt.Log.Warn("DHCP: option 66 stays unknown", "err", err)
-		}
-		select {
-		case m.told <- tftpURL{l.Server, webURL(text)}:
-		case <-ctx.Done():
-		}
-	}()
-	m.endTFTP = func() { cancel(); <-done }
 }
 
 func (m *Manager) configure(s Setting) error {
