@@ -491,6 +491,25 @@ func TestGoodByeIsUnknownAtOnce(t *testing.T) {
 	})
 }
 
+// A caller whom nobody takes over is told good-bye by an appliance that goes for good: his orbit is free for the others at
+// once, and can be had.
+func TestWhoWasToldGoodByeFreesHisOrbit(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		d1, d2 := l.all[0], l.all[1]
+		d2.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703", Dialog: parkd.DialogRef{CallID: "x", LocalTag: "l", RemoteTag: "r",
+			Reach: parkd.Reach{Remote: "sip:x", Target: "sip:x"}}}, "p")
+		time.Sleep(100 * time.Millisecond)
+		d2.park(parkd.Leave{})
+		time.Sleep(4 * time.Second) // nobody calls him
+		d2.park(parkd.LegEnded{Leg: "a"})
+		d2.stop()
+		l.within(50*time.Millisecond, "free", func() bool { return len(d1.view("703").Calls) == 0 })
+		if o := d1.ask(parkd.Park{Token: "q", Leg: "b", Orbit: "703"}, "q"); !o.ok {
+			t.Errorf("703 cannot be had: %v", o.reason)
+		}
+	})
+}
+
 // Who is not in the list of peers learns nothing and claims nothing; the reason is told to people.
 func TestStrangersAreRefused(t *testing.T) {
 	onLAN(t, []string{"dock-1", "dock-2", "rogue"}, func(l *lan) {
