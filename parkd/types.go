@@ -38,6 +38,11 @@ type Reach struct {
 	Security  string // whether the media is to be encrypted
 }
 
+// Size is how many bytes it has.
+func (r Reach) Size() int {
+	return len(r.Remote) + len(r.Target) + len(r.Routes) + len(r.Transport) + len(r.Account) + len(r.Codec) + len(r.Security)
+}
+
 // rescuable says whether a peer may take the call over.
 func (d DialogRef) rescuable() bool {
 	return d.Reach.Target != "" && d.CallID != "" && d.LocalTag != "" && d.RemoteTag != ""

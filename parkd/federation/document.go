@@ -25,15 +25,18 @@ func marshal(name string, a parkd.Announce, closed bool) []byte {
 		t := pidf.Tuple{ID: s.CallID, Slot: pidf.Slot{
 			Orbit: s.Orbit, Lot: s.Lot, CallID: s.CallID, State: s.State.String(),
 			Since: s.Since, Deadline: s.Deadline,
-			CallerName: s.Caller.Name, CallerURI: uriOf(s.Caller),
-			ParkerName: s.Parker.Name, ParkerURI: uriOf(s.Parker),
+			CallerName: short(s.Caller.Name), CallerURI: short(uriOf(s.Caller)),
+			ParkerName: short(s.Parker.Name), ParkerURI: short(uriOf(s.Parker)),
 			Priority: s.Priority, Epoch: s.Epoch, Generation: s.Generation,
-			RecallAt: s.RecallAt, RecallTo: s.ParkerRef, Step: s.Step, Moves: s.Moves,
+			RecallAt: s.RecallAt, RecallTo: short(s.ParkerRef), Step: s.Step, Moves: s.Moves,
 		}}
 		if s.ParkerRef == parkd.DeskPhone { // our own, which others have to call
-			t.Slot.RecallTo = uriOf(s.Parker)
+			t.Slot.RecallTo = short(uriOf(s.Parker))
 		}
-		if g := s.Dialog; g != (parkd.DialogRef{}) {
+		if g := s.Dialog; g != (parkd.DialogRef{}) && len(g.CallID)+len(g.LocalTag)+len(g.RemoteTag) <= maxText {
+			if g.Reach.Size() > maxReach {
+				g.Reach = parkd.Reach{}
+			}
 			t.Slot.Dialog = &pidf.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag,
 				Remote: g.Reach.Remote, Target: g.Reach.Target, Routes: g.Reach.Routes, Transport: g.Reach.Transport,
 				Account: g.Reach.Account, Codec: g.Reach.Codec, Security: g.Reach.Security}
@@ -41,6 +44,21 @@ func marshal(name string, a parkd.Announce, closed bool) []byte {
 		d.Tuples = append(d.Tuples, t)
 	}
 	return pidf.Marshal(d)
+}
+
+// What a document says at most of one call: all of it is one message, of sip.max_message_bytes, and a far end can make its
+// names and addresses as long as a message. Without the rest the call can be seen and fetched.
+const (
+	maxText  = 512
+	maxReach = 2048
+)
+
+// short leaves out a text that nobody needs.
+func short(text string) string {
+	if len(text) > maxText {
+		return ""
+	}
+	return text
 }
 
 // parse reads what the peer of that name hosts.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -506,6 +507,21 @@ func TestWhoWasToldGoodByeFreesHisOrbit(t *testing.T) {
 		l.within(50*time.Millisecond, "free", func() bool { return len(d1.view("703").Calls) == 0 })
 		if o := d1.ask(parkd.Park{Token: "q", Leg: "b", Orbit: "703"}, "q"); !o.ok {
 			t.Errorf("703 cannot be had: %v", o.reason)
+		}
+	})
+}
+
+// A caller who fills a whole message with his name and address does not make the host unknown to its peers.
+func TestLongAddressIsNotTold(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		d1, d2 := l.all[0], l.all[1]
+		uri := "sip:" + strings.Repeat("x", 30000) + "@x"
+		d2.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703", Caller: parkd.Party{Name: "Ann", URI: uri}, Dialog: parkd.DialogRef{
+			CallID: "x", LocalTag: "l", RemoteTag: "r", Reach: parkd.Reach{Remote: uri, Target: uri}}}, "p")
+		time.Sleep(20 * time.Second)
+		v := d1.view("703")
+		if v.State != parkd.ViewElsewhere || v.Caller.Name != "Ann" || v.Calls[0].Dialog.CallID != "x" || v.Calls[0].Dialog.Reach != (parkd.Reach{}) {
+			t.Errorf("703 is %v, with %d calls", v.State, len(v.Calls))
 		}
 	})
 }
