@@ -90,6 +90,37 @@ func (d *Disk) Boot() Extent { return d.parts[partBoot-1] }
 // Data is the place of partition 4 as the table has it; its end may be moved by whoever grows it.
 func (d *Disk) Data() Extent { return d.parts[partData-1] }
 
+// WriteSector writes one sector at a multiple of its size. Where the device can, nothing beside it is written: through its memory
+// the kernel writes pages of 4 KiB, all of which would be in doubt when power is lost before the Sync.
+func (d *Disk) WriteSector(p []byte, at int64) error {
+	if len(p) != Sector || at%Sector != 0 {
+		return fmt.Errorf("write %d bytes at byte %d: must be a sector of %d", len(p), at, Sector)
+	}
+	if d.Path != "" {
+		// EINVAL: larger sectors, or an image file on a file system that always goes through memory.
+		if err := d.writeDirect(p, at); !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
+	_, err := d.WriteAt(p, at)
+	return err
+}
+
+// writeDirect writes past the kernel's memory, which then reads the place anew (open(2), O_DIRECT: place, length and memory are
+// aligned to the device's sectors). EINVAL: the device cannot.
+func (d *Disk) writeDirect(p []byte, at int64) error {
+	f, err := os.OpenFile(d.Path, os.O_WRONLY|unix.O_DIRECT, 0)
+	if err != nil {
+		return err
+	}
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	_, err = f.WriteAt(page[:copy(page, p)], at)
+	return errors.Join(err, unix.Munmap(page), f.Close())
+}
+
 // copies reads both copies of the state; an error in place of one that is not valid.
 func (d *Disk) copies() (states [2]State, errs [2]error) {
 	for i, at := range [2]int64{StateA, StateB} {

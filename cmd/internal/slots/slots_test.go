@@ -200,6 +200,40 @@ func TestLoader(t *testing.T) {
 	}
 }
 
+// A sector of a card in a file, past the kernel's memory where the file system lets us, and what lies beside it stays.
+func TestWriteSector(t *testing.T) {
+	c := slotstest.NewCard(slotSize, fresh)
+	whole := c.Bytes(slots.Extent{Size: slots.BootStart + 2*slotSize + 2<<20})
+	path := filepath.Join(t.TempDir(), "card")
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d, err := slots.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	want := bytes.Clone(whole)
+	at := d.Slot(slots.B).Start + slots.Sector
+	for i := range byte(3) { // each read leaves the page in the kernel's memory
+		sector := bytes.Repeat([]byte{i + 1}, slots.Sector)
+		copy(want[at:], sector)
+		if err := d.WriteSector(sector, at); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		if _, err := d.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("write %d: the card is not what it should be, %v", i, err)
+		}
+	}
+	if err := d.WriteSector(make([]byte, slots.Sector), at+1); err == nil {
+		t.Error("between two sectors")
+	}
+	if err := d.WriteSector(make([]byte, 2*slots.Sector), at); err == nil {
+		t.Error("two sectors")
+	}
+}
+
 func TestLayoutRefused(t *testing.T) {
 	c := slotstest.NewCard(slotSize, fresh)
 	mbr := c.Bytes(slots.Extent{Size: slots.Sector})

@@ -48,7 +48,7 @@ func (i *installer) install(ctx context.Context, b *Bundle) error {
 	if err := i.verify(ctx, b.Manifest, place, head); err != nil {
 		return err
 	}
-	if _, err := i.disk.WriteAt(head, place.Start); err != nil {
+	if err := i.disk.WriteSector(head, place.Start); err != nil {
 		return cardError(err)
 	}
 	if err := i.disk.Sync(); err != nil {
@@ -75,7 +75,7 @@ func (i *installer) behead(place slots.Extent) error {
 		return err
 	}
 	clear(head)
-	if _, err := i.disk.WriteAt(head, place.Start); err != nil {
+	if err := i.disk.WriteSector(head, place.Start); err != nil {
 		return err
 	}
 	return i.disk.Sync()

@@ -76,6 +76,7 @@ type tally struct {
 	left, done    int
 	judged        int // starts after a cut, up to the system
 	again, fallen int // cuts before the start after the cut before was judged; in starts that fall back
+	refused       int // damaged slots that the loader refuses
 	at            map[stage]int
 }
 
@@ -123,7 +124,7 @@ func TestCuts(t *testing.T) {
 	for _, s := range slices.Sorted(maps.Keys(l.tally.at)) {
 		t.Logf("  cuts: %3d  %s", l.tally.at[s], s)
 	}
-	t.Logf("%d cuts, %d of them before the system was up after the cut before, %d while falling back; %d starts judged; %v a cut", l.tally.done, l.tally.again, l.tally.fallen, l.tally.judged,
+	t.Logf("%d cuts, %d of them before the system was up after the cut before, %d while falling back; %d starts judged; %d damaged slots, refused; %v a cut", l.tally.done, l.tally.again, l.tally.fallen, l.tally.judged, l.tally.refused,
 		(time.Since(begin) / time.Duration(max(1, l.tally.done))).Round(100*time.Millisecond))
 }
 
@@ -250,13 +251,78 @@ func (l *life) version(t *testing.T, card *slotstest.Card, s slots.Slot) string 
 	return ""
 }
 
-// check reads the slots of a card without power: one with a boot sector of a system holds all of it.
+// check reads the slots of a card without power. The good one and the one on trial hold a whole system. Another one that has the
+// boot sector of a system and not all of it is no harm as long as the loader refuses it.
 func (l *life) check(t *testing.T, card *slotstest.Card) {
 	t.Helper()
+	st, err := disk(t, card).State()
+	if err != nil {
+		t.Error(err)
+	}
 	for _, s := range []slots.Slot{slots.A, slots.B} {
-		head := card.Bytes(disk(t, card).Slot(s))[:slots.Sector]
-		if (bytes.Equal(head, l.old[:slots.Sector]) || bytes.Equal(head, l.next[:slots.Sector])) && l.version(t, card, s) == "" {
-			t.Errorf("slot %s has a boot sector and is no whole system", s)
+		if l.version(t, card, s) != "" {
+			continue
 		}
+		head := card.Bytes(disk(t, card).Slot(s))[:slots.Sector]
+		switch {
+		case s == st.Good || s == st.Try:
+			t.Errorf("slot %s is no whole system, with %+v", s, st)
+		case !bytes.Equal(head, l.old[:slots.Sector]) && !bytes.Equal(head, l.next[:slots.Sector]):
+		case l.b.refuses(t, card, s):
+			t.Logf("slot %s has a boot sector and is no whole system; the loader refuses it", s)
+			l.tally.Lock()
+			l.tally.refused++
+			l.tally.Unlock()
+		default:
+			t.Errorf("slot %s has a boot sector, is no whole system, and would be started", s)
+		}
+	}
+}
+
+// refuses asks the loader itself: with slot s as the good one it must not start it but the other one.
+func (b *bench) refuses(t *testing.T, card *slotstest.Card, s slots.Slot) bool {
+	t.Helper()
+	card = card.Clone()
+	if err := disk(t, card).Store(slots.State{Good: s}); err != nil {
+		t.Fatal(err)
+	}
+	w := &watch{plan: plan{stage: inSystem}}
+	b.power(t, card, w)
+	o := s.Other()
+	return has(w.lines, fmt.Sprintf("slot %s, trial 0", s), fmt.Sprintf("slot %s cannot be started", s), fmt.Sprintf("slot %s, trial 0", o)) &&
+		slices.ContainsFunc(w.lines, func(line string) bool {
+			return strings.HasPrefix(line, "GUEST up") && strings.Contains(line, fmt.Sprintf("slot=%s trial=false", o))
+		})
+}
+
+// What TestCuts asks of the loader about a damaged slot: no where its files are touched, and yes where it starts all the same.
+func TestRefuses(t *testing.T) {
+	b := newBench(t)
+	system := b.system(1, "well", b.kernel)
+	for name, x := range map[string]struct {
+		at   int // of the damage
+		want bool
+	}{
+		"list of clusters": {bytes.Index(system, []byte{0xf8, 0xff, 0xff}), true},
+		"names of files":   {bytes.Index(system, []byte("SLOT    ENV")) &^ (slots.Sector - 1), true},
+		"slot.env":         {bytes.Index(system, []byte("board="+machine)), true},
+		"kernel":           {bytes.Index(system, b.kernel[:slots.Sector]) + len(b.kernel)/2, true},
+		"a file besides":   {bytes.Index(system, bytes.Repeat([]byte{1}, slots.Sector)), false},
+		"nothing":          {-1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			card := b.card(t, slots.A, system, system, nil)
+			if x.at >= 0 {
+				at := card.Bytes(disk(t, card).Slot(slots.B))[x.at&^(slots.Sector-1):][:slots.Sector]
+				for i := range at {
+					at[i] ^= 0x5a
+				}
+			} else if name != "nothing" {
+				t.Fatal("the system has no such place")
+			}
+			if got := b.refuses(t, card, slots.B); got != x.want {
+				t.Errorf("refused: %v", got)
+			}
+		})
 	}
 }

@@ -159,8 +159,8 @@ func (w *watch) request(c *slotstest.Card, r slotstest.Request) {
 // write tells by the place of a write how far the update is.
 func (w *watch) write(r slotstest.Request) {
 	state := r.At < slots.BootStart
-	const page = 4096 // the kernel's cache writes pages
 	head := !state && (r.At-slots.BootStart-bootMiB*mib)%(slotMiB*mib) == 0
+	alone := head && len(r.Data) == slots.Sector // the boot sector is not written in the kernel's pages
 	blank := head && bytes.Equal(r.Data[:slots.Sector], make([]byte, slots.Sector))
 	switch {
 	case state && (w.now == inLoader || w.now == trialLoader):
@@ -171,9 +171,9 @@ func (w *watch) write(r slotstest.Request) {
 		w.begin(settling)
 	case state && w.now == heading:
 		w.begin(trialState)
-	case head && blank && w.now == firstState && len(r.Data) <= page:
+	case alone && blank && w.now == firstState:
 		w.begin(beheading)
-	case head && !blank && w.now == writing:
+	case alone && !blank && w.now == writing:
 		w.begin(heading)
 	case !state && w.now != heading:
 		w.begin(writing)
