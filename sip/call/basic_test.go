@@ -390,6 +390,25 @@ func TestDrainWaitsForGoodbyesOnly(t *testing.T) {
 	})
 }
 
+// Nor does he wait for what else may come of an INVITE that was answered, whoever hung up.
+func TestDrainAfterOwnCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := pair(t)
+		mine, _ := established(t, a, b)
+		_, theirs := established(t, a, b)
+		began := time.Now()
+		a.ua.Refuse(false)
+		theirs.Hangup("")
+		synctest.Wait()
+		if hung, silent := a.ua.Drain(t.Context(), nil); hung != 2 || silent != 0 || time.Since(began) != 0 {
+			t.Errorf("%d ended, %d silent, after %v; want 2, none, at once", hung, silent, time.Since(began))
+		}
+		if !mine.Ended() || b.ua.From(a.addr) != 0 {
+			t.Error("a call is not over")
+		}
+	})
+}
+
 // A call is at rest when no INVITE is half done, and who waits for that does not wait for ever.
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

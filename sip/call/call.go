@@ -64,6 +64,7 @@ type Call struct {
 	incoming bool
 	offered  []byte        // the description that an incoming call came with, nil without one; it may hold keys
 	wake     chan struct{} // capacity 1: a full one has already woken the goroutine
+	said     chan struct{} // closed when the call is over and no request waits for an answer
 	settled  chan struct{} // closed when the goroutine has ended
 
 	// owned by the call's goroutine
@@ -75,6 +76,7 @@ type Call struct {
 	hasMedia       bool
 	identity       *Party            // who we say to be, when it is not who From or To says
 	busy           int               // transactions, transfers and answers that keep an ended call alive
+	answered       int               // those of them that are transactions with a final response, of which more may come
 	outbox         []outgoing        // requests that wait for the one under way
 	underWay       int               // requests in the dialog without a final response
 	sentAt         time.Time         // when the last request in the dialog was sent
@@ -120,7 +122,7 @@ type Call struct {
 
 func newCall(u *UA) *Call {
 	return &Call{
-		ua: u, wake: make(chan struct{}, 1), settled: make(chan struct{}),
+		ua: u, wake: make(chan struct{}, 1), said: make(chan struct{}), settled: make(chan struct{}),
 		forks: map[string]Dialog{}, winners: map[string]bool{}, turns: map[string]bool{}, notified: map[uint32]*reference{},
 		tags: map[string]bool{},
 	}
@@ -268,6 +270,7 @@ func (c *Call) leave(by int, f func()) {
 // run is the call's goroutine.
 func (c *Call) run() {
 	defer close(c.settled)
+	said := sync.OnceFunc(func() { close(c.said) })
 	for {
 		select {
 		case <-c.wake:
@@ -293,6 +296,9 @@ func (c *Call) run() {
 				close(told)
 			}
 			c.resting = nil
+		}
+		if c.state == phaseEnded && c.busy == c.answered {
+			said()
 		}
 		if c.state == phaseEnded && c.busy == 0 && c.close() {
 			return

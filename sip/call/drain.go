@@ -36,7 +36,8 @@ func (u *UA) Rest(ctx context.Context, calls []*Call) {
 
 // Drain hangs up all calls but those to keep (nil: none), and waits until they are through or ctx ends; Refuse must have
 // been called. It returns how many have ended since then, and how many of their far ends have not answered. A call that was
-// over by then is not waited for: the far end of its last request may be dead.
+// over by then is not waited for: the far end of its last request may be dead. Nor is what may come of an INVITE for 32 s
+// after its 2xx (RFC 6026 §7.2: other 2xx from forks).
 func (u *UA) Drain(ctx context.Context, keep func(*Call) bool) (ended, unanswered int) {
 	u.mu.Lock()
 	calls := slices.DeleteFunc(u.listHeld(), func(c *Call) bool { return u.past[c] })
@@ -47,11 +48,11 @@ func (u *UA) Drain(ctx context.Context, keep func(*Call) bool) (ended, unanswere
 	}
 	for _, c := range calls {
 		select {
-		case <-c.settled:
+		case <-c.said:
 		case <-u.stop:
 		case <-ctx.Done():
 			select {
-			case <-c.settled:
+			case <-c.said:
 			default:
 				unanswered++
 			}

@@ -158,6 +158,7 @@ func (c *Call) transact(req *gosip.Request, done func(code int, res *gosip.Respo
 // pump brings the responses of a client transaction to the call's goroutine.
 func (c *Call) pump(tx *sip.ClientTx, response func(*gosip.Response), end func(error)) {
 	c.busy++
+	answered := 0 // owned by the call's goroutine
 	c.ua.start(func() {
 		for {
 			select {
@@ -165,11 +166,18 @@ func (c *Call) pump(tx *sip.ClientTx, response func(*gosip.Response), end func(e
 				if !ok {
 					c.must(func() {
 						c.busy--
+						c.answered -= answered
 						end(tx.Err())
 					})
 					return
 				}
-				c.must(func() { response(res) })
+				c.must(func() {
+					if !res.IsProvisional() && answered == 0 {
+						answered = 1
+						c.answered++
+					}
+					response(res)
+				})
 			case <-c.ua.stop:
 				return
 			}
