@@ -7,9 +7,9 @@ import (
 
 // closeDown settles everything that is half done, so that the next life finds each caller in his orbit. A recall or a claim
 // cannot be carried over: whoever would have answered it is gone. A rescue that was begun may still succeed.
-func (m *Machine) closeDown(in Close) {
+func (m *Machine) closeDown() {
 	if m.closing {
-		m.ignore(nil, in)
+		m.closeMoving()
 		return
 	}
 	m.closing = true
@@ -35,6 +35,15 @@ func (m *Machine) closeDown(in Close) {
 	for _, token := range slices.Sorted(maps.Keys(m.open)) {
 		if r := m.open[token]; r.call == nil {
 			m.inRemote(r, Abort{Token: token})
+		}
+	}
+}
+
+// closeMoving ends the calls of which nobody has told where their callers have gone.
+func (m *Machine) closeMoving() {
+	for _, c := range slices.Clone(m.hosted) {
+		if c.State == Moving && c.left != EndRescued {
+			m.end(c, c.left, "")
 		}
 	}
 }

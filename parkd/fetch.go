@@ -215,7 +215,9 @@ func (m *Machine) end(c *call, how End, by LegID) {
 	delete(m.legs, c.Leg)
 	m.announce()
 	m.touched = append(m.touched, c.Orbit)
-	m.emit(Report{Row: Row{Slot: c.SlotState, Ended: m.now, End: how, By: by}})
+	if c.left != EndRescued { // else that was reported when it became known
+		m.emit(Report{Row: Row{Slot: c.SlotState, Ended: m.now, End: how, By: by}})
+	}
 }
 
 // swapAsked replaces the leg of a call and keeps its orbit.

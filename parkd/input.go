@@ -144,7 +144,7 @@ type Restore struct {
 // Close says that the process ends, and that another one may go on with its calls (Restore). From now on nobody is rung: a
 // recall ends and is made anew by the next life. A fetch under way is refused, as is a new one, and the caller waits. A
 // park under way is granted without waiting for the arbiter: whoever parks goes with us, and two in an orbit queue. The
-// peers hear nothing of it: that is Leave.
+// peers hear nothing of it: that is Leave. A second Close ends the wait for what peers say of callers who have left.
 type Close struct{}
 
 func (Close) input()          {}

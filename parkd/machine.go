@@ -142,7 +142,7 @@ func (m *Machine) dispatch(in Input) {
 	case Restore:
 		m.restore(in)
 	case Close:
-		m.closeDown(in)
+		m.closeDown()
 	case RaiseEpoch:
 		if !m.raiseEpoch(in.Epoch) {
 			m.ignore(nil, in)

@@ -93,9 +93,10 @@ func yields(c *call, moves int, peer string) bool {
 func (m *Machine) yield(c *call) {
 	leg := c.Leg
 	switch {
-	case c.State == Moving: // told on for a moment: not everybody has heard the new host yet
-		c.left = EndRescued
-		m.touched = append(m.touched, c.Orbit)
+	case c.State == Moving:
+		if c.left != EndRescued {
+			m.moved(c)
+		}
 		return
 	case c.State == Fetching:
 		r := c.fetch
@@ -106,10 +107,34 @@ func (m *Machine) yield(c *call) {
 	}
 	if m.leaving {
 		m.enterMoving(c, EndRescued)
+		m.moved(c)
 	} else {
 		m.end(c, EndRescued, "")
 	}
 	m.emit(HangUp{Leg: leg, Reason: "taken over by another appliance"})
+}
+
+// moved reports that a caller who has left is at a peer. The call is told on for a moment: not everybody has heard the new
+// host yet.
+func (m *Machine) moved(c *call) {
+	c.left = EndRescued
+	m.touched = append(m.touched, c.Orbit)
+	m.emit(Report{Row: Row{Slot: c.SlotState, Ended: m.now, End: EndRescued}})
+}
+
+// Remaining counts the callers who are still parked here, and says whether there is any use in waiting for the word of a
+// peer, after Leave: a caller can be taken over and nobody has said that he does not come, or one has left and nobody has
+// said that he has him.
+func (m *Machine) Remaining() (here int, wait bool) {
+	for _, c := range m.hosted {
+		if c.State != Moving {
+			here++
+			wait = wait || c.Dialog.rescuable() && !m.settledAs(c.SlotState, Unable) && !m.settledAs(c.SlotState, Gone)
+		} else {
+			wait = wait || c.left != EndRescued
+		}
+	}
+	return here, wait && m.cfg.RescueAfter > 0 && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
 }
 
 // callerLeft ends a call whose caller has hung up or is not there any more, unless a peer may have taken him over, being
@@ -243,11 +268,11 @@ func (m *Machine) alreadyAt(callID string, moves int) bool {
 	})
 }
 
-// unable says whether a peer has found that the far end does not come.
-func (m *Machine) unable(call SlotState) bool {
+// settledAs says whether that is what a peer says has become of the call.
+func (m *Machine) settledAs(call SlotState, how Outcome) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
 		return slices.ContainsFunc(p.settled, func(s Settled) bool {
-			return s.CallID == call.CallID && s.Moves > call.Moves && s.How == Unable
+			return s.CallID == call.CallID && s.Moves > call.Moves && s.How == how
 		})
 	})
 }
@@ -267,7 +292,7 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 		m.setRescue(r, at)
 		return
 	}
-	if m.unable(r.slot) || len(m.legs)+m.rescuing() >= m.cfg.MaxCalls { // if there is no room, the next in rank may have it
+	if m.settledAs(r.slot, Unable) || len(m.legs)+m.rescuing() >= m.cfg.MaxCalls { // if there is no room, the next in rank may have it
 		m.giveUp(r)
 		return
 	}

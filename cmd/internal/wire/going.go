@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"parklamp/parkd"
-	"parklamp/parkd/panel"
 	"parklamp/sip/call"
 )
 
@@ -102,28 +101,20 @@ func (a *Appliance) depart(base context.Context, g Going) {
 		a.log.Warn("calls are cut off: their far ends did not answer in time", "calls", unanswered)
 	}
 	<-told
-	a.loop.ask(a.keeper.release) // after the ends of all calls
+	a.loop.ask(func() { // after the ends of all calls
+		a.lot.step(parkd.Close{})
+		a.keeper.release()
+	})
 	a.log.Info("the appliance goes", "how", g.Error(), "stay", len(stay), "ended", ended, "took", a.now().Sub(began).Round(time.Millisecond))
 }
 
-// handOver tells the peers that this appliance goes, and waits until they have taken over its parked callers, or until ctx
-// ends or nobody is left who could. It returns how many callers are still parked here. It hangs up nobody.
+// handOver tells the peers that this appliance goes, and waits until they have said of each parked caller that they have
+// taken him over or that he does not come, or until ctx ends or nobody is left who could. It returns how many callers are
+// still parked here. It hangs up nobody.
 func (a *Appliance) handOver(ctx context.Context) (left int) {
-	mine := func() (n int, waits bool) {
-		a.loop.ask(func() {
-			for _, s := range a.lot.machine.Hosted().Slots {
-				if s.State != parkd.Moving {
-					n++
-					waits = waits || s.Dialog.Reach != (parkd.Reach{})
-				}
-			}
-			alive := false
-			for _, p := range a.peers {
-				alive = alive || p.State == panel.PeerAlive
-			}
-			waits = waits && alive && a.cfg.Federation.RescueAfter > 0
-		})
-		return n, waits
+	mine := func() (here int, waits bool) {
+		a.loop.ask(func() { here, waits = a.lot.machine.Remaining() })
+		return here, waits
 	}
 	left, waits := mine()
 	if !waits {

@@ -1,0 +1,94 @@
+package parkd
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// leaving is a machine that has said that it leaves, with a rescuable call on 701, and hears one peer.
+func leaving(t *testing.T) (r *runner, call SlotState) {
+	t.Helper()
+	r = newRunner(Default())
+	call = stored(func(s *SlotState) { s.Dialog = reachable("a") })
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1})
+	r.step(Restore{Slots: []SlotState{call}})
+	r.step(Close{})
+	r.step(Leave{})
+	remains(t, r, 1, true)
+	return r, call
+}
+
+func remains(t *testing.T, r *runner, here int, wait bool) {
+	t.Helper()
+	if n, w := r.m.Remaining(); n != here || w != wait {
+		t.Errorf("%d callers here, wait %v; want %d, %v", n, w, here, wait)
+	}
+}
+
+func ends(effects []Effect) (all []End) {
+	for _, e := range effects {
+		if r, ok := e.(Report); ok {
+			all = append(all, r.Row.End)
+		}
+	}
+	return all
+}
+
+// The caller's BYE and the word of the peer that has him come in any order: one row says rescued, before the process ends,
+// and the call is told on until it does.
+func TestLeavingReportsAtOnce(t *testing.T) {
+	for _, byeFirst := range []bool{true, false} {
+		r, call := leaving(t)
+		there := call
+		there.Moves++
+		bye, word := LegEnded{Leg: call.Leg}, Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{there}}
+		var rows []End
+		if byeFirst {
+			rows = ends(r.step(bye))
+			remains(t, r, 0, true)
+			rows = append(rows, ends(r.step(word))...)
+		} else {
+			rows = append(ends(r.step(word)), ends(r.step(bye))...)
+		}
+		remains(t, r, 0, false)
+		if hosted := r.m.Hosted().Slots; len(hosted) != 1 || hosted[0].State != Moving {
+			t.Errorf("BYE first %v: told as %+v", byeFirst, hosted)
+		}
+		rows = append(rows, ends(r.step(Close{}))...)
+		r.wait(time.Minute, func(out []Effect) { rows = append(rows, ends(out)...) })
+		if !slices.Equal(rows, []End{EndRescued}) || len(r.m.Hosted().Slots) > 0 {
+			t.Errorf("BYE first %v: rows %v, hosted %+v", byeFirst, rows, r.m.Hosted().Slots)
+		}
+	}
+}
+
+// A caller who hung up just then is looked for until the process ends.
+func TestLeavingReportsWhoHungUp(t *testing.T) {
+	r, call := leaving(t)
+	if rows := ends(r.step(LegEnded{Leg: call.Leg})); len(rows) > 0 {
+		t.Errorf("rows %v before anybody can know", rows)
+	}
+	remains(t, r, 0, true)
+	if rows := ends(r.step(Close{})); !slices.Equal(rows, []End{EndAbandoned}) {
+		t.Errorf("rows %v, want abandoned", rows)
+	}
+	remains(t, r, 0, false)
+}
+
+// Nobody is waited for who cannot come, or with nobody to take him.
+func TestLeavingWaitsForNobody(t *testing.T) {
+	for _, how := range []Outcome{Unable, Gone} {
+		r, call := leaving(t)
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, Settled: []Settled{{CallID: call.CallID, Moves: 1, How: how}}})
+		remains(t, r, 1, false)
+	}
+	r, _ := leaving(t)
+	r.step(Peer{Name: "dock-2"})
+	remains(t, r, 1, false)
+
+	r = newRunner(Default())
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1})
+	r.step(Restore{Slots: []SlotState{stored(nil)}})
+	remains(t, r, 1, false)
+}
