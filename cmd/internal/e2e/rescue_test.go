@@ -111,6 +111,12 @@ type mover struct {
 // mover calls user at an appliance from address .last.
 func (p *place) mover(a *site.Appliance, user string, last int) *mover {
 	p.Helper()
+	return p.phoneThatMoves(a, user, last, 0)
+}
+
+// phoneThatMoves is mover, or, if refuses is the code of an answer, one that only says that it moves.
+func (p *place) phoneThatMoves(a *site.Appliance, user string, last, refuses int) *mover {
+	p.Helper()
 	cfg := sip.Default()
 	cfg.Listen = []string{"udp:" + p.sip(last).String()}
 	log := slog.New(slog.DiscardHandler)
@@ -122,7 +128,10 @@ func (p *place) mover(a *site.Appliance, user string, last int) *mover {
 		ended: make(chan call.Ended, 1)}
 	local := sdp.Local{Addr: m.Addr().Addr(), Port: m.Addr().Port(), Codecs: []sdp.Codec{sdp.PCMU}, Direction: sdp.SendRecv}
 	m.ua.OnIncoming(func(c *call.Call) call.Handler {
-		if old := c.Info().Replaces; old != nil {
+		switch old := c.Info().Replaces; {
+		case old != nil && refuses > 0:
+			c.Reject(refuses, "")
+		case old != nil:
 			c.Answer(local)
 			old.Hangup("replaced")
 		}
