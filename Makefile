@@ -112,7 +112,7 @@ image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU an
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt KERNEL=own
 	buildroot/test/boot.sh $(OUT)/image/qemu-virt
-	buildroot/test/run.sh $(GUEST_TESTS)
+	ICOUNT=2 buildroot/test/run.sh $(GUEST_TESTS)
 	ICOUNT=2 buildroot/test/run.sh $(GUEST_LINES)
 	ICOUNT=0 RUN=Loop buildroot/test/run.sh $(GUEST_SOUND)
 	$(GO) test -tags image -count=1 -v -timeout 60m ./cmd/internal/guesthost
