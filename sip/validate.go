@@ -93,7 +93,8 @@ func (e *Endpoint) screen(req *gosip.Request) (why fault, more []gosip.Header) {
 		// RFC 3261 §8.2.2.3
 		return fault{420, "Bad Extension"}, []gosip.Header{gosip.NewHeader("Unsupported", strings.Join(unknown, ", "))}
 	}
-	if h := req.GetHeader("Content-Encoding"); h != nil && len(req.Body()) > 0 && !strings.EqualFold(h.Value(), "identity") {
+	if h := req.GetHeader("Content-Encoding"); h != nil && len(req.Body()) > 0 && !strings.EqualFold(h.Value(), "identity") &&
+		!(req.Method == gosip.NOTIFY && strings.EqualFold(h.Value(), "gzip")) { // which package event unpacks
 		// RFC 3261 §8.2.3
 		return fault{415, "Unsupported Content-Encoding"}, []gosip.Header{gosip.NewHeader("Accept-Encoding", "identity")}
 	}

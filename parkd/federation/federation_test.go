@@ -3,6 +3,8 @@ package federation
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -522,6 +524,32 @@ func TestLongAddressIsNotTold(t *testing.T) {
 		v := d1.view("703")
 		if v.State != parkd.ViewElsewhere || v.Caller.Name != "Ann" || v.Calls[0].Dialog.CallID != "x" || v.Calls[0].Dialog.Reach != (parkd.Reach{}) {
 			t.Errorf("703 is %v, with %d calls", v.State, len(v.Calls))
+		}
+	})
+}
+
+// All that an appliance may park is told: 200 calls, whose names, dialogs and ways have little in common.
+func TestAllThatMayBeParkedIsTold(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		d1, d2 := l.all[0], l.all[1]
+		for i := range parkd.Default().MaxCalls {
+			sum := sha256.Sum256(fmt.Append(nil, i))
+			random := hex.EncodeToString(sum[:])
+			uri := "sip:+49711" + random[:8] + "@pbx.example.com"
+			name := fmt.Sprint("p", i)
+			d2.ask(parkd.Park{Token: name, Leg: parkd.LegID(name), Orbit: parkd.Default().Orbits[i%10], Gone: true,
+				Caller: parkd.Party{Name: "Caller " + random[:6], URI: uri, Number: random[:8]}, Parker: parkd.Party{Name: "Gate", URI: "sip:202@10.0.0.2", Number: "202"},
+				Dialog: parkd.DialogRef{CallID: random + "@10.0.0.9", LocalTag: random[8:24], RemoteTag: random[24:40], Reach: parkd.Reach{Remote: uri,
+					Target: "sip:" + random[40:48] + "@198.51.100.7:5060;transport=tcp;ob", Routes: "<sip:198.51.100.1;lr;ftag=" + random[30:40] + ">", Transport: "tcp",
+					Account: "sip:202@pbx.example.com", Codec: "PCMA", Security: "off"}}}, name)
+		}
+		time.Sleep(20 * time.Second)
+		told := 0
+		for _, orbit := range parkd.Default().Orbits {
+			told += len(d1.view(orbit).Calls)
+		}
+		if told != parkd.Default().MaxCalls {
+			t.Errorf("the peer knows of %d calls", told)
 		}
 	})
 }

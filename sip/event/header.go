@@ -2,6 +2,7 @@ package event
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -164,11 +165,16 @@ func accepts(req *gosip.Request, mediaType string) bool {
 		return true
 	}
 	kind, _, _ := strings.Cut(mediaType, "/")
+	return listed(list, mediaType, kind+"/*", "*/*")
+}
+
+// listed reports whether headers such as Accept name one of some things, and not with quality 0.
+func listed(list []gosip.Header, names ...string) bool {
 	for _, h := range list {
 		for part := range strings.SplitSeq(h.Value(), ",") {
 			part, q, _ := strings.Cut(part, ";")
 			part = strings.ToLower(strings.TrimSpace(part))
-			if part != mediaType && part != kind+"/*" && part != "*/*" {
+			if !slices.Contains(names, part) {
 				continue
 			}
 			refused := false

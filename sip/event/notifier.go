@@ -46,6 +46,7 @@ type watcher struct {
 	event eventHeader
 	asked Request
 	topic topic
+	packs bool // long documents may go packed
 
 	until  time.Time // when the subscription ends
 	expiry deadline
@@ -157,7 +158,7 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 		Resource: req.Recipient.User, URI: *req.Recipient.Clone(),
 		Subscriber: req.From().Address.String(), Source: tx.Source(), Transport: tx.Transport(), Proved: tx.Proved(),
 	}}
-	w.topic = topic{pkg.Name, w.asked.Resource}
+	w.topic, w.packs = topic{pkg.Name, w.asked.Resource}, takesPacked(req)
 	code, reason := 0, ""
 	switch {
 	case !ok:

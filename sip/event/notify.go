@@ -125,6 +125,10 @@ func (a *Agent) sendNotify(w *watcher, state string, body []byte, now time.Time)
 	if body != nil {
 		contentType := gosip.ContentTypeHeader(w.pkg.ContentType)
 		req.AppendHeader(&contentType)
+		if w.packs && len(body) > packAbove {
+			body = pack(body)
+			req.AppendHeader(gosip.NewHeader("Content-Encoding", packing))
+		}
 		req.SetBody(body)
 		// RFC 4235 §4.1: each new document has the next version.
 		w.asked.Version++

@@ -40,8 +40,15 @@ func (a *Agent) onNotify(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 		refuse(400, "Missing Or Malformed Subscription-State")
 		return
 	}
-	contentType := mediaType(req)
-	if len(req.Body()) > 0 {
+	contentType, body := mediaType(req), req.Body()
+	if len(body) > 0 && strings.EqualFold(value(req, "Content-Encoding"), packing) {
+		var err error
+		if body, err = unpack(body); err != nil {
+			refuse(400, "Malformed Packed Body")
+			return
+		}
+	}
+	if len(body) > 0 {
 		if contentType == "" {
 			refuse(400, "Missing Content-Type")
 			return
@@ -63,7 +70,7 @@ func (a *Agent) onNotify(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 	s.dialog.refresh(req)
 	a.count.received.Add(1)
 	a.answer(sip.NewResponse(req, 200, "OK"), tx)
-	s.notified(state, req.Body(), contentType, now)
+	s.notified(state, body, contentType, now)
 }
 
 // notified takes a NOTIFY that belongs to the dialog and is in order.

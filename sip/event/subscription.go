@@ -205,6 +205,7 @@ func (s *Subscription) ask(now time.Time) {
 	if len(s.what.Accept) > 0 {
 		req.AppendHeader(gosip.NewHeader("Accept", strings.Join(s.what.Accept, ", ")))
 	}
+	req.AppendHeader(gosip.NewHeader("Accept-Encoding", packing))
 	s.inFlight, s.again = true, false
 	tag := s.localTag
 	s.agent.call(req, s.send, func(sent *gosip.Request, res *gosip.Response, err error, now time.Time) {

@@ -217,7 +217,8 @@ func (p *lot) rescueFailed(token string, t *attempt, ev call.Ended) {
 	delete(p.requests, token)
 	t.last = ev.Code
 	// RFC 3891 §3: 481 where there is no such dialog, 603 where there was one.
-	t.gone = t.gone || ev.Cause == call.Rejected && (ev.Code == 481 || ev.Code == 603)
+	// A phone whose answer could not be used has moved, and we have hung up.
+	t.gone = t.gone || ev.Cause == call.Rejected && (ev.Code == 481 || ev.Code == 603) || ev.Cause == call.BadMedia
 	p.tryRescue(t)
 }
 

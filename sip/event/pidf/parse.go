@@ -163,7 +163,7 @@ func (r *reader) uint(name string) uint64 {
 
 func (r *reader) int(name string) int {
 	v := r.e.Attr(name)
-	n, err := strconv.ParseInt(v, 10, 32)
+	n, err := strconv.ParseInt(v, 10, 31) // so that one more is a number on every board
 	if err != nil && v != "" {
 		r.fail(name, v)
 	}
