@@ -92,3 +92,20 @@ func TestLeavingWaitsForNobody(t *testing.T) {
 	r.step(Restore{Slots: []SlotState{stored(nil)}})
 	remains(t, r, 1, false)
 }
+
+// Whoever stood still finds its peers dead, and then the BYE of the caller whom they have taken: it waits for their word.
+func TestBYEAfterStandingStill(t *testing.T) {
+	r := newRunner(Default())
+	call := stored(func(s *SlotState) { s.Dialog = reachable("a") })
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1})
+	r.step(Restore{Slots: []SlotState{call}})
+	r.now = r.now.Add(5 * time.Second)
+	r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 1})
+	if rows := ends(r.step(LegEnded{Leg: call.Leg, Doubt: true})); len(rows) > 0 {
+		t.Errorf("rows %v while the peer may have him", rows)
+	}
+	call.Moves++
+	if rows := ends(r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{call}})); !slices.Equal(rows, []End{EndRescued}) {
+		t.Errorf("rows %v, want rescued", rows)
+	}
+}

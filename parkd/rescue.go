@@ -173,8 +173,9 @@ func (m *Machine) maybeTaken(c *call) bool {
 	if !c.Dialog.rescuable() || m.cfg.RescueAfter == 0 {
 		return false
 	}
-	if (m.leaving || c.doubt) && (c.leftAt.IsZero() || m.now.Sub(c.leftAt) < movingGrace) {
-		return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
+	recent := c.leftAt.IsZero() || m.now.Sub(c.leftAt) < movingGrace
+	if (m.leaving || c.doubt) && recent && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive }) {
+		return true
 	}
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
 		since := m.now.Sub(p.changedAt)
