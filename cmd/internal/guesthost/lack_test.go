@@ -140,7 +140,7 @@ func TestFullDisk(t *testing.T) {
 	p.PullPlug()
 	p = s.again(p)
 	p.ready()
-	p.worksWithoutDisk("storage")
+	p.worksWithoutDisk("system.data.space")
 }
 
 // TestWornCard boots from a card that takes nothing any more: every write is an error. Nothing is kept then but in memory.
