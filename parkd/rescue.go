@@ -129,12 +129,22 @@ func (m *Machine) Remaining() (here int, wait bool) {
 	for _, c := range m.hosted {
 		if c.State != Moving {
 			here++
-			wait = wait || c.Dialog.rescuable() && !m.settledAs(c.SlotState, Unable) && !m.settledAs(c.SlotState, Gone)
+			wait = wait || m.Movable(c.SlotState)
 		} else {
 			wait = wait || c.left != EndRescued
 		}
 	}
-	return here, wait && m.cfg.RescueAfter > 0 && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
+	return here, wait && m.hasHeirs()
+}
+
+// Movable says whether a peer would take over a caller who is parked here if this appliance left, as far as can be known
+// before.
+func (m *Machine) Movable(s SlotState) bool {
+	return m.hasHeirs() && s.Dialog.rescuable() && !m.settledAs(s, Unable) && !m.settledAs(s, Gone)
+}
+
+func (m *Machine) hasHeirs() bool {
+	return m.cfg.RescueAfter > 0 && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
 }
 
 // callerLeft ends a call whose caller has hung up or is not there any more, unless a peer may have taken him over, being

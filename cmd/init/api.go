@@ -25,7 +25,7 @@ const (
 	deadAfter  = time.Minute      // a phoned that does not answer this long has no calls
 	logLines   = 1000             // of one answer, at most
 	maxRequest = 4 << 10          // bytes of a request that is no update
-	// maxRestarts is how many restarts may wait until nobody talks or rings; what comes then is refused.
+	// maxRestarts is how many restarts may wait until nobody is disturbed; what comes then is refused.
 	maxRestarts = 4
 )
 
@@ -80,12 +80,16 @@ func (s *system) routes(ctx context.Context) http.Handler {
 		select {
 		case s.restarts <- struct{}{}:
 		default:
-			answer(w, http.StatusTooManyRequests, refusal{"restarts that were asked for wait already until nobody talks or rings"})
+			answer(w, http.StatusTooManyRequests, refusal{"restarts that were asked for wait already until they disturb nobody"})
 			return
 		}
 		go func() {
 			defer func() { <-s.restarts }()
-			s.restart(ctx, req, phoneCalls.busy)
+			waitFor := phoneCalls.inAbsence
+			if req.Service == initapi.Phoned {
+				waitFor = phoneCalls.inRestart
+			}
+			s.restart(ctx, req, waitFor)
 		}()
 		answer(w, http.StatusAccepted, struct{}{})
 	})
@@ -158,8 +162,8 @@ func (s *system) askEnd(command int) {
 	}
 }
 
-// busy says what a restart would disturb, "" for nothing.
-func busy(ctx context.Context) (string, error) { return callsThat(ctx, phoneCalls.busy) }
+// busy says what an absence of the appliance would disturb, "" for nothing.
+func busy(ctx context.Context) (string, error) { return callsThat(ctx, phoneCalls.inAbsence) }
 
 func callsThat(ctx context.Context, disturb func(phoneCalls) string) (string, error) {
 	var st phoneCalls
@@ -172,17 +176,31 @@ func callsThat(ctx context.Context, disturb func(phoneCalls) string) (string, er
 // phoneCalls is what counts of phoned's status.
 type phoneCalls struct {
 	Calls []struct {
-		State string `json:"state"`
-		Kept  bool   `json:"kept"`
+		State   string `json:"state"`
+		Kept    bool   `json:"kept"`
+		Movable bool   `json:"movable"`
 	} `json:"calls"`
 }
 
-// busy counts those who talk or ring. Who is parked waits on, unless phoned says that it could not go on with him or that
-// somebody is about to have him.
-func (st phoneCalls) busy() string {
-	live, parked := 0, 0
+// inRestart counts whom a restart of phoned alone would disturb: those who talk or ring. Who is parked waits on, unless phoned
+// says that it could not go on with him or that somebody is about to have him.
+func (st phoneCalls) inRestart() string {
+	live, parked, _ := st.count()
+	return listed(live, parked, "being recalled or fetched, or not in the journal")
+}
+
+// inAbsence counts whom a restart of the whole appliance would disturb: also the parked callers whom no other appliance takes
+// over, as they would hear nothing until this one is back.
+func (st phoneCalls) inAbsence() string {
+	live, parked, staying := st.count()
+	return listed(live, parked+staying, "whom no other appliance would take over")
+}
+
+func (st phoneCalls) count() (live, parked, staying int) {
 	for _, c := range st.Calls {
 		switch {
+		case c.Kept && c.State == "parked" && !c.Movable:
+			staying++
 		case c.Kept:
 		case c.State == "parked":
 			parked++
@@ -190,12 +208,16 @@ func (st phoneCalls) busy() string {
 			live++
 		}
 	}
+	return live, parked, staying
+}
+
+func listed(live, parked int, which string) string {
 	var all []string
 	if live > 0 {
 		all = append(all, counted(live, "call"))
 	}
 	if parked > 0 {
-		all = append(all, counted(parked, "parked caller")+" being recalled or fetched, or not in the journal")
+		all = append(all, counted(parked, "parked caller")+" "+which)
 	}
 	return strings.Join(all, ", ")
 }

@@ -218,20 +218,24 @@ func TestPanicIsNoBadConfiguration(t *testing.T) {
 // Who is parked waits on over a restart, and holds it up only where he would not, or where somebody is about to have
 // him.
 func TestWhomARestartWaitsFor(t *testing.T) {
-	for _, tc := range []struct{ calls, busy string }{
-		{`[]`, ""},
-		{`[{"state":"parked","kept":true},{"state":"parked","kept":true}]`, ""},
-		{`[{"state":"parked","kept":true},{"state":"talking"}]`, "1 call"},
-		{`[{"state":"parked","kept":true},{"state":"ringing","kept":true}]`, ""}, // who is recalled again
-		{`[{"state":"parked"},{"state":"ringing"},{"state":"held"}]`,
-			"2 calls, 1 parked caller being recalled or fetched, or not in the journal"},
+	for _, tc := range []struct{ calls, phoned, appliance string }{
+		{`[]`, "", ""},
+		{`[{"state":"parked","kept":true,"movable":true},{"state":"parked","kept":true,"movable":true}]`, "", ""},
+		{`[{"state":"parked","kept":true},{"state":"parked","kept":true,"movable":true}]`, "", "1 parked caller whom no other appliance would take over"},
+		{`[{"state":"parked","kept":true,"movable":true},{"state":"talking"}]`, "1 call", "1 call"},
+		{`[{"state":"parked","kept":true,"movable":true},{"state":"ringing","kept":true}]`, "", ""}, // who is recalled again
+		{`[{"state":"parked","movable":true},{"state":"ringing"},{"state":"held"}]`,
+			"2 calls, 1 parked caller being recalled or fetched, or not in the journal", "2 calls, 1 parked caller whom no other appliance would take over"},
 	} {
 		var st phoneCalls
 		if err := json.Unmarshal([]byte(`{"calls":`+tc.calls+`}`), &st); err != nil {
 			t.Fatal(err)
 		}
-		if busy := st.busy(); busy != tc.busy {
-			t.Errorf("%s: %q, want %q", tc.calls, busy, tc.busy)
+		if got := st.inRestart(); got != tc.phoned {
+			t.Errorf("%s: phoned waits for %q, want %q", tc.calls, got, tc.phoned)
+		}
+		if got := st.inAbsence(); got != tc.appliance {
+			t.Errorf("%s: the appliance waits for %q, want %q", tc.calls, got, tc.appliance)
 		}
 	}
 }

@@ -19,7 +19,8 @@ import (
 // phoneBackWithin is how long phoned may take to answer after a restart.
 const phoneBackWithin = time.Minute
 
-// restart starts phoned, or the whole appliance, anew: when nobody talks or rings, or --now. Who is parked waits on.
+// restart starts phoned, or the whole appliance, anew: when nobody is there whom that would disturb, or --now. Who is parked
+// waits on over a restart of phoned.
 func (t *tool) restart(ctx context.Context, args []string) error {
 	req := initapi.Restart{Service: initapi.Phoned, When: initapi.Idle}
 	if len(args) == 1 && args[0] == initapi.Appliance {
@@ -41,7 +42,7 @@ func (t *tool) restart(ctx context.Context, args []string) error {
 		return err
 	}
 	if req.Service == initapi.Appliance {
-		fmt.Fprintln(t.out, map[string]string{initapi.Now: "The appliance restarts.", initapi.Idle: "The appliance restarts as soon as nobody talks or rings."}[req.When])
+		fmt.Fprintln(t.out, map[string]string{initapi.Now: "The appliance restarts.", initapi.Idle: "The appliance restarts as soon as nobody talks, rings, or is parked whom no other appliance takes over."}[req.When])
 		return nil
 	}
 	return t.followPhone(ctx, phoneOf(before))

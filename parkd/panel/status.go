@@ -214,8 +214,9 @@ type Call struct {
 	Direction string    `json:"direction"` // "in" or "out"
 	Remote    Party     `json:"remote"`
 	Since     time.Time `json:"since,omitzero"`
-	Orbit     string    `json:"orbit"` // number, if it is parked
-	Kept      bool      `json:"kept"`  // a restart ends neither the call nor what somebody is doing with it
+	Orbit     string    `json:"orbit"`   // number, if it is parked
+	Kept      bool      `json:"kept"`    // a restart of the program ends neither the call nor what somebody is doing with it
+	Movable   bool      `json:"movable"` // parked, and another appliance takes it over while this one restarts
 	Media     Media     `json:"media"`
 	Quality   Quality   `json:"quality"`
 	Ended     time.Time `json:"ended,omitzero"`

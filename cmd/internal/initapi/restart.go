@@ -9,7 +9,7 @@ import (
 const (
 	Phoned    = "phoned"
 	Appliance = "appliance"
-	Idle      = "idle" // when nobody talks or rings; who is parked waits on
+	Idle      = "idle" // when nobody talks or rings, and for the appliance nobody is parked whom no other takes over
 	Now       = "now"
 )
 

@@ -3,8 +3,7 @@
 //
 // A bundle (bundle.go) is a signed manifest and the image of a slot. The Updater takes one over HTTP, refuses what is not
 // signed with the site's key, is for another board, older than what runs or cut off, writes the slot that does not run
-// (install.go), reads it back, puts it on trial, waits until nobody talks or rings and restarts the appliance; who is parked waits on
-// meanwhile. The boot script starts a trial once. Confirm, in the new system, makes it the good one when the phone has been healthy for a while; else
+// (install.go), reads it back, puts it on trial, waits until nobody is there whom that would disturb and restarts the appliance. The boot script starts a trial once. Confirm, in the new system, makes it the good one when the phone has been healthy for a while; else
 // it restarts, and the boot script falls back. The signature is the authority to update: whoever brings a bundle need not
 // be known, and there is one update at a time.
 //

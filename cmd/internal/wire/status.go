@@ -125,7 +125,7 @@ func (a *Appliance) callStatus(l *leg) panel.Call {
 	case l.parked:
 		c.State = "parked"
 		if slot, ok := a.lot.callOf(l.id); ok {
-			c.Orbit = slot.Orbit
+			c.Orbit, c.Movable = slot.Orbit, a.lot.machine.Movable(slot)
 		}
 	case l.onHold:
 		c.State = "held"
