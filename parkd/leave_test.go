@@ -93,6 +93,23 @@ func TestLeavingWaitsForNobody(t *testing.T) {
 	remains(t, r, 1, false)
 }
 
+// Who asks before he lets this appliance leave learns whom a peer would have: nobody without a peer, and nobody whose phone cannot come.
+func TestWhoWouldBeTakenOver(t *testing.T) {
+	r := newRunner(Default())
+	knows, cannot := stored(func(s *SlotState) { s.Dialog = reachable("a") }), stored(func(s *SlotState) { s.CallID, s.Leg, s.Orbit = "b", "leg-b", "702" })
+	r.step(Restore{Slots: []SlotState{knows, cannot}})
+	for _, tc := range []struct {
+		peer Peer
+		want bool
+	}{{Peer{Name: "dock-2"}, false}, {Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1}, true},
+		{Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, Settled: []Settled{{CallID: knows.CallID, Moves: 1, How: Unable}}}, false}} {
+		r.step(tc.peer)
+		if got := r.m.Movable(knows); got != tc.want || r.m.Movable(cannot) {
+			t.Errorf("after %+v: %v and %v", tc.peer, got, r.m.Movable(cannot))
+		}
+	}
+}
+
 // Whoever stood still finds its peers dead, and then the BYE of the caller whom they have taken: it waits for their word.
 func TestBYEAfterStandingStill(t *testing.T) {
 	r := newRunner(Default())
