@@ -226,11 +226,9 @@ func TestRescueOfACallerWhoHungUp(t *testing.T) {
 	}
 	m.first.Hangup("")
 	for _, a := range []*site.Appliance{p.dock2(), p.office()} {
-		st := p.await(a, "the number to ring back", func(st panel.Status) bool {
-			return slices.ContainsFunc(st.Health, func(c panel.Condition) bool { return strings.Contains(c.Hint, "ring back 5550011") })
+		p.await(a, "a free orbit and the number to ring back", func(st panel.Status) bool {
+			return orbitOf(st, "701").State == panel.StateFree &&
+				slices.ContainsFunc(st.Health, func(c panel.Condition) bool { return strings.Contains(c.Hint, "ring back 5550011") })
 		})
-		if s := orbitOf(st, "701").State; s != panel.StateFree {
-			t.Errorf("%s: 701 is %s, want free", a.Name, s)
-		}
 	}
 }
