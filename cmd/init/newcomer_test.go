@@ -36,6 +36,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// reaps runs a reaper until the test ends.
+func reaps(t *testing.T, r *supervise.Reaper) {
+	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	t.Cleanup(func() { end(); running.Wait() })
+}
+
 func archive(files map[string]string) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -63,11 +71,7 @@ func TestNewcomer(t *testing.T) {
 	defer server.Close()
 
 	s := newSystem()
-	reaping, endReaping := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer endReaping()
-	running.Go(func() { s.reaper.Run(reaping) })
+	reaps(t, s.reaper)
 	to, folder := t.TempDir(), filepath.Join(t.TempDir(), "fetch")
 	var mu sync.Mutex
 	urls := []string{server.URL + "/none/", server.URL + "/page.tar", server.URL + "/board/"}
@@ -153,11 +157,7 @@ func TestNewcomerOfTheLink(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	s := newSystem()
-	reaping, endReaping := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer endReaping()
-	running.Go(func() { s.reaper.Run(reaping) })
+	reaps(t, s.reaper)
 	folder := filepath.Join(t.TempDir(), "fetch")
 	fetch := func() (provision.Files, error) {
 		return fetchBy(t.Context(), s.reaper, supervise.Spec{Path: os.Args[0], Env: os.Environ()}, folder, byDNSSD, "02:00:00:00:00:07")
@@ -208,11 +208,7 @@ func TestFetchEnds(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- struct{}{}; <-r.Context().Done() }))
 	defer server.Close()
 	r := supervise.NewReaper()
-	reaping, endReaping := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer endReaping()
-	running.Go(func() { r.Run(reaping) })
+	reaps(t, r)
 	ctx, cancel := context.WithCancel(t.Context())
 	folder, ended := t.TempDir(), make(chan error, 1)
 	go func() {
