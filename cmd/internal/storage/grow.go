@@ -19,7 +19,7 @@ const align = 1 << 20
 func growth(sector []byte, n int, size int64) (grown mbr.Partition, changed bool, err error) {
 	table, err := mbr.Parse(sector)
 	if err != nil {
-		return grown, false, fmt.Errorf("%w", err)
+		return grown, false, err
 	}
 	p := &table.Partitions[n-1]
 	if p.Start == 0 || p.Size == 0 {

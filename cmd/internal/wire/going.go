@@ -51,15 +51,15 @@ func goingOf(ctx context.Context) Going {
 	return g
 }
 
-// leave ends everything in the order that going wants. Music plays until the very last.
-func (a *Appliance) leave(base context.Context, g Going, calls, rest, wires, sound *group) error {
+// leave ends everything in the order that g wants. Music plays until the very last.
+func (a *Appliance) leave(base context.Context, g Going, calls, others, wires, sound *group) error {
 	a.depart(base, g)
 	if g == Restart { // nobody hears of it: what the parts would say now does not get out
 		a.freeze()
 		_ = wires.end() // told with the others
 	}
 	// The calls are settled: the last that peers and watchers hear is who is left.
-	err := rest.end()
+	err := others.end()
 	if g == Reboot {
 		a.freeze()
 	}

@@ -126,7 +126,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
 		"socket", a.cfg.Panel.Socket)
 	calls := begin(base, map[string]part{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
-	rest := begin(base, a.others())
+	others := begin(base, a.others())
 	going := Restart // when a part fails
 	select {
 	case <-ctx.Done():
@@ -134,9 +134,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	case <-sound.ended:
 	case <-wires.ended:
 	case <-calls.ended:
-	case <-rest.ended:
+	case <-others.ended:
 	}
-	return a.leave(base, going, calls, rest, wires, sound)
+	return a.leave(base, going, calls, others, wires, sound)
 }
 
 // others are the parts that are neither SIP, media nor calls.
