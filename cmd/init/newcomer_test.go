@@ -9,21 +9,19 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pion/mdns/v2"
 	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/depot"
 	"parklamp/cmd/internal/logs"
+	"parklamp/cmd/internal/nettest"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/supervise"
 )
@@ -131,18 +129,11 @@ func receive[T any](t *testing.T, c <-chan T) (v T) {
 // Where neither DHCP nor a file names a server, the link does: nobody there is no failure, a server without our set is one, and
 // then the next one has it. (Package depot meets another implementation of multicast DNS.)
 func TestNewcomerOfTheLink(t *testing.T) {
-	if os.Getenv("INIT_TEST_INSIDE") == "" {
-		cmd := exec.Command("unshare", "--net", "--map-root-user", os.Args[0], "-test.run=^TestNewcomerOfTheLink$", "-test.v")
-		cmd.Env = append(os.Environ(), "INIT_TEST_INSIDE=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("in a network namespace of its own (unshare --net --map-root-user; root may always make one): %v\n%s", err, out)
-		}
+	if !nettest.Inside(t, "--map-root-user") {
 		return
 	}
-	if out, err := exec.Command("sh", "-c", "ip link set lo up && ip link add eth0 type veth peer name desk && ip link set desk up && ip link set eth0 up && "+
-		"ip addr add 192.0.2.7/24 dev eth0").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	nettest.Sh(t, "ip link set lo up && ip link add eth0 type veth peer name desk && ip link set desk up && ip link set eth0 up && "+
+		"ip addr add 192.0.2.7/24 dev eth0")
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/right/02-00-00-00-00-07.tar" {
 			http.NotFound(w, r)
@@ -172,10 +163,7 @@ func TestNewcomerOfTheLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	share := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
-	}}
-	socket, err := share.ListenPacket(t.Context(), "udp4", "224.0.0.251:5353")
+	socket, err := net.ListenPacket("udp4", "224.0.0.251:5353")
 	if err != nil {
 		t.Fatal(err)
 	}

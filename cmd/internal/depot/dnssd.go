@@ -9,12 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/pion/mdns/v2"
 	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
 )
 
 // Service is the DNS-SD type (RFC 6763 §7) of a web server of identities. Its TXT record may say path=/folder/ and, for a
@@ -44,14 +42,8 @@ func Find(ctx context.Context, link string) ([]Offer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	// Others on this board may listen to multicast DNS too.
-	share := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }); e != nil {
-			return e
-		}
-		return err
-	}}
-	socket, err := share.ListenPacket(ctx, "udp4", "224.0.0.251:5353")
+	// Others on this board may listen to multicast DNS too: of a multicast address package net shares the port.
+	socket, err := net.ListenPacket("udp4", "224.0.0.251:5353")
 	if err != nil {
 		return nil, fmt.Errorf("DNS-SD: %w", err)
 	}

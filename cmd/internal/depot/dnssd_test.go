@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/pion/mdns/v2"
+
+	"parklamp/cmd/internal/nettest"
 )
 
 // What python3-zeroconf, an independent implementation, says to the link. It ends with its standard input.
@@ -32,18 +34,11 @@ z.close()
 
 // An appliance without an identity finds the servers of its link, and gets its set from the one that has it.
 func TestOffersOfTheLink(t *testing.T) {
-	if os.Getenv("DEPOT_TEST_INSIDE") == "" {
-		cmd := exec.Command("unshare", "--net", "--map-root-user", os.Args[0], "-test.run=^TestOffersOfTheLink$", "-test.v")
-		cmd.Env = append(os.Environ(), "DEPOT_TEST_INSIDE=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("in a network namespace of its own (unshare --net --map-root-user; root may always make one): %v\n%s", err, out)
-		}
+	if !nettest.Inside(t, "--map-root-user") {
 		return
 	}
-	if out, err := exec.Command("sh", "-c", "ip link set lo up && ip link add eth0 type veth peer name desk && ip link set desk up && ip link set eth0 up && "+
-		"ip addr add 192.0.2.7/24 dev eth0 && ip addr add 192.0.2.1/24 dev desk && sysctl -q -w net.ipv4.conf.all.rp_filter=0").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	nettest.Sh(t, "ip link set lo up && ip link add eth0 type veth peer name desk && ip link set desk up && ip link set eth0 up && "+
+		"ip addr add 192.0.2.7/24 dev eth0 && ip addr add 192.0.2.1/24 dev desk && sysctl -q -w net.ipv4.conf.all.rp_filter=0")
 	if offers, err := Find(t.Context(), "eth0"); !errors.Is(err, ErrNobody) || !errors.Is(err, ErrNothing) || offers != nil {
 		t.Fatalf("%v, %v", offers, err)
 	}

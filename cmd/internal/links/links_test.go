@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"parklamp/cmd/internal/nettest"
 )
 
 func link(name string, up bool, addrs ...string) Link {
@@ -117,12 +117,7 @@ func TestWatch(t *testing.T) {
 
 // The kernel tells of a real address on a real link, in a namespace that the test makes.
 func TestKernel(t *testing.T) {
-	if os.Getenv("LINKS_TEST_INSIDE") == "" {
-		cmd := exec.Command("unshare", "--net", "--map-root-user", os.Args[0], "-test.run=^TestKernel$", "-test.v")
-		cmd.Env = append(os.Environ(), "LINKS_TEST_INSIDE=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("in a network namespace of its own (unshare --net --map-root-user; root may always make one): %v\n%s", err, out)
-		}
+	if !nettest.Inside(t, "--map-root-user") {
 		return
 	}
 	k, err := Open()
@@ -157,9 +152,7 @@ func TestKernel(t *testing.T) {
 		{"link set far down", "link down (eth0)"},
 		{"link del eth0", "address removed 2001:db8::1 (eth0)"},
 	} {
-		if out, err := exec.Command("ip", strings.Fields(step.command)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", step.command, err, out)
-		}
+		nettest.Sh(t, "ip "+step.command)
 		for got := ""; step.want != "" && got != step.want; {
 			select {
 			case got = <-news:

@@ -17,34 +17,20 @@ import (
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/links"
 	"parklamp/cmd/internal/lldp"
+	"parklamp/cmd/internal/nettest"
 	"parklamp/cmd/internal/supervise"
 	"parklamp/sip"
 )
 
 // inNamespace runs a test again in network, mount and process namespaces of its own, whose processes end with it, and says
 // whether this is that run.
-func inNamespace(t *testing.T, name string) bool {
+func inNamespace(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv("NETCONF_TEST_INSIDE") != "" {
-		return true
-	}
 	if os.Getuid() != 0 {
 		t.Log("only root may make links and answer DHCP: nothing is tested here; run as root")
 		return false
 	}
-	cmd := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", os.Args[0], "-test.run=^"+name+"$", "-test.v", "-test.timeout=100s")
-	cmd.Env = append(os.Environ(), "NETCONF_TEST_INSIDE=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	return false
-}
-
-func sh(t *testing.T, line string) {
-	t.Helper()
-	if out, err := exec.Command("sh", "-c", line).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", line, err, out)
-	}
+	return nettest.Inside(t, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 }
 
 // The test binary is also the script of udhcpc.
@@ -72,11 +58,11 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{folder: t.TempDir(), states: make(chan initapi.Network, 100)}
 	// sysfs shows the namespace that it was mounted in.
-	sh(t, "mount -t tmpfs none /run && ip netns add site && ip link set lo up && ip link add eth0 type veth peer name far netns site && mount -t sysfs none /sys")
-	sh(t, "ip -n site link set lo up && ip -n site link set far up && ip -n site addr add 192.0.2.1/24 dev far")
+	nettest.Sh(t, "mount -t tmpfs none /run && ip netns add site && ip link set lo up && ip link add eth0 type veth peer name far netns site && mount -t sysfs none /sys")
+	nettest.Sh(t, "ip -n site link set lo up && ip -n site link set far up && ip -n site addr add 192.0.2.1/24 dev far")
 	s.vlans = exec.Command("ip", "-n", "site", "link", "add", "link", "far", "name", "far.100", "type", "vlan", "id", "100").Run() == nil
 	if s.vlans {
-		sh(t, "ip -n site link set far.100 up && ip -n site addr add 198.51.100.1/24 dev far.100")
+		nettest.Sh(t, "ip -n site link set far.100 up && ip -n site addr add 198.51.100.1/24 dev far.100")
 	} else {
 		t.Log("this kernel has no VLANs (8021q): only the untagged network is tested here")
 	}
@@ -103,7 +89,7 @@ func (s *site) serveDHCP(t *testing.T, options ...string) {
 		"--dhcp-authoritative", "--dhcp-range=192.0.2.50,192.0.2.59,1h", "--dhcp-range=198.51.100.50,198.51.100.59,1h", "--dhcp-option=option:domain-name,example.com"}, options...)...)
 }
 
-// connect runs a Manager until the test ends. From then on nobody else may wait for children: sh must not be used.
+// connect runs a Manager until the test ends. From then on nobody else may wait for children: nettest.Sh must not be used.
 func (s *site) connect(t *testing.T, cfg Config) {
 	t.Helper()
 	busybox, err := exec.LookPath("busybox")
@@ -145,7 +131,7 @@ func (s *site) wait(t *testing.T, what string, ok func(initapi.Network) bool) in
 // A real switch's end of the cable: dnsmasq on the untagged network and in VLAN 100, which the lease of the untagged one
 // names.
 func TestDHCPAndVLANWithRealPeers(t *testing.T) {
-	if !inNamespace(t, "TestDHCPAndVLANWithRealPeers") {
+	if !inNamespace(t) {
 		return
 	}
 	s := newSite(t)
@@ -173,11 +159,11 @@ func TestDHCPAndVLANWithRealPeers(t *testing.T) {
 
 // A URL in option 66, of which udhcpc makes "bad": the appliance gets it all the same, and its archive from there.
 func TestIdentityByOption66WithRealPeers(t *testing.T) {
-	if !inNamespace(t, "TestIdentityByOption66WithRealPeers") {
+	if !inNamespace(t) {
 		return
 	}
 	s := newSite(t)
-	sh(t, "ip link set eth0 address 02:00:00:00:00:01")
+	nettest.Sh(t, "ip link set eth0 address 02:00:00:00:00:01")
 	pages := filepath.Join(s.folder, "pages")
 	if err := errors.Join(os.Mkdir(pages, 0o755), os.WriteFile(filepath.Join(pages, "02-00-00-00-00-01.tar"), []byte("the set of dock-1"), 0o644)); err != nil {
 		t.Fatal(err)
@@ -195,11 +181,11 @@ func TestIdentityByOption66WithRealPeers(t *testing.T) {
 // A switch with lldpd names VLAN (where this kernel has any), priority and DSCPs; what it has learnt of us is what it shows of a
 // phone.
 func TestLLDPWithRealPeers(t *testing.T) {
-	if !inNamespace(t, "TestLLDPWithRealPeers") {
+	if !inNamespace(t) {
 		return
 	}
 	s := newSite(t)
-	sh(t, "mkdir -p /run/lldpd")
+	nettest.Sh(t, "mkdir -p /run/lldpd")
 	vlan := ""
 	if s.vlans {
 		vlan = "tagged vlan 100"
@@ -243,11 +229,11 @@ func TestLLDPWithRealPeers(t *testing.T) {
 
 // IPv6 is the kernel's: with a router's advertisements the link has an address that SIP listens on, beside DHCP's.
 func TestIPv6WithRealPeers(t *testing.T) {
-	if !inNamespace(t, "TestIPv6WithRealPeers") {
+	if !inNamespace(t) {
 		return
 	}
 	s := newSite(t)
-	sh(t, "ip -n site addr add 2001:db8:1::1/64 dev far nodad")
+	nettest.Sh(t, "ip -n site addr add 2001:db8:1::1/64 dev far nodad")
 	s.serveDHCP(t, "--enable-ra", "--dhcp-range=2001:db8:1::,ra-only", "--ra-param=far,1,1800")
 	s.connect(t, DefaultConfig())
 	cfg := sip.Default()
