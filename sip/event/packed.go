@@ -8,6 +8,8 @@ import (
 	"io"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip/event/pidf"
 )
 
 // A document is one message, and a message has at most sip.max_message_bytes: what an appliance with some hundred parked calls
@@ -15,8 +17,8 @@ import (
 // who does (§20.12).
 const (
 	packing     = "gzip"
-	packAbove   = 16 << 10 // bytes
-	maxUnpacked = 1 << 20
+	packAbove   = 16 << 10      // bytes
+	maxUnpacked = pidf.MaxBytes // the longest that anybody here subscribes to
 )
 
 var errUnpacked = errors.New("event: packed document is damaged or too long")
