@@ -112,12 +112,12 @@ func (j *Journal) Load() (Content, error) {
 }
 
 // SetAside keeps a file that Load refused for whoever wants to look at it, as path.bad, in place of an earlier one.
-func (j *Journal) SetAside() (kept string, err error) {
-	kept = j.path + ".bad"
-	if err := j.commitFile(j.path, kept); err != nil {
+func (j *Journal) SetAside() (aside string, err error) {
+	aside = j.path + ".bad"
+	if err := j.commitFile(j.path, aside); err != nil {
 		return "", fmt.Errorf("journal: set aside %s: %w", j.path, err)
 	}
-	return kept, nil
+	return aside, nil
 }
 
 // Store makes entries the whole content, and returns when that is on the disk. Entries that are as they were cost

@@ -15,6 +15,10 @@
 //	POST /api/update     a signed bundle (application/octet-stream); answers when it is written and read back
 //
 // A POST answers 204 once it has been done, else a JSON object {"error":"…"}.
+// Whoever wants to restart the program waits for the calls that are not kept:
+// a restart would end them, or what somebody is doing with them. Whoever wants
+// to restart the machine waits also for the parked ones that are not movable:
+// no other appliance would take them over.
 //
 // The package never decides anything: it shows what the Backend says and hands
 // on what people press. It authenticates nobody. Over TCP it refuses foreign

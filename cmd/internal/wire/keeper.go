@@ -34,29 +34,29 @@ const (
 	journalCode = "journal"
 )
 
-// keptDialog is a call in the journal.
-type keptDialog struct {
+// storedDialog is a call in the journal.
+type storedDialog struct {
 	Dialog call.Dialog `json:"dialog"`
 	Source netip.Addr  `json:"source,omitzero"` // where its INVITE came from
 }
 
-// keptMedia is the stream of a parked call in the journal.
-type keptMedia struct {
+// storedMedia is the stream of a parked call in the journal.
+type storedMedia struct {
 	State  media.State `json:"state"`
 	Agreed sdp.Media   `json:"agreed"`
 }
 
-// kept is an answered call as it is at one moment. The loop makes it; what it points to is never changed.
-type kept struct {
+// storedCall is an answered call as it is at one moment. The loop makes it; what it points to is never changed.
+type storedCall struct {
 	key    string
 	slot   *parkd.SlotState // nil: a call that is only to be told good-bye after a crash
-	dialog keptDialog
-	media  keptMedia
+	dialog storedDialog
+	media  storedMedia
 }
 
 // commit is one state of all calls on its way to the disk.
 type commit struct {
-	calls []kept
+	calls []storedCall
 	slots map[string]parkd.SlotState // what is on the disk with it, by call id, without legs
 	done  chan<- synced              // capacity 1; nil: nobody waits for it
 }
@@ -230,14 +230,14 @@ func (k *keeper) snapshot() commit {
 		if l.ended || !d.Confirmed || k.calledAtPeer(d) {
 			continue
 		}
-		e := kept{key: keyOf(d), dialog: keptDialog{d, l.source()}}
+		e := storedCall{key: keyOf(d), dialog: storedDialog{d, l.source()}}
 		if s, ok := slots[l.id]; ok && l.media != nil {
 			s.Leg = "" // names nothing in another life
-			e.slot, e.media = &s, keptMedia{l.media.State(), l.agreed}
+			e.slot, e.media = &s, storedMedia{l.media.State(), l.agreed}
 		}
 		c.calls = append(c.calls, e)
 	}
-	slices.SortFunc(c.calls, func(x, y kept) int { return cmp.Compare(x.key, y.key) })
+	slices.SortFunc(c.calls, func(x, y storedCall) int { return cmp.Compare(x.key, y.key) })
 	return c
 }
 
@@ -317,7 +317,7 @@ func (k *keeper) write(c commit) error {
 
 // encode writes a call as an entry. A stream that runs is as good as it was when it was stored last: where it would be
 // is computed from the time. At the end of a life that is not left to a clock that may have been set meanwhile.
-func (k *keeper) encode(e kept, last bool) (journal.Entry, error) {
+func (k *keeper) encode(e storedCall, last bool) (journal.Entry, error) {
 	dialog, err := json.Marshal(e.dialog)
 	if err != nil {
 		return journal.Entry{}, err

@@ -60,7 +60,7 @@ func (a *Appliance) revive() error {
 	a.restored.err = err
 	away := max(0, a.now().Sub(c.At))
 	for _, e := range c.Entries {
-		var d keptDialog
+		var d storedDialog
 		if err := json.Unmarshal(e.Dialog, &d); err != nil {
 			a.log.Warn("a stored call cannot be read", "call", e.Key, "err", err)
 			continue
@@ -89,8 +89,8 @@ func (a *Appliance) revive() error {
 }
 
 // reviveParked makes a leg of a parked call, with music.
-func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) error {
-	var m keptMedia
+func (a *Appliance) reviveParked(e journal.Entry, d storedDialog, at time.Time) error {
+	var m storedMedia
 	if err := json.Unmarshal(e.Media, &m); err != nil {
 		return fmt.Errorf("media of call %s: %w", e.Key, err)
 	}
@@ -128,9 +128,8 @@ func (a *Appliance) reviveParked(e journal.Entry, d keptDialog, at time.Time) er
 	slot.Leg = l.id
 	a.restored.slots = append(a.restored.slots, slot)
 	a.restored.legs = append(a.restored.legs, l)
-	kept := slot
-	kept.Leg = ""
-	a.keeper.stored[slot.CallID] = kept
+	slot.Leg = "" // as the keeper has it: a leg names nothing in another life
+	a.keeper.stored[slot.CallID] = slot
 	return nil
 }
 
@@ -197,9 +196,9 @@ func (a *Appliance) takeJournal(err error) {
 			"give each appliance a journal.path of its own, or remove the file")
 	case errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrVersion):
 		hint := "calls that were parked may be lost; the file can be removed"
-		kept, err2 := a.keeper.journal.SetAside()
+		aside, err2 := a.keeper.journal.SetAside()
 		if err2 == nil {
-			hint += ": " + kept
+			hint += ": " + aside
 		}
 		a.health.Raise(a.now(), journalCode+".read", health.Warning, errors.Join(err, err2).Error(), hint)
 	default:
