@@ -95,13 +95,6 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// How phoned is told to go so that its parked callers are there when it comes back: see package daemon. Where the power is
-// switched off nobody comes back, and SIGTERM lets it tell them good-bye.
-const (
-	restartSignal = syscall.SIGUSR1
-	rebootSignal  = syscall.SIGUSR2
-)
-
 // run is the life of the appliance. It does not return.
 func (s *system) run() {
 	defer s.end(unix.LINUX_REBOOT_CMD_RESTART) // also after a panic
@@ -188,7 +181,7 @@ func (s *system) run() {
 	command := s.wait(signals)
 	s.log.Info("parklamp ends")
 	if command == unix.LINUX_REBOOT_CMD_RESTART {
-		s.phoned.StopBy(rebootSignal)
+		s.phoned.StopBy(initapi.RebootSignal) // when the power is switched off nobody comes back: SIGTERM lets it say good-bye
 	}
 	cancel()
 	within(stopAll, func() {
@@ -203,8 +196,8 @@ func (s *system) run() {
 	s.end(command)
 }
 
-// wait returns the reboot(2) command that was asked for. The signals are those that busybox's reboot, poweroff and halt
-// send to the first process.
+// wait returns the reboot(2) command that was asked for. busybox's halt sends the first process SIGUSR1, poweroff SIGUSR2
+// and reboot SIGTERM, the kernel SIGINT for Ctrl-Alt-Del. To phoned the first two mean something else (package initapi).
 func (s *system) wait(signals <-chan os.Signal) int {
 	select {
 	case sig := <-signals:
@@ -287,7 +280,7 @@ func (s *system) phonedSpec() supervise.Spec {
 	return supervise.Spec{Path: phonedPath, Args: []string{"-config", s.config()},
 		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.SocketEnv + "=" + initapi.Socket},
 		User:    &supervise.User{UID: parklampID, GID: parklampID},
-		Restart: restartSignal,
+		Restart: initapi.RestartSignal,
 		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_NICE},
 		Output:  s.journal.Writer("phoned", time.Now)}
 }

@@ -1,6 +1,7 @@
 // Package daemon is what phoned and parkd have in common: command line, configuration, log and signals. It starts one
 // appliance (package wire) and turns its end into an exit status. SIGTERM and SIGINT end it for good; SIGUSR1 when another
-// process follows at once, and SIGUSR2 when the machine starts anew: then the parked callers stay (wire.Going).
+// process follows at once, and SIGUSR2 when the machine starts anew: then the parked callers stay (wire.Going). The first
+// process of an image takes these two for something else: see package initapi.
 package daemon
 
 import (
@@ -17,6 +18,7 @@ import (
 	"syscall"
 
 	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/wire"
 )
 
@@ -99,7 +101,7 @@ func run(name, version string, phone bool, args []string) int {
 
 // goings are the signals that end a daemon, and how the appliance goes then. The first counts: who is asked to keep his
 // callers and is then ended with the rest of the machine still keeps them.
-var goings = map[os.Signal]wire.Going{os.Interrupt: wire.Final, syscall.SIGTERM: wire.Final, syscall.SIGUSR1: wire.Restart, syscall.SIGUSR2: wire.Reboot}
+var goings = map[os.Signal]wire.Going{os.Interrupt: wire.Final, syscall.SIGTERM: wire.Final, initapi.RestartSignal: wire.Restart, initapi.RebootSignal: wire.Reboot}
 
 // obey ends the appliance at the first signal.
 func obey(signals <-chan os.Signal, over <-chan struct{}, stop context.CancelCauseFunc, log *slog.Logger) {

@@ -7,6 +7,7 @@ package initapi
 
 import (
 	"net/netip"
+	"syscall"
 	"time"
 
 	"parklamp/cmd/internal/logs"
@@ -17,6 +18,13 @@ const (
 	Socket = "/run/parklamp/init.sock"
 	// SocketEnv is the variable that names it to phoned, which has another first process without it.
 	SocketEnv = "PARKLAMP_INIT"
+)
+
+// How phoned is told to go so that its parked callers are there when it comes back (wire.Going). Sent to the first process
+// itself the same signals switch the machine off: that is what busybox's halt and poweroff send it.
+const (
+	RestartSignal = syscall.SIGUSR1 // another phoned follows at once
+	RebootSignal  = syscall.SIGUSR2 // the machine restarts
 )
 
 // Status is everything that the first process tells.
