@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -85,9 +85,9 @@ func (s *system) routes(ctx context.Context) http.Handler {
 		}
 		go func() {
 			defer func() { <-s.restarts }()
-			waitFor := phoneCalls.inAbsence
+			waitFor := inAbsence
 			if req.Service == initapi.Phoned {
-				waitFor = phoneCalls.inRestart
+				waitFor = inRestart
 			}
 			s.restart(ctx, req, waitFor)
 		}()
@@ -118,8 +118,18 @@ func answer(w http.ResponseWriter, code int, body any) {
 
 // restart restarts phoned or the appliance, at once or when nothing is there that it has to wait for.
 func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func(phoneCalls) string) {
-	if req.When == initapi.Idle && !untilIdle(ctx, func(ctx context.Context) (string, error) { return callsThat(ctx, waitFor) }) {
-		return
+	busy := func(ctx context.Context) (string, error) {
+		why, err := callsThat(ctx, waitFor)
+		if s.waits(req.Service, why); err != nil {
+			s.waits(req.Service, "phoned does not answer")
+		}
+		return why, err
+	}
+	if req.When == initapi.Idle {
+		idle := untilIdle(ctx, busy)
+		if s.waits(req.Service, ""); !idle {
+			return
+		}
 	}
 	s.log.Info("restart was asked for", "what", req.Service, "when", req.When)
 	if req.Service == initapi.Phoned {
@@ -127,6 +137,15 @@ func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func(
 		return
 	}
 	s.askEnd(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+// waits notes what the restart of a service waits for, "" for nothing.
+func (s *system) waits(service, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.waiting, service); why != "" {
+		s.waiting[service] = why
+	}
 }
 
 // untilIdle waits until busy names nothing; false if ctx ended. A phoned that does not answer may have died and be taking its
@@ -163,84 +182,12 @@ func (s *system) askEnd(command int) {
 }
 
 // busy says what an absence of the appliance would disturb, "" for nothing.
-func busy(ctx context.Context) (string, error) { return callsThat(ctx, phoneCalls.inAbsence) }
-
-func callsThat(ctx context.Context, disturb func(phoneCalls) string) (string, error) {
-	var st phoneCalls
-	if err := ask(ctx, "/api/status", &st); err != nil {
-		return "", err
-	}
-	return disturb(st), nil
-}
-
-// phoneCalls is what counts of phoned's status.
-type phoneCalls struct {
-	Calls []struct {
-		State   string `json:"state"`
-		Kept    bool   `json:"kept"`
-		Movable bool   `json:"movable"`
-	} `json:"calls"`
-}
-
-// inRestart counts whom a restart of phoned alone would disturb: those who talk or ring. Who is parked waits on, unless phoned
-// says that it could not go on with him or that somebody is about to have him.
-func (st phoneCalls) inRestart() string {
-	live, parked, _ := st.count()
-	return listed(live, parked, "being recalled or fetched, or not in the journal")
-}
-
-// inAbsence counts whom a restart of the whole appliance would disturb: also the parked callers whom no other appliance takes
-// over, as they would hear nothing until this one is back.
-func (st phoneCalls) inAbsence() string {
-	live, parked, staying := st.count()
-	return listed(live, parked+staying, "whom no other appliance would take over")
-}
-
-func (st phoneCalls) count() (live, parked, staying int) {
-	for _, c := range st.Calls {
-		switch {
-		case c.Kept && c.State == "parked" && !c.Movable:
-			staying++
-		case c.Kept:
-		case c.State == "parked":
-			parked++
-		default:
-			live++
-		}
-	}
-	return live, parked, staying
-}
-
-func listed(live, parked int, which string) string {
-	var all []string
-	if live > 0 {
-		all = append(all, counted(live, "call"))
-	}
-	if parked > 0 {
-		all = append(all, counted(parked, "parked caller")+" "+which)
-	}
-	return strings.Join(all, ", ")
-}
-
-// any counts everybody: the journal of an appliance without an identity is not that of the one that it becomes.
-func (st phoneCalls) any() string {
-	if n := len(st.Calls); n > 0 {
-		return counted(n, "call")
-	}
-	return ""
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
+func busy(ctx context.Context) (string, error) { return callsThat(ctx, inAbsence) }
 
 // status collects everything.
 func (s *system) status() initapi.Status {
 	s.mu.Lock()
-	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.slot, Trial: s.boot.trial && !s.confirmed, Data: s.data}
+	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.slot, Trial: s.boot.trial && !s.confirmed, Data: s.data, Waiting: maps.Clone(s.waiting)}
 	s.mu.Unlock()
 	st.Clock = s.clockStatus()
 	st.Uptime = time.Since(s.started)

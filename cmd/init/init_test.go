@@ -221,20 +221,22 @@ func TestWhomARestartWaitsFor(t *testing.T) {
 	for _, tc := range []struct{ calls, phoned, appliance string }{
 		{`[]`, "", ""},
 		{`[{"state":"parked","kept":true,"movable":true},{"state":"parked","kept":true,"movable":true}]`, "", ""},
-		{`[{"state":"parked","kept":true},{"state":"parked","kept":true,"movable":true}]`, "", "1 parked caller whom no other appliance would take over"},
+		{`[{"state":"parked","kept":true,"orbit":"703"},{"state":"parked","kept":true,"movable":true,"orbit":"702"},{"state":"parked","kept":true,"orbit":"701"}]`,
+			"", "2 parked callers (on 701, 703) whom no other appliance would take over"},
 		{`[{"state":"parked","kept":true,"movable":true},{"state":"talking"}]`, "1 call", "1 call"},
 		{`[{"state":"parked","kept":true,"movable":true},{"state":"ringing","kept":true}]`, "", ""}, // who is recalled again
-		{`[{"state":"parked","movable":true},{"state":"ringing"},{"state":"held"}]`,
-			"2 calls, 1 parked caller being recalled or fetched, or not in the journal", "2 calls, 1 parked caller whom no other appliance would take over"},
+		{`[{"state":"parked","movable":true},{"state":"ringing"},{"state":"held"},{"state":"parked","kept":true,"orbit":"701"}]`,
+			"2 calls, 1 parked caller being recalled or fetched, or not in the journal",
+			"2 calls, 1 parked caller being recalled or fetched, or not in the journal, 1 parked caller (on 701) whom no other appliance would take over"},
 	} {
 		var st phoneCalls
 		if err := json.Unmarshal([]byte(`{"calls":`+tc.calls+`}`), &st); err != nil {
 			t.Fatal(err)
 		}
-		if got := st.inRestart(); got != tc.phoned {
+		if got := inRestart(st); got != tc.phoned {
 			t.Errorf("%s: phoned waits for %q, want %q", tc.calls, got, tc.phoned)
 		}
-		if got := st.inAbsence(); got != tc.appliance {
+		if got := inAbsence(st); got != tc.appliance {
 			t.Errorf("%s: the appliance waits for %q, want %q", tc.calls, got, tc.appliance)
 		}
 	}

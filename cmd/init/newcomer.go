@@ -176,7 +176,7 @@ func (s *system) begin(ctx context.Context, set *provision.Set) {
 	s.mu.Unlock()
 	s.clear("configuration")
 	s.phoned.SetSpec(s.phonedSpec())
-	s.restart(ctx, initapi.Restart{Service: what, When: initapi.Idle}, phoneCalls.any)
+	s.restart(ctx, initapi.Restart{Service: what, When: initapi.Idle}, anybody)
 }
 
 func (s *system) onTrial() bool {

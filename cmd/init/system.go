@@ -77,12 +77,13 @@ type system struct {
 	clock      *clock.Keeper                // guarded by mu
 	floor      string                       // guarded by mu: where the first time came from
 	conditions map[string]initapi.Condition // guarded by mu
+	waiting    map[string]string            // guarded by mu: what the restart of a service waits for
 }
 
 func newSystem() *system {
 	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
-		conditions: map[string]initapi.Condition{}, version: version}
+		conditions: map[string]initapi.Condition{}, waiting: map[string]string{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
 }

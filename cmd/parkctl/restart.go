@@ -12,7 +12,6 @@ import (
 	"os"
 	"time"
 
-	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/initapi"
 )
 
@@ -67,7 +66,7 @@ func (t *tool) followPhone(ctx context.Context, before initapi.Service) error {
 		case !ended.IsZero() && time.Since(ended) > phoneBackWithin:
 			return fmt.Errorf("phoned was started again and does not answer: %s", now.LastExit)
 		case ended.IsZero():
-			if why := t.inTheWay(ctx); why != "" && why != waiting {
+			if why := st.Waiting[initapi.Phoned]; why != "" && why != waiting {
 				waiting = why
 				fmt.Fprintf(t.out, "Waiting: %s. (--now does not wait and ends them; interrupt this command and the appliance goes on waiting.)\n", why)
 			}
@@ -78,27 +77,6 @@ func (t *tool) followPhone(ctx context.Context, before initapi.Service) error {
 		case <-time.After(t.retry):
 		}
 	}
-}
-
-// inTheWay counts the calls that a restart would end.
-func (t *tool) inTheWay(ctx context.Context) string {
-	st, err := client.Socket(t.socket).Status(ctx)
-	if err != nil {
-		return ""
-	}
-	n := 0
-	for _, c := range st.Calls {
-		if !c.Kept {
-			n++
-		}
-	}
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		return "1 call"
-	}
-	return fmt.Sprintf("%d calls", n)
 }
 
 func phoneOf(st initapi.Status) initapi.Service {

@@ -30,7 +30,7 @@ func TestRestart(t *testing.T) {
 				s.Restarts, s.Answering, s.LastGap = 2, looks > 2, 33*time.Millisecond
 			}
 		}
-		_ = json.NewEncoder(w).Encode(initapi.Status{Services: []initapi.Service{s}})
+		_ = json.NewEncoder(w).Encode(initapi.Status{Services: []initapi.Service{s}, Waiting: map[string]string{initapi.Phoned: "1 call"}})
 	})
 	mux.HandleFunc("POST /restart", func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
@@ -68,7 +68,8 @@ func TestRestart(t *testing.T) {
 		want         string
 	}{
 		{"/nowhere", "restart", exitError, "was not started from an image"},
-		{socket, "restart phone", exitDone, "phoned runs anew; nothing ran for 33ms.\n"},
+		{socket, "restart phone", exitDone, "Waiting: 1 call. (--now does not wait and ends them; interrupt this command and the appliance goes on waiting.)\n" +
+			"phoned runs anew; nothing ran for 33ms.\n"},
 		{socket, "restart appliance --now", exitDone, "The appliance restarts.\n"},
 		{socket, "restart appliance", exitError, "restarts wait already"},
 		{socket, "restart everything", exitUsage, "want phone or appliance"},

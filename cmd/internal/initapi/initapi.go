@@ -42,6 +42,8 @@ type Status struct {
 	RSS        int64         `json:"rss"`      // bytes of memory of the first process
 	Orphans    uint64        `json:"orphans"`  // processes that were nobody's
 	Conditions []Condition   `json:"conditions"`
+	// Waiting says what a restart that was asked for waits for, by Phoned or Appliance: "1 call".
+	Waiting map[string]string `json:"waiting,omitempty"`
 }
 
 // Service is one program that is kept running.
