@@ -48,8 +48,9 @@ func (s Status) String() string {
 
 // Child is a process that a Reaper has started.
 type Child struct {
-	PID  int
-	done chan Status // capacity 1; gets the status, once
+	PID    int
+	done   chan Status   // capacity 1; gets the status, once
+	output chan struct{} // closed when all of its output has been written
 }
 
 // Signal sends a signal to the process and to everything in its process group. One that has ended is no error.
@@ -123,8 +124,10 @@ func (r *Reaper) Start(spec Spec) (*Child, error) {
 		return nil, fmt.Errorf("start %s: %w", spec.Path, err)
 	}
 	defer null.Close()
-	out := null
-	if spec.Output != nil {
+	out, output := null, make(chan struct{})
+	if spec.Output == nil {
+		close(output)
+	} else {
 		from, to, err := os.Pipe()
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", spec.Path, err)
@@ -133,6 +136,7 @@ func (r *Reaper) Start(spec Spec) (*Child, error) {
 		out = to
 		// Ends with the last process that holds the other end.
 		go func() {
+			defer close(output)
 			defer from.Close()
 			_, _ = io.Copy(spec.Output, from)
 		}()
@@ -151,12 +155,13 @@ func (r *Reaper) Start(spec Spec) (*Child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Path, err)
 	}
-	c := &Child{PID: pid, done: make(chan Status, 1)}
+	c := &Child{PID: pid, done: make(chan Status, 1), output: output}
 	r.children[pid] = c
 	return c, nil
 }
 
-// Do runs a process to its end and returns its status; when ctx ends first, it is killed.
+// Do runs a process to its end and returns its status, and after its Output has all been written; when ctx ends first, it is
+// killed.
 func (r *Reaper) Do(ctx context.Context, spec Spec) (Status, error) {
 	c, err := r.Start(spec)
 	if err != nil {
@@ -164,17 +169,34 @@ func (r *Reaper) Do(ctx context.Context, spec Spec) (Status, error) {
 	}
 	select {
 	case s := <-c.done:
+		c.drain(ctx)
 		return s, nil
 	case <-ctx.Done():
 	}
 	c.Signal(syscall.SIGKILL)
 	select {
 	case s := <-c.done:
+		c.drain(context.WithoutCancel(ctx))
 		return s, fmt.Errorf("%s: %w", spec.Path, ctx.Err())
 	case <-time.After(killWait):
 		return Status{}, fmt.Errorf("%s does not end: %w", spec.Path, ctx.Err())
 	}
 }
+
+// drain waits until the output of a process that has ended is written, or for outputWait: what it has started may live on
+// with its output.
+func (c *Child) drain(ctx context.Context) {
+	late := time.NewTimer(outputWait)
+	defer late.Stop()
+	select {
+	case <-c.output:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+}
+
+// outputWait is how long Do waits for a writer that takes its time, or for nothing.
+const outputWait = time.Second
 
 // killWait is how long Do waits for a process that was killed: one that is stuck in the kernel may never end.
 const killWait = 5 * time.Second

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,6 +56,16 @@ func (h *heard) wait(t *testing.T, ok func(string) bool) {
 	}
 }
 
+// slowly is heard by one who takes his time.
+type slowly struct{ *heard }
+
+func (s *slowly) Write(p []byte) (int, error) {
+	for range 10000 {
+		runtime.Gosched()
+	}
+	return s.heard.Write(p)
+}
+
 // reaper runs one for the time of a test.
 func reaper(t *testing.T) *Reaper {
 	t.Helper()
@@ -86,12 +97,28 @@ func TestDo(t *testing.T) {
 	if err != nil || s.String() != "exit status 3" {
 		t.Errorf("%v, %v", s, err)
 	}
-	out.wait(t, func(text string) bool { return text == "said\n" })
+	if out.String() != "said\n" {
+		t.Errorf("its output is %q at its end", out.String())
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if s, err = r.Do(ctx, sh("sleep 100", newHeard())); !errors.Is(err, context.DeadlineExceeded) || s.String() != "killed by SIGKILL" {
 		t.Errorf("%v, %v", s, err)
 	}
+	slow := &slowly{heard: newHeard()}
+	spec := sh("seq 30000", nil)
+	spec.Output = slow
+	if _, err = r.Do(t.Context(), spec); err != nil || !strings.HasSuffix(slow.String(), "\n30000\n") {
+		t.Errorf("%v, %d bytes of output", err, len(slow.String()))
+	}
+	// What a process leaves behind with its output holds up nothing for long.
+	c, err := r.Start(sh("sleep 100 &", newHeard()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-c.done
+	c.drain(t.Context())
+	c.Signal(syscall.SIGKILL)
 	if _, err = r.Do(t.Context(), Spec{Path: "/does/not/exist"}); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
