@@ -41,11 +41,11 @@ if test -n "${less}"; then
 	fi
 fi
 
-# start_slot: load and start ${slot}; it returns only if that cannot be done. With ${care}, checksums must be right. A loader
+# start_slot: load and start ${slot}; it returns only if that cannot be done. With ${care}, checksums must be there and right. A loader
 # built with its table of hashes leaves the bytes of a CRC-32 most significant first, which reads as ${sum} (QEMU's, the BeagleBone's);
 # one without it leaves the number, ${number} (the Raspberry Pis').
 setenv same_sum 'crc32 ${at} ${filesize} ${scriptaddr}; itest.l *${scriptaddr} == 0x${sum} || itest.l *${scriptaddr} == 0x${number}'
-setenv check_sum 'test -z "${sum}" || run same_sum'
+setenv check_sum 'test -n "${sum}" && test -n "${number}" && run same_sum'
 setenv start_slot '
 	if test "${slot}" = b; then setenv from ${devtype} ${devnum}:3; else setenv from ${devtype} ${devnum}:2; fi;
 	echo "parklamp: slot ${slot}, trial ${on_trial}";

@@ -33,11 +33,17 @@ func crc(data []byte) string {
 	return fmt.Sprintf("%02x%02x%02x%02x", byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 }
 
-// slotImage is a FAT file system that arrives (and resets) when it is started; sum and number are the checksum it gives of its kernel.
+// slotImage is a FAT file system that arrives (and resets) when it is started; sum and number are the checksum it gives of its kernel,
+// "" for none.
 func slotImage(t *testing.T, name, sum, number string, arrive bool) []byte {
 	t.Helper()
 	dir := t.TempDir()
-	env := "board=test\nversion=1\nkernel=zImage\ninitrd_crc=" + crc(kernelBytes) + "\nkernel_crc=" + sum + "\nkernel_number=" + number + "\ncmdline=quiet\nboot=run arrive\narrive=echo ARRIVED ${bootargs}; reset\n"
+	env := "board=test\nversion=1\nkernel=zImage\ninitrd_crc=" + crc(kernelBytes) + "\ninitrd_number=12345678\ncmdline=quiet\nboot=run arrive\narrive=echo ARRIVED ${bootargs}; reset\n"
+	for key, value := range map[string]string{"kernel_crc": sum, "kernel_number": number} {
+		if value != "" {
+			env += key + "=" + value + "\n"
+		}
+	}
 	if !arrive {
 		env = strings.ReplaceAll(env, "; reset", "; false")
 	}
@@ -99,12 +105,13 @@ func TestScriptIsTheModel(t *testing.T) {
 	sound := slotImage(t, "sound", crc(kernelBytes), "12345678", true)
 	otherOrder := slotImage(t, "other-order", "12345678", crc(kernelBytes), true) // for a loader that leaves the number in memory
 	wrongSum := slotImage(t, "wrong-sum", "12345678", "9abcdef0", true)
+	noSum := slotImage(t, "no-sum", "", "", true) // its slot.env has lost lines
 	unbootable := slotImage(t, "unbootable", crc(kernelBytes), "12345678", false)
 	empty := make([]byte, slotBytes)
 
 	starts := func(image []byte) func(care bool) bool {
 		return func(care bool) bool {
-			return bytes.Equal(image, sound) || bytes.Equal(image, otherOrder) || bytes.Equal(image, wrongSum) && !care
+			return bytes.Equal(image, sound) || bytes.Equal(image, otherOrder) || !care && (bytes.Equal(image, wrongSum) || bytes.Equal(image, noSum))
 		}
 	}
 	good := slots.State{Seq: 9, Good: slots.A}
@@ -130,6 +137,9 @@ func TestScriptIsTheModel(t *testing.T) {
 		"trial of an empty slot":     {[2]slots.State{trial, good}, sound, empty},
 		"trial, the other order":     {[2]slots.State{trial, good}, sound, otherOrder},
 		"trial with a wrong sum":     {[2]slots.State{trial, good}, sound, wrongSum},
+		"trial without a sum":        {[2]slots.State{trial, good}, sound, noSum},
+		"good a without, b sound":    {[2]slots.State{good, good}, noSum, sound},
+		"good a without, b is empty": {[2]slots.State{good, good}, noSum, empty},
 		"trial that cannot start":    {[2]slots.State{trial, good}, sound, unbootable},
 		"both copies torn":           {[2]slots.State{}, sound, sound},
 		"both torn, only b":          {[2]slots.State{}, empty, sound},
