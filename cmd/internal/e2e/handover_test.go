@@ -88,7 +88,7 @@ func TestHandOver(t *testing.T) {
 				t.Errorf("dock-1 went after %v, want less than %v", took, handOverTakes)
 			}
 			select {
-			case <-m.moved:
+			case <-m.Moved:
 			default:
 				t.Fatal("dock-1 has gone, and nobody has called the caller")
 			}
@@ -100,7 +100,7 @@ func TestHandOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%s has the caller; the music was away for %v", host.Name, gap.Round(time.Millisecond))
-			if ended := <-m.ended; ended.Code != 0 {
+			if ended := <-m.Ended; ended.Code != 0 {
 				t.Errorf("the first call ended with %+v", ended)
 			}
 			p.loggedAt(p.dock1(), from, "end=rescued caller=5550011")
@@ -252,7 +252,7 @@ func TestHandOverToNobody(t *testing.T) {
 	p.at("701", "5550011", p.dock1(), since, p.Appliances...)
 	p.listen(recordingOf("the caller", m.Audio, music()))
 	select {
-	case ended := <-m.ended:
+	case ended := <-m.Ended:
 		t.Errorf("the call has ended: %+v", ended)
 	default:
 	}

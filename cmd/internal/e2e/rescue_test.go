@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -14,14 +13,13 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/cmd/internal/mover"
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/moh"
 	"parklamp/parkd/panel"
-	"parklamp/sip"
 	"parklamp/sip/call"
-	"parklamp/sip/sdp"
 )
 
 // rescuedBy waits until one of some appliances has the call on an orbit that another one parked, and returns it.
@@ -99,61 +97,33 @@ func TestRescueThroughTheRegistrar(t *testing.T) {
 	p.await(p.dock2(), "no call", func(st panel.Status) bool { return len(st.Calls) == 0 })
 }
 
-// mover is a caller's phone that moves when it is asked to (RFC 3891 §3): it answers, and ends the call that is replaced.
-type mover struct {
+// movingCaller is a caller's phone that moves, with its sound.
+type movingCaller struct {
 	*peer.Talker
-	ua    *call.UA
-	moved chan *call.Call // capacity 16, more than a test needs
-	ended chan call.Ended // of the first call
+	*mover.Phone
 	first *call.Call
 }
 
 // mover calls user at an appliance from address .last.
-func (p *place) mover(a *site.Appliance, user string, last int) *mover {
+func (p *place) mover(a *site.Appliance, user string, last int) *movingCaller {
 	p.Helper()
 	return p.phoneThatMoves(a, user, last, 0)
 }
 
 // phoneThatMoves is mover, or, if refuses is the code of an answer, one that only says that it moves.
-func (p *place) phoneThatMoves(a *site.Appliance, user string, last, refuses int) *mover {
+func (p *place) phoneThatMoves(a *site.Appliance, user string, last, refuses int) *movingCaller {
 	p.Helper()
-	cfg := sip.Default()
-	cfg.Listen = []string{"udp:" + p.sip(last).String()}
-	log := slog.New(slog.DiscardHandler)
-	ep, err := sip.New(cfg, log)
+	m := &movingCaller{Talker: p.talker(last, speech.Caller())}
+	var err error
+	m.Phone, err = mover.New(mover.Options{Number: fmt.Sprint(5550000 + last), Local: p.sip(last), Media: m.Addr(), Refuse: refuses})
 	if err != nil {
 		p.Fatal(err)
 	}
-	m := &mover{Talker: p.talker(last, speech.Caller()), ua: call.New(ep, call.Default(), log), moved: make(chan *call.Call, 16),
-		ended: make(chan call.Ended, 1)}
-	local := sdp.Local{Addr: m.Addr().Addr(), Port: m.Addr().Port(), Codecs: []sdp.Codec{sdp.PCMU}, Direction: sdp.SendRecv}
-	m.ua.OnIncoming(func(c *call.Call) call.Handler {
-		switch old := c.Info().Replaces; {
-		case old != nil && refuses > 0:
-			c.Reject(refuses, "")
-		case old != nil:
-			c.Answer(local)
-			old.Hangup("replaced")
-		}
-		return func(c *call.Call, ev call.Event) {
-			if _, ok := ev.(call.Acked); ok {
-				m.moved <- c
-			}
-		}
-	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(p.Context()))
-	done := make(chan error, 2)
-	go func() { done <- ep.Run(ctx) }()
-	go func() { done <- m.ua.Run(ctx) }()
-	p.Cleanup(func() { cancel(); <-done; <-done })
-	<-ep.Ready()
-	to := gosip.Uri{Scheme: "sip", User: user, Host: a.Addr.String(), Port: 5060}
-	m.first, err = m.ua.Invite(call.Invite{To: to, From: gosip.Uri{Scheme: "sip", User: fmt.Sprint(5550000 + last)}, Media: local},
-		func(_ *call.Call, ev call.Event) {
-			if ev, ok := ev.(call.Ended); ok {
-				m.ended <- ev
-			}
-		})
+	done := make(chan error, 1)
+	go func() { done <- m.Phone.Run(ctx) }()
+	p.Cleanup(func() { cancel(); <-done })
+	m.first, err = m.Call(gosip.Uri{Scheme: "sip", User: user, Host: a.Addr.String(), Port: 5060})
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -174,7 +144,7 @@ func TestRescueOfAFrozenHost(t *testing.T) {
 	p.signal(p.dock1(), syscall.SIGSTOP)
 	var c *call.Call
 	select {
-	case c = <-m.moved:
+	case c = <-m.Moved:
 	case <-time.After(limit):
 		t.Fatal("nobody calls the caller")
 	}
