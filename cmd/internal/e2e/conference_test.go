@@ -55,6 +55,29 @@ func (g *guest) hearsAll(refs ...[]int16) ear {
 	}, refs...)
 }
 
+// hearingWithout is the guest's ear for one voice when another one is not to be heard with it.
+func (g *guest) hearingWithout(ref, not []int16) ear {
+	from := time.Now()
+	return func(ctx context.Context) error {
+		for {
+			select {
+			case <-time.After(minimum / 4): // sound takes its time
+			case <-ctx.Done():
+				return fmt.Errorf("guest %s hears somebody who is not to be heard", g.number)
+			}
+			pcm := g.Audio(from)
+			if len(pcm) < 2*8000 {
+				continue
+			}
+			other, _ := mediatest.Match(pcm, not)
+			if other <= mediatest.Different && likeness(ref, pcm) >= mediatest.Same {
+				return nil
+			}
+			from = time.Now()
+		}
+	}
+}
+
 // handsetHearsAll is the ear at a desk phone for several voices at a time.
 func handsetHearsAll(a *site.Appliance, refs ...[]int16) ear {
 	return func(ctx context.Context) error {
@@ -194,11 +217,7 @@ func TestBaresipInAConference(t *testing.T) {
 	p.listen(handsetHearsAll(p.dock1(), one.says, two.says), one.hearsAll(worker, two.says), growingHearsAll("baresip", two.Heard, worker, one.says))
 
 	two.do("hold", "")
-	from := time.Now()
-	p.listen(one.hearing(worker))
-	if other, _ := mediatest.Match(one.Audio(from), two.says); other > mediatest.Different {
-		t.Errorf("the other far end is heard while it holds the conference: likeness %.2f", other)
-	}
+	p.listen(one.hearingWithout(worker, two.says)) // from some moment on: the hold takes its time
 	p.phone(p.dock1(), "conference")
 	two.do("resume", "")
 	p.listen(handsetHearsAll(p.dock1(), one.says, two.says), one.hearsAll(worker, two.says))

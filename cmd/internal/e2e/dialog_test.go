@@ -100,7 +100,7 @@ func (g *guest) sees(states ...string) []dialogInfo {
 // TestDialogEvents follows an orbit with a watcher at each appliance: free, parked, recalled, fetched.
 func TestDialogEvents(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "[lot]\ntimeout = \"2s\"\n")
+	p := newPlace(t, "[lot]\ntimeout = \"4s\"\n")
 	if m := p.watcher(p.dock1(), "799", visit{}).refusal(); m.Status() != 404 {
 		t.Errorf("subscription to an unknown orbit: %q, want 404", m.StartLine())
 	}

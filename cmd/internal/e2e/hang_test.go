@@ -3,6 +3,7 @@ package e2e
 import (
 	"syscall"
 	"testing"
+	"time"
 
 	"parklamp/cmd/internal/site"
 	"parklamp/parkd/panel"
@@ -31,23 +32,31 @@ func TestFetchFromAHostThatHangs(t *testing.T) {
 	p.music(caller)
 }
 
-// A fetcher whose ACK comes after the time for a fetch is hung up on, and not left in silence: the caller waits again.
+// A fetcher whose ACK comes after the time for a fetch, at the host or at another appliance, is hung up on, and not left in
+// silence: the caller waits again.
 func TestFetcherAcknowledgesTooLate(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "[lot]\nfetch_timeout = \"2s\"\n")
-	caller := parkedAt701(p)
-	p.hook(p.dock1(), false)
-	fetcher := p.call(p.dock1(), "701", 12, "late-ack")
-	fetcher.ended()
-	p.everywhere("701", "parked-here", "parked-elsewhere")
-	p.music(caller)
+	g := p.parkedGuest(p.dock1(), "701", visit{})
+	g.waitsOn("701", p.dock1())
+	for _, a := range []*site.Appliance{p.dock1(), p.dock2()} {
+		from := time.Now()
+		fetcher := p.guest(a, "701", visit{scenario: "slow"})
+		fetcher.gets(200)
+		p.loggedAt(p.dock1(), from, "reason=timeout")
+		g.waitsOn("701", p.dock1())
+		p.hearsMusic(g)
+		fetcher.act("INFO")
+		fetcher.ended()
+	}
+	g.hangUp()
 }
 
 // The appliance that fetched loses its power in the middle of the conversation: the caller, whose line ends at the host,
 // waits again where he was.
 func TestFetcherLosesPower(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "")
+	p := newPlace(t, dies)
 	caller := parkedAt701(p)
 	p.hook(p.dock1(), false)
 	p.fetch(p.dock2(), "701")
@@ -81,7 +90,7 @@ func TestFetcherLosesPower(t *testing.T) {
 // The same when somebody has been parked in that orbit meanwhile: both wait there.
 func TestFetcherLosesPowerAndTheOrbitIsTaken(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "")
+	p := newPlace(t, dies)
 	caller := parkedAt701(p)
 	p.hook(p.dock1(), false)
 	p.fetch(p.dock2(), "701")

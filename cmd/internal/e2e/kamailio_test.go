@@ -63,8 +63,10 @@ func (r *registrar) account(user, password, more string) string {
 	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 		r.p.Fatal(err)
 	}
-	return fmt.Sprintf("\n[[registration.accounts]]\naor = %q\npassword_file = %q\nkeep_alive = \"5s\"\nexpires = \"1m\"\n%s\n",
-		r.uri(user), file, more)
+	if !strings.Contains(more, "expires = ") {
+		more += "\nexpires = \"1m\""
+	}
+	return fmt.Sprintf("\n[[registration.accounts]]\naor = %q\npassword_file = %q\nkeep_alive = \"5s\"\n%s\n", r.uri(user), file, more)
 }
 
 // clerk starts baresip with its account at the registrar.

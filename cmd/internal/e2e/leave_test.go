@@ -54,13 +54,13 @@ func (g *guest) got(method string) int {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	n := 0
+	seen := map[string]bool{} // what is sent again is no other
 	for _, m := range all {
 		if !m.Sent && m.Status() == 0 && m.Method() == method {
-			n++
+			seen[m.Header("Call-ID")+" "+m.Header("CSeq")] = true
 		}
 	}
-	return n
+	return len(seen)
 }
 
 // said counts the lines of a log that hold a text.
@@ -210,7 +210,7 @@ func TestLeavingInTheMiddle(t *testing.T) {
 	for _, by := range []syscall.Signal{toRestart, toReboot, syscall.SIGTERM} {
 		t.Run(by.String(), func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, "[lot]\norbits = [\"701\", \"702\", \"703\"]\ntimeout = \"4s\"\nrecall_ring = \"30s\"\n")
+			p := newPlace(t, "[lot]\norbits = [\"701\", \"702\", \"703\"]\ntimeout = \"4s\"\n")
 			stays := by != syscall.SIGTERM
 			rung := p.left()
 			p.rings(p.dock1(), "recall", rung)
@@ -253,17 +253,14 @@ func TestLeavingWhileClaiming(t *testing.T) {
 				p.signal(a, syscall.SIGSTOP)
 			}
 			var guests []*guest
-			orbits := []string{"701", "702", "703", "704", "705"}
-			for _, orbit := range orbits {
-				guests = append(guests, p.guest(p.dock1(), orbit, visit{header: "Referred-By: <sip:foreman@127.0.0.1>"}))
-			}
-			claiming := 0
-			p.await(p.dock1(), "five calls", func(st panel.Status) bool {
-				claiming = len(st.Calls) - len(taken(st))
-				return len(st.Calls) == len(guests)
-			})
-			if claiming == 0 {
-				t.Error("no orbit belongs to a peer that hangs")
+			orbits := []string{"701", "702", "703", "704", "705", "706", "707", "708", "709", "710"}
+			// One after the other, until the last of them is on the way: his orbit belongs to a peer that hangs.
+			for claiming := 0; claiming == 0 || len(guests) < 5; {
+				guests = append(guests, p.guest(p.dock1(), orbits[len(guests)], visit{header: "Referred-By: <sip:foreman@127.0.0.1>"}))
+				p.await(p.dock1(), "his call", func(st panel.Status) bool {
+					claiming = len(st.Calls) - len(taken(st))
+					return len(st.Calls) == len(guests)
+				})
 			}
 			p.goes(p.dock1(), by)
 			for _, a := range []*site.Appliance{p.dock2(), p.office()} {
@@ -363,13 +360,12 @@ func TestStopWithADeadPeer(t *testing.T) {
 	p.hook(p.dock1(), false)
 	p.idle(p.office())
 	p.await(p.dock1(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 })
-	began := time.Now()
 	p.goes(p.dock1(), syscall.SIGTERM)
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("the stop took %v", took)
-	}
-	if said(p.dock1(), "calls are cut off") > 0 {
-		t.Error("the log says that calls were cut off; there were none")
+	// What it waits for, up to a bound of its own, it says when that has run out.
+	for _, line := range []string{"calls are cut off", "the peers have not taken over everybody in time"} {
+		if said(p.dock1(), line) > 0 {
+			t.Errorf("the log says that %s; there was nobody to wait for", line)
+		}
 	}
 	g.Stop()
 }

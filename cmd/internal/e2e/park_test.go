@@ -52,15 +52,14 @@ func TestParkHereFetchThere(t *testing.T) {
 func TestCallerHangsUpAfterFetch(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
-	o := p.call(p.dock1(), "201", 11, "caller-leaves")
-	p.answer(p.dock1())
+	g := p.visitor(p.dock1(), visit{})
 	p.press(p.dock1(), "park")
 	p.everywhere("701", "parked-here", "parked-elsewhere")
 	p.hook(p.dock1(), false)
 	p.hook(p.dock2(), true)
 	p.press(p.dock2(), "orbit-701")
 	p.talking(p.dock2())
-	o.ended()
+	g.hangUp()
 	p.idle(p.Appliances...)
 	p.everywhere("701", "free")
 }

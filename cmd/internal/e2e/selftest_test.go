@@ -37,7 +37,7 @@ type technician struct {
 
 // test makes a self test from its beginning to its end.
 func (w *technician) test(r panel.SelfTestRequest) error {
-	ctx, cancel := context.WithTimeout(w.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(w.Context(), 5*time.Minute)
 	defer cancel()
 	rest := func() {} // what the last question keeps her doing
 	defer func() { rest() }()

@@ -23,9 +23,9 @@ import (
 	"parklamp/parkd/panel"
 )
 
-// limit bounds one step of a test. It says that something hangs, not how fast it should be: figures come from make
-// bench.
-const limit = 20 * time.Second
+// limit bounds one step of a test. It says that something hangs, not how fast it should be, and a machine that is busy with
+// other things is no hang: figures come from make bench.
+const limit = 2 * time.Minute
 
 // bin is the folder of the programs under test, plain that of the programs as they are shipped. They are the same unless
 // the race detector runs: then those in bin look for races too, and are five to ten times slower. Its runtime dies of an
@@ -147,6 +147,9 @@ func (p *place) start(members []site.Member) {
 	programs := p.bin
 	if programs == "" {
 		programs = bin
+	}
+	for i := range members {
+		members[i].Extra = patient(members[i].Extra)
 	}
 	s, err := site.Start(p.Context(), site.Options{Bin: programs, Dir: p.dir, Members: members})
 	if err != nil {

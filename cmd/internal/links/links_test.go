@@ -125,7 +125,7 @@ func TestKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	news := make(chan string, 100)
 	done, begun := make(chan error, 1), make(chan struct{})

@@ -115,7 +115,7 @@ func (s *site) connect(t *testing.T, cfg Config) {
 // wait returns the first state that is as it should be.
 func (s *site) wait(t *testing.T, what string, ok func(initapi.Network) bool) initapi.Network {
 	t.Helper()
-	limit := time.After(60 * time.Second)
+	limit := time.After(3 * time.Minute)
 	for {
 		select {
 		case n := <-s.states:
@@ -253,7 +253,7 @@ func TestIPv6WithRealPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	var running sync.WaitGroup
 	running.Go(func() { _ = e.Run(ctx) })
 	running.Go(func() {

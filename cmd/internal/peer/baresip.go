@@ -176,7 +176,7 @@ func tryPort() (netip.AddrPort, error) {
 
 // dialControl waits until the control port listens.
 func dialControl(ctx context.Context, at netip.AddrPort, p *process) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
 		var d net.Dialer

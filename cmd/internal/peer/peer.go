@@ -20,6 +20,9 @@ import (
 	"time"
 )
 
+// startLimit is how long a child may take until it listens: one that takes longer hangs, and is not just slow.
+const startLimit = 2 * time.Minute
+
 // stopGrace is how long a child may take to end after SIGTERM.
 const stopGrace = 2 * time.Second
 

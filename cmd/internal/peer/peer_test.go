@@ -2,13 +2,14 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
 )
 
 func TestKamailioRegistersBaresip(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
 	k, err := StartKamailio(ctx, t.TempDir(), netip.MustParseAddr("127.10.0.1"), map[string]string{"bar": "wrench-42"})
 	if err != nil {
@@ -39,21 +40,25 @@ func TestTalkersHearEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
 	begin := time.Now()
 	a.Aim(b.Addr())
-	done := make(chan error)
-	go func() { done <- a.Run(ctx) }()
-	if err := b.Run(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
+	done := make(chan error, 2)
+	for _, talker := range []*Talker{a, b} {
+		go func() { done <- talker.Run(ctx) }()
 	}
 	for name, talker := range map[string]*Talker{"a": a, "b": b} {
-		if n := len(talker.Audio(begin)); n < 5*samples {
-			t.Errorf("%s heard %d samples, want at least %d", name, n, 5*samples)
+		for len(talker.Audio(begin)) < 5*samples {
+			select {
+			case <-time.After(frame):
+			case <-ctx.Done():
+				t.Fatalf("%s heard %d samples, want at least %d", name, len(talker.Audio(begin)), 5*samples)
+			}
 		}
+	}
+	cancel()
+	if err := errors.Join(<-done, <-done); err != nil {
+		t.Error(err)
 	}
 }

@@ -59,7 +59,8 @@ func StartSIPp(o SIPpOptions) (*SIPp, error) {
 		"-m", strconv.Itoa(calls), "-l", strconv.Itoa(calls), "-r", strconv.Itoa(rate),
 		"-rp", strconv.Itoa(period), "-nostdin", "-trace_err", "-trace_msg",
 		"-error_file", filepath.Join(o.Dir, o.Name+".err"), "-message_file", filepath.Join(o.Dir, o.Name+".msg"),
-		"-timeout_error", "-timeout", "180s", "-recv_timeout", "20000", "-default_behaviors", "all,-bye"}
+		"-timeout_error", "-timeout", "900s", "-recv_timeout", "600000", // whoever waits for it says how long
+		"-default_behaviors", "all,-bye"}
 	if o.Media.IsValid() {
 		args = append(args, "-mi", o.Media.Addr().String(), "-key", "media_at", strconv.Itoa(int(o.Media.Port())))
 	}

@@ -24,11 +24,12 @@ import (
 	"parklamp/cmd/internal/client"
 )
 
-// startLimit is how long an appliance may take until its panel answers; a loaded machine takes a few seconds.
-const startLimit = 30 * time.Second
-
-// stopLimit is how long an appliance may take to say good-bye before it is killed.
-const stopLimit = 12 * time.Second
+// startLimit is how long an appliance may take until its panel answers, stopLimit how long to say good-bye before it is
+// killed. Both say that it hangs: a machine that is busy with other things takes many seconds.
+const (
+	startLimit = 2 * time.Minute
+	stopLimit  = time.Minute
+)
 
 // Member is one appliance of a site.
 type Member struct {

@@ -46,7 +46,7 @@ func (h *heard) String() string {
 
 func (h *heard) wait(t *testing.T, ok func(string) bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for !ok(h.String()) {
 		select {
 		case <-h.more:

@@ -56,7 +56,7 @@ func TestFirstProcess(t *testing.T) {
 	go func() { ended <- a.watchFirmware(ctx) }()
 	expect := func(want string) {
 		t.Helper()
-		for limit := time.After(10 * time.Second); ; {
+		for limit := time.After(2 * time.Minute); ; {
 			got := ""
 			for _, c := range a.health.All() {
 				got += c.Code + " " + c.Severity.String() + ";"
