@@ -17,6 +17,7 @@ type Config struct {
 	ClaimWait   time.Duration `toml:"claim_wait" doc:"an arbiter that is silent for this time after a claim is passed over"`
 	ClaimFor    time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
 	RescueAfter time.Duration `toml:"rescue_after" doc:"how long after a peer was found dead one of the others takes over its parked callers, where their phones know Replaces (RFC 3891); 0s: never, they wait for it to come back"`
+	TakeOver    time.Duration `toml:"take_over" doc:"how long an appliance that is being stopped waits at most for its peers to take over its parked callers, an INVITE each"`
 	ForgetDead  time.Duration `toml:"-"` // how long the calls of a dead peer refuse claims for their orbits; the lot section sets it
 	Refresh     time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`
 }
@@ -37,6 +38,7 @@ func Default() Config {
 		ClaimFor:   3 * time.Second,
 		// A process that is started anew goes on within a second; a caller should not sit in silence for longer than a boot.
 		RescueAfter: 2 * time.Second,
+		TakeOver:    4 * time.Second,
 		ForgetDead:  15 * time.Minute,
 		Refresh:     2 * time.Minute,
 	}
@@ -121,6 +123,7 @@ func (c Config) Validate() error {
 		{"claim_wait", c.ClaimWait, 50 * time.Millisecond, 2 * time.Second},
 		{"claim_for", c.ClaimFor, time.Second, 30 * time.Second},
 		{"rescue_after", c.RescueAfter, 0, 5 * time.Minute},
+		{"take_over", c.TakeOver, time.Second, time.Minute},
 		{"refresh", c.Refresh, time.Minute, time.Hour},
 	} {
 		if d.v < d.min || d.v > d.max {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"net/netip"
 	"os"
@@ -62,32 +61,6 @@ func (c *cable) inside(args ...string) {
 
 // under is the command that runs a program in the namespace.
 func (c *cable) under() []string { return []string{"ip", "netns", "exec", c.namespace} }
-
-// loggedAt reads the log of an appliance until a line that came after a moment fits, and returns its time.
-func (p *place) loggedAt(a *site.Appliance, after time.Time, text string) time.Time {
-	p.Helper()
-	stamp := regexp.MustCompile(`^time=(\S+)`)
-	for began := time.Now(); time.Since(began) < limit; time.Sleep(20 * time.Millisecond) { // a file tells nobody that it grew
-		f, err := os.Open(a.Log)
-		if err != nil {
-			p.Fatal(err)
-		}
-		lines := bufio.NewScanner(f)
-		for lines.Scan() {
-			m := stamp.FindStringSubmatch(lines.Text())
-			if m == nil || !strings.Contains(lines.Text(), text) {
-				continue
-			}
-			if at, err := time.Parse(time.RFC3339, m[1]); err == nil && !at.Before(after.Truncate(time.Millisecond)) {
-				_ = f.Close()
-				return at
-			}
-		}
-		_ = f.Close()
-	}
-	p.Fatalf("%s never logged %q after %v", a.Name, text, after)
-	return time.Time{}
-}
 
 // mediaIn is the address in a description.
 func mediaIn(t *testing.T, body string) netip.AddrPort {

@@ -83,9 +83,7 @@ func TestBusyPort(t *testing.T) {
 func TestAbsentPeer(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, dies)
-	if err := p.office().Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.cut(p.office())
 	absent := func(st panel.Status) bool {
 		return slices.ContainsFunc(st.Health, func(c panel.Condition) bool { return strings.Contains(c.Text, "office") && c.Hint != "" })
 	}
@@ -96,9 +94,7 @@ func TestAbsentPeer(t *testing.T) {
 	for _, a := range p.Appliances[:2] {
 		p.await(a, "orbit 701", func(st panel.Status) bool { return taken(st)["701"] != "" })
 	}
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	p.conversation(p.dock2(), o)
 	p.hook(p.dock2(), false)
 	o.ended()

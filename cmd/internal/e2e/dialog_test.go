@@ -3,10 +3,8 @@ package e2e
 import (
 	"encoding/xml"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
@@ -122,9 +120,7 @@ func TestDialogEvents(t *testing.T) {
 	for _, w := range watchers {
 		w.sees("terminated", "confirmed", "early")
 	}
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	p.talk(p.dock2(), caller)
 	for i, w := range watchers {
 		docs := w.sees("terminated", "confirmed", "early", "terminated")
@@ -165,19 +161,4 @@ func (g *guest) refusal() peer.Message {
 	m := g.expect("an answer to SUBSCRIBE", func(m peer.Message) bool { return !m.Sent && m.Status() >= 200 && m.Method() == "SUBSCRIBE" })
 	g.ended()
 	return m
-}
-
-// logged waits until the log of an appliance has a text.
-func (p *place) logged(a *site.Appliance, text string) {
-	p.Helper()
-	for begin := time.Now(); time.Since(begin) < limit; {
-		if log, err := os.ReadFile(a.Log); err == nil && strings.Contains(string(log), text) {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond): // another program's file
-		case <-p.Context().Done():
-		}
-	}
-	p.Fatalf("%s has not logged %s within %v", a.Name, text, limit)
 }

@@ -1,8 +1,7 @@
 package e2e
 
 import (
-	"context"
-	"sync"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -10,66 +9,8 @@ import (
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/mediatest"
-	"parklamp/media/moh"
 	"parklamp/parkd/panel"
 )
-
-// neverFree watches the lamp of an orbit at an appliance until the function that it returns is called, which fails if the
-// lamp was dark at any time.
-func (p *place) neverFree(a *site.Appliance, orbit string) (check func()) {
-	p.Helper()
-	ctx, cancel := context.WithCancel(p.Context())
-	var wg sync.WaitGroup
-	var seen []string // owned by the goroutine until it has ended
-	watches := make(chan struct{})
-	wg.Go(func() {
-		tell := sync.OnceFunc(func() { close(watches) })
-		defer tell()
-		_ = a.Watch(ctx, func(st panel.Status) bool { // it ends with ctx
-			tell()
-			if now := lamp(st, "orbit-"+orbit).Pattern; len(seen) == 0 || seen[len(seen)-1] != now {
-				seen = append(seen, now)
-			}
-			return true
-		})
-	})
-	p.Cleanup(wg.Wait)
-	p.Cleanup(cancel)
-	<-watches
-	return func() {
-		p.Helper()
-		cancel()
-		wg.Wait()
-		p.Logf("%s: lamp %s went %v", a.Name, orbit, seen)
-		for _, pattern := range seen {
-			if pattern == panel.StateFree {
-				p.Errorf("%s: the lamp of %s was dark for a moment: %v", a.Name, orbit, seen)
-			}
-		}
-	}
-}
-
-// handedOver checks that an appliance that has gone did not wait for peers in vain.
-func (p *place) handedOver(a *site.Appliance) {
-	p.Helper()
-	if said(a, "the peers have not taken over everybody in time") > 0 {
-		p.Errorf("%s has waited for peers until it had to go", a.Name)
-	}
-}
-
-// at checks that an orbit holds one call, the same everywhere.
-func (p *place) at(orbit, caller string, host *site.Appliance, since time.Time, all ...*site.Appliance) {
-	p.Helper()
-	for _, a := range all {
-		st := p.await(a, caller+" on "+orbit+" at "+host.Name, func(st panel.Status) bool {
-			o := orbitOf(st, orbit)
-			return o.Host == host.Name && len(o.Calls) == 1 && o.State != panel.StateUnknown && o.State != panel.StateQueued
-		})
-		if o := orbitOf(st, orbit); o.Caller.Number != caller || !o.Since.Equal(since) {
-			p.Errorf("%s: on %s is %+v since %v, want %s since %v", a.Name, orbit, o.Caller, o.Since, caller, since)
-		}
-	}
-}
 
 // TestHandOver lets dock-1 go for good, or for a reboot, with one caller whose phone moves and one whose phone does not. The
 // first is at a peer before dock-1 has gone.
@@ -79,25 +20,18 @@ func TestHandOver(t *testing.T) {
 		t.Run(by.String(), func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, "")
-			m := p.mover(p.dock1(), "*68701", 11)
-			g := p.parkedGuest(p.dock1(), "702", visit{})
-			g.waitsOn("702", p.dock1())
-			p.everywhere("701", "parked-here", "parked-elsewhere")
-			since := p.since(p.dock2())
-			p.listen(recordingOf("the caller", m.Audio, music()), g.hearing(music()))
-			watched := []func(){p.neverFree(p.dock2(), "701"), p.neverFree(p.office(), "701")}
+			m, since := p.mover(0)
+			g := p.waiting(p.dock1(), "702")
+			p.listen(g.hearing(music()))
+			never := p.neverDark(p.dock2(), p.office())
 
 			from := time.Now()
 			p.goes(p.dock1(), by)
-			p.handedOver(p.dock1())
-			select {
-			case <-m.Moved:
-			default:
-				t.Fatal("dock-1 has gone, and nobody has called the caller")
-			}
-			host := p.rescuedBy("701", p.dock2(), p.office())
-			p.at("701", "5550011", host, since, p.dock2(), p.office())
-			p.listen(recordingOf("the caller", m.Audio, music()))
+			p.loggedAt(p.dock1(), from, "end=rescued caller="+moverNumber) // before it went
+			p.moves(m)
+			host := p.takenOver(p.dock1(), p.dock2())
+			p.at(moverNumber, host, since, p.dock2(), p.office())
+			p.listen(m.hearing(music()))
 			gap, err := m.LongestGap(from)
 			if err != nil {
 				t.Fatal(err)
@@ -106,7 +40,6 @@ func TestHandOver(t *testing.T) {
 			if ended := <-m.Ended; ended.Code != 0 {
 				t.Errorf("the first call ended with %+v", ended)
 			}
-			p.loggedAt(p.dock1(), from, "end=rescued caller=5550011")
 			if n := said(p.dock1(), "parked call ended"); by == toReboot && n != 1 {
 				t.Errorf("dock-1 reports the ends of %d calls, want 1", n)
 			}
@@ -115,7 +48,7 @@ func TestHandOver(t *testing.T) {
 			}
 
 			p.comes(p.dock1())
-			p.at("701", "5550011", host, since, p.Appliances...)
+			p.at(moverNumber, host, since, p.Appliances...)
 			if by == toReboot {
 				g.waitsOn("702", p.dock1())
 				p.hearsMusic(g)
@@ -124,13 +57,8 @@ func TestHandOver(t *testing.T) {
 				g.hangUp()
 			}
 			p.await(p.dock1(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 })
-			for _, check := range watched {
-				check()
-			}
-			p.fetch(p.dock1(), "701")
-			p.listen(recordingOf("the caller", m.Audio, speech.Worker()))
-			p.hook(p.dock1(), false)
-			p.idle(p.Appliances...)
+			never()
+			p.fetchedAt(p.dock1(), m.hearing(speech.Worker()))
 		})
 	}
 }
@@ -139,35 +67,25 @@ func TestHandOver(t *testing.T) {
 func TestHandOverOfALinphone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
-	l := p.linphone("yard")
-	l.calls(uri("*68701", p.dock1()))
-	p.everywhere("701", "parked-here", "parked-elsewhere")
-	since := p.since(p.dock2())
+	l, since := p.parkedLinphone()
 	number := orbitOf(p.status(p.dock2()), "701").Caller.Number
-	p.listen(growingOf("linphone", l.Heard, moh.BuiltIn().Samples()))
-	watched := []func(){p.neverFree(p.dock2(), "701"), p.neverFree(p.office(), "701")}
+	never := p.neverDark(p.dock2(), p.office())
 
 	before := len(l.Heard())
 	from := time.Now()
 	p.goes(p.dock1(), toReboot)
-	p.handedOver(p.dock1())
-	host := p.rescuedBy("701", p.dock2(), p.office())
-	p.at("701", number, host, since, p.dock2(), p.office())
+	host := p.takenOver(p.dock1(), p.dock2())
+	p.at(number, host, since, p.dock2(), p.office())
 	p.await(host, "RTP of linphone", func(st panel.Status) bool { return len(st.Calls) == 1 && st.Calls[0].Media.Received > 50 })
-	p.listen(growingOf("linphone", l.Heard, moh.BuiltIn().Samples()))
+	p.listen(l.hearing(music()))
 	t.Logf("%s has linphone, which heard nothing for %v", host.Name, longestSilence(l.Heard()[before:]))
 	p.loggedAt(p.dock1(), from, "end=rescued")
 
 	p.comes(p.dock1())
-	p.at("701", number, host, since, p.Appliances...)
+	p.at(number, host, since, p.Appliances...)
 	p.await(p.dock1(), "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 })
-	for _, check := range watched {
-		check()
-	}
-	p.fetch(p.dock1(), "701")
-	p.handset(p.dock1(), clerk())
-	p.hook(p.dock1(), false)
-	p.idle(p.Appliances...)
+	never()
+	p.fetchedAt(p.dock1(), handsetOf(p.dock1(), clerk()))
 }
 
 // longestSilence is the longest time without sound in a recording.
@@ -186,54 +104,32 @@ func longestSilence(pcm []int16) time.Duration {
 func TestHandOverRound(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
-	m := p.mover(p.dock1(), "*68701", 11)
-	p.everywhere("701", "parked-here", "parked-elsewhere")
-	since := p.since(p.dock2())
-	p.listen(recordingOf("the caller", m.Audio, music()))
+	m, since := p.mover(0)
 	var gaps []time.Duration
 	host := p.dock1()
 	for range 6 {
 		goes := host
-		var others []*site.Appliance
-		var watched []func()
-		for _, a := range p.Appliances {
-			if a != goes {
-				others = append(others, a)
-				watched = append(watched, p.neverFree(a, "701"))
-			}
-		}
+		others := slices.DeleteFunc(slices.Clone(p.Appliances), func(a *site.Appliance) bool { return a == goes })
+		never := p.neverDark(others...)
 		from := time.Now()
 		p.goes(goes, toReboot)
-		st := p.await(others[0], "the call at another host", func(st panel.Status) bool {
-			o := orbitOf(st, "701")
-			return len(o.Calls) == 1 && o.State != panel.StateUnknown && o.Host != goes.Name
-		})
-		for _, a := range others {
-			if a.Name == orbitOf(st, "701").Host {
-				host = a
-			}
-		}
+		host = p.takenOver(goes, others[0])
 		p.comes(goes)
-		p.at("701", "5550011", host, since, p.Appliances...)
+		p.at(moverNumber, host, since, p.Appliances...)
 		p.await(goes, "no calls", func(st panel.Status) bool { return len(st.Calls) == 0 && alivePeers(st) == 2 })
-		p.listen(recordingOf("the caller", m.Audio, music()))
+		p.listen(m.hearing(music()))
 		gap, err := m.LongestGap(from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		gaps = append(gaps, gap.Round(time.Millisecond))
-		for _, check := range watched {
-			check()
-		}
+		never()
 		if n := said(goes, "end=abandoned") + said(goes, "end=lost"); n > 0 {
 			t.Errorf("%s reports %d ends that were none", goes.Name, n)
 		}
 	}
 	t.Logf("the music was away for %v", gaps)
-	p.fetch(p.dock1(), "701")
-	p.listen(recordingOf("the caller", m.Audio, speech.Worker()))
-	p.hook(p.dock1(), false)
-	p.idle(p.Appliances...)
+	p.fetchedAt(p.dock1(), m.hearing(speech.Worker()))
 }
 
 // TestHandOverToNobody has a caller whose phone says that it moves, and does not: dock-1 does not wait for what no peer can
@@ -241,14 +137,11 @@ func TestHandOverRound(t *testing.T) {
 func TestHandOverToNobody(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
-	m := p.phoneThatMoves(p.dock1(), "*68701", 11, 488)
-	p.everywhere("701", "parked-here", "parked-elsewhere")
-	since := p.since(p.dock2())
+	m, since := p.mover(488)
 	p.goes(p.dock1(), toReboot)
-	p.handedOver(p.dock1())
 	p.comes(p.dock1())
-	p.at("701", "5550011", p.dock1(), since, p.Appliances...)
-	p.listen(recordingOf("the caller", m.Audio, music()))
+	p.at(moverNumber, p.dock1(), since, p.Appliances...)
+	p.listen(m.hearing(music()))
 	select {
 	case ended := <-m.Ended:
 		t.Errorf("the call has ended: %+v", ended)

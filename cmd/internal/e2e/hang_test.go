@@ -9,14 +9,6 @@ import (
 	"parklamp/parkd/panel"
 )
 
-// signal stops or continues the process of an appliance, as a machine that swaps or a switch that hangs would.
-func (p *place) signal(a *site.Appliance, s syscall.Signal) {
-	p.Helper()
-	if err := syscall.Kill(a.PID(), s); err != nil {
-		p.Fatal(err)
-	}
-}
-
 // A desk phone fetches from a host that hangs: it is told after the time for a fetch, and the host's late answer
 // brings the caller back into an orbit.
 func TestFetchFromAHostThatHangs(t *testing.T) {
@@ -37,14 +29,13 @@ func TestFetchFromAHostThatHangs(t *testing.T) {
 func TestFetcherAcknowledgesTooLate(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "[lot]\nfetch_timeout = \"2s\"\n")
-	g := p.parkedGuest(p.dock1(), "701", visit{})
-	g.waitsOn("701", p.dock1())
+	g := p.waiting(p.dock1(), "701")
 	for _, a := range []*site.Appliance{p.dock1(), p.dock2()} {
 		from := time.Now()
 		fetcher := p.guest(a, "701", visit{scenario: "slow"})
 		fetcher.gets(200)
-		p.loggedAt(p.dock1(), from, "reason=timeout")
-		g.waitsOn("701", p.dock1())
+		p.loggedAt(a, from, "reason=timeout")
+		g.waitsOn("701", a)
 		p.hearsMusic(g)
 		fetcher.act("INFO")
 		fetcher.ended()
@@ -62,9 +53,7 @@ func TestFetcherLosesPower(t *testing.T) {
 	p.fetch(p.dock2(), "701")
 	p.everywhere("701", "free")
 	p.conversation(p.dock2(), caller)
-	if err := p.dock2().Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.cut(p.dock2())
 	waits := func(a *site.Appliance) {
 		t.Helper()
 		p.await(a, "the caller in 701", func(st panel.Status) bool { return st.Orbits[0].Host == "dock-1" })
@@ -77,9 +66,7 @@ func TestFetcherLosesPower(t *testing.T) {
 	// The same with an appliance that is back before anybody misses it.
 	p.fetch(p.office(), "701")
 	p.conversation(p.office(), caller)
-	if err := p.office().Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.cut(p.office())
 	if err := p.office().Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +84,7 @@ func TestFetcherLosesPowerAndTheOrbitIsTaken(t *testing.T) {
 	p.everywhere("701", "free")
 	p.call(p.dock1(), "*68701", 13, "caller")
 	p.everywhere("701", "parked-here", "parked-elsewhere")
-	if err := p.dock2().Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.cut(p.dock2())
 	p.await(p.dock1(), "two callers in 701", func(st panel.Status) bool { return len(st.Orbits[0].Calls) == 2 && len(st.Calls) == 2 })
 	p.music(caller)
 }

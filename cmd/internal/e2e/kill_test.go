@@ -16,15 +16,11 @@ import (
 func TestOthersGoOnWithoutTheHost(t *testing.T) {
 	p := newPlace(t, dies)
 	others := []*site.Appliance{p.dock2(), p.office()}
-	one := p.parkedGuest(p.dock1(), "701", visit{})
-	one.waitsOn("701", p.dock1())
-	two := p.parkedGuest(p.dock1(), "702", visit{})
-	two.waitsOn("702", p.dock1())
+	one := p.waiting(p.dock1(), "701")
+	two := p.waiting(p.dock1(), "702")
 
 	killed := time.Now()
-	if err := p.dock1().Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.cut(p.dock1())
 	for _, a := range others {
 		for _, orbit := range []string{"orbit-701", "orbit-702"} {
 			st := p.await(a, orbit+" unknown", func(st panel.Status) bool { return lamp(st, orbit).Pattern == panel.StateUnknown })
@@ -49,9 +45,7 @@ func TestOthersGoOnWithoutTheHost(t *testing.T) {
 	p.guest(p.office(), "701", visit{}).gets(480)
 	three := p.parkedGuest(p.dock2(), "*68", visit{})
 	p.await(p.office(), "a call on 703", func(st panel.Status) bool { return orbitOf(st, "703").Caller.Number == three.number })
-	p.hook(p.office(), true)
-	p.press(p.office(), "orbit-703")
-	p.talking(p.office())
+	p.fetch(p.office(), "703")
 	p.talk(p.office(), three)
 	p.hook(p.office(), false)
 	three.ended()
@@ -59,12 +53,7 @@ func TestOthersGoOnWithoutTheHost(t *testing.T) {
 	five := p.parkedGuest(p.office(), "*68705", visit{})
 
 	started := time.Now()
-	if err := p.dock1().Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.dock1().AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	p.comes(p.dock1())
 	for orbit, where := range map[string]struct {
 		g    *guest
 		host *site.Appliance
@@ -85,8 +74,7 @@ func TestOthersGoOnWithoutTheHost(t *testing.T) {
 func TestGoodbye(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
-	parked := p.parkedGuest(p.dock1(), "701", visit{})
-	parked.waitsOn("701", p.dock1())
+	parked := p.waiting(p.dock1(), "701")
 	talking := p.visitor(p.dock1(), visit{})
 	p.signal(p.dock1(), syscall.SIGTERM)
 	for _, g := range []*guest{parked, talking} {

@@ -71,10 +71,13 @@ func (l *linphone) calls(uri string) string {
 	return l.do("call "+uri, established)[1]
 }
 
+// hearing is linphone's ear.
+func (l *linphone) hearing(ref []int16) ear { return growingOf("linphone", l.Heard, ref) }
+
 // talksWithCaller checks the audio between linphone and an outside caller, both ways.
 func (l *linphone) talksWithCaller(o *outside) {
 	l.p.Helper()
-	l.p.listen(recordingOf("the caller", o.Audio, clerk()), growingOf("linphone", l.Heard, speech.Caller()))
+	l.p.listen(recordingOf("the caller", o.Audio, clerk()), l.hearing(speech.Caller()))
 }
 
 // TestLinphoneIsAPhone lets linphone fetch by dialling, hold, park by REFER and park with consultation.

@@ -34,9 +34,7 @@ func TestParkHereFetchThere(t *testing.T) {
 		}
 	}
 
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	p.everywhere("701", "free")
 	p.conversation(p.dock2(), o)
 	st = p.await(p.dock2(), "party", func(st panel.Status) bool { return st.Phone.Party.Number != "" })
@@ -56,9 +54,7 @@ func TestCallerHangsUpAfterFetch(t *testing.T) {
 	p.press(p.dock1(), "park")
 	p.everywhere("701", "parked-here", "parked-elsewhere")
 	p.hook(p.dock1(), false)
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	g.hangUp()
 	p.idle(p.Appliances...)
 	p.everywhere("701", "free")

@@ -192,6 +192,25 @@ func (p *place) parkedGuest(a *site.Appliance, user string, v visit) *guest {
 	return g
 }
 
+// waiting is a guest who waits on an orbit of an appliance.
+func (p *place) waiting(a *site.Appliance, orbit string) *guest {
+	p.Helper()
+	g := p.parkedGuest(a, orbit, visit{})
+	g.waitsOn(orbit, a)
+	return g
+}
+
+// wait checks that parked guests hear music and were never told good-bye; then they hang up, and nobody is left.
+func (p *place) wait(guests ...*guest) {
+	p.Helper()
+	p.listen(hearingMusic(guests)...)
+	for _, g := range guests {
+		g.heardNo("BYE")
+		g.hangUp()
+	}
+	p.idle(p.Appliances...)
+}
+
 // waitsOn waits until an orbit holds the guest's call on all appliances, hosted by one, or by any if that is nil.
 func (g *guest) waitsOn(orbit string, host *site.Appliance) {
 	g.t.Helper()
@@ -378,4 +397,34 @@ func pulse(level []float64, half time.Duration) float64 {
 		sum += complex(v, 0) * cmplx.Exp(complex(0, -turn))
 	}
 	return cmplx.Abs(sum) / float64(len(level))
+}
+
+// heardNo fails if a guest was told a request of that method.
+func (g *guest) heardNo(method string) {
+	g.t.Helper()
+	if n := g.got(method); n > 0 {
+		g.t.Errorf("guest %s got %d times %s", g.number, n, method)
+	}
+}
+
+// got counts the requests of a method that a guest got.
+func (g *guest) got(method string) int {
+	all, err := g.Trace()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	seen := map[string]bool{} // what is sent again is no other
+	for _, m := range all {
+		if !m.Sent && m.Status() == 0 && m.Method() == method {
+			seen[m.Header("Call-ID")+" "+m.Header("CSeq")] = true
+		}
+	}
+	return len(seen)
+}
+
+func hearingMusic(guests []*guest) (ears []ear) {
+	for _, g := range guests {
+		ears = append(ears, g.hearing(music()))
+	}
+	return ears
 }

@@ -96,9 +96,7 @@ func TestProvenAppliancesOutliveRenewalAndKill(t *testing.T) {
 	p.hook(p.dock2(), false)
 
 	killed := time.Now()
-	if err := p.dock1().Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.cut(p.dock1())
 	for _, a := range p.Appliances[1:] {
 		p.await(a, "701 unknown", func(st panel.Status) bool { return lamp(st, "orbit-701").Pattern == panel.StateUnknown })
 		t.Logf("%s shows unknown after %v", a.Name, time.Since(killed).Round(time.Millisecond))
@@ -108,12 +106,7 @@ func TestProvenAppliancesOutliveRenewalAndKill(t *testing.T) {
 	p.hook(p.office(), false)
 	two.ended()
 	started := time.Now()
-	if err := p.dock1().Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.dock1().AwaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	p.comes(p.dock1())
 	p.everywhere("701", "parked-here", "parked-elsewhere")
 	t.Logf("all lamps are right %v after dock-1 was started again", time.Since(started).Round(time.Millisecond))
 	p.music(one)

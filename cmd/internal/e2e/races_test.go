@@ -230,8 +230,7 @@ func TestTwoPressOneKey(t *testing.T) {
 	p := newPlace(t, "")
 	for round := range 4 {
 		host := p.Appliances[round%3]
-		caller := p.parkedGuest(host, "705", visit{})
-		caller.waitsOn("705", host)
+		caller := p.waiting(host, "705")
 		rivals := []*site.Appliance{p.dock1(), p.dock2()}
 		for _, a := range rivals {
 			p.hook(a, true)

@@ -30,23 +30,6 @@ func parkedForGood(p *place, scenario string) *outside {
 	return o
 }
 
-// kill ends an appliance as a power cut would, and change happens to it before it starts again.
-func (p *place) kill(a *site.Appliance, change func()) {
-	p.Helper()
-	if err := a.Kill(); err != nil {
-		p.Fatal(err)
-	}
-	if change != nil {
-		change()
-	}
-	if err := a.Start(); err != nil {
-		p.Fatal(err)
-	}
-	if err := a.AwaitReady(p.Context()); err != nil {
-		p.Fatal(err)
-	}
-}
-
 // since is when an appliance says that the call on orbit 701 was parked.
 func (p *place) since(a *site.Appliance) time.Time {
 	p.Helper()
@@ -117,9 +100,7 @@ func TestParkedCallerOutlivesKill(t *testing.T) {
 			return st.Orbits[0].Caller.Number == "5550011" && st.Orbits[0].Parker.Number == "201" && st.Orbits[0].Host == "dock-1"
 		})
 	}
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	p.everywhere("701", "free")
 	p.conversation(p.dock2(), o)
 	p.oneStream(o, start)
@@ -146,9 +127,7 @@ func TestParkedCallerOutlivesAnotherIdentity(t *testing.T) {
 	gate.Under = nil // the journal is its own now
 	p.kill(gate, nil)
 	p.await(gate, "the call once more", func(st panel.Status) bool { return len(st.Calls) == 1 && !ails(st, "journal.owner") })
-	p.hook(gate, true)
-	p.press(gate, "orbit-701")
-	p.talking(gate)
+	p.fetch(gate, "701")
 	p.conversation(gate, o)
 	p.hook(gate, false)
 	o.ended()
@@ -174,9 +153,7 @@ func TestLampsWhileTheHostIsAway(t *testing.T) {
 		t.Errorf("parked since %v, before the kill %v", at, since)
 	}
 	p.music(o)
-	p.hook(p.dock1(), true)
-	p.press(p.dock1(), "orbit-701")
-	p.talking(p.dock1())
+	p.fetch(p.dock1(), "701")
 	p.conversation(p.dock1(), o)
 	p.hook(p.dock1(), false)
 	o.ended()
@@ -218,9 +195,7 @@ func TestKillInTheMiddleOfAFetch(t *testing.T) {
 	desk.ended()
 	p.everywhere("701", "parked-here", "parked-elsewhere")
 	p.music(o)
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	p.conversation(p.dock2(), o)
 	p.hook(p.dock2(), false)
 	o.ended()
@@ -241,44 +216,6 @@ func TestStoppedApplianceForgetsItsCalls(t *testing.T) {
 	c, err := journal.New(journalOf(p.dock1()), "dock-1").Load()
 	if err != nil || len(c.Entries) != 0 {
 		t.Errorf("%d calls are left in the journal, %v", len(c.Entries), err)
-	}
-}
-
-// stored waits until the journal has each of the texts.
-func (p *place) stored(a *site.Appliance, texts ...string) {
-	p.Helper()
-	for from := time.Now(); ; {
-		b, err := os.ReadFile(journalOf(a))
-		missing := ""
-		for _, text := range texts {
-			if !bytes.Contains(bytes.ToLower(b), []byte(text)) {
-				missing = text
-			}
-		}
-		if err == nil && missing == "" {
-			return
-		}
-		if time.Since(from) > limit {
-			p.Fatalf("the journal of %s has no %q (%v)", a.Name, missing, err)
-		}
-		<-time.After(10 * time.Millisecond) // a disk tells nobody
-	}
-}
-
-func journalOf(a *site.Appliance) string { return filepath.Join(filepath.Dir(a.Config), "journal") }
-
-// configure changes the file of an appliance.
-func (p *place) configure(a *site.Appliance, old, changed string) {
-	p.Helper()
-	b, err := os.ReadFile(a.Config)
-	if err == nil && !bytes.Contains(b, []byte(old)) {
-		p.Fatalf("%s has no %q", a.Config, old)
-	}
-	if err == nil {
-		err = os.WriteFile(a.Config, bytes.Replace(b, []byte(old), []byte(changed), 1), 0o644)
-	}
-	if err != nil {
-		p.Fatal(err)
 	}
 }
 

@@ -262,9 +262,7 @@ func TestSelfTestGivesWayToCalls(t *testing.T) {
 	p.hook(p.dock1(), false)
 	second.ended()
 	p.music(parked)
-	p.hook(p.dock2(), true)
-	p.press(p.dock2(), "orbit-701")
-	p.talking(p.dock2())
+	p.fetch(p.dock2(), "701")
 	p.conversation(p.dock2(), parked)
 	p.hook(p.dock2(), false)
 	parked.ended()
@@ -279,15 +277,8 @@ func TestParkHeldAtPowerOn(t *testing.T) {
 	a := p.dock1()
 	begin := func() {
 		t.Helper()
-		if err := a.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if err := a.AwaitReady(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		p.cut(a)
+		p.comes(a)
 		if err := a.Press(t.Context(), "park", panel.Down); err != nil {
 			t.Fatal(err)
 		}

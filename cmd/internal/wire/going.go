@@ -9,9 +9,6 @@ import (
 	"parklamp/sip/call"
 )
 
-// takeOver is how long the peers have to take over the callers of an appliance that goes: each one INVITE.
-const takeOver = 4 * time.Second
-
 // Going is how an appliance goes. It is the cause of the end of Run's context; any other cause is Final.
 //
 // Whatever the way, what is half done is settled first (parkd.Close): a recall stops ringing and rings again in the next
@@ -78,7 +75,7 @@ func (a *Appliance) depart(base context.Context, g Going) {
 	a.loop.ask(func() { a.lot.step(parkd.Close{}) })
 	a.awaitRescues(base)
 	if g != Restart {
-		taking, end := context.WithTimeout(base, takeOver)
+		taking, end := context.WithTimeout(base, a.cfg.Federation.TakeOver)
 		if left := a.handOver(taking); left > 0 && taking.Err() != nil {
 			a.log.Warn("the peers have not taken over everybody in time", "left", left)
 		}
