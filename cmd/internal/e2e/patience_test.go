@@ -16,7 +16,7 @@ recall_ring = "10m"
 undo_window = "1m"
 claim_timeout = "1m"
 fetch_timeout = "1m"`},
-	{"federation", `dead_after = "1m"
+	{"federation", `dead_after = "5m"
 take_over = "1m"`},
 	{"phone", `dial_tone = "5m"
 failure_tone = "5m"
@@ -50,7 +50,7 @@ func patient(toml string) string {
 
 func TestPatient(t *testing.T) {
 	got := patient("[phone]\nmax_calls = 2\nlist = \"2s\"\n\n[audio]\nspeech = \"x\"\n[[lot.escalation]]\nto = \"203\"\n")
-	for _, want := range []string{"[phone]\ndial_tone = \"5m\"\n", "max_calls = 2\nlist = \"2s\"\n", "[lot]\ntimeout = \"1h\"\n", "[federation]\ndead_after = \"1m\"\n"} {
+	for _, want := range []string{"[phone]\ndial_tone = \"5m\"\n", "max_calls = 2\nlist = \"2s\"\n", "[lot]\ntimeout = \"1h\"\n", "[federation]\ndead_after = \"5m\"\n"} {
 		if strings.Count(got, want) != 1 {
 			t.Errorf("%q is not once in\n%s", want, got)
 		}

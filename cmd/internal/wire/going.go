@@ -49,14 +49,15 @@ func goingOf(ctx context.Context) Going {
 }
 
 // leave ends everything in the order that g wants. Music plays until the very last.
-func (a *Appliance) leave(base context.Context, g Going, calls, others, wires, sound *group) error {
+func (a *Appliance) leave(base context.Context, g Going, calls, others, events, wires, sound *group) error {
 	a.depart(base, g)
 	if g == Restart { // nobody hears of it: what the parts would say now does not get out
 		a.freeze()
 		_ = wires.end() // told with the others
 	}
-	// The calls are settled: the last that peers and watchers hear is who is left.
-	err := others.end()
+	// The calls are settled: the last that peers and watchers hear is who is left. The federation's last word, that this appliance
+	// goes, is a change that the events tell before they end: were they stopped together, it might come too late for that.
+	err := errors.Join(others.end(), events.end())
 	if g == Reboot {
 		a.freeze()
 	}

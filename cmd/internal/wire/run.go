@@ -126,6 +126,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
 		"socket", a.cfg.Panel.Socket)
 	calls := begin(base, map[string]part{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
+	events := begin(base, map[string]part{"events": a.agent.Run})
 	others := begin(base, a.others())
 	going := Restart // when a part fails
 	select {
@@ -134,15 +135,16 @@ func (a *Appliance) Run(ctx context.Context) error {
 	case <-sound.ended:
 	case <-wires.ended:
 	case <-calls.ended:
+	case <-events.ended:
 	case <-others.ended:
 	}
-	return a.leave(base, going, calls, others, wires, sound)
+	return a.leave(base, going, calls, others, events, wires, sound)
 }
 
-// others are the parts that are neither SIP, media nor calls.
+// others are the parts that are neither SIP, media, calls nor what watchers are told.
 func (a *Appliance) others() map[string]part {
 	parts := map[string]part{
-		"links": a.watchLinks, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run, "events": a.agent.Run,
+		"links": a.watchLinks, "registration": a.registrar.Run, "federation": a.federation.Run, "panel": a.panel.Run,
 	}
 	if underInit() { // it judges the disk and the clock
 		parts["firmware"] = a.watchFirmware
