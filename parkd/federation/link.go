@@ -93,11 +93,14 @@ func (f *Federation) unwatch(l *link) {
 
 // updated takes news of a subscription, in the agent's goroutine.
 func (f *Federation) updated(name string, u event.Update) {
-	switch {
-	case u.State == event.Active && len(u.Body) > 0:
+	switch last := u.State == event.Lost; {
+	case (u.State == event.Active || last) && len(u.Body) > 0:
 		told, err := parse(name, u.Body)
 		if err == nil {
 			f.step(told)
+			if last { // the last word of one that goes, which came with the end of the subscription
+				break
+			}
 			return
 		}
 		if errors.Is(err, errForeign) {
