@@ -24,7 +24,7 @@ type Self struct {
 func frameOf(mac [6]byte, s Self, p phy, ttl int) []byte {
 	b := append(make([]byte, 0, 512), group[:]...)
 	b = append(b, mac[:]...)
-	b = binary.BigEndian.AppendUint16(b, EtherType)
+	b = binary.BigEndian.AppendUint16(b, etherType)
 	tlv := func(kind int, value ...byte) {
 		b = binary.BigEndian.AppendUint16(b, uint16(kind<<9|len(value)))
 		b = append(b, value...)

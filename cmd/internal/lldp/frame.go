@@ -12,8 +12,8 @@ import (
 	"fmt"
 )
 
-// EtherType of LLDP, and the address that no bridge forwards. IEEE 802.1AB §7.1.
-const EtherType = 0x88cc
+// etherType of LLDP, and the address that no bridge forwards. IEEE 802.1AB §7.1.
+const etherType = 0x88cc
 
 var group = [6]byte{0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e}
 
@@ -55,8 +55,8 @@ const (
 	maxTLVs    = 100 // of one frame; 1500 bytes hold 750 empty ones
 )
 
-// ErrFrame is a frame that is no LLDP or is cut.
-var ErrFrame = errors.New("lldp: malformed frame")
+// errFrame is a frame that is no LLDP or is cut.
+var errFrame = errors.New("lldp: malformed frame")
 
 // Policy is what a switch says about voice. ANSI/TIA-1057 §10.2.3.
 type Policy struct {
@@ -83,24 +83,24 @@ type Neighbour struct {
 // Parse reads an Ethernet frame.
 func Parse(frame []byte) (Neighbour, error) {
 	var n Neighbour
-	if len(frame) < headerSize || binary.BigEndian.Uint16(frame[12:]) != EtherType {
-		return n, fmt.Errorf("%w: no LLDP", ErrFrame)
+	if len(frame) < headerSize || binary.BigEndian.Uint16(frame[12:]) != etherType {
+		return n, fmt.Errorf("%w: no LLDP", errFrame)
 	}
 	rest := frame[headerSize:]
 	for i := range maxTLVs {
 		if len(rest) < 2 {
-			return n, fmt.Errorf("%w: ends within TLV %d", ErrFrame, i)
+			return n, fmt.Errorf("%w: ends within TLV %d", errFrame, i)
 		}
 		head := binary.BigEndian.Uint16(rest)
 		kind, size := int(head>>9), int(head&0x1ff)
 		if len(rest) < 2+size {
-			return n, fmt.Errorf("%w: TLV %d is cut", ErrFrame, i)
+			return n, fmt.Errorf("%w: TLV %d is cut", errFrame, i)
 		}
 		value := rest[2 : 2+size]
 		rest = rest[2+size:]
 		// IEEE 802.1AB §8.2: chassis, port and time to live come first, in this order.
 		if i < 3 && kind != i+1 {
-			return n, fmt.Errorf("%w: TLV %d is of type %d", ErrFrame, i, kind)
+			return n, fmt.Errorf("%w: TLV %d is of type %d", errFrame, i, kind)
 		}
 		switch kind {
 		case tlvEnd:
@@ -112,7 +112,7 @@ func Parse(frame []byte) (Neighbour, error) {
 			n.Chassis = string(value)
 		case tlvTTL:
 			if size < 2 {
-				return n, fmt.Errorf("%w: time to live of %d bytes", ErrFrame, size)
+				return n, fmt.Errorf("%w: time to live of %d bytes", errFrame, size)
 			}
 			n.TTL = int(binary.BigEndian.Uint16(value))
 		case tlvSystemName:
@@ -121,7 +121,7 @@ func Parse(frame []byte) (Neighbour, error) {
 			n.specific(value)
 		}
 	}
-	return n, fmt.Errorf("%w: more than %d TLVs", ErrFrame, maxTLVs)
+	return n, fmt.Errorf("%w: more than %d TLVs", errFrame, maxTLVs)
 }
 
 func (n *Neighbour) specific(v []byte) {

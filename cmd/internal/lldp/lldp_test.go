@@ -49,12 +49,12 @@ func TestParse(t *testing.T) {
 	}
 	whole := fromSwitch(voice100...)
 	for i := range len(whole) - 1 {
-		if _, err := Parse(whole[:i]); !errors.Is(err, ErrFrame) {
+		if _, err := Parse(whole[:i]); !errors.Is(err, errFrame) {
 			t.Errorf("cut at %d: %v", i, err)
 		}
 	}
 	whole[headerSize] = 0x04 // the port first
-	if _, err := Parse(whole); !errors.Is(err, ErrFrame) {
+	if _, err := Parse(whole); !errors.Is(err, errFrame) {
 		t.Error(err)
 	}
 }
@@ -86,7 +86,7 @@ func TestAnnounce(t *testing.T) {
 func TestHearing(t *testing.T) {
 	now := time.Unix(1000, 0)
 	p := &Policy{true, 100, 5, 46, 46}
-	var h Hearing
+	var h hearing
 	if h.Heard(now, Neighbour{Chassis: "phone", TTL: 120, Voice: p}) || h.Policy() != nil {
 		t.Error("another phone's policy is none of ours")
 	}
@@ -110,7 +110,7 @@ func TestHearing(t *testing.T) {
 	if !h.Heard(now, other) || h.Policy().VLAN != 7 {
 		t.Error("the second switch does not follow the first")
 	}
-	h = Hearing{}
+	h = hearing{}
 	h.Heard(now, sw)
 	if h.Heard(now, Neighbour{Chassis: "x"}) || !h.Heard(now, Neighbour{Chassis: "s"}) || h.Policy() != nil {
 		t.Error("goodbye")

@@ -37,7 +37,7 @@ func Open(index int) (*Port, error) {
 	if len(i.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("lldp: %s is no Ethernet port", i.Name)
 	}
-	const wire = EtherType&0xff<<8 | EtherType>>8 // in the order of the network, on a little-endian machine
+	const wire = etherType&0xff<<8 | etherType>>8 // in the order of the network, on a little-endian machine
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, wire)
 	if err != nil {
 		return nil, fmt.Errorf("lldp: open a packet socket: %w", err)
@@ -104,7 +104,7 @@ func (p *Port) Run(ctx context.Context, self func() Self, tell func(*Policy)) er
 		cancel()
 		<-failed
 	}()
-	var h Hearing
+	var h hearing
 	send := time.NewTimer(0)
 	defer send.Stop()
 	sent := 0
@@ -148,16 +148,16 @@ func (p *Port) Run(ctx context.Context, self func() Self, tell func(*Policy)) er
 	}
 }
 
-// Hearing is what was heard from the switch. The first one with a policy counts until its time to live ends: a phone has one
+// hearing is what was heard from the switch. The first one with a policy counts until its time to live ends: a phone has one
 // cable, and behind a switch that passes LLDP on others may speak too.
-type Hearing struct {
+type hearing struct {
 	chassis string
 	policy  *Policy
 	until   time.Time
 }
 
 // Policy is a copy of what is in force; nil: none.
-func (h *Hearing) Policy() *Policy {
+func (h *hearing) Policy() *Policy {
 	if h.policy == nil {
 		return nil
 	}
@@ -166,16 +166,16 @@ func (h *Hearing) Policy() *Policy {
 }
 
 // Until is when what was heard is over.
-func (h *Hearing) Until() time.Time { return h.until }
+func (h *hearing) Until() time.Time { return h.until }
 
 // IsNew says whether a switch is heard for the first time: it must hear us soon. ANSI/TIA-1057 §11.2.1.
-func (h *Hearing) IsNew(n Neighbour) bool {
+func (h *hearing) IsNew(n Neighbour) bool {
 	return n.TTL > 0 && n.Chassis != h.chassis && h.policy == nil
 }
 
 // Heard takes what a neighbour said and says whether the policy has changed. Only a device of the network has one for us:
 // another phone tells its own.
-func (h *Hearing) Heard(now time.Time, n Neighbour) (changed bool) {
+func (h *hearing) Heard(now time.Time, n Neighbour) (changed bool) {
 	if n.TTL == 0 {
 		return n.Chassis == h.chassis && h.Forget(h.until)
 	}
@@ -191,11 +191,11 @@ func (h *Hearing) Heard(now time.Time, n Neighbour) (changed bool) {
 }
 
 // Forget ends what is over and says whether there was a policy.
-func (h *Hearing) Forget(now time.Time) (changed bool) {
+func (h *hearing) Forget(now time.Time) (changed bool) {
 	if now.Before(h.until) {
 		return false
 	}
 	changed = h.policy != nil
-	*h = Hearing{}
+	*h = hearing{}
 	return changed
 }

@@ -134,11 +134,11 @@ func (c Config) vlan() (id int, ok bool) {
 }
 
 // setting is the static configuration of a validated file.
-func (c Config) setting() Setting {
-	s := Setting{}
+func (c Config) setting() setting {
+	s := setting{}
 	s.Addr, _ = netip.ParsePrefix(c.Address)
 	if gw, err := netip.ParseAddr(c.Gateway); err == nil {
-		s.Routes = []Route{{To: everywhere, Via: gw}}
+		s.Routes = []route{{To: everywhere, Via: gw}}
 	}
 	return s
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// HookSocket is the variable that names the socket to the hook.
-	HookSocket  = "PARKLAMP_LEASE_SOCKET"
+	// hookSocket is the variable that names the socket to the hook.
+	hookSocket  = "PARKLAMP_LEASE_SOCKET"
 	hookWait    = 10 * time.Second
 	maxHookText = 16 << 10 // bytes of an event; an option has 255 at most
 )
@@ -33,7 +33,7 @@ func Hook(args, env []string) error {
 	if len(args) != 1 {
 		return errors.New("the hook of udhcpc wants one argument")
 	}
-	conn, err := net.DialTimeout("unix", os.Getenv(HookSocket), hookWait)
+	conn, err := net.DialTimeout("unix", os.Getenv(hookSocket), hookWait)
 	if err != nil {
 		return fmt.Errorf("hook of udhcpc: %w", err)
 	}
@@ -93,7 +93,7 @@ func (m *Manager) askDHCP(ctx context.Context, want netip.Addr) {
 	if want.IsValid() {
 		args = append(args, "-r", want.String())
 	}
-	spec := supervise.Spec{Path: m.opt.Busybox, Args: args, Env: []string{HookSocket + "=" + m.opt.Socket, "PATH=/usr/bin:/bin:/sbin:/usr/sbin"}}
+	spec := supervise.Spec{Path: m.opt.Busybox, Args: args, Env: []string{hookSocket + "=" + m.opt.Socket, "PATH=/usr/bin:/bin:/sbin:/usr/sbin"}}
 	m.client = supervise.NewService("udhcpc", spec, supervise.DefaultPolicy(), nil, m.opt.Reaper, m.opt.Log)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -109,7 +109,7 @@ func (m *Manager) askDHCP(ctx context.Context, want netip.Addr) {
 func (m *Manager) read(e event) any {
 	switch e.name {
 	case "bound", "renew":
-		l, err := ParseLease(e.env)
+		l, err := parseLease(e.env)
 		if err != nil {
 			m.opt.Log.Warn("DHCP", "err", err)
 			return nil
@@ -117,12 +117,12 @@ func (m *Manager) read(e event) any {
 		if e.name == "bound" {
 			m.opt.Log.Info("DHCP lease", "address", l.Addr, "server", l.Server, "for", l.For, "vlan", l.VLAN)
 		}
-		return Granted{l}
+		return granted{l}
 	case "deconfig":
-		return GivenUp{}
+		return givenUp{}
 	case "nak":
 		m.opt.Log.Warn("DHCP: the server refuses our address")
-		return GivenUp{Refused: true}
+		return givenUp{Refused: true}
 	}
 	return nil // leasefail: the client goes on asking
 }

@@ -100,7 +100,7 @@ func options(all map[byte][]byte, field []byte) map[byte][]byte {
 }
 
 // askTFTP asks the server of a lease for option 66.
-func askTFTP(ctx context.Context, mac net.HardwareAddr, l Lease) (string, error) {
+func askTFTP(ctx context.Context, mac net.HardwareAddr, l lease) (string, error) {
 	// The client has a socket of its own on this port while it renews.
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var refused error

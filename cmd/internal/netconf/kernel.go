@@ -167,17 +167,17 @@ func broadcast(p netip.Prefix) net.IP {
 }
 
 // setRoutes replaces our routes on a link.
-func (k *kernel) setRoutes(index uint32, want []Route) error {
+func (k *kernel) setRoutes(index uint32, want []route) error {
 	all, err := k.conn.Route.List()
 	if err != nil {
 		return err
 	}
-	var have []Route
+	var have []route
 	for _, m := range all {
 		if m.Family != unix.AF_INET || m.Protocol != protocolDHCP || m.Attributes.OutIface != index {
 			continue
 		}
-		r := Route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
+		r := route{To: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 		if ip, ok := netip.AddrFromSlice(m.Attributes.Dst.To4()); ok {
 			r.To = netip.PrefixFrom(ip, int(m.DstLength))
 		}
@@ -202,7 +202,7 @@ func (k *kernel) setRoutes(index uint32, want []Route) error {
 	return errors.Join(faults...)
 }
 
-func routeMessage(index uint32, r Route) *rtnetlink.RouteMessage {
+func routeMessage(index uint32, r route) *rtnetlink.RouteMessage {
 	m := &rtnetlink.RouteMessage{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN, Protocol: protocolDHCP, Type: unix.RTN_UNICAST,
 		Scope: unix.RT_SCOPE_LINK, DstLength: uint8(r.To.Bits()), Attributes: rtnetlink.RouteAttributes{OutIface: index}}
 	if r.To.Bits() > 0 {

@@ -18,18 +18,18 @@ const (
 	maxVLAN   = 4094
 )
 
-// Route is one route of a lease.
-type Route struct {
+// route is one route of a lease.
+type route struct {
 	To  netip.Prefix
 	Via netip.Addr // zero: on the link
 }
 
-// Lease is what a DHCP server has granted, as the client tells it.
-type Lease struct {
+// lease is what a DHCP server has granted, as the client tells it.
+type lease struct {
 	Link    string        `json:"link"`
 	Addr    netip.Prefix  `json:"address"`
 	Routers []netip.Addr  `json:"routers,omitempty"`
-	Routes  []Route       `json:"routes,omitempty"` // RFC 3442: if there are any, Routers do not count
+	Routes  []route       `json:"routes,omitempty"` // RFC 3442: if there are any, Routers do not count
 	DNS     []netip.Addr  `json:"dns,omitempty"`
 	Domain  string        `json:"domain,omitempty"`
 	NTP     []netip.Addr  `json:"ntp,omitempty"`
@@ -40,31 +40,31 @@ type Lease struct {
 	For     time.Duration `json:"for,omitempty"`
 }
 
-// ErrLease is a lease that cannot be used.
-var ErrLease = errors.New("unusable lease")
+// errLease is a lease that cannot be used.
+var errLease = errors.New("unusable lease")
 
-// ParseLease reads the variables that busybox's udhcpc gives its script. A variable that makes no sense is an error only
+// parseLease reads the variables that busybox's udhcpc gives its script. A variable that makes no sense is an error only
 // if the address depends on it; of the others, what can be read counts.
-func ParseLease(env []string) (Lease, error) {
+func parseLease(env []string) (lease, error) {
 	v := map[string]string{}
 	for _, e := range env {
 		if key, value, ok := strings.Cut(e, "="); ok {
 			v[key] = value
 		}
 	}
-	l := Lease{Link: v["interface"]}
+	l := lease{Link: v["interface"]}
 	ip, err := netip.ParseAddr(v["ip"])
 	if err != nil || !ip.Is4() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() {
-		return l, fmt.Errorf("%w: address %q", ErrLease, v["ip"])
+		return l, fmt.Errorf("%w: address %q", errLease, v["ip"])
 	}
 	bits := 0
 	if b, err := strconv.Atoi(v["mask"]); err == nil && v["subnet"] == "" {
 		bits = b
 	} else if bits, err = maskBits(v["subnet"]); err != nil {
-		return l, fmt.Errorf("%w: subnet mask %q of %s", ErrLease, v["subnet"], ip)
+		return l, fmt.Errorf("%w: subnet mask %q of %s", errLease, v["subnet"], ip)
 	}
 	if bits < 1 || bits > 32 {
-		return l, fmt.Errorf("%w: a network of /%d", ErrLease, bits)
+		return l, fmt.Errorf("%w: a network of /%d", errLease, bits)
 	}
 	l.Addr = netip.PrefixFrom(ip, bits)
 	l.Routers, l.DNS, l.NTP = addrs(v["router"]), addrs(v["dns"]), addrs(v["ntpsrv"])
@@ -104,7 +104,7 @@ func webURL(text string) string {
 func maskBits(mask string) (int, error) {
 	a, err := netip.ParseAddr(mask)
 	if err != nil || !a.Is4() {
-		return 0, ErrLease
+		return 0, errLease
 	}
 	b := a.As4()
 	m := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
@@ -113,7 +113,7 @@ func maskBits(mask string) (int, error) {
 		n++
 	}
 	if m != 0 {
-		return 0, ErrLease // ones after a zero
+		return 0, errLease // ones after a zero
 	}
 	return n, nil
 }
@@ -129,9 +129,9 @@ func addrs(text string) []netip.Addr {
 }
 
 // routes reads pairs "destination/bits gateway". RFC 3442: gateway 0.0.0.0 means on the link.
-func routes(text string) []Route {
+func routes(text string) []route {
 	f := strings.Fields(text)
-	var out []Route
+	var out []route
 	for i := 0; i+1 < len(f) && len(out) < maxRoutes; i += 2 {
 		to, err1 := netip.ParsePrefix(f[i])
 		via, err2 := netip.ParseAddr(f[i+1])
@@ -141,7 +141,7 @@ func routes(text string) []Route {
 		if via.IsUnspecified() {
 			via = netip.Addr{}
 		}
-		out = append(out, Route{to.Masked(), via})
+		out = append(out, route{to.Masked(), via})
 	}
 	return out
 }

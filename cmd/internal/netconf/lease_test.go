@@ -26,7 +26,7 @@ func TestParseLease(t *testing.T) {
 		"URL with a line feed":          {"ip=10.0.0.9|mask=8|tftp=http://x/\nHost: y", "10.0.0.9/8 [] []  [] 0 [] 0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := ParseLease(strings.Split(c.env, "|"))
+			l, err := parseLease(strings.Split(c.env, "|"))
 			got := fmt.Sprint(l.Addr, " ", l.Routers, " ", l.DNS, " ", l.Domain, " ", l.NTP, " ", l.VLAN, " ", l.URLs, " ", l.For)
 			if err != nil {
 				got = "error"
@@ -40,7 +40,7 @@ func TestParseLease(t *testing.T) {
 
 // RFC 3442: classless routes replace the router.
 func TestClasslessRoutes(t *testing.T) {
-	l, err := ParseLease([]string{"ip=10.0.0.9", "mask=8", "router=10.0.0.1", "staticroutes=0.0.0.0/0 10.0.0.2 192.0.2.0/24 0.0.0.0 bad"})
+	l, err := parseLease([]string{"ip=10.0.0.9", "mask=8", "router=10.0.0.1", "staticroutes=0.0.0.0/0 10.0.0.2 192.0.2.0/24 0.0.0.0 bad"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +53,11 @@ func FuzzParseLease(f *testing.F) {
 	f.Add("interface=eth0\nip=192.0.2.7\nsubnet=255.255.255.0\nrouter=192.0.2.1\nopt132=313030\nstaticroutes=0.0.0.0/0 10.0.0.2")
 	f.Add("ip=10.0.0.9\nmask=33\nlease=99999999999")
 	f.Fuzz(func(t *testing.T, text string) {
-		l, err := ParseLease(strings.Split(text, "\n"))
+		l, err := parseLease(strings.Split(text, "\n"))
 		if err != nil {
 			return
 		}
-		again, err := ParseLease(strings.Split(text, "\n"))
+		again, err := parseLease(strings.Split(text, "\n"))
 		if err != nil || !reflect.DeepEqual(l, again) {
 			t.Fatalf("%+v and %+v, %v", l, again, err)
 		}

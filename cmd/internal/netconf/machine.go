@@ -23,75 +23,75 @@ const (
 	vlanShunMost = 160 * time.Minute
 )
 
-// VLANSource is who has named the VLAN.
-type VLANSource string
+// vlanSource is who has named the VLAN.
+type vlanSource string
 
 // The sources of a VLAN, the strongest first.
 const (
-	FromFile VLANSource = "network.toml"
-	FromLLDP VLANSource = "LLDP-MED"
-	FromDHCP VLANSource = "DHCP"
-	NoSource VLANSource = ""
+	fromFile vlanSource = "network.toml"
+	fromLLDP vlanSource = "LLDP-MED"
+	fromDHCP vlanSource = "DHCP"
+	noSource vlanSource = ""
 )
 
-// The inputs of Machine.Step.
+// The inputs of machine.Step.
 type (
-	// Carrier says whether the port has a partner.
-	Carrier struct{ On bool }
-	// Policy is what the switch says about voice; VLAN 0 is untagged. Known false: it says nothing (any more).
-	Policy struct {
+	// plugged says whether the port has a partner.
+	plugged struct{ On bool }
+	// policy is what the switch says about voice; VLAN 0 is untagged. Known false: it says nothing (any more).
+	policy struct {
 		Known          bool
 		VLAN, Priority int
 		DSCP           int // of audio
 		Signalling     int // DSCP
 	}
-	// Granted is a new or renewed lease.
-	Granted struct{ Lease Lease }
-	// GivenUp says that the client has no lease; Refused, that the server has said so.
-	GivenUp struct{ Refused bool }
-	// Idle is the answer to AskIdle.
-	Idle struct{}
-	// Tick says that time has passed.
-	Tick struct{}
+	// granted is a new or renewed lease.
+	granted struct{ Lease lease }
+	// givenUp says that the client has no lease; Refused, that the server has said so.
+	givenUp struct{ Refused bool }
+	// idle is the answer to askIdle.
+	idle struct{}
+	// tick says that time has passed.
+	tick struct{}
 )
 
-// The effects of Machine.Step.
+// The effects of machine.Step.
 type (
-	// UseVLAN puts the phone's link on a VLAN of the port, 0 on the port itself. The link is new afterwards: it has no
+	// useVLAN puts the phone's link on a VLAN of the port, 0 on the port itself. The link is new afterwards: it has no
 	// address and no client.
-	UseVLAN struct{ ID, Priority int }
-	// Prioritise gives the frames of the VLAN in use another priority; the link stays as it is.
-	Prioritise struct{ ID, Priority int }
-	// AskIdle wants an Idle when there is no call that another network would end.
-	AskIdle struct{}
-	// AskDHCP starts the client, anew if it runs. Want is the address to ask for; not valid: any.
-	AskDHCP struct{ Want netip.Addr }
-	// Configure gives the link this address, these routes and the machine these name servers; the zero Setting takes all away.
-	Configure struct{ Setting Setting }
-	// LinkLocal starts or ends the making of an address of one's own.
-	LinkLocal struct{ On bool }
+	useVLAN struct{ ID, Priority int }
+	// prioritise gives the frames of the VLAN in use another priority; the link stays as it is.
+	prioritise struct{ ID, Priority int }
+	// askIdle wants an idle when there is no call that another network would end.
+	askIdle struct{}
+	// askDHCP starts the client, anew if it runs. Want is the address to ask for; not valid: any.
+	askDHCP struct{ Want netip.Addr }
+	// configure gives the link this address, these routes and the machine these name servers; the zero setting takes all away.
+	configure struct{ Setting setting }
+	// linkLocal starts or ends the making of an address of one's own.
+	linkLocal struct{ On bool }
 )
 
-// Setting is how a link is configured.
-type Setting struct {
+// setting is how a link is configured.
+type setting struct {
 	Addr   netip.Prefix
-	Routes []Route
+	Routes []route
 	DNS    []netip.Addr
 	Domain string
 }
 
-// Machine decides how the phone's link is configured. It is pure: no clock, socket or kernel.
-type Machine struct {
+// machine decides how the phone's link is configured. It is pure: no clock, socket or kernel.
+type machine struct {
 	cfg Config
 
 	carrier   bool
 	seen      bool // the carrier was on since the start
 	vlan      int
 	priority  int
-	source    VLANSource
-	policy    Policy
+	source    vlanSource
+	policy    policy
 	silent    bool  // the switch says nothing more, and the policy stands until there is no call
-	lease     Lease // zero: none
+	lease     lease // zero: none
 	leaseEnd  time.Time
 	holding   time.Time // until when the address of a lease that was given up stays; zero: not
 	since     time.Time // when the link began to be without an address
@@ -104,32 +104,32 @@ type Machine struct {
 	stayUntil time.Time
 }
 
-// NewMachine makes the machine of one link.
-func NewMachine(cfg Config) *Machine { return &Machine{cfg: cfg} }
+// newMachine makes the machine of one link.
+func newMachine(cfg Config) *machine { return &machine{cfg: cfg} }
 
 // VLAN is the VLAN in use and who named it; 0 is none.
-func (m *Machine) VLAN() (int, VLANSource) { return m.vlan, m.source }
+func (m *machine) VLAN() (int, vlanSource) { return m.vlan, m.source }
 
 // Lease is the lease in use; zero if there is none.
-func (m *Machine) Lease() Lease { return m.lease }
+func (m *machine) Lease() lease { return m.lease }
 
 // Shunned is a VLAN in which nobody answered and which was left for the untagged network; 0: none.
-func (m *Machine) Shunned() int { return m.shunned }
+func (m *machine) Shunned() int { return m.shunned }
 
 // Policy is what the switch says.
-func (m *Machine) Policy() Policy { return m.policy }
+func (m *machine) Policy() policy { return m.policy }
 
 // Begin gives the first effects.
-func (m *Machine) Begin(now time.Time) []any {
+func (m *machine) Begin(now time.Time) []any {
 	m.since = now
 	if id, ok := m.cfg.vlan(); ok && id > 0 {
-		return m.enterVLAN(now, id, m.cfg.VLANPriority, FromFile)
+		return m.enterVLAN(now, id, m.cfg.VLANPriority, fromFile)
 	}
-	return m.enterVLAN(now, 0, 0, NoSource)
+	return m.enterVLAN(now, 0, 0, noSource)
 }
 
-// Due is when Tick is wanted; zero if never.
-func (m *Machine) Due() time.Time {
+// Due is when tick is wanted; zero if never.
+func (m *machine) Due() time.Time {
 	var due time.Time
 	next := func(t time.Time) {
 		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
@@ -152,15 +152,15 @@ func (m *Machine) Due() time.Time {
 	return due
 }
 
-func (m *Machine) waitsAlone() bool {
+func (m *machine) waitsAlone() bool {
 	return m.carrier && !m.own && !m.hasAddress() && m.cfg.LinkLocal && !m.cfg.static()
 }
 
-func (m *Machine) triesVLAN() bool {
-	return m.carrier && m.vlan != 0 && (m.source == FromDHCP || m.source == FromLLDP) && !m.hasAddress() && !m.cfg.static()
+func (m *machine) triesVLAN() bool {
+	return m.carrier && m.vlan != 0 && (m.source == fromDHCP || m.source == fromLLDP) && !m.hasAddress() && !m.cfg.static()
 }
 
-func (m *Machine) tryUntil() time.Time {
+func (m *machine) tryUntil() time.Time {
 	until := m.since.Add(vlanTry)
 	if m.stayUntil.After(until) {
 		until = m.stayUntil
@@ -169,40 +169,40 @@ func (m *Machine) tryUntil() time.Time {
 }
 
 // triesWithout: the VLAN that the switch names was left, and nobody has answered in the untagged network yet.
-func (m *Machine) triesWithout() bool {
+func (m *machine) triesWithout() bool {
 	return m.carrier && m.shunned != 0 && m.policy.Known && m.policy.VLAN == m.shunned && !m.hasAddress()
 }
 
 // mayReturn: the phone works in the untagged network and tries the VLAN again when its time has come.
-func (m *Machine) mayReturn() bool { return m.shunned != 0 && m.hasAddress() && !m.asked }
+func (m *machine) mayReturn() bool { return m.shunned != 0 && m.hasAddress() && !m.asked }
 
 // pardon ends the shunning of a VLAN.
-func (m *Machine) pardon() {
+func (m *machine) pardon() {
 	m.shunned, m.shunUntil, m.stayUntil, m.asked = 0, time.Time{}, time.Time{}, false
 }
 
-func (m *Machine) hasAddress() bool { return m.lease.Addr.IsValid() }
+func (m *machine) hasAddress() bool { return m.lease.Addr.IsValid() }
 
 // Step takes one input.
-func (m *Machine) Step(now time.Time, in any) []any {
+func (m *machine) Step(now time.Time, in any) []any {
 	switch in := in.(type) {
-	case Carrier:
+	case plugged:
 		return m.onCarrier(now, in.On)
-	case Policy:
+	case policy:
 		return m.onPolicy(now, in)
-	case Granted:
+	case granted:
 		return m.onGranted(now, in.Lease)
-	case GivenUp:
+	case givenUp:
 		return m.onGivenUp(now, in.Refused)
-	case Idle:
+	case idle:
 		if m.asked {
 			if m.silent {
-				m.policy, m.silent = Policy{}, false
+				m.policy, m.silent = policy{}, false
 			}
 			m.pardon()
 			return m.decide(now)
 		}
-	case Tick:
+	case tick:
 		return m.onTick(now)
 	}
 	return nil
@@ -210,8 +210,8 @@ func (m *Machine) Step(now time.Time, in any) []any {
 
 // onPolicy takes what the switch says now. A VLAN that works is not left because the switch has become silent, as at a restart of
 // its management, while there is a call; what it says itself counts at once.
-func (m *Machine) onPolicy(now time.Time, p Policy) []any {
-	if p.Known || m.vlan == 0 || m.source != FromLLDP || !m.hasAddress() {
+func (m *machine) onPolicy(now time.Time, p policy) []any {
+	if p.Known || m.vlan == 0 || m.source != fromLLDP || !m.hasAddress() {
 		m.policy, m.silent = p, false
 		return m.decide(now)
 	}
@@ -220,10 +220,10 @@ func (m *Machine) onPolicy(now time.Time, p Policy) []any {
 		return nil
 	}
 	m.asked = true
-	return []any{AskIdle{}}
+	return []any{askIdle{}}
 }
 
-func (m *Machine) onCarrier(now time.Time, on bool) []any {
+func (m *machine) onCarrier(now time.Time, on bool) []any {
 	if on == m.carrier {
 		return nil
 	}
@@ -240,20 +240,20 @@ func (m *Machine) onCarrier(now time.Time, on bool) []any {
 		return change
 	}
 	// It may be another network: the client asks for the address that we had.
-	return []any{AskDHCP{m.lease.Addr.Addr()}}
+	return []any{askDHCP{m.lease.Addr.Addr()}}
 }
 
 // decide picks the VLAN.
-func (m *Machine) decide(now time.Time) []any {
-	id, priority, source := 0, 0, NoSource
+func (m *machine) decide(now time.Time) []any {
+	id, priority, source := 0, 0, noSource
 	if fixed, ok := m.cfg.vlan(); ok {
-		id, priority, source = fixed, m.cfg.VLANPriority, FromFile
+		id, priority, source = fixed, m.cfg.VLANPriority, fromFile
 	} else if m.policy.Known {
 		if m.shunned == 0 || m.shunned != m.policy.VLAN {
-			id, priority, source = m.policy.VLAN, m.policy.Priority, FromLLDP
+			id, priority, source = m.policy.VLAN, m.policy.Priority, fromLLDP
 		}
 	} else if m.dhcpVLAN != 0 && m.dhcpVLAN != m.shunned {
-		id, priority, source = m.dhcpVLAN, m.cfg.VLANPriority, FromDHCP
+		id, priority, source = m.dhcpVLAN, m.cfg.VLANPriority, fromDHCP
 	}
 	if id == 0 {
 		priority = 0
@@ -266,29 +266,29 @@ func (m *Machine) decide(now time.Time) []any {
 		return nil
 	}
 	m.priority = priority
-	return []any{Prioritise{id, priority}}
+	return []any{prioritise{id, priority}}
 }
 
-func (m *Machine) enterVLAN(now time.Time, id, priority int, source VLANSource) []any {
+func (m *machine) enterVLAN(now time.Time, id, priority int, source vlanSource) []any {
 	m.vlan, m.priority, m.source = id, priority, source
-	m.lease, m.holding, m.since = Lease{}, time.Time{}, now
+	m.lease, m.holding, m.since = lease{}, time.Time{}, now
 	out := m.endOwn(nil)
-	out = append(out, UseVLAN{id, priority})
+	out = append(out, useVLAN{id, priority})
 	if m.cfg.static() {
-		return append(out, Configure{m.cfg.setting()})
+		return append(out, configure{m.cfg.setting()})
 	}
-	return append(out, AskDHCP{})
+	return append(out, askDHCP{})
 }
 
-func (m *Machine) endOwn(out []any) []any {
+func (m *machine) endOwn(out []any) []any {
 	if m.own {
 		m.own = false
-		return append(out, LinkLocal{false})
+		return append(out, linkLocal{false})
 	}
 	return out
 }
 
-func (m *Machine) onGranted(now time.Time, l Lease) []any {
+func (m *machine) onGranted(now time.Time, l lease) []any {
 	if m.cfg.static() {
 		return nil
 	}
@@ -308,10 +308,10 @@ func (m *Machine) onGranted(now time.Time, l Lease) []any {
 	}
 	m.lease, m.holding = l, time.Time{}
 	m.leaseEnd = now.Add(l.For)
-	return append(m.endOwn(out), Configure{l.setting()})
+	return append(m.endOwn(out), configure{l.setting()})
 }
 
-func (m *Machine) onGivenUp(now time.Time, refused bool) []any {
+func (m *machine) onGivenUp(now time.Time, refused bool) []any {
 	if !m.hasAddress() {
 		return nil
 	}
@@ -329,12 +329,12 @@ func (m *Machine) onGivenUp(now time.Time, refused bool) []any {
 }
 
 // drop takes the address of the lease away.
-func (m *Machine) drop(now time.Time) []any {
-	m.lease, m.holding, m.since = Lease{}, time.Time{}, now
-	return []any{Configure{}}
+func (m *machine) drop(now time.Time) []any {
+	m.lease, m.holding, m.since = lease{}, time.Time{}, now
+	return []any{configure{}}
 }
 
-func (m *Machine) onTick(now time.Time) []any {
+func (m *machine) onTick(now time.Time) []any {
 	var out []any
 	if !m.holding.IsZero() && !now.Before(m.holding) {
 		out = append(out, m.drop(now)...)
@@ -351,20 +351,20 @@ func (m *Machine) onTick(now time.Time) []any {
 	}
 	if m.mayReturn() && !now.Before(m.shunUntil) {
 		m.asked = true
-		out = append(out, AskIdle{})
+		out = append(out, askIdle{})
 	}
 	if m.waitsAlone() && !now.Before(m.since.Add(alone)) {
 		m.own = true
-		out = append(out, LinkLocal{true})
+		out = append(out, linkLocal{true})
 	}
 	return out
 }
 
 // setting is what a lease says about the link.
-func (l Lease) setting() Setting {
-	s := Setting{Addr: l.Addr, DNS: l.DNS, Domain: l.Domain, Routes: l.Routes}
+func (l lease) setting() setting {
+	s := setting{Addr: l.Addr, DNS: l.DNS, Domain: l.Domain, Routes: l.Routes}
 	if len(s.Routes) == 0 && len(l.Routers) > 0 { // RFC 3442: classless routes replace the routers
-		s.Routes = []Route{{To: everywhere, Via: l.Routers[0]}}
+		s.Routes = []route{{To: everywhere, Via: l.Routers[0]}}
 	}
 	return s
 }

@@ -19,141 +19,141 @@ func TestMachine(t *testing.T) {
 		script string
 	}{
 		"a lease, renewed": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
-			1800 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24`},
+			2 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
+			1800 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24`},
 		"nobody answers: an address of one's own, until somebody does": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
 			12 tick ->
-			13 tick -> LinkLocal{true}
-			60 lease 10.0.0.5/24 0 -> LinkLocal{false} Configure 10.0.0.5/24`},
+			13 tick -> linkLocal{true}
+			60 lease 10.0.0.5/24 0 -> linkLocal{false} configure 10.0.0.5/24`},
 		"the cable is out for a while: the address stays, the client asks for it": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			2 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
 			10 off ->
-			20 on -> AskDHCP{10.0.0.5}
+			20 on -> askDHCP{10.0.0.5}
 			20 given-up ->
-			22 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24`},
+			22 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24`},
 		"the cable goes into another network": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			2 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
 			10 off ->
-			20 on -> AskDHCP{10.0.0.5}
+			20 on -> askDHCP{10.0.0.5}
 			20 given-up ->
-			21 refused -> Configure none
-			22 lease 10.9.0.5/24 0 -> Configure 10.9.0.5/24`},
+			21 refused -> configure none
+			22 lease 10.9.0.5/24 0 -> configure 10.9.0.5/24`},
 		"the server is gone: the address goes a minute later, or with the lease": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			2 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
 			100 given-up ->
-			160 tick -> Configure none
-			172 tick -> LinkLocal{true}
-			200 lease 10.0.0.5/24 0 -> LinkLocal{false} Configure 10.0.0.5/24
-			3800 given-up -> Configure none`},
+			160 tick -> configure none
+			172 tick -> linkLocal{true}
+			200 lease 10.0.0.5/24 0 -> linkLocal{false} configure 10.0.0.5/24
+			3800 given-up -> configure none`},
 		"the switch names a VLAN, and takes it back": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
-			3 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
-			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
+			2 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
+			3 lldp 100 -> useVLAN{100 5} askDHCP{invalid IP}
+			4 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24
 			5 lldp 100 ->
-			200 silence -> AskIdle{}
+			200 silence -> askIdle{}
 			203 silence ->
-			210 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
-			220 idle -> UseVLAN{0 0} AskDHCP{invalid IP}`},
+			210 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24
+			220 idle -> useVLAN{0 0} askDHCP{invalid IP}`},
 		"the switch is silent for a while during a call": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			3 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
-			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
-			200 silence -> AskIdle{}
+			3 lldp 100 -> useVLAN{100 5} askDHCP{invalid IP}
+			4 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24
+			200 silence -> askIdle{}
 			230 lldp 100 ->
 			240 idle ->
-			400 silence -> AskIdle{}
-			410 lldp 200 -> UseVLAN{200 5} AskDHCP{invalid IP}`},
+			400 silence -> askIdle{}
+			410 lldp 200 -> useVLAN{200 5} askDHCP{invalid IP}`},
 		"the DHCP server names a VLAN that works": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 20 -> UseVLAN{20 5} AskDHCP{invalid IP}
-			4 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24`},
+			2 lease 10.0.0.5/24 20 -> useVLAN{20 5} askDHCP{invalid IP}
+			4 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24`},
 		"the DHCP server names a VLAN where nobody answers": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lease 10.0.0.5/24 20 -> UseVLAN{20 5} AskDHCP{invalid IP}
-			14 tick -> LinkLocal{true}
-			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
-			48 lease 10.0.0.5/24 20 -> Configure 10.0.0.5/24`},
+			2 lease 10.0.0.5/24 20 -> useVLAN{20 5} askDHCP{invalid IP}
+			14 tick -> linkLocal{true}
+			47 tick -> linkLocal{false} useVLAN{0 0} askDHCP{invalid IP}
+			48 lease 10.0.0.5/24 20 -> configure 10.0.0.5/24`},
 		"nobody answers in the VLAN that the switch names: the untagged network, and back when no call is there": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
-			14 tick -> LinkLocal{true}
-			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
-			48 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			2 lldp 100 -> useVLAN{100 5} askDHCP{invalid IP}
+			14 tick -> linkLocal{true}
+			47 tick -> linkLocal{false} useVLAN{0 0} askDHCP{invalid IP}
+			48 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
 			60 lldp 100 ->
 			646 tick ->
-			647 tick -> AskIdle{}
+			647 tick -> askIdle{}
 			700 tick ->
-			900 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
-			1000 idle -> UseVLAN{100 5} AskDHCP{invalid IP}
-			1012 tick -> LinkLocal{true}
-			1045 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
-			1046 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			900 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
+			1000 idle -> useVLAN{100 5} askDHCP{invalid IP}
+			1012 tick -> linkLocal{true}
+			1045 tick -> linkLocal{false} useVLAN{0 0} askDHCP{invalid IP}
+			1046 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
 			2244 tick ->
-			2245 tick -> AskIdle{}
-			2245 idle -> UseVLAN{100 5} AskDHCP{invalid IP}
-			2246 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24`},
+			2245 tick -> askIdle{}
+			2245 idle -> useVLAN{100 5} askDHCP{invalid IP}
+			2246 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24`},
 		"the technician mends the VLAN and puts the cable in anew": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
-			14 tick -> LinkLocal{true}
-			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
-			48 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24
+			2 lldp 100 -> useVLAN{100 5} askDHCP{invalid IP}
+			14 tick -> linkLocal{true}
+			47 tick -> linkLocal{false} useVLAN{0 0} askDHCP{invalid IP}
+			48 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24
 			60 off ->
-			61 on -> UseVLAN{100 5} AskDHCP{invalid IP}
-			62 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24`},
+			61 on -> useVLAN{100 5} askDHCP{invalid IP}
+			62 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24`},
 		"nobody answers anywhere: the word of the switch stands, for some minutes": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
-			14 tick -> LinkLocal{true}
-			47 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
-			59 tick -> LinkLocal{true}
-			92 tick -> LinkLocal{false} UseVLAN{100 5} AskDHCP{invalid IP}
-			104 tick -> LinkLocal{true}
+			2 lldp 100 -> useVLAN{100 5} askDHCP{invalid IP}
+			14 tick -> linkLocal{true}
+			47 tick -> linkLocal{false} useVLAN{0 0} askDHCP{invalid IP}
+			59 tick -> linkLocal{true}
+			92 tick -> linkLocal{false} useVLAN{100 5} askDHCP{invalid IP}
+			104 tick -> linkLocal{true}
 			271 tick ->
-			272 tick -> LinkLocal{false} UseVLAN{0 0} AskDHCP{invalid IP}
-			273 lease 10.0.0.5/24 0 -> Configure 10.0.0.5/24`},
+			272 tick -> linkLocal{false} useVLAN{0 0} askDHCP{invalid IP}
+			273 lease 10.0.0.5/24 0 -> configure 10.0.0.5/24`},
 		"another priority leaves link and address": {DefaultConfig(), `
-			0 begin -> UseVLAN{0 0} AskDHCP{invalid IP}
+			0 begin -> useVLAN{0 0} askDHCP{invalid IP}
 			1 on ->
-			2 lldp 100 -> UseVLAN{100 5} AskDHCP{invalid IP}
-			3 lease 10.1.0.5/24 0 -> Configure 10.1.0.5/24
-			60 lldp 100 6 -> Prioritise{100 6}`},
+			2 lldp 100 -> useVLAN{100 5} askDHCP{invalid IP}
+			3 lease 10.1.0.5/24 0 -> configure 10.1.0.5/24
+			60 lldp 100 6 -> prioritise{100 6}`},
 		"a static address stays in the VLAN that the switch names": {static, `
-			0 begin -> UseVLAN{0 0} Configure 192.0.2.10/24
+			0 begin -> useVLAN{0 0} configure 192.0.2.10/24
 			1 on ->
-			2 lldp 100 -> UseVLAN{100 5} Configure 192.0.2.10/24
+			2 lldp 100 -> useVLAN{100 5} configure 192.0.2.10/24
 			60 tick ->
 			900 tick ->`},
 		"a static address asks nobody": {static, `
-			0 begin -> UseVLAN{0 0} Configure 192.0.2.10/24
+			0 begin -> useVLAN{0 0} configure 192.0.2.10/24
 			1 on ->
 			60 tick ->
 			70 lease 10.0.0.5/24 20 ->`},
 		"the VLAN of the file is stronger than the switch's": {fixed, `
-			0 begin -> UseVLAN{7 5} AskDHCP{invalid IP}
+			0 begin -> useVLAN{7 5} askDHCP{invalid IP}
 			1 lldp 100 ->`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Unix(1000, 0)
-			m := NewMachine(c.cfg)
+			m := newMachine(c.cfg)
 			for line := range strings.Lines(strings.TrimSpace(c.script)) {
 				event, want, _ := strings.Cut(strings.TrimSpace(line), "->")
 				f := strings.Fields(event)
@@ -165,32 +165,32 @@ func TestMachine(t *testing.T) {
 				case "begin":
 					effects = m.Begin(now)
 				case "on", "off":
-					effects = m.Step(now, Carrier{f[1] == "on"})
+					effects = m.Step(now, plugged{f[1] == "on"})
 				case "lease":
-					l := Lease{Addr: netip.MustParsePrefix(f[2]), For: time.Hour}
+					l := lease{Addr: netip.MustParsePrefix(f[2]), For: time.Hour}
 					_, _ = fmt.Sscan(f[3], &l.VLAN)
-					effects = m.Step(now, Granted{l})
+					effects = m.Step(now, granted{l})
 				case "given-up", "refused":
-					effects = m.Step(now, GivenUp{f[1] == "refused"})
+					effects = m.Step(now, givenUp{f[1] == "refused"})
 				case "lldp":
-					p := Policy{Known: true, Priority: 5, DSCP: 46}
+					p := policy{Known: true, Priority: 5, DSCP: 46}
 					_, _ = fmt.Sscan(strings.Join(f[2:], " "), &p.VLAN, &p.Priority)
 					effects = m.Step(now, p)
 				case "idle":
-					effects = m.Step(now, Idle{})
+					effects = m.Step(now, idle{})
 				case "silence":
-					effects = m.Step(now, Policy{})
+					effects = m.Step(now, policy{})
 				case "tick":
-					effects = m.Step(now, Tick{})
+					effects = m.Step(now, tick{})
 				}
 				var got []string
 				for _, e := range effects {
-					if c, ok := e.(Configure); ok {
+					if c, ok := e.(configure); ok {
 						text := "none"
 						if c.Setting.Addr.IsValid() {
 							text = c.Setting.Addr.String()
 						}
-						got = append(got, "Configure "+text)
+						got = append(got, "configure "+text)
 						continue
 					}
 					got = append(got, fmt.Sprintf("%T%v", e, e)[len("netconf."):])

@@ -9,7 +9,7 @@ import (
 )
 
 // speakLLDP tells what the switch says about voice, until ctx ends.
-func (m *Manager) speakLLDP(ctx context.Context, policies chan<- Policy) {
+func (m *Manager) speakLLDP(ctx context.Context, policies chan<- policy) {
 	port, err := lldp.Open(int(m.port))
 	if err == nil {
 		defer port.Close()
@@ -19,9 +19,9 @@ func (m *Manager) speakLLDP(ctx context.Context, policies chan<- Policy) {
 			return s
 		}
 		err = port.Run(ctx, self, func(p *lldp.Policy) {
-			in := Policy{}
+			in := policy{}
 			if p != nil {
-				in = Policy{Known: true, Priority: p.Priority, DSCP: p.DSCP, Signalling: p.Signalling}
+				in = policy{Known: true, Priority: p.Priority, DSCP: p.DSCP, Signalling: p.Signalling}
 				if p.Tagged {
 					in.VLAN = p.VLAN
 				}

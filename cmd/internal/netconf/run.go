@@ -1,6 +1,6 @@
 // Package netconf connects an appliance: it finds the Ethernet port, follows its cable, asks DHCP (busybox's udhcpc, whose
 // script is Hook), sets addresses, routes and name servers through rtnetlink, and moves the phone into the voice VLAN that
-// the switch names by LLDP-MED or the DHCP server by option 132. Machine decides, without a clock or a socket; Manager
+// the switch names by LLDP-MED or the DHCP server by option 132. machine decides, without a clock or a socket; Manager
 // carries out. A link to which nobody gives an address makes itself one (RFC 3927).
 //
 // The phone's link is always called eth0: with a VLAN the port is renamed port0 and the link of the VLAN is eth0, so that no
@@ -59,14 +59,14 @@ type Options struct {
 // Manager keeps one link configured.
 type Manager struct {
 	opt     Options
-	machine *Machine
+	machine *machine
 
 	// owned by Run
 	kernel  *kernel
 	port    uint32 // index; it stays when the name changes
 	client  *supervise.Service
 	endDHCP func()
-	setting Setting
+	setting setting
 	own     netip.Prefix // address of our own making
 	endOwn  func()       // ends what makes it
 	owned   chan netip.Addr
@@ -82,7 +82,7 @@ type Manager struct {
 
 // New makes a manager; Run starts it.
 func New(opt Options) *Manager {
-	return &Manager{opt: opt, machine: NewMachine(opt.Config), owned: make(chan netip.Addr), told: make(chan tftpURL), idle: make(chan struct{})}
+	return &Manager{opt: opt, machine: newMachine(opt.Config), owned: make(chan netip.Addr), told: make(chan tftpURL), idle: make(chan struct{})}
 }
 
 // State returns a copy of what is known.
@@ -120,7 +120,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.opt.Log.Error("socket of the DHCP client's hook", "err", err)
 		}
 	})
-	policies := make(chan Policy)
+	policies := make(chan policy)
 	if m.opt.Config.LLDP {
 		wg.Go(func() { m.speakLLDP(ctx, policies) })
 	}
@@ -138,12 +138,12 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // loop owns machine and kernel.
-func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan struct{}, policies <-chan Policy) {
+func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan struct{}, policies <-chan policy) {
 	m.carryOut(ctx, m.machine.Begin(time.Now()))
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
 	for {
-		m.carryOut(ctx, m.machine.Step(time.Now(), Carrier{carrier(m.portName())}))
+		m.carryOut(ctx, m.machine.Step(time.Now(), plugged{carrier(m.portName())}))
 		m.publish()
 		if at := m.machine.Due(); at.IsZero() {
 			due.Stop()
@@ -163,16 +163,16 @@ func (m *Manager) loop(ctx context.Context, events <-chan event, stirred <-chan 
 			}
 		case m.tftp = <-m.told:
 		case <-m.idle:
-			in = Idle{}
+			in = idle{}
 		case <-due.C:
-			in = Tick{}
+			in = tick{}
 		case <-ctx.Done():
 			return
 		}
 		if in != nil {
 			m.carryOut(ctx, m.machine.Step(time.Now(), in))
 		}
-		if _, ok := in.(Granted); ok {
+		if _, ok := in.(granted); ok {
 			m.askMore(ctx)
 		}
 	}
@@ -182,12 +182,12 @@ func (m *Manager) carryOut(ctx context.Context, effects []any) {
 	for _, e := range effects {
 		var err error
 		switch e := e.(type) {
-		case UseVLAN:
+		case useVLAN:
 			err = m.useVLAN(e.ID, e.Priority)
-		case Prioritise:
+		case prioritise:
 			m.opt.Log.Info("frames have another priority", "vlan", e.ID, "priority", e.Priority)
 			err = m.kernel.prioritise(m.port, m.kernel.index(LinkName), e.ID, e.Priority)
-		case AskIdle:
+		case askIdle:
 			m.asks.Go(func() {
 				if m.opt.Idle != nil && !m.opt.Idle(ctx) {
 					return
@@ -197,12 +197,12 @@ func (m *Manager) carryOut(ctx context.Context, effects []any) {
 				case <-ctx.Done():
 				}
 			})
-		case AskDHCP:
+		case askDHCP:
 			m.askDHCP(ctx, e.Want)
-		case Configure:
+		case configure:
 			m.own = netip.Prefix{}
 			err = m.configure(e.Setting)
-		case LinkLocal:
+		case linkLocal:
 			err = m.linkLocal(ctx, e.On)
 		}
 		if err != nil {
@@ -282,7 +282,7 @@ func (m *Manager) useVLAN(id, priority int) error {
 		m.endDHCP()
 		m.endDHCP = nil
 	}
-	m.setting = Setting{}
+	m.setting = setting{}
 	tagged := m.portName() != LinkName
 	if !tagged && id == 0 {
 		return errors.Join(m.kernel.setRoutes(m.port, nil), m.kernel.setAddress(m.port, netip.Prefix{}))
@@ -323,7 +323,7 @@ func (m *Manager) useVLAN(id, priority int) error {
 	return m.kernel.up(m.kernel.index(LinkName), true)
 }
 
-func (m *Manager) configure(s Setting) error {
+func (m *Manager) configure(s setting) error {
 	link := m.kernel.index(LinkName)
 	if link == 0 {
 		return errors.New("the link has gone")
@@ -338,7 +338,7 @@ func (m *Manager) configure(s Setting) error {
 }
 
 // writeResolv writes resolv.conf in one step.
-func writeResolv(path string, s Setting) error {
+func writeResolv(path string, s setting) error {
 	var b strings.Builder
 	if s.Domain != "" {
 		fmt.Fprintf(&b, "search %s\n", s.Domain)
@@ -376,7 +376,7 @@ func (m *Manager) publish() {
 	case m.own.IsValid():
 		s.Address, s.From = m.own, "link-local"
 	case m.opt.Config.static():
-		s.From = string(FromFile)
+		s.From = string(fromFile)
 	case s.Address.IsValid():
 		s.From = "DHCP"
 	}
