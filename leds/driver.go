@@ -160,7 +160,7 @@ func (d *Driver) look(t time.Time) (wanted []level, stays time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.lamps {
-		c, left := Show(l.state, l.since, t)
+		c, left := show(l.state, l.since, t)
 		on := l.state != Free
 		if d.shown != nil {
 			c, left = d.shown[l.lines.Lamp], 0

@@ -78,19 +78,19 @@ func TestShowLightsAtOnce(t *testing.T) {
 		p := PatternOf(s)
 		for phase := range p.Period() / ms {
 			since := time.Unix(1_800_000_000, 0).Add(phase * ms)
-			if c, _ := Show(s, since, since); c != p[0].Colour {
+			if c, _ := show(s, since, since); c != p[0].Colour {
 				t.Fatalf("%v at phase %v shows %v first", s, phase*ms, c)
 			}
 			at := since.Add(p[0].For)
-			if c, _ := Show(s, since, at); c != inStep(s, at) {
+			if c, _ := show(s, since, at); c != inStep(s, at) {
 				t.Fatalf("%v at phase %v is out of step after %v", s, phase*ms, p[0].For)
 			}
 			for t0 := since; t0.Before(since.Add(3 * time.Second)); {
-				c, stays := Show(s, since, t0)
+				c, stays := show(s, since, t0)
 				if stays <= 0 {
 					t.Fatalf("%v stays %v", s, stays)
 				}
-				if last, _ := Show(s, since, t0.Add(stays-1)); last != c {
+				if last, _ := show(s, since, t0.Add(stays-1)); last != c {
 					t.Fatalf("%v at phase %v changes before %v are over", s, phase*ms, stays)
 				}
 				t0 = t0.Add(stays)

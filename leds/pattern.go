@@ -97,10 +97,10 @@ func (p Pattern) Period() time.Duration {
 	return d
 }
 
-// Show returns what a lamp shows at t that has been in state s since, and how long it stays so; 0 is until the
+// show returns what a lamp shows at t that has been in state s since, and how long it stays so; 0 is until the
 // state changes. Lamps are in step with all others, their patterns having begun at the Unix epoch, except that a new
 // state is lit for the length of its first step whatever the phase.
-func Show(s State, since, t time.Time) (board.Colour, time.Duration) {
+func show(s State, since, t time.Time) (board.Colour, time.Duration) {
 	p := PatternOf(s)
 	c, stays := p.at(t)
 	if age := t.Sub(since); age >= 0 && age < p[0].For && c != p[0].Colour {

@@ -228,7 +228,7 @@ func TestListenersAreLimitedAndMayBeSlow(t *testing.T) {
 		for {
 			ch, err := s.Listen(ctx)
 			if err != nil {
-				if !errors.Is(err, ErrListeners) {
+				if !errors.Is(err, errListeners) {
 					t.Error(err)
 				}
 				break

@@ -13,8 +13,8 @@ import (
 	"parklamp/media/wav"
 )
 
-// ErrListeners means that as many as can already listen.
-var ErrListeners = errors.New("audio: too many listeners")
+// errListeners means that as many as can already listen.
+var errListeners = errors.New("audio: too many listeners")
 
 // Limits of a simulated device.
 const (
@@ -86,7 +86,7 @@ func (s *Sim) Listen(ctx context.Context) (<-chan []int16, error) {
 	}
 	s.simMu.Unlock()
 	if full {
-		return nil, fmt.Errorf("%w: at most %d", ErrListeners, maxListeners)
+		return nil, fmt.Errorf("%w: at most %d", errListeners, maxListeners)
 	}
 	s.change(func() {})
 	context.AfterFunc(ctx, func() {

@@ -142,7 +142,7 @@ func (d *Detector) Put(samples []int16) (digit byte, ok bool) {
 		}
 		d.filled = 0
 		if code, found := d.look(); found {
-			digit, ok = Digit(code)
+			digit, ok = digitOf(code)
 		}
 	}
 	return digit, ok

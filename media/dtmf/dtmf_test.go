@@ -10,11 +10,11 @@ func TestEventRoundTrip(t *testing.T) {
 	for _, e := range []Event{{5, false, 10, 160}, {11, true, 63, 65535}, {0, true, 0, 0}} {
 		var b [EventSize]byte
 		e.Put(b[:])
-		if got, ok := Parse(b[:]); !ok || got != e {
+		if got, ok := parse(b[:]); !ok || got != e {
 			t.Errorf("%+v came back as %+v, %v", e, got, ok)
 		}
 	}
-	if _, ok := Parse([]byte{1, 2, 3}); ok {
+	if _, ok := parse([]byte{1, 2, 3}); ok {
 		t.Error("three bytes were taken for an event")
 	}
 }
@@ -167,7 +167,7 @@ func TestSenderFollowsTheRFC(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	if _, err := Keys("12x", 0, 0); !errors.Is(err, ErrDigit) {
+	if _, err := Keys("12x", 0, 0); !errors.Is(err, errDigit) {
 		t.Errorf("x: %v, want ErrDigit", err)
 	}
 	k, err := Keys("0123456789*#ABCDabcd", 0, time.Hour)
@@ -196,7 +196,7 @@ func FuzzReceiver(f *testing.F) {
 				t.Errorf("%x counted twice", b)
 			}
 		}
-		if ticks, digits := Samples(b); digits && (len(b) < EventSize || ticks > MaxEvents*longest) {
+		if ticks, digits := Samples(b); digits && (len(b) < EventSize || ticks > maxEvents*longest) {
 			t.Errorf("%x lasts %d", b, ticks)
 		}
 	})

@@ -24,9 +24,9 @@ type Event struct {
 // Samples returns how long all events of a payload last together, RTP ticks, and whether it holds nothing but digits.
 func Samples(payload []byte) (ticks uint32, digits bool) {
 	digits = len(payload) >= EventSize
-	for n := 0; n < MaxEvents && len(payload) >= EventSize; n++ {
-		e, _ := Parse(payload)
-		_, is := Digit(e.Code)
+	for n := 0; n < maxEvents && len(payload) >= EventSize; n++ {
+		e, _ := parse(payload)
+		_, is := digitOf(e.Code)
 		ticks, digits = ticks+uint32(e.Duration), digits && is
 		payload = payload[EventSize:]
 	}
@@ -36,8 +36,8 @@ func Samples(payload []byte) (ticks uint32, digits bool) {
 // EventSize is the size of a payload in bytes.
 const EventSize = 4
 
-// Parse reads the first event of a payload.
-func Parse(b []byte) (Event, bool) {
+// parse reads the first event of a payload.
+func parse(b []byte) (Event, bool) {
 	if len(b) < EventSize {
 		return Event{}, false
 	}
@@ -55,8 +55,8 @@ func (e Event) Put(b []byte) {
 	binary.BigEndian.PutUint16(b[2:], e.Duration)
 }
 
-// Digit returns the digit of an event code.
-func Digit(code uint8) (byte, bool) {
+// digitOf returns the digit of an event code.
+func digitOf(code uint8) (byte, bool) {
 	if int(code) < len(digits) {
 		return digits[code], true
 	}

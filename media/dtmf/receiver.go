@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// MaxEvents of one packet are read; the rest of a longer one is ignored. They are digits that were pressed and
+	// maxEvents of one packet are read; the rest of a longer one is ignored. They are digits that were pressed and
 	// released within one packet time: two are rare.
-	MaxEvents = 8
+	maxEvents = 8
 	// forget is how long after its last packet an event is remembered. Nothing is repeated as late as that, and a sender
 	// may have begun its clock anew by then without changing its SSRC.
 	forget = 5 * time.Second
@@ -27,7 +27,7 @@ type Receiver struct {
 	duration uint16 // the longest that was reported
 	ended    bool
 
-	digits [MaxEvents]byte // of the last Put
+	digits [maxEvents]byte // of the last Put
 }
 
 // Put takes a packet that came at the given time of any clock, and returns the digits that begin with it, most often none
@@ -35,8 +35,8 @@ type Receiver struct {
 // for a service of a line that this phone is not.
 func (r *Receiver) Put(ts uint32, marker bool, payload []byte, at time.Duration) []byte {
 	n := 0
-	for range MaxEvents {
-		e, ok := Parse(payload)
+	for range maxEvents {
+		e, ok := parse(payload)
 		if !ok {
 			break
 		}
@@ -54,7 +54,7 @@ func (r *Receiver) Put(ts uint32, marker bool, payload []byte, at time.Duration)
 }
 
 func (r *Receiver) put(ts uint32, marker bool, e Event, at time.Duration) (digit byte, begins bool) {
-	digit, ok := Digit(e.Code)
+	digit, ok := digitOf(e.Code)
 	// RFC 4733 §2.3.5: a duration of zero is for states, which digits are not. Departs from it for an end: a key that some
 	// sender reports without any duration has been pressed all the same.
 	if !ok || e.Duration == 0 && !e.End {

@@ -9,8 +9,8 @@ import (
 	"parklamp/media/timeline"
 )
 
-// ErrDigit: not one of 0-9 * # A-D.
-var ErrDigit = errors.New("dtmf: not a digit")
+// errDigit: not one of 0-9 * # A-D.
+var errDigit = errors.New("dtmf: not a digit")
 
 const (
 	volume  = 10 // -dBm0
@@ -35,7 +35,7 @@ func Keys(digits string, each, gap time.Duration) ([]Key, error) {
 	for i := range len(digits) {
 		code, ok := Code(digits[i])
 		if !ok {
-			return nil, fmt.Errorf("send %q: %w", digits[i], ErrDigit)
+			return nil, fmt.Errorf("send %q: %w", digits[i], errDigit)
 		}
 		keys = append(keys, Key{code, ticks(each), ticks(gap)})
 	}

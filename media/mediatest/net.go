@@ -183,8 +183,8 @@ type conn struct {
 
 var _ rtpio.Conn = (*conn)(nil)
 
-// Read blocks for one datagram at a socket of a Net that no poller reads.
-func Read(c rtpio.Conn, b []byte) (n int, from netip.AddrPort, err error) {
+// read blocks for one datagram at a socket of a Net that no poller reads.
+func read(c rtpio.Conn, b []byte) (n int, from netip.AddrPort, err error) {
 	return c.(*conn).read(b)
 }
 

@@ -57,7 +57,7 @@ func (p *Peer) Close() error { return p.conn.Close() }
 func (p *Peer) Record() {
 	buf := make([]byte, 2048)
 	for {
-		n, from, err := Read(p.conn, buf)
+		n, from, err := read(p.conn, buf)
 		if err != nil {
 			return
 		}

@@ -80,8 +80,8 @@ func (l *Loop) Next(f *media.Frame) bool {
 	return true
 }
 
-// ErrWAV: not a file that ReadWAV can read.
-var ErrWAV = errors.New("mediatest: not a 16-bit PCM WAV file")
+// errWAV: not a file that ReadWAV can read.
+var errWAV = errors.New("mediatest: not a 16-bit PCM WAV file")
 
 // ReadWAV returns the first channel of a 16-bit PCM file and its rate in hertz.
 func ReadWAV(path string) (samples []int16, rate int, err error) {
@@ -90,7 +90,7 @@ func ReadWAV(path string) (samples []int16, rate int, err error) {
 		return nil, 0, err
 	}
 	if len(b) < 12 || string(b[:4]) != "RIFF" || string(b[8:12]) != "WAVE" {
-		return nil, 0, fmt.Errorf("read %s: %w", path, ErrWAV)
+		return nil, 0, fmt.Errorf("read %s: %w", path, errWAV)
 	}
 	channels := 0
 	for b = b[12:]; len(b) >= 8; {
@@ -105,7 +105,7 @@ func ReadWAV(path string) (samples []int16, rate int, err error) {
 			channels = int(binary.LittleEndian.Uint16(b[2:]))
 			rate = int(binary.LittleEndian.Uint32(b[4:]))
 			if binary.LittleEndian.Uint16(b[14:]) != 16 || channels == 0 {
-				return nil, 0, fmt.Errorf("read %s: %w", path, ErrWAV)
+				return nil, 0, fmt.Errorf("read %s: %w", path, errWAV)
 			}
 		case id == "data" && channels > 0:
 			for i := 0; i+2*channels <= size; i += 2 * channels {
@@ -115,7 +115,7 @@ func ReadWAV(path string) (samples []int16, rate int, err error) {
 		}
 		b = b[min(size+size%2, len(b)):]
 	}
-	return nil, 0, fmt.Errorf("read %s: %w", path, ErrWAV)
+	return nil, 0, fmt.Errorf("read %s: %w", path, errWAV)
 }
 
 // WriteWAV writes mono 16-bit PCM.

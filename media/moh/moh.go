@@ -26,13 +26,13 @@ import (
 	"parklamp/media/wav"
 )
 
-// ErrTooShort means that a music file plays for less than MinLength.
-var ErrTooShort = errors.New("moh: music is too short")
+// errTooShort means that a music file plays for less than minLength.
+var errTooShort = errors.New("moh: music is too short")
 
 // Limits of a music file.
 const (
-	MinLength = time.Second
-	MaxLength = 30 * time.Minute // 14 MB for each of three codecs
+	minLength = time.Second
+	maxLength = 30 * time.Minute // 14 MB for each of three codecs
 )
 
 // seam is how long the end of a user's music fades into its beginning, so that the loop does not click.
@@ -85,21 +85,21 @@ func Open(cfg Config) (*Music, error) {
 		return nil, fmt.Errorf("music on hold: %w", err)
 	}
 	defer f.Close()
-	m, err := Read(f, cfg.LevelDBFS)
+	m, err := read(f, cfg.LevelDBFS)
 	if err != nil {
 		return nil, fmt.Errorf("music on hold %s: %w", cfg.File, err)
 	}
 	return m, nil
 }
 
-// Read makes music from a WAV file: brought to a loudness, its end faded into its beginning.
-func Read(r io.Reader, levelDBFS float64) (*Music, error) {
-	x, err := wav.ReadAt(r, MaxLength, media.WideRate)
+// read makes music from a WAV file: brought to a loudness, its end faded into its beginning.
+func read(r io.Reader, levelDBFS float64) (*Music, error) {
+	x, err := wav.ReadAt(r, maxLength, media.WideRate)
 	if err != nil {
 		return nil, err
 	}
-	if time.Duration(len(x))*time.Second/media.WideRate < MinLength {
-		return nil, fmt.Errorf("%w: %d ms, at least %v are needed", ErrTooShort, len(x)*1000/media.WideRate, MinLength)
+	if time.Duration(len(x))*time.Second/media.WideRate < minLength {
+		return nil, fmt.Errorf("%w: %d ms, at least %v are needed", errTooShort, len(x)*1000/media.WideRate, minLength)
 	}
 	return fromSamples(loop(levelled(x, levelDBFS))), nil
 }

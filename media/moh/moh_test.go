@@ -109,7 +109,7 @@ func TestWideMusicIsTheSame(t *testing.T) {
 	if err := wav.Write(&file, x); err != nil {
 		t.Fatal(err)
 	}
-	own, err := Read(&file, -20)
+	own, err := read(&file, -20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestOpen(t *testing.T) {
 		t.Errorf("silence: %v", err)
 	}
 	cfg.File = write("short.wav", 0.5, 100)
-	if _, err = Open(cfg); !errors.Is(err, ErrTooShort) {
+	if _, err = Open(cfg); !errors.Is(err, errTooShort) {
 		t.Errorf("half a second: %v", err)
 	}
 	cfg.File = filepath.Join(dir, "none.wav")

@@ -28,21 +28,21 @@ func BesideLamp(colour string) Phrase {
 }
 
 // IsLamp asks about a lamp that has no key, by the name that the board gives it.
-func IsLamp(name, colour string) Phrase { return say("is the", name, "lamp", colour+",").and(YesNo()) }
+func IsLamp(name, colour string) Phrase { return say("is the", name, "lamp", colour+",").and(yesNo()) }
 
 // IsContact asks whether what hangs on a switched line is on: the ringer, or the relay of a lamp.
 func IsContact(name string) Phrase {
 	if name != "ringer" {
 		name = "relay"
 	}
-	return say("is the", name, "switched on,").and(YesNo())
+	return say("is the", name, "switched on,").and(yesNo())
 }
 
 // AreLamps asks about all lamps: amber or dark.
-func AreLamps(colour string) Phrase { return say("are all lamps", colour+",").and(YesNo()) }
+func AreLamps(colour string) Phrase { return say("are all lamps", colour+",").and(yesNo()) }
 
-// YesNo says which keys answer.
-func YesNo() Phrase { return say("press pound for yes, star for no") }
+// yesNo says which keys answer.
+func yesNo() Phrase { return say("press pound for yes, star for no") }
 
 // LiftHandset and the phrases after it ask for something that hands do.
 func LiftHandset() Phrase { return say("lift the handset") }
@@ -51,13 +51,13 @@ func LiftHandset() Phrase { return say("lift the handset") }
 func PutBack() Phrase { return say("put the handset back") }
 
 // HearTone asks whether a tone is heard; path is handset, headset or loudspeaker.
-func HearTone(path string) Phrase { return say("do you hear a tone in the", path+",").and(YesNo()) }
+func HearTone(path string) Phrase { return say("do you hear a tone in the", path+",").and(yesNo()) }
 
 // Speak asks for speech.
 func Speak() Phrase { return say("say something after the tone") }
 
 // HeardYourself asks after it was played back.
-func HeardYourself() Phrase { return say("did you hear yourself,").and(YesNo()) }
+func HeardYourself() Phrase { return say("did you hear yourself,").and(yesNo()) }
 
 // TryAgain says that an answer was not the one asked for.
 func TryAgain() Phrase { return say("try again") }

@@ -78,8 +78,8 @@ const (
 func (s *Stream) Rate(c Codec) {
 	bad, ratio := min(s.LossRate()+s.DiscardRate(), 1), s.Bursts.Ratio()
 	s.R = Rating(c, s.Delay, bad, ratio)
-	s.MOS = MOS(s.R)
-	s.Listening = MOS(Rating(c, 0, bad, ratio))
+	s.MOS = mos(s.R)
+	s.Listening = mos(Rating(c, 0, bad, ratio))
 }
 
 // Rating is R of G.107, 0 to 93.2, for a delay from mouth to ear, the part of the packets that are bad, 0 to 1, and how
@@ -116,8 +116,8 @@ func impairment(c Codec, loss, burstRatio float64) float64 {
 	return c.Impairment + (95-c.Impairment)*loss/(loss/burstRatio+c.Robustness)
 }
 
-// MOS turns a rating into a mean opinion score (G.107 annex B).
-func MOS(r float64) float64 {
+// mos turns a rating into a mean opinion score (G.107 annex B).
+func mos(r float64) float64 {
 	switch {
 	case r <= 0:
 		return 1

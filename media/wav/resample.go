@@ -14,9 +14,9 @@ const (
 	kaiser    = 8.0
 )
 
-// Resample converts samples of full scale 1 from one rate to another and to 16 bits. It is a polyphase filter:
+// resampled converts samples of full scale 1 from one rate to another and to 16 bits. It is a polyphase filter:
 // for rates in the ratio up:down it keeps one set of coefficients for each of the up phases.
-func Resample(in []float32, from, to int) []int16 {
+func resampled(in []float32, from, to int) []int16 {
 	if len(in) == 0 {
 		return nil
 	}

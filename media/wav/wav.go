@@ -102,7 +102,7 @@ func read(r io.Reader, limit time.Duration, want func(rate int) int) ([]int16, i
 		return nil, 0, fmt.Errorf("%w: limit is %v", ErrTooLong, limit)
 	}
 	rate := want(f.rate)
-	return Resample(f.mono(body[:len(body)/width*width]), f.rate, rate), rate, nil
+	return resampled(f.mono(body[:len(body)/width*width]), f.rate, rate), rate, nil
 }
 
 // header reads up to the first byte of audio and returns the size that the data chunk claims.

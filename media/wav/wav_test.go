@@ -186,6 +186,6 @@ func BenchmarkResample48k(b *testing.B) {
 	in := make([]float32, 48000)
 	b.ReportAllocs()
 	for range b.N {
-		Resample(in, 48000, Rate)
+		resampled(in, 48000, Rate)
 	}
 }

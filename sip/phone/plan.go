@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ErrPattern says that a pattern of the dial plan cannot be read; the text names the place.
-var ErrPattern = errors.New("phone: bad dial pattern")
+// errPattern says that a pattern of the dial plan cannot be read; the text names the place.
+var errPattern = errors.New("phone: bad dial pattern")
 
 // symbols are the keys of the dial pad in the order of the bits of a symbolSet.
 const symbols = "0123456789*#"
@@ -35,7 +35,7 @@ type pattern struct {
 func parsePattern(s string) (pattern, error) {
 	var p pattern
 	bad := func(i int, why string) (pattern, error) {
-		return pattern{}, fmt.Errorf("%w %q at character %d: %s", ErrPattern, s, i+1, why)
+		return pattern{}, fmt.Errorf("%w %q at character %d: %s", errPattern, s, i+1, why)
 	}
 	for i := 0; i < len(s); i++ {
 		c := s[i]

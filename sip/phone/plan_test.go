@@ -42,7 +42,7 @@ func TestPattern(t *testing.T) {
 
 func TestPatternErrors(t *testing.T) {
 	for _, s := range []string{"", "T", ".", "x..", "2a", "[", "[]", "[2", "[5-2]", "[*-3]", "[2-#]", "[a]", "xTx", "x]", strings.Repeat("1", maxDigits+1)} {
-		if _, err := parsePattern(s); !errors.Is(err, ErrPattern) {
+		if _, err := parsePattern(s); !errors.Is(err, errPattern) {
 			t.Errorf("%q: error %v", s, err)
 		}
 	}

@@ -25,12 +25,12 @@ import (
 	"time"
 )
 
-// The decisions of a caller.
+// What is wrong.
 var (
-	// ErrNothing: the server has nothing for this appliance, or not yet.
-	ErrNothing = errors.New("the server has nothing for this appliance")
-	ErrURL     = errors.New("unusable URL")
-	ErrSize    = errors.New("the archive is too large")
+	// errNothing: the server has nothing for this appliance, or not yet.
+	errNothing = errors.New("the server has nothing for this appliance")
+	errURL     = errors.New("unusable URL")
+	errSize    = errors.New("the archive is too large")
 )
 
 // MaxArchive bounds an archive in bytes; a set has some 30 KB.
@@ -54,12 +54,12 @@ type Request struct {
 	Address     netip.AddrPort // where the URL's host is, if that is known; else DNS says it
 }
 
-// Resolve is the URL of this appliance's archive. A path that ends in .tar is taken as it is; after a query, such as
+// resolve is the URL of this appliance's archive. A path that ends in .tar is taken as it is; after a query, such as
 // ?phone=, and after a folder comes the Ethernet address in small letters with hyphens and .tar.
-func Resolve(text, mac string) (*url.URL, error) {
+func resolve(text, mac string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w: want http:// or https:// and a host", ErrURL) // the text may hold a password
+		return nil, fmt.Errorf("%w: want http:// or https:// and a host", errURL) // the text may hold a password
 	}
 	u.Fragment, u.RawFragment = "", ""
 	if strings.HasSuffix(u.Path, ".tar") {
@@ -67,7 +67,7 @@ func Resolve(text, mac string) (*url.URL, error) {
 	}
 	name := strings.ToLower(strings.ReplaceAll(mac, ":", "-"))
 	if len(name) != len("aa-bb-cc-dd-ee-ff") {
-		return nil, fmt.Errorf("%w: Ethernet address %q has no place in it", ErrURL, mac)
+		return nil, fmt.Errorf("%w: Ethernet address %q has no place in it", errURL, mac)
 	}
 	name += ".tar"
 	if u.RawQuery != "" {
@@ -88,7 +88,7 @@ func Show(text string) string {
 
 // Fetch writes the archive to w. What was written before an error is worth nothing.
 func Fetch(ctx context.Context, r Request, w io.Writer) error {
-	u, err := Resolve(r.URL, r.MAC)
+	u, err := resolve(r.URL, r.MAC)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func Fetch(ctx context.Context, r Request, w io.Writer) error {
 	client := &http.Client{Transport: transport, Timeout: Limit, CheckRedirect: follow}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return fmt.Errorf("%w: %s", ErrURL, Show(r.URL))
+		return fmt.Errorf("%w: %s", errURL, Show(r.URL))
 	}
 	req.Header.Set("Accept", "application/x-tar, application/octet-stream;q=0.9, */*;q=0.1")
 	req.Header.Set("User-Agent", "Parklamp")
@@ -120,7 +120,7 @@ func Fetch(ctx context.Context, r Request, w io.Writer) error {
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone || res.StatusCode == http.StatusNoContent:
-		return fmt.Errorf("%w: %s answers %s", ErrNothing, Show(u.String()), res.Status)
+		return fmt.Errorf("%w: %s answers %s", errNothing, Show(u.String()), res.Status)
 	case res.StatusCode != http.StatusOK:
 		return fmt.Errorf("fetch %s: the server answers %s", Show(u.String()), res.Status)
 	}
@@ -129,7 +129,7 @@ func Fetch(ctx context.Context, r Request, w io.Writer) error {
 		return fmt.Errorf("fetch %s: %w", Show(u.String()), inner(err)) // also a body that is shorter than was said
 	}
 	if n > MaxArchive {
-		return fmt.Errorf("%w: %s has more than %d bytes", ErrSize, Show(u.String()), MaxArchive)
+		return fmt.Errorf("%w: %s has more than %d bytes", errSize, Show(u.String()), MaxArchive)
 	}
 	return nil
 }

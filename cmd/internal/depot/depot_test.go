@@ -29,16 +29,16 @@ func TestResolve(t *testing.T) {
 		"no host":           {"http:///x.tar", ""},
 		"malformed":         {"http://user:secret@[::1/", ""},
 	} {
-		u, err := Resolve(c.url, mac)
+		u, err := resolve(c.url, mac)
 		if c.want == "" {
-			if !errors.Is(err, ErrURL) || strings.Contains(err.Error(), "secret") {
+			if !errors.Is(err, errURL) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%s: %v, %v", name, u, err)
 			}
 		} else if err != nil || u.String() != c.want {
 			t.Errorf("%s: %v, %v", name, u, err)
 		}
 	}
-	if _, err := Resolve("http://depot.example/", ""); !errors.Is(err, ErrURL) {
+	if _, err := resolve("http://depot.example/", ""); !errors.Is(err, errURL) {
 		t.Error("a folder without an Ethernet address:", err)
 	}
 }
@@ -47,12 +47,12 @@ func FuzzResolve(f *testing.F) {
 	f.Add("http://depot.example/phones/", mac)
 	f.Add("https://a:b@[2001:db8::1]:8443/x.tar?y=z", "")
 	f.Fuzz(func(t *testing.T, text, mac string) {
-		u, err := Resolve(text, mac)
+		u, err := resolve(text, mac)
 		if err != nil {
 			return
 		}
 		// What it makes is a URL that it takes.
-		if again, err := Resolve(u.String(), mac); err != nil || again.Host != u.Host || again.Scheme != u.Scheme {
+		if again, err := resolve(u.String(), mac); err != nil || again.Host != u.Host || again.Scheme != u.Scheme {
 			t.Errorf("%q: %v, %v", u, again, err)
 		}
 	})
@@ -94,8 +94,8 @@ func TestFetch(t *testing.T) {
 		"there":         {url: with + "/phones/"},
 		"wrong secret":  {url: server.URL + "/phones/?x=", want: "answers 404"},
 		"no secret":     {url: server.URL + "/phones/", want: "answers 401"},
-		"nothing there": {url: with + "/other/", want: "answers 404", err: ErrNothing},
-		"too large":     {url: with + "/large.tar", err: ErrSize, want: "more than"},
+		"nothing there": {url: with + "/other/", want: "answers 404", err: errNothing},
+		"too large":     {url: with + "/large.tar", err: errSize, want: "more than"},
 		"cut off":       {url: with + "/short.tar", want: "unexpected EOF"},
 		"ill":           {url: with + "/broken.tar?token=secret", want: "answers 502"},
 		"in a circle":   {url: with + "/round.tar?token=secret", want: "redirects"},

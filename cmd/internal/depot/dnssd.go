@@ -20,7 +20,7 @@ import (
 const Service = "_parklamp-site._tcp"
 
 // ErrNobody: nobody on the link offers identities.
-var ErrNobody = fmt.Errorf("%w: nobody on this network offers identities by DNS-SD (%s)", ErrNothing, Service)
+var ErrNobody = fmt.Errorf("%w: nobody on this network offers identities by DNS-SD (%s)", errNothing, Service)
 
 const (
 	askTime   = 3 * time.Second // servers answer a question to all after up to 0.12 s (RFC 6762 §6), or after its repetition

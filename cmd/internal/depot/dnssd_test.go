@@ -39,7 +39,7 @@ func TestOffersOfTheLink(t *testing.T) {
 	}
 	nettest.Sh(t, "ip link set lo up && ip link add eth0 type veth peer name desk && ip link set desk up && ip link set eth0 up && "+
 		"ip addr add 192.0.2.7/24 dev eth0 && ip addr add 192.0.2.1/24 dev desk && sysctl -q -w net.ipv4.conf.all.rp_filter=0")
-	if offers, err := Find(t.Context(), "eth0"); !errors.Is(err, ErrNobody) || !errors.Is(err, ErrNothing) || offers != nil {
+	if offers, err := Find(t.Context(), "eth0"); !errors.Is(err, ErrNobody) || !errors.Is(err, errNothing) || offers != nil {
 		t.Fatalf("%v, %v", offers, err)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +107,7 @@ func TestOffer(t *testing.T) {
 	}
 	// Whatever the network says ends in a URL of one line with nothing of it in another part.
 	o, ok := offer(ev("desk.local.", 80, "192.0.2.1", mdns.NewTXTString("PATH", "a b?c#d\r\n"), mdns.NewTXTFlag("x")))
-	if u, err := Resolve(o.URL, "02:00:00:00:00:07"); !ok || err != nil || u.Host != "desk.local:80" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(u.String(), " \r\n") {
+	if u, err := resolve(o.URL, "02:00:00:00:00:07"); !ok || err != nil || u.Host != "desk.local:80" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(u.String(), " \r\n") {
 		t.Errorf("%+v: %v, %v", o, u, err)
 	}
 	if _, err := Find(t.Context(), "no-such-link"); err == nil {

@@ -129,7 +129,7 @@ func (s *Site) exposed() []string {
 // until its end: there is no list of revoked ones.
 func (s *Site) Renew(id string) error {
 	if s.index(id) < 0 {
-		return fmt.Errorf("site %s %w %s", s.Name, ErrNobody, id)
+		return fmt.Errorf("site %s %w %s", s.Name, errNobody, id)
 	}
 	for _, name := range []string{provision.CertificateFile, provision.KeyFile} {
 		if err := os.Remove(filepath.Join(s.Folder(id), name)); err != nil && !errors.Is(err, os.ErrNotExist) {

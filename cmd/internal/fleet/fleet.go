@@ -47,9 +47,9 @@ const (
 
 // Errors of this package that a caller tells apart.
 var (
-	ErrExists = errors.New("is there already")
-	ErrNoSite = errors.New("no site folder")
-	ErrNobody = errors.New("has no appliance")
+	errExists = errors.New("is there already")
+	errNoSite = errors.New("no site folder")
+	errNobody = errors.New("has no appliance")
 )
 
 // Appliance is one entry of site.toml.
@@ -112,7 +112,7 @@ func New(dir, site string, now time.Time) error {
 		return fmt.Errorf("site %s", fault)
 	}
 	if _, err := os.Stat(filepath.Join(dir, SiteFile)); err == nil {
-		return fmt.Errorf("%s %w", filepath.Join(dir, SiteFile), ErrExists)
+		return fmt.Errorf("%s %w", filepath.Join(dir, SiteFile), errExists)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -165,7 +165,7 @@ func Open(dir string, now time.Time) (*Site, error) {
 	path := filepath.Join(dir, SiteFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s is missing; 'parkctl site new FOLDER' makes one", ErrNoSite, path)
+		return nil, fmt.Errorf("%w: %s is missing; 'parkctl site new FOLDER' makes one", errNoSite, path)
 	}
 	if err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func Add(dir string, a Appliance, now time.Time) (Appliance, error) {
 		return a, err
 	}
 	if i := s.index(a.ID); i >= 0 {
-		return a, fmt.Errorf("appliance %s of site %s %w", a.ID, s.Name, ErrExists)
+		return a, fmt.Errorf("appliance %s of site %s %w", a.ID, s.Name, errExists)
 	}
 	if a.Number == "" {
 		a.Number = s.nextNumber()
@@ -337,7 +337,7 @@ func (s *Site) index(id string) int {
 func lock(dir string) (unlock func(), err error) {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s; 'parkctl site new FOLDER' makes one", ErrNoSite, dir)
+		return nil, fmt.Errorf("%w: %s; 'parkctl site new FOLDER' makes one", errNoSite, dir)
 	}
 	if err != nil {
 		return nil, err

@@ -241,10 +241,10 @@ func TestAddRefuses(t *testing.T) {
 	if read(t, dir, SiteFile) != before {
 		t.Error("site.toml was changed all the same")
 	}
-	if err := New(dir, "hall", day); !errors.Is(err, ErrExists) {
+	if err := New(dir, "hall", day); !errors.Is(err, errExists) {
 		t.Errorf("a site on top of a site: %v", err)
 	}
-	if _, err := Open(t.TempDir(), day); !errors.Is(err, ErrNoSite) {
+	if _, err := Open(t.TempDir(), day); !errors.Is(err, errNoSite) {
 		t.Errorf("no site: %v", err)
 	}
 }
@@ -290,7 +290,7 @@ func TestCertificates(t *testing.T) {
 	if err := s.Renew("dock-2"); err != nil || cert() == first {
 		t.Errorf("renew: %v", err)
 	}
-	if err := s.Renew("dock-9"); !errors.Is(err, ErrNobody) {
+	if err := s.Renew("dock-9"); !errors.Is(err, errNobody) {
 		t.Errorf("renew nobody: %v", err)
 	}
 	second := cert()

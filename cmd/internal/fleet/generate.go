@@ -24,8 +24,8 @@ import (
 	"parklamp/cmd/internal/tomlfile"
 )
 
-// On is the folder in which an appliance keeps its set.
-const On = "/data/parklamp"
+// on is the folder in which an appliance keeps its set.
+const on = "/data/parklamp"
 
 // SIP ports of an appliance.
 const (
@@ -230,13 +230,13 @@ func (s *Site) configuration(i int) made {
 	c := map[string]any{
 		"appliance": map[string]any{"name": a.ID, "number": a.Number},
 		"sip": map[string]any{"listen": listen,
-			"tls_cert": On + "/" + provision.CertificateFile, "tls_key": On + "/" + provision.KeyFile, "site_ca": On + "/" + provision.SiteFile},
+			"tls_cert": on + "/" + provision.CertificateFile, "tls_key": on + "/" + provision.KeyFile, "site_ca": on + "/" + provision.SiteFile},
 		"board":    map[string]any{"model": cmp.Or(a.Board, board.Auto)},
-		"journal":  map[string]any{"path": On + "/journal/calls"},
-		"selftest": map[string]any{"reports": On + "/reports"},
+		"journal":  map[string]any{"path": on + "/journal/calls"},
+		"selftest": map[string]any{"reports": on + "/reports"},
 	}
 	if ownBoard(a) {
-		c["board"] = map[string]any{"file": On + "/" + provision.BoardFile}
+		c["board"] = map[string]any{"file": on + "/" + provision.BoardFile}
 	}
 	if len(peers) > 0 {
 		c["federation"] = map[string]any{"peers": peers}
@@ -304,7 +304,7 @@ func (s *Site) takeSecrets(path string, v any, m *made, f provision.Files) {
 			if origin := m.origin(at); err != nil && !s.file.Complained(origin) {
 				s.file.Fail(origin, "%q: %s", file, err)
 			}
-			f[name], v[key] = data, On+"/"+name
+			f[name], v[key] = data, on+"/"+name
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// MaxConditions bounds the set; faults past it are not kept (the ones before them already light the fault lamp).
-const MaxConditions = 64
+// maxConditions bounds the set; faults past it are not kept (the ones before them already light the fault lamp).
+const maxConditions = 64
 
 // Severity says how much of the appliance a fault takes away.
 type Severity int
@@ -69,7 +69,7 @@ func (s *Set) put(c Condition) bool {
 		if old == c {
 			return false
 		}
-	} else if len(s.conditions) >= MaxConditions {
+	} else if len(s.conditions) >= maxConditions {
 		return false
 	}
 	s.conditions[c.Code] = c

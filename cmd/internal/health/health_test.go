@@ -45,10 +45,10 @@ func TestWorstComesFirst(t *testing.T) {
 
 func TestSetIsBounded(t *testing.T) {
 	s := New(func() {})
-	for i := range 10 * MaxConditions {
+	for i := range 10 * maxConditions {
 		s.Raise(time.Now(), fmt.Sprint("code ", i), Warning, "", "")
 	}
-	if n := len(s.All()); n != MaxConditions {
-		t.Errorf("%d conditions kept, want %d", n, MaxConditions)
+	if n := len(s.All()); n != maxConditions {
+		t.Errorf("%d conditions kept, want %d", n, maxConditions)
 	}
 }

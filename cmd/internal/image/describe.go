@@ -23,8 +23,8 @@ const (
 	maxPhonedBytes = 16 << 20
 )
 
-// ErrTooLarge says that an image is larger than the footprint allows.
-var ErrTooLarge = errors.New("larger than the footprint allows")
+// errTooLarge says that an image is larger than the footprint allows.
+var errTooLarge = errors.New("larger than the footprint allows")
 
 // File is one file of an image.
 type File struct {
@@ -103,7 +103,7 @@ func (i *Image) check() error {
 		{"phoned", i.PhonedBytes, maxPhonedBytes},
 	} {
 		if part.bytes > part.max {
-			return fmt.Errorf("%s has %d bytes, %d are allowed: %w", part.name, part.bytes, part.max, ErrTooLarge)
+			return fmt.Errorf("%s has %d bytes, %d are allowed: %w", part.name, part.bytes, part.max, errTooLarge)
 		}
 	}
 	return nil

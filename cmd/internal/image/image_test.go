@@ -73,7 +73,7 @@ func TestDescribeRefusesAnImageThatIsTooLarge(t *testing.T) {
 			t.Fatal(err)
 		}
 		make(&image)
-		if err := image.check(); !errors.Is(err, ErrTooLarge) {
+		if err := image.check(); !errors.Is(err, errTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

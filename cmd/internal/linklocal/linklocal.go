@@ -44,9 +44,9 @@ const (
 	request   = 1
 )
 
-// Candidate is the n-th address that a link tries: always the same for the same link, so that it keeps its address over a
+// candidate is the n-th address that a link tries: always the same for the same link, so that it keeps its address over a
 // restart, within 169.254.1.0 to 169.254.254.255. RFC 3927 §2.1.
-func Candidate(mac [6]byte, n int) netip.Addr {
+func candidate(mac [6]byte, n int) netip.Addr {
 	h := fnv.New32a()
 	_, _ = h.Write(mac[:])
 	_, _ = h.Write([]byte{byte(n), byte(n >> 8)})
@@ -143,7 +143,7 @@ func Run(ctx context.Context, index int, tell func(netip.Addr)) error {
 		if n >= maxConflicts && !pause(ctx, heard, rateLimit) {
 			break
 		}
-		addr := Candidate(mac, n)
+		addr := candidate(mac, n)
 		if claim(ctx, heard, send, mac, addr) {
 			tell(addr)
 			defend(ctx, heard, send, mac, addr)

@@ -13,7 +13,7 @@ var mac, other = [6]byte{2, 0, 0, 0, 0, 1}, [6]byte{2, 0, 0, 0, 0, 2}
 func TestCandidate(t *testing.T) {
 	seen := map[netip.Addr]bool{}
 	for n := range 1000 {
-		a := Candidate(mac, n)
+		a := candidate(mac, n)
 		if b := a.As4(); !a.IsLinkLocalUnicast() || b[2] == 0 || b[2] == 255 {
 			t.Fatal(a)
 		}
@@ -23,9 +23,9 @@ func TestCandidate(t *testing.T) {
 		t.Errorf("%d addresses", len(seen))
 	}
 	// RFC 3927 §2.1: the same host begins with the same address each time, another host with another one.
-	first := Candidate(mac, 0)
-	if again := Candidate(mac, 0); again != first || Candidate(other, 0) == first {
-		t.Errorf("first %v, again %v, another host %v", first, again, Candidate(other, 0))
+	first := candidate(mac, 0)
+	if again := candidate(mac, 0); again != first || candidate(other, 0) == first {
+		t.Errorf("first %v, again %v, another host %v", first, again, candidate(other, 0))
 	}
 }
 
@@ -49,7 +49,7 @@ func FuzzParse(f *testing.F) {
 
 // A free address is ours after three probes; one that somebody has or asks for is not.
 func TestClaim(t *testing.T) {
-	addr := Candidate(mac, 0)
+	addr := candidate(mac, 0)
 	for name, c := range map[string]struct {
 		from, to netip.Addr
 		want     bool
@@ -73,7 +73,7 @@ func TestClaim(t *testing.T) {
 // Who is asked once defends the address, who is asked twice within 10 s gives it up.
 func TestDefend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		addr := Candidate(mac, 0)
+		addr := candidate(mac, 0)
 		heard, sent := make(chan packet), 0
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

@@ -56,10 +56,10 @@ func (k *Kernel) Wait(ctx context.Context) error {
 }
 
 // State implements Source.
-func (k *Kernel) State() (State, error) { return Now() }
+func (k *Kernel) State() (State, error) { return now() }
 
-// Now reads the links, addresses and default routes of this machine.
-func Now() (State, error) {
+// now reads the links, addresses and default routes of this machine.
+func now() (State, error) {
 	all, err := net.Interfaces()
 	if err != nil {
 		return State{}, fmt.Errorf("links: %w", err)

@@ -90,8 +90,8 @@ func (c Change) String() string {
 	return text
 }
 
-// Diff says what has changed from one state to the next: what is gone first.
-func Diff(old, now State) []Change {
+// diff says what has changed from one state to the next: what is gone first.
+func diff(old, now State) []Change {
 	var gone, come []Change
 	was := map[string]Link{}
 	for _, l := range old.Links {
@@ -168,7 +168,7 @@ func Watch(ctx context.Context, src Source, tell func([]Change, State)) error {
 		if err != nil {
 			return err
 		}
-		if changes := Diff(last, now); len(changes) > 0 {
+		if changes := diff(last, now); len(changes) > 0 {
 			tell(changes, now)
 		}
 		last = now

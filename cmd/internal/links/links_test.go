@@ -39,7 +39,7 @@ func TestDiff(t *testing.T) {
 		"route":           {State{}, State{Gateways: gw}, "default route changed"},
 	} {
 		var got []string
-		for _, d := range Diff(c.old, c.now) {
+		for _, d := range diff(c.old, c.now) {
 			got = append(got, d.String())
 		}
 		if strings.Join(got, ", ") != c.want {

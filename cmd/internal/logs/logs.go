@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// MaxLine is the longest line kept, in bytes; the rest of a longer one is dropped.
-const MaxLine = 1024
+// maxLine is the longest line kept, in bytes; the rest of a longer one is dropped.
+const maxLine = 1024
 
 // Severity is that of syslog. RFC 5424 §6.2.1.
 type Severity uint8
@@ -55,8 +55,8 @@ func NewJournal(limit int) *Journal { return &Journal{limit: limit, tell: map[in
 
 // Add keeps a line. The oldest ones make room.
 func (j *Journal) Add(l Line) {
-	if len(l.Text) > MaxLine {
-		l.Text = strings.ToValidUTF8(l.Text[:MaxLine], "")
+	if len(l.Text) > maxLine {
+		l.Text = strings.ToValidUTF8(l.Text[:maxLine], "")
 	}
 	j.mu.Lock()
 	j.lines = append(j.lines, l)
@@ -105,7 +105,7 @@ type writer struct {
 	journal *Journal
 	program string
 	now     func() time.Time
-	rest    []byte // a line that has not ended; at most MaxLine
+	rest    []byte // a line that has not ended; at most maxLine
 	skip    bool   // the rest of a line that was too long
 }
 
@@ -116,9 +116,9 @@ func (w *writer) Write(p []byte) (int, error) {
 		line, after, ended := bytes.Cut(p, []byte{'\n'})
 		p = after
 		if !w.skip {
-			w.rest = append(w.rest, line[:min(len(line), MaxLine-len(w.rest))]...)
+			w.rest = append(w.rest, line[:min(len(line), maxLine-len(w.rest))]...)
 		}
-		w.skip = w.skip || len(w.rest) >= MaxLine
+		w.skip = w.skip || len(w.rest) >= maxLine
 		if ended {
 			w.flush()
 		}

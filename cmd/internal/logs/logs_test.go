@@ -24,7 +24,7 @@ func TestJournalIsBounded(t *testing.T) {
 func TestWriterCutsLines(t *testing.T) {
 	j := NewJournal(1 << 20)
 	w := j.Writer("phoned", func() time.Time { return then })
-	for _, part := range []string{"time=x level=WA", "RN msg=a\nlevel=ERROR msg=b\n\n", strings.Repeat("z", 3*MaxLine), "\nnot \xff utf8\r\n", "no end"} {
+	for _, part := range []string{"time=x level=WA", "RN msg=a\nlevel=ERROR msg=b\n\n", strings.Repeat("z", 3*maxLine), "\nnot \xff utf8\r\n", "no end"} {
 		if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
 			t.Error(n, err)
 		}
@@ -41,11 +41,11 @@ func TestWriterCutsLines(t *testing.T) {
 
 // RFC 5424 §6.5 has the form.
 func TestFormat(t *testing.T) {
-	got := Format(Line{At: then, Program: "phoned", PID: 12, Severity: Warning, Text: "a\x00b \u00e4"}, "dock-1")
+	got := format(Line{At: then, Program: "phoned", PID: 12, Severity: Warning, Text: "a\x00b \u00e4"}, "dock-1")
 	if want := "<132>1 2026-11-22T04:05:06.000789Z dock-1 phoned 12 - - \ufeffa b \u00e4"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := Format(Line{Program: "a b", Severity: Info, Text: strings.Repeat("x", 5000)}, ""); !strings.HasPrefix(got, "<134>1 - - ab - - - ") || len(got) > maxPacket {
+	if got := format(Line{Program: "a b", Severity: Info, Text: strings.Repeat("x", 5000)}, ""); !strings.HasPrefix(got, "<134>1 - - ab - - - ") || len(got) > maxPacket {
 		t.Errorf("%.40q, %d bytes", got, len(got))
 	}
 }

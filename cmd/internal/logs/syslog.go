@@ -34,7 +34,7 @@ func NewSyslog(server, host string) *Syslog {
 // Send queues a line. It does not block.
 func (s *Syslog) Send(l Line) {
 	select {
-	case s.lines <- Format(l, s.host):
+	case s.lines <- format(l, s.host):
 	default:
 		s.dropped.Add(1)
 	}
@@ -92,7 +92,7 @@ func (s *Syslog) next(ctx context.Context) (line string, more bool) {
 	if n := s.dropped.Load(); n > 0 {
 		note := Line{At: time.Now(), Program: "init", Severity: Warning, Text: fmt.Sprintf("%d lines were lost here", n)}
 		select {
-		case s.lines <- Format(note, s.host):
+		case s.lines <- format(note, s.host):
 			s.dropped.Add(-n)
 		default:
 		}
@@ -100,8 +100,8 @@ func (s *Syslog) next(ctx context.Context) (line string, more bool) {
 	return line, true
 }
 
-// Format writes a line as a syslog message. RFC 5424 §6.
-func Format(l Line, host string) string {
+// format writes a line as a syslog message. RFC 5424 §6.
+func format(l Line, host string) string {
 	at := "-" // RFC 5424 §6.2.3: who has no time says so
 	if l.At.Year() >= 2020 {
 		at = l.At.UTC().Format("2006-01-02T15:04:05.000000Z")

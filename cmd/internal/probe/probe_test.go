@@ -362,12 +362,12 @@ func TestSweepIsFound(t *testing.T) {
 		found       bool
 	}{{40 * time.Millisecond, -6, -60, true}, {300 * time.Millisecond, -30, -50, true}, {90 * time.Millisecond, -45, -60, true},
 		{0, -200, -40, false}, {0, -200, -200, false}} {
-		gain, late, ok := Heard(room(Sweep(), c.late, c.gain, c.noise))
+		gain, late, ok := heard(room(Sweep(), c.late, c.gain, c.noise))
 		if ok != c.found || ok && (math.Abs(gain-c.gain) > 1 || (late-c.late).Abs() > time.Millisecond) {
 			t.Errorf("%+v: %.1f dB, %v, %v", c, gain, late, ok)
 		}
 	}
-	if _, _, ok := Heard(nil); ok {
+	if _, _, ok := heard(nil); ok {
 		t.Error("nothing holds it")
 	}
 	if f := Loop("loudspeaker", nil)[0]; f.Outcome != selftest.Warned {

@@ -38,8 +38,8 @@ func Sweep() []int16 {
 
 func samples(d time.Duration) int { return int(d * media.SampleRate / time.Second) }
 
-// Heard says whether a recording that began with Sweep holds it: by how many dB it is softer, and how late.
-func Heard(recorded []int16) (gainDB float64, late time.Duration, ok bool) {
+// heard says whether a recording that began with Sweep holds it: by how many dB it is softer, and how late.
+func heard(recorded []int16) (gainDB float64, late time.Duration, ok bool) {
 	sweep := Sweep()
 	lags := len(recorded) - len(sweep)
 	if lags <= 0 {
@@ -78,7 +78,7 @@ func floats(x []int16) []float64 {
 
 // Loop judges a recording of the sweep.
 func Loop(path string, recorded []int16) []selftest.Finding {
-	gain, late, ok := Heard(recorded)
+	gain, late, ok := heard(recorded)
 	if !ok {
 		return []selftest.Finding{finding(selftest.Loop, path, selftest.Warned,
 			"the microphone does not hear the loudspeaker: one of them is silent, or nothing leads from one to the other")}

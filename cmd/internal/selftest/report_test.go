@@ -134,10 +134,10 @@ func TestSignAndVerify(t *testing.T) {
 				sig  string
 				want error
 			}{
-				"a report that was changed": {changed, sig, ErrSignature}, "of another site": {text, stranger, ErrStranger},
-				"of another appliance": {text, sibling, ErrStranger}, "cut": {text, sig[:len(sig)-4], ErrSignature}, "nothing": {text, "", ErrSignature},
-				"the content in it": {text, strings.Replace(sig, "..", ".e30.", 1), ErrSignature},
-				"not signed":        {text, strings.Split(sig, ".")[0] + "..", ErrSignature},
+				"a report that was changed": {changed, sig, errSignature}, "of another site": {text, stranger, errStranger},
+				"of another appliance": {text, sibling, errStranger}, "cut": {text, sig[:len(sig)-4], errSignature}, "nothing": {text, "", errSignature},
+				"the content in it": {text, strings.Replace(sig, "..", ".e30.", 1), errSignature},
+				"not signed":        {text, strings.Split(sig, ".")[0] + "..", errSignature},
 			} {
 				if _, err := Verify(c.text, c.sig, site.pool); !errors.Is(err, c.want) {
 					t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -170,7 +170,7 @@ func TestHeaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Verify(text, b64.EncodeToString(b)+good[strings.Index(good, ".."):], site.pool); !errors.Is(err, ErrSignature) {
+		if _, err := Verify(text, b64.EncodeToString(b)+good[strings.Index(good, ".."):], site.pool); !errors.Is(err, errSignature) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -22,10 +22,10 @@ import (
 )
 
 var (
-	// ErrSignature means that a report is not what was signed, or was signed with another key.
-	ErrSignature = errors.New("the signature does not fit the report")
-	// ErrStranger means that the certificate is not of the site, or is of another appliance.
-	ErrStranger = errors.New("not signed by this appliance of this site")
+	// errSignature means that a report is not what was signed, or was signed with another key.
+	errSignature = errors.New("the signature does not fit the report")
+	// errStranger means that the certificate is not of the site, or is of another appliance.
+	errStranger = errors.New("not signed by this appliance of this site")
 )
 
 // The names of RFC 7518 §3.1 and RFC 8037 §3.1, and the length of an ES256 signature (RFC 7518 §3.4).
@@ -137,11 +137,11 @@ func signingInput(protected string, report []byte) []byte {
 // which the report names. It returns the certificate.
 func Verify(report []byte, signature string, cas *x509.CertPool) (*x509.Certificate, error) {
 	if len(report) > maxReport || len(signature) > maxSignature {
-		return nil, fmt.Errorf("%w: it is too large", ErrSignature)
+		return nil, fmt.Errorf("%w: it is too large", errSignature)
 	}
 	parts := strings.Split(strings.TrimSpace(signature), ".")
 	if len(parts) != 3 || parts[1] != "" {
-		return nil, fmt.Errorf("%w: not a JWS with detached content", ErrSignature)
+		return nil, fmt.Errorf("%w: not a JWS with detached content", errSignature)
 	}
 	h, err := parseHeader(parts[0])
 	if err != nil {
@@ -149,14 +149,14 @@ func Verify(report []byte, signature string, cas *x509.CertPool) (*x509.Certific
 	}
 	sig, err := b64.DecodeString(parts[2])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrSignature, err)
+		return nil, fmt.Errorf("%w: %v", errSignature, err)
 	}
 	cert, err := x509.ParseCertificate(h.X5C[0])
 	if err != nil {
-		return nil, fmt.Errorf("%w: its certificate: %v", ErrSignature, err)
+		return nil, fmt.Errorf("%w: its certificate: %v", errSignature, err)
 	}
 	if !fits(h.Alg, cert.PublicKey, signingInput(parts[0], report), sig) {
-		return nil, ErrSignature
+		return nil, errSignature
 	}
 	r, err := Decode(report)
 	if err != nil {
@@ -169,15 +169,15 @@ func parseHeader(text string) (header, error) {
 	var h header
 	b, err := b64.DecodeString(text)
 	if err != nil {
-		return h, fmt.Errorf("%w: %v", ErrSignature, err)
+		return h, fmt.Errorf("%w: %v", errSignature, err)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields() // above all crit (RFC 7515 §4.1.11), which we would have to understand
 	if err := d.Decode(&h); err != nil {
-		return h, fmt.Errorf("%w: its header: %v", ErrSignature, err)
+		return h, fmt.Errorf("%w: its header: %v", errSignature, err)
 	}
 	if len(h.X5C) == 0 {
-		return h, fmt.Errorf("%w: no certificate in it", ErrSignature)
+		return h, fmt.Errorf("%w: no certificate in it", errSignature)
 	}
 	return h, nil
 }
@@ -218,14 +218,14 @@ func trust(cert *x509.Certificate, more [][]byte, r *Report, cas *x509.CertPool)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %v", ErrStranger, err)
+		return fmt.Errorf("%w: %v", errStranger, err)
 	}
 	names := append(slices.Clone(cert.DNSNames), cert.Subject.CommonName)
 	if !slices.ContainsFunc(names, func(n string) bool {
 		first, _, _ := strings.Cut(n, ".")
 		return strings.EqualFold(n, r.Appliance) || strings.EqualFold(first, r.Appliance)
 	}) {
-		return fmt.Errorf("%w: the report is of %q, the certificate of %q", ErrStranger, r.Appliance, names)
+		return fmt.Errorf("%w: the report is of %q, the certificate of %q", errStranger, r.Appliance, names)
 	}
 	return nil
 }

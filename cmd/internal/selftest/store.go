@@ -54,8 +54,8 @@ const (
 // SignaturePath is where the signature of a report file is.
 func SignaturePath(report string) string { return report + signatureSuffix }
 
-// FileName is the name of a report that began then; such names sort by time.
-func FileName(began time.Time) string {
+// fileName is the name of a report that began then; such names sort by time.
+func fileName(began time.Time) string {
 	return reportPrefix + strings.Replace(began.UTC().Format(stamp), ".", "", 1) + reportSuffix
 }
 
@@ -65,7 +65,7 @@ func Store(folder string, began time.Time, report []byte, signature string, keep
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, FileName(began))
+	path := filepath.Join(folder, fileName(began))
 	err := writeFile(path, report)
 	if err == nil && signature != "" {
 		err = writeFile(SignaturePath(path), []byte(signature+"\n"))

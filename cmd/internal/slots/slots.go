@@ -53,8 +53,8 @@ const (
 	B    Slot = 'b'
 )
 
-// ParseSlot reads "a" or "b".
-func ParseSlot(s string) (Slot, error) {
+// parseSlot reads "a" or "b".
+func parseSlot(s string) (Slot, error) {
 	switch s {
 	case "a":
 		return A, nil
@@ -105,7 +105,7 @@ func ParseCommandLine(line string) (Boot, error) {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "parklamp.slot":
-			s, err := ParseSlot(value)
+			s, err := parseSlot(value)
 			if err != nil {
 				return Boot{}, fmt.Errorf("kernel command line: parklamp.slot: %w", err)
 			}

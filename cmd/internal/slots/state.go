@@ -114,10 +114,10 @@ func (s *State) set(key, value string) error {
 		n, err = number()
 		s.Left = int(n)
 	case "good":
-		s.Good, err = ParseSlot(value)
+		s.Good, err = parseSlot(value)
 	case "try":
 		if value != "" {
-			s.Try, err = ParseSlot(value)
+			s.Try, err = parseSlot(value)
 		}
 	}
 	return err

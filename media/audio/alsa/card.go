@@ -123,8 +123,8 @@ func identify(number int) (Card, error) {
 	return Card{Number: number, ID: text(info.id[:]), Name: text(info.name[:])}, nil
 }
 
-// Find returns the card with that id or, if there is none, with that name.
-func Find(name string) (Card, error) {
+// find returns the card with that id or, if there is none, with that name.
+func find(name string) (Card, error) {
 	cards, err := Cards()
 	if err != nil {
 		return Card{}, err

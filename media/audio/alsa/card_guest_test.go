@@ -32,14 +32,14 @@ func TestCardsByIDAndName(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("cards: %+v", cards)
-	c, err := Find(loop)
+	c, err := find(loop)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if by, err := Find(c.Name); err != nil || by.ID != loop {
+	if by, err := find(c.Name); err != nil || by.ID != loop {
 		t.Errorf("by name: %+v, %v", by, err)
 	}
-	if _, err = Find("Missing"); !errors.Is(err, ErrNoCard) || !strings.Contains(err.Error(), loop) {
+	if _, err = find("Missing"); !errors.Is(err, ErrNoCard) || !strings.Contains(err.Error(), loop) {
 		t.Errorf("missing: %v", err)
 	}
 }
@@ -263,11 +263,11 @@ func TestUnplug(t *testing.T) {
 	in.Close()
 	idle.Close()
 	<-unbound
-	if _, err := Find(loop); !errors.Is(err, ErrNoCard) {
+	if _, err := find(loop); !errors.Is(err, ErrNoCard) {
 		t.Errorf("unplugged and still there: %v", err)
 	}
 	driver(t, "bind")
-	if _, err := Find(loop); err != nil {
+	if _, err := find(loop); err != nil {
 		t.Errorf("back: %v", err)
 	}
 }

@@ -79,7 +79,7 @@ type Mixer struct {
 
 // OpenMixer opens a card's controls, named by the card's id or name, and lists them.
 func OpenMixer(card string) (*Mixer, error) {
-	c, err := Find(card)
+	c, err := find(card)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ type PCM struct {
 // Open opens a stream of a card, named by id or name, and prepares it. Params says what was agreed. An error of kind
 // ErrParam names the parameter, its value and what the card allows.
 func Open(card string, device int, dir Direction, want Params) (*PCM, error) {
-	c, err := Find(card)
+	c, err := find(card)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		trace, err := Read(bytes.NewReader(data))
 		if err != nil {
-			if !errors.Is(err, ErrTrace) {
+			if !errors.Is(err, errTrace) {
 				t.Fatal(err)
 			}
 			return

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// ErrTrace wraps what is wrong with a trace that was read.
-var ErrTrace = errors.New("lab: bad trace")
+// errTrace wraps what is wrong with a trace that was read.
+var errTrace = errors.New("lab: bad trace")
 
 // Packet is one packet of a trace. Times are on the sender's clock, which is true.
 type Packet struct {
@@ -47,7 +47,7 @@ func Read(r io.Reader) (*Trace, error) {
 	var text io.Reader = in
 	if magic, err := in.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		if text, err = gzip.NewReader(in); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTrace, err)
+			return nil, fmt.Errorf("%w: %w", errTrace, err)
 		}
 	}
 	t := &Trace{PTime: 20 * time.Millisecond}
@@ -63,11 +63,11 @@ func Read(r io.Reader) (*Trace, error) {
 			err = t.line(line)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrTrace, n, err)
+			return nil, fmt.Errorf("%w: line %d: %w", errTrace, n, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTrace, err)
+		return nil, fmt.Errorf("%w: %w", errTrace, err)
 	}
 	return t, nil
 }

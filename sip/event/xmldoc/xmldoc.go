@@ -26,8 +26,8 @@ var (
 	// ErrForbidden means that the document holds a document type declaration or a
 	// processing instruction.
 	ErrForbidden = errors.New("xmldoc: declaration not allowed")
-	// ErrSyntax means that the document is not well-formed XML.
-	ErrSyntax = errors.New("xmldoc: not well-formed")
+	// errSyntax means that the document is not well-formed XML.
+	errSyntax = errors.New("xmldoc: not well-formed")
 )
 
 // Limits bounds what Parse accepts. Every field counts items but Bytes.
@@ -72,7 +72,7 @@ func Parse(data []byte, l Limits) (*Element, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
+			return nil, fmt.Errorf("%w: %w", errSyntax, err)
 		}
 		switch t := tok.(type) {
 		case xml.StartElement:
@@ -91,7 +91,7 @@ func Parse(data []byte, l Limits) (*Element, error) {
 				parent := stack[len(stack)-1]
 				parent.Children = append(parent.Children, e)
 			case root != nil:
-				return nil, fmt.Errorf("%w: second root element %s", ErrSyntax, e.Name)
+				return nil, fmt.Errorf("%w: second root element %s", errSyntax, e.Name)
 			default:
 				root = e
 			}
@@ -106,7 +106,7 @@ func Parse(data []byte, l Limits) (*Element, error) {
 		case xml.CharData:
 			if len(stack) == 0 {
 				if len(bytes.TrimSpace(t)) > 0 {
-					return nil, fmt.Errorf("%w: text outside the root element", ErrSyntax)
+					return nil, fmt.Errorf("%w: text outside the root element", errSyntax)
 				}
 				continue
 			}
@@ -128,7 +128,7 @@ func Parse(data []byte, l Limits) (*Element, error) {
 		}
 	}
 	if root == nil {
-		return nil, fmt.Errorf("%w: no element", ErrSyntax)
+		return nil, fmt.Errorf("%w: no element", errSyntax)
 	}
 	return root, nil
 }
