@@ -109,14 +109,6 @@ func (id ID) PayloadType() uint8 {
 	return 0
 }
 
-// Silence returns the byte that decodes to the smallest positive sample, of the codecs of G.711.
-func (id ID) Silence() byte {
-	if id == PCMA {
-		return 0xd5
-	}
-	return 0xff
-}
-
 // Encode fills dst with src at 8 kHz and returns the bytes written: the shorter of the two lengths, 0 for a codec that is
 // not of G.711.
 func Encode(id ID, dst []byte, src []int16) int {

@@ -17,7 +17,6 @@ package conference
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -62,8 +61,7 @@ type Party struct {
 	asked    bool            // has had its frame of this tick
 	held     bool            // not to be heard by the others
 	at       time.Duration   // the last tick of its session
-	gone     bool
-	up, rise halfband.Up // of what it says, of what it hears
+	up, rise halfband.Up     // of what it says, of what it hears
 	down     halfband.Down
 	limiter  limiter
 }
@@ -98,15 +96,6 @@ func (m *Mixer) add(source media.Source, sink media.Sink) (*Party, error) {
 	return p, nil
 }
 
-// Leave takes the party out; what it plays from then on is nothing. Further calls do nothing.
-func (p *Party) Leave() {
-	m := p.mixer
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p.gone = true
-	m.parties = slices.DeleteFunc(m.parties, func(o *Party) bool { return o == p })
-}
-
 // Hold keeps the party from being heard by the others, while it goes on hearing them: its far end has put the conference
 // on hold, and its music is not for the others.
 func (p *Party) Hold(on bool) {
@@ -126,9 +115,6 @@ func (p *Party) write(x []int16, wide bool) {
 	m := p.mixer
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p.gone {
-		return
-	}
 	if p.fresh { // nobody has asked since: the local ends must not wait for that
 		m.mix()
 	}
@@ -146,9 +132,6 @@ func (p *Party) next(dst []int16, wide bool) bool {
 	m := p.mixer
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p.gone {
-		return false
-	}
 	p.asks = wide
 	if p.asked || !m.begun {
 		m.mix()
@@ -165,9 +148,6 @@ func (p *Party) Shift(at time.Duration) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p.at = at
-	if p.gone {
-		return 0
-	}
 	if off := (m.first(p).at - at) % media.FrameDuration; off != 0 {
 		// The shorter way round.
 		switch {

@@ -167,11 +167,6 @@ func (c *Converter) Convert(dst, src []int16) int {
 	return n
 }
 
-// Most returns the most samples that Convert can make of n samples of input at any permitted deviation.
-func (c *Converter) Most(n int) int {
-	return int(float64(uint64(n+1)<<32)/float64(c.nominal)*(1+2*MaxPPM/1e6)) + 2
-}
-
 // sample is the output at hist[i] and a fraction, between the two nearest phases.
 func (c *Converter) sample(i int, fraction uint32) int16 {
 	p := int(fraction >> (32 - phaseBits))

@@ -217,7 +217,7 @@ func testLamps(b *browser) {
 	samples := eval[[]sample](b, sampleLamps)
 	for number, state := range shown {
 		lamp := cadences[state]
-		lit := func(ms float64) bool { return lamp.colour != Off && lamp.cadence.Lit(time.UnixMicro(int64(ms*1000))) }
+		lit := func(ms float64) bool { return lamp.colour != Off && lamp.cadence.lit(time.UnixMicro(int64(ms*1000))) }
 		seen := map[bool]int{}
 		for _, s := range samples {
 			if lit(s.At-8) != lit(s.At+8) {

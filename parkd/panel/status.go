@@ -99,31 +99,6 @@ type Lamp struct {
 // an array of milliseconds.
 type Cadence []time.Duration
 
-// Period returns the time after which the cadence repeats, 0 if it is steady.
-func (c Cadence) Period() time.Duration {
-	var p time.Duration
-	for _, d := range c {
-		p += d
-	}
-	return p
-}
-
-// Lit reports whether a lamp of this cadence is lit at t.
-func (c Cadence) Lit(t time.Time) bool {
-	p := c.Period()
-	if p <= 0 {
-		return true
-	}
-	at := time.Duration(t.UnixNano() % int64(p))
-	for i, d := range c {
-		if at < d {
-			return i%2 == 0
-		}
-		at -= d
-	}
-	return true
-}
-
 // MarshalJSON writes whole milliseconds.
 func (c Cadence) MarshalJSON() ([]byte, error) {
 	ms := make([]int64, len(c))

@@ -293,7 +293,7 @@ func (e *exam) end(f selftest.End) {
 	e.handset.quiet()
 	e.handset.mute(d.machine.View().Muted)
 	e.handset.device.Open(audio.PathClosed)
-	e.log.Info("the self test is over", "outcome", f.Outcome, "err", f.Reason)
+	e.log.Info("the self test is over", "outcome", f.Outcome, "err", f.Reason, "ignored", e.walk.Ignored())
 	r := e.report
 	r.Ended, r.Outcome, r.Reason, r.Findings = e.now().UTC(), f.Outcome, f.Reason, e.walk.Findings()
 	for _, c := range e.health.All() {

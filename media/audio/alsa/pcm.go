@@ -83,9 +83,6 @@ func Open(card string, device int, dir Direction, want Params) (*PCM, error) {
 // Params returns what the card agreed to.
 func (p *PCM) Params() Params { return p.params }
 
-// Card returns the card of the stream.
-func (p *PCM) Card() Card { return p.card }
-
 // fail names the card and what was done.
 func (p *PCM) fail(what string, err error) error {
 	return fmt.Errorf("sound card %q, %s %s: %w", p.card.ID, p.dir, what, sentinel(err))

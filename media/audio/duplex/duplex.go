@@ -80,9 +80,6 @@ func New(cfg Config) *Switch {
 // State returns who has the way.
 func (s *Switch) State() State { return s.state }
 
-// Coupling returns the level of the echo against that of the loudspeaker, in dB, as far as it is known.
-func (s *Switch) Coupling() float64 { return s.coupling }
-
 // Far takes what goes to the loudspeaker, some milliseconds of it, and attenuates it in place.
 func (s *Switch) Far(x []int16, rate int) {
 	if len(x) == 0 {

@@ -156,7 +156,7 @@ func TestRooms(t *testing.T) {
 			echo := loss(b.farIn, b.echoOut, 0.5, 6) // echo return loss as the far end has it
 			through := loss(b.farIn, b.farOut, 0.5, 6)
 			words := loss(b.nearIn, b.nearOut, 6.3, 12)
-			t.Logf("far end alone: echo %.0f dB down, loudspeaker %.1f dB down; near end alone: %.1f dB down; coupling found %.1f dB", echo, through, words, s.Coupling())
+			t.Logf("far end alone: echo %.0f dB down, loudspeaker %.1f dB down; near end alone: %.1f dB down; coupling found %.1f dB", echo, through, words, s.coupling)
 			if echo < 30 {
 				t.Errorf("the far end hears itself %.0f dB down, want 30", echo)
 			}

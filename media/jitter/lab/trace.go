@@ -128,32 +128,6 @@ func (t *Trace) line(line string) error {
 	return nil
 }
 
-// Write writes the trace as Read takes it.
-func (t *Trace) Write(w io.Writer) error {
-	z := gzip.NewWriter(w)
-	b := bufio.NewWriter(z)
-	fmt.Fprintf(b, "# jbtrace=1 name=%s\n# clock_rate=8000 ptime_us=%d rx_skew_ppm=%g tick_phase_us=%d\n",
-		t.Name, t.PTime.Microseconds(), t.SkewPPM, t.Phase.Microseconds())
-	fmt.Fprintln(b, "seq,rtp_ts,send_time_us,arrival_time_us,flags")
-	for _, p := range t.Packets {
-		at := "lost"
-		if !p.Lost {
-			at = strconv.FormatInt(p.Arrival.Microseconds(), 10)
-		}
-		fmt.Fprintf(b, "%d,%d,%d,%s", p.Seq, p.TS, p.Sent.Microseconds(), at)
-		for _, f := range []struct {
-			set  bool
-			flag string
-		}{{p.Marker, ",M"}, {p.Comfort, ",C"}, {p.Copy, ",D"}} {
-			if f.set {
-				fmt.Fprint(b, f.flag)
-			}
-		}
-		fmt.Fprintln(b)
-	}
-	return errors.Join(b.Flush(), z.Close())
-}
-
 // arrivals returns the indexes of the packets that came, in order of arrival.
 func (t *Trace) arrivals() []int {
 	order := make([]int, 0, len(t.Packets))

@@ -18,15 +18,11 @@
 package dialoginfo
 
 import (
-	"errors"
 	"strconv"
 	"time"
 
 	"parklamp/sip/event/xmldoc"
 )
-
-// ErrInvalid means that a value in a well-formed document is not allowed.
-var ErrInvalid = errors.New("dialoginfo: invalid value")
 
 const (
 	// ContentType is the MIME type of the document (RFC 4235 §3.5).
@@ -35,11 +31,6 @@ const (
 	Namespace = "urn:ietf:params:xml:ns:dialog-info"
 	// ParkedNamespace is ours, for the <parked> element at the end of a dialog.
 	ParkedNamespace = "urn:parklamp:dialog:1"
-
-	// MaxDialogs is the highest number of dialogs in one document.
-	MaxDialogs = 500
-	// MaxBytes is the longest document that Parse reads.
-	MaxBytes = 512 << 10
 )
 
 // Scope says whether a document holds every dialog of the entity.

@@ -128,25 +128,25 @@ func TestParseRefuses(t *testing.T) {
 		return `<dialog-info xmlns="` + Namespace + `" xmlns:p="` + ParkedNamespace + `" version="0" state="full" entity="sip:a@b">` + s + `</dialog-info>`
 	}
 	many := strings.Builder{}
-	for i := range MaxDialogs + 1 {
+	for i := range maxDialogs + 1 {
 		fmt.Fprintf(&many, `<dialog id="%d"><state>trying</state></dialog>`, i)
 	}
 	for _, tc := range []struct {
 		name, doc string
 		want      error
 	}{
-		{"other root", `<dialog-info xmlns="urn:x" version="0" state="full"/>`, ErrInvalid},
-		{"no version", `<dialog-info xmlns="` + Namespace + `" state="full"/>`, ErrInvalid},
-		{"version", `<dialog-info xmlns="` + Namespace + `" version="4294967296" state="full"/>`, ErrInvalid},
-		{"scope", `<dialog-info xmlns="` + Namespace + `" version="1" state="half"/>`, ErrInvalid},
-		{"no state", wrap(`<dialog id="1"/>`), ErrInvalid},
-		{"state", wrap(`<dialog id="1"><state>parked</state></dialog>`), ErrInvalid},
-		{"no id", wrap(`<dialog><state>trying</state></dialog>`), ErrInvalid},
-		{"id twice", wrap(strings.Repeat(`<dialog id="1"><state>trying</state></dialog>`, 2)), ErrInvalid},
-		{"direction", wrap(`<dialog id="1" direction="up"><state>trying</state></dialog>`), ErrInvalid},
-		{"code", wrap(`<dialog id="1"><state code="99">trying</state></dialog>`), ErrInvalid},
-		{"duration", wrap(`<dialog id="1"><state>trying</state><duration>-1</duration></dialog>`), ErrInvalid},
-		{"since", wrap(`<dialog id="1"><state>trying</state><p:parked since="noon"/></dialog>`), ErrInvalid},
+		{"other root", `<dialog-info xmlns="urn:x" version="0" state="full"/>`, errInvalid},
+		{"no version", `<dialog-info xmlns="` + Namespace + `" state="full"/>`, errInvalid},
+		{"version", `<dialog-info xmlns="` + Namespace + `" version="4294967296" state="full"/>`, errInvalid},
+		{"scope", `<dialog-info xmlns="` + Namespace + `" version="1" state="half"/>`, errInvalid},
+		{"no state", wrap(`<dialog id="1"/>`), errInvalid},
+		{"state", wrap(`<dialog id="1"><state>parked</state></dialog>`), errInvalid},
+		{"no id", wrap(`<dialog><state>trying</state></dialog>`), errInvalid},
+		{"id twice", wrap(strings.Repeat(`<dialog id="1"><state>trying</state></dialog>`, 2)), errInvalid},
+		{"direction", wrap(`<dialog id="1" direction="up"><state>trying</state></dialog>`), errInvalid},
+		{"code", wrap(`<dialog id="1"><state code="99">trying</state></dialog>`), errInvalid},
+		{"duration", wrap(`<dialog id="1"><state>trying</state><duration>-1</duration></dialog>`), errInvalid},
+		{"since", wrap(`<dialog id="1"><state>trying</state><p:parked since="noon"/></dialog>`), errInvalid},
 		{"dialogs", wrap(many.String()), xmldoc.ErrTooLarge},
 		{"bomb", `<!DOCTYPE x [<!ENTITY a "b">]>` + wrap(`&a;`), xmldoc.ErrForbidden},
 	} {

@@ -1,6 +1,7 @@
 package dialoginfo
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,23 +10,29 @@ import (
 	"parklamp/sip/event/xmldoc"
 )
 
-var limits = xmldoc.Limits{Bytes: MaxBytes, Depth: 12, Elements: 20 * MaxDialogs, Attributes: 32}
+// maxDialogs is the highest number of dialogs in one document.
+const maxDialogs = 500
 
-// Parse reads a document. Errors are ErrInvalid or those of package xmldoc.
+// errInvalid means that a value in a well-formed document is not allowed.
+var errInvalid = errors.New("dialoginfo: invalid value")
+
+var limits = xmldoc.Limits{Bytes: 512 << 10, Depth: 12, Elements: 20 * maxDialogs, Attributes: 32}
+
+// Parse reads a document. Errors are errInvalid or those of package xmldoc.
 func Parse(data []byte) (Document, error) {
 	root, err := xmldoc.Parse(data, limits)
 	if err != nil {
 		return Document{}, fmt.Errorf("parse dialog-info: %w", err)
 	}
 	if !root.Is(Namespace, "dialog-info") {
-		return Document{}, fmt.Errorf("parse dialog-info: %w: root element %s %s", ErrInvalid, root.Space, root.Name)
+		return Document{}, fmt.Errorf("parse dialog-info: %w: root element %s %s", errInvalid, root.Space, root.Name)
 	}
 	d := Document{Entity: root.Attr("entity")}
 	// RFC 4235 §4.1: version, state and entity are required. Phones leave out the
 	// entity, which the subscription knows anyway.
 	version, err := strconv.ParseUint(root.Attr("version"), 10, 32)
 	if err != nil {
-		return Document{}, fmt.Errorf("parse dialog-info: %w: version=%q", ErrInvalid, root.Attr("version"))
+		return Document{}, fmt.Errorf("parse dialog-info: %w: version=%q", errInvalid, root.Attr("version"))
 	}
 	d.Version = uint32(version)
 	switch s := root.Attr("state"); s {
@@ -33,15 +40,15 @@ func Parse(data []byte) (Document, error) {
 	case "partial":
 		d.State = Partial
 	default:
-		return Document{}, fmt.Errorf("parse dialog-info: %w: state=%q, allowed are full and partial", ErrInvalid, s)
+		return Document{}, fmt.Errorf("parse dialog-info: %w: state=%q, allowed are full and partial", errInvalid, s)
 	}
 	ids := map[string]bool{}
 	for _, e := range root.Children {
 		if !e.Is(Namespace, "dialog") {
 			continue
 		}
-		if len(d.Dialogs) == MaxDialogs {
-			return Document{}, fmt.Errorf("parse dialog-info: %w: more than %d dialogs", xmldoc.ErrTooLarge, MaxDialogs)
+		if len(d.Dialogs) == maxDialogs {
+			return Document{}, fmt.Errorf("parse dialog-info: %w: more than %d dialogs", xmldoc.ErrTooLarge, maxDialogs)
 		}
 		g, err := parseDialog(e)
 		if err != nil {
@@ -49,7 +56,7 @@ func Parse(data []byte) (Document, error) {
 		}
 		// RFC 4235 §4.1.1: the id is required and unique in the document.
 		if g.ID == "" || ids[g.ID] {
-			return Document{}, fmt.Errorf("parse dialog-info: %w: dialog id %q is empty or twice there", ErrInvalid, g.ID)
+			return Document{}, fmt.Errorf("parse dialog-info: %w: dialog id %q is empty or twice there", errInvalid, g.ID)
 		}
 		ids[g.ID] = true
 		d.Dialogs = append(d.Dialogs, g)
@@ -74,12 +81,12 @@ func parseDialog(e *xmldoc.Element) (Dialog, error) {
 	case "recipient":
 		g.Direction = Recipient
 	default:
-		return g, fmt.Errorf("%w: direction=%q, allowed are initiator and recipient", ErrInvalid, v)
+		return g, fmt.Errorf("%w: direction=%q, allowed are initiator and recipient", errInvalid, v)
 	}
 	state := e.Child(Namespace, "state")
 	i := slices.Index(stateNames[:], state.Value())
 	if i < 0 {
-		return g, fmt.Errorf("%w: state %q, allowed are %v", ErrInvalid, state.Value(), stateNames)
+		return g, fmt.Errorf("%w: state %q, allowed are %v", errInvalid, state.Value(), stateNames)
 	}
 	g.State = State(i)
 	g.Event = state.Attr("event")
@@ -87,14 +94,14 @@ func parseDialog(e *xmldoc.Element) (Dialog, error) {
 		code, err := strconv.Atoi(v)
 		// RFC 4235 §4.4: 100 to 699.
 		if err != nil || code < 100 || code > 699 {
-			return g, fmt.Errorf("%w: code=%q, allowed is 100 to 699", ErrInvalid, v)
+			return g, fmt.Errorf("%w: code=%q, allowed is 100 to 699", errInvalid, v)
 		}
 		g.Code = code
 	}
 	if v := e.Child(Namespace, "duration").Value(); v != "" {
 		s, err := strconv.ParseUint(v, 10, 32)
 		if err != nil {
-			return g, fmt.Errorf("%w: duration %q", ErrInvalid, v)
+			return g, fmt.Errorf("%w: duration %q", errInvalid, v)
 		}
 		g.Duration = time.Duration(s) * time.Second
 	}
@@ -107,7 +114,7 @@ func parseDialog(e *xmldoc.Element) (Dialog, error) {
 		if v := p.Attr("since"); v != "" {
 			t, err := time.Parse(time.RFC3339, v)
 			if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
-				return g, fmt.Errorf("%w: since=%q", ErrInvalid, v)
+				return g, fmt.Errorf("%w: since=%q", errInvalid, v)
 			}
 			g.Parked.Since = t.UTC().Truncate(time.Second)
 		}

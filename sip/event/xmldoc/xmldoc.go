@@ -38,9 +38,6 @@ type Limits struct {
 	Attributes int // attributes of one element
 }
 
-// Standard fits a presence document of 500 parked calls.
-var Standard = Limits{Bytes: 512 << 10, Depth: 12, Elements: 8192, Attributes: 32}
-
 // Element is one element of a parsed document.
 type Element struct {
 	Space, Name string
