@@ -39,11 +39,14 @@ func (m *Machine) closeDown() {
 	}
 }
 
-// closeMoving ends the calls of which nobody has told where their callers have gone.
+// closeMoving reports the calls of which nobody has told where their callers have gone. They stay in the last document:
+// whether a peer has them is not known, and the peers go by its word, or by LateWord.
 func (m *Machine) closeMoving() {
-	for _, c := range slices.Clone(m.hosted) {
-		if c.State == Moving && c.left != EndRescued {
-			m.end(c, c.left, "")
+	for _, c := range m.hosted {
+		if c.State == Moving && !c.over {
+			m.stopTimer(c)
+			c.over = true
+			m.emit(Report{Row: Row{Slot: c.SlotState, Ended: m.now, End: c.left}})
 		}
 	}
 }

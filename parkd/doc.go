@@ -35,7 +35,8 @@
 // A call whose host is dead, or has said that it leaves, is rescued by the living appliance that ranks first for it: Rescue
 // calls its far end, which moves with Replaces, and the call goes on here, as it was, with one more move to its name. Of
 // two appliances that tell of one call the one with more moves has it, the other lets go. What became of a call is told in
-// Announce, so that nobody asks its far end again.
+// Announce, so that nobody asks its far end again; that it is being called is told first. Documents come in any order: a call
+// that has left its host keeps its orbit until its new place, or its end, is known (Mirror).
 //
 // What the machine guarantees, and machine_test.go and rapid_test.go check: a token is answered once,
 // by Committed, HandToPhone or Join with its end, or Refused; a caller is never hung up because a

@@ -34,9 +34,13 @@ type Settled struct {
 	CallID string
 	Moves  int // the copies with fewer are meant
 	How    Outcome
+	// Who has the call, or tries, and the document of that appliance that said so: with Host "", who tells this.
+	Host       string
+	Epoch      uint64
+	Generation uint64
 }
 
-// Outcome is the end of a rescue.
+// Outcome is how a rescue goes.
 type Outcome uint8
 
 // The outcomes.
@@ -44,9 +48,11 @@ const (
 	Rescued Outcome = iota + 1 // the caller came: no other appliance has him
 	Gone                       // the far end knew nothing of the call any more
 	Unable                     // the far end does not come: only the host can go on with the call
+	Trying                     // the far end is being called; it may have come already
+	Absent                     // as Gone, unless another appliance says in time that it has the caller
 )
 
-var outcomeNames = [...]string{Rescued: "rescued", Gone: "gone", Unable: "unable"}
+var outcomeNames = [...]string{Rescued: "rescued", Gone: "gone", Unable: "unable", Trying: "trying", Absent: "absent"}
 
 // String returns the word used in presence documents.
 func (o Outcome) String() string {

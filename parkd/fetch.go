@@ -215,7 +215,7 @@ func (m *Machine) end(c *call, how End, by LegID) {
 	delete(m.legs, c.Leg)
 	m.announce()
 	m.touched = append(m.touched, c.Orbit)
-	if c.left != EndRescued { // else that was reported when it became known
+	if !c.over {
 		m.emit(Report{Row: Row{Slot: c.SlotState, Ended: m.now, End: how, By: by}})
 	}
 }

@@ -61,6 +61,7 @@ type JoinResult struct {
 type LegEnded struct {
 	Leg  LegID
 	Lost bool // nobody hung up: the far end is not there any more, or does not know the call
+	Ours bool // this appliance has hung up
 	// Doubt says that peers which count as alive were not heard for a while: they may have taken the caller over.
 	Doubt bool
 }

@@ -25,6 +25,7 @@ type Machine struct {
 	avoid   map[string]time.Time // orbits just lost to a peer, until when
 	rescues []*rescue            // calls of dead peers, in the order in which they were found
 	settled []Settled            // what became of them, oldest first; at most maxSettled
+	dueAt   time.Time            // when mirrorsTimer is; zero: it does not run
 	leaving bool                 // see Leave
 	closing bool                 // see Close
 
@@ -47,6 +48,7 @@ type call struct {
 	timerAt time.Time // when this call's timer is due; zero: none
 	leftAt  time.Time // in Moving: when the caller left
 	left    End       // in Moving: how that looked
+	over    bool      // in Moving: reported, and nobody waits any more
 	doubt   bool      // in Moving: LegEnded's
 }
 
@@ -59,17 +61,12 @@ type request struct {
 }
 
 type peer struct {
-	name       string
-	alive      bool
-	epoch      uint64
-	generation uint64
-	slots      []SlotState
-	taken      []string // call ids fetched from it that it may still list as being fetched
-	settled    []Settled
-	leaving    bool
-	changedAt  time.Time // when it was found alive, or dead, last
-	downAt     time.Time // when it was found dead last
-	forgetAt   time.Time
+	Mirror
+	taken     []string // call ids fetched from it that it may still list as being fetched
+	leaving   bool
+	changedAt time.Time // when it was found alive, or dead, last
+	downAt    time.Time // when it was found dead last
+	forgetAt  time.Time
 }
 
 // New returns a machine for the appliance of that name, which no other of the federation has. epoch
@@ -296,6 +293,10 @@ func (m *Machine) timer(in Timer) {
 			return
 		}
 	}
+	if in.ID == mirrorsTimer {
+		m.expire(in)
+		return
+	}
 	if r := m.openFetch(in.ID); r != nil {
 		m.inRemote(r, in)
 		return
@@ -321,7 +322,10 @@ func (c *call) timerID() string {
 	return "call:" + c.CallID
 }
 
-func (p *peer) timerID() string { return "peer:" + p.name }
+func (p *peer) timerID() string { return "peer:" + p.Name }
+
+// mirrorsTimer is the timer of what waits for a peer's word; see Mirrors.Due.
+const mirrorsTimer = "peers"
 
 func (r *request) timerID() string { return "fetch:" + r.token }
 

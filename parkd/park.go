@@ -80,8 +80,8 @@ func (m *Machine) occupied(c *call, orbit string) Reason {
 	}
 	why := ReasonNone
 	for _, p := range m.peers {
-		for _, s := range p.slots {
-			if s.Orbit == orbit && p.alive {
+		for _, s := range p.Calls() {
+			if s.Orbit == orbit && !s.Unknown {
 				return ReasonTaken
 			} else if s.Orbit == orbit {
 				why = ReasonUnknown

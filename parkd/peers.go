@@ -1,6 +1,9 @@
 package parkd
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // peerTold mirrors what a peer hosts. Order is by (epoch, generation), never by arrival.
 func (m *Machine) peerTold(in Peer) {
@@ -9,30 +12,31 @@ func (m *Machine) peerTold(in Peer) {
 		return
 	}
 	alone := m.isolated()
-	i := slices.IndexFunc(m.peers, func(p *peer) bool { return p.name == in.Name })
+	i := slices.IndexFunc(m.peers, func(p *peer) bool { return p.Name == in.Name })
 	if i < 0 {
 		if len(m.peers) >= m.cfg.MaxPeers {
 			m.ignore(nil, in)
 			return
 		}
 		i = len(m.peers)
-		m.peers = append(m.peers, &peer{name: in.Name})
+		m.peers = append(m.peers, &peer{Mirror: Mirror{Name: in.Name}})
 	}
 	p := m.peers[i]
-	if p.changedAt.IsZero() || p.alive != in.Alive {
+	if p.changedAt.IsZero() || p.Alive != in.Alive {
 		p.changedAt = m.now
 		if !in.Alive {
 			p.downAt = m.now
 		}
 	}
-	newer := in.Epoch > p.epoch || in.Epoch == p.epoch && in.Generation > p.generation
+	was := p.Alive
+	newer := in.Epoch > p.Epoch || in.Epoch == p.Epoch && in.Generation > p.Generation
 	if newer {
 		m.replace(p, in)
 	}
-	was := p.alive
-	p.alive, p.leaving = in.Alive, in.Leaving
+	p.SetAlive(m.now, in.Alive)
+	p.leaving = in.Leaving
 	if was != in.Alive {
-		m.touch(p.slots)
+		m.touch(p.Calls())
 	}
 	switch {
 	case in.Alive && !was:
@@ -42,7 +46,6 @@ func (m *Machine) peerTold(in Peer) {
 		m.emit(SetTimer{ID: p.timerID(), At: p.forgetAt})
 	}
 	m.settle(p)
-	m.seekRescues()
 	if m.isolated() != alone {
 		m.touched = append(m.touched, m.cfg.Orbits...)
 	}
@@ -50,7 +53,7 @@ func (m *Machine) peerTold(in Peer) {
 
 // replace takes a newer document. Calls that a new life of the peer does not know are lost.
 func (m *Machine) replace(p *peer, in Peer) {
-	m.touch(p.slots)
+	m.touch(p.Calls())
 	var slots []SlotState
 	var taken []string
 	for _, s := range in.State {
@@ -61,20 +64,57 @@ func (m *Machine) replace(p *peer, in Peer) {
 		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Parked || s.State > Moving {
 			continue
 		}
-		s.Host, s.Leg, s.Unknown = p.name, "", false
+		s.Host, s.Leg, s.Unknown = p.Name, "", false
 		slots = append(slots, s)
 	}
-	if p.epoch != 0 && in.Epoch > p.epoch {
-		for _, s := range p.slots {
-			same := func(n SlotState) bool { return n.CallID == s.CallID }
-			if !slices.ContainsFunc(slots, same) {
-				m.emit(Report{Row: Row{Slot: s, Ended: m.now, End: EndLost}})
-			}
+	m.gone(p.Take(m.now, m.cfg.ForgetDead, Announce{Epoch: in.Epoch, Generation: in.Generation, Slots: slots, Settled: in.Settled}))
+	p.taken = taken
+	m.touch(p.Slots)
+}
+
+// gone takes note of calls that no mirror has any more.
+func (m *Machine) gone(left []Left) {
+	for _, l := range left {
+		m.touched = append(m.touched, l.Slot.Orbit)
+		if l.How != 0 {
+			m.emit(Report{Row: Row{Slot: l.Slot, Ended: m.now, End: l.How}})
 		}
 	}
-	p.epoch, p.generation, p.slots, p.taken = in.Epoch, in.Generation, slots, taken
-	p.settled = in.Settled[:min(len(in.Settled), maxSettled)]
-	m.touch(p.slots)
+}
+
+// mirrors are what is known of all peers.
+func (m *Machine) mirrors() Mirrors {
+	ms := make(Mirrors, 0, len(m.peers))
+	for _, p := range m.peers {
+		ms = append(ms, &p.Mirror)
+	}
+	return ms
+}
+
+// expire gives up what nobody has told of.
+func (m *Machine) expire(in Timer) {
+	if m.dueAt.IsZero() || m.now.Before(m.dueAt) {
+		m.ignore(nil, in)
+		return
+	}
+	m.dueAt = time.Time{}
+	m.gone(m.mirrors().Expire(m.now))
+	m.setDue()
+}
+
+func (m *Machine) setDue() {
+	at := m.mirrors().Due(m.now)
+	switch {
+	case at.Equal(m.dueAt):
+		return
+	case at.IsZero():
+		m.emit(StopTimer{ID: mirrorsTimer})
+	case m.dueAt.IsZero() || at.Before(m.dueAt): // else it comes too early, and looks again
+		m.emit(SetTimer{ID: mirrorsTimer, At: at})
+	default:
+		return
+	}
+	m.dueAt = at
 }
 
 // takenFrom strikes a call off the list of the peer that has just given it to this appliance, before the peer's next
@@ -83,8 +123,8 @@ func (m *Machine) replace(p *peer, in Peer) {
 func (m *Machine) takenFrom(s SlotState) {
 	for _, p := range m.peers {
 		same := func(o SlotState) bool { return o.CallID == s.CallID }
-		if p.name == s.Host && slices.ContainsFunc(p.slots, same) {
-			p.slots = slices.DeleteFunc(p.slots, same)
+		if p.Name == s.Host && slices.ContainsFunc(p.Slots, same) {
+			p.Slots = slices.DeleteFunc(slices.Clone(p.Slots), same)
 			p.taken = append(p.taken, s.CallID)
 			m.touched = append(m.touched, s.Orbit)
 		}
@@ -94,16 +134,15 @@ func (m *Machine) takenFrom(s SlotState) {
 // peerForgotten gives up the calls of a peer that stayed away. Should it come back with them, they are
 // taken as new, even under the generation that was known.
 func (m *Machine) peerForgotten(p *peer, in Timer) {
-	if p.alive || m.now.Before(p.forgetAt) {
+	if p.Alive || m.now.Before(p.forgetAt) {
 		m.ignore(nil, in)
 		return
 	}
-	m.touch(p.slots)
-	for _, s := range p.slots {
-		m.emit(Report{Row: Row{Slot: s, Ended: m.now, End: EndLost}})
+	for _, s := range p.Forget() {
+		m.gone([]Left{{s, EndLost}})
 	}
-	p.epoch, p.generation, p.slots, p.taken = 0, 0, nil, nil
-	m.seekRescues()
+	p.taken = nil
+	m.settle(p)
 }
 
 func (m *Machine) touch(slots []SlotState) {

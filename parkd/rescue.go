@@ -16,12 +16,11 @@ const (
 	// maybeTaken is how long after this appliance and a peer have lost sight of each other a caller who leaves may have
 	// been taken over by that peer: its wait, the turns and the tries.
 	maybeTaken = time.Minute
-	// movingPoll is how often a caller that has left is looked for, and movingGrace how long a peer that is back may take
-	// to tell that it has him.
-	movingPoll  = time.Second
-	movingGrace = 2 * time.Second
-	// maxSettled is how many outcomes are told at most; the oldest are forgotten.
-	maxSettled = 200
+	// movingPoll is how often a caller that has left is looked for.
+	movingPoll = time.Second
+	// maxSettled is how many outcomes a peer's document may have. This appliance tells as many as it parks calls, and minSettled
+	// at least: each call that is handed over is one. The oldest are forgotten.
+	minSettled, maxSettled = 200, 1000
 )
 
 // rescue is a call of a dead peer which this appliance may take over.
@@ -30,57 +29,53 @@ type rescue struct {
 	dueAt time.Time // when the first in rank tries
 	at    time.Time // when the timer is due; zero: none runs
 	tries int
-	asked bool // the far end is being called
-	over  bool // this appliance does not try any more
+	asked bool      // the far end is being called
+	over  bool      // this appliance does not try any more
+	told  bool      // it was told that the caller is stranded
+	left  time.Time // when the far end said that there is no such dialog; zero: it did not
 }
 
 func (r *rescue) timerID() string { return "rescue:" + r.slot.CallID }
 
 // settle goes by what a peer says has become of calls, and by what is known here of those that it tells of.
 func (m *Machine) settle(from *peer) {
-	if from.alive { // it tells of its calls itself: whatever was found out without it does not hold
+	if from.Alive { // it tells of its calls itself: whatever was found out without it does not hold
+		before := len(m.settled)
 		m.settled = slices.DeleteFunc(m.settled, func(s Settled) bool {
-			return s.How != Rescued && slices.ContainsFunc(from.slots, func(o SlotState) bool { return o.CallID == s.CallID })
+			return (s.How == Gone || s.How == Unable || s.How == Absent) && from.lists(s.CallID)
 		})
-	}
-	for _, p := range m.peers {
-		for _, s := range p.settled {
-			m.settleBy(s, p)
+		if len(m.settled) < before {
+			m.announce()
 		}
-		for _, s := range p.slots {
-			if s.Moves > 0 {
-				m.settleBy(Settled{CallID: s.CallID, Moves: s.Moves, How: Rescued}, p)
+	}
+	ms := m.mirrors()
+	for _, p := range m.peers {
+		for _, f := range p.tells() {
+			if f.How != Rescued || f.Host == m.host || f.Host != p.Name && !ms.told(f) { // the call is ours until its host has told us
+				continue
+			}
+			if f.Host == p.Name {
+				f.Epoch, f.Generation = p.Epoch, p.Generation
+			}
+			if i := slices.IndexFunc(m.hosted, func(c *call) bool { return c.CallID == f.CallID && yields(c, f.Moves, f.Host) }); i >= 0 {
+				m.yield(m.hosted[i], f)
 			}
 		}
 	}
-	for _, s := range m.settled {
-		m.settleBy(s, nil)
-	}
+	m.strike()
+	m.seekRescues()
 }
 
-// settleBy strikes out the older copies of a call. by is who says so; nil is this appliance.
-func (m *Machine) settleBy(s Settled, by *peer) {
-	if s.How != Rescued && s.How != Gone {
-		return
-	}
-	for _, p := range m.peers {
-		i := slices.IndexFunc(p.slots, func(o SlotState) bool { return o.CallID == s.CallID && o.Moves < s.Moves })
-		if i < 0 || p == by || p.alive && s.How != Rescued {
-			continue
-		}
-		old := p.slots[i]
-		p.slots = slices.Delete(slices.Clone(p.slots), i, i+1)
-		m.touched = append(m.touched, old.Orbit)
-		if s.How == Gone {
-			m.emit(Report{Row: Row{Slot: old, Ended: m.now, End: EndLost}})
+// strike takes the older copies of calls out of the mirrors.
+func (m *Machine) strike() {
+	ms := m.mirrors()
+	m.gone(ms.Settle(m.now, m.host, m.Hosted(), m.cfg.ForgetDead))
+	for _, p := range ms {
+		for _, h := range p.held {
+			m.touched = append(m.touched, h.slot.Orbit)
 		}
 	}
-	if by == nil || s.How != Rescued {
-		return
-	}
-	if i := slices.IndexFunc(m.hosted, func(c *call) bool { return c.CallID == s.CallID && yields(c, s.Moves, by.name) }); i >= 0 {
-		m.yield(m.hosted[i])
-	}
+	m.setDue()
 }
 
 // yields says whether a call hosted here gives way to the same call at a peer. Equal numbers of moves cannot be, as the far
@@ -89,15 +84,12 @@ func yields(c *call, moves int, peer string) bool {
 	return c.Moves < moves || c.Moves == moves && moves > 0 && peer < c.Host
 }
 
-// yield ends a call that a peer has taken over.
-func (m *Machine) yield(c *call) {
+// yield ends a call that a peer has taken over, and tells by which document of which peer that is known: the others may hear
+// this before they hear that one.
+func (m *Machine) yield(c *call, to Settled) {
 	leg := c.Leg
+	m.note(to)
 	switch {
-	case c.State == Moving:
-		if c.left != EndRescued {
-			m.moved(c)
-		}
-		return
 	case c.State == Fetching:
 		r := c.fetch
 		m.emit(CancelFetch{Token: r.token})
@@ -105,21 +97,10 @@ func (m *Machine) yield(c *call) {
 	case c.State == Recalling && c.recall != "":
 		m.stopRecall(c)
 	}
-	if m.leaving {
-		m.enterMoving(c, EndRescued)
-		m.moved(c)
-	} else {
-		m.end(c, EndRescued, "")
+	m.end(c, EndRescued, "")
+	if leg != "" {
+		m.emit(HangUp{Leg: leg, Reason: "taken over by another appliance"})
 	}
-	m.emit(HangUp{Leg: leg, Reason: "taken over by another appliance"})
-}
-
-// moved reports that a caller who has left is at a peer. The call is told on for a moment: not everybody has heard the new
-// host yet.
-func (m *Machine) moved(c *call) {
-	c.left = EndRescued
-	m.touched = append(m.touched, c.Orbit)
-	m.emit(Report{Row: Row{Slot: c.SlotState, Ended: m.now, End: EndRescued}})
 }
 
 // Remaining counts the callers who are still parked here, and says whether there is any use in waiting for the word of a
@@ -131,7 +112,7 @@ func (m *Machine) Remaining() (here int, wait bool) {
 			here++
 			wait = wait || m.Movable(c.SlotState)
 		} else {
-			wait = wait || c.left != EndRescued
+			wait = wait || !c.over
 		}
 	}
 	return here, wait && m.hasHeirs()
@@ -144,13 +125,13 @@ func (m *Machine) Movable(s SlotState) bool {
 }
 
 func (m *Machine) hasHeirs() bool {
-	return m.cfg.RescueAfter > 0 && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive })
+	return m.cfg.RescueAfter > 0 && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Alive })
 }
 
 // callerLeft ends a call whose caller has hung up or is not there any more, unless a peer may have taken him over, being
 // told that we leave or thinking that we are dead: then it waits for the peers' word.
 func (m *Machine) callerLeft(c *call, in LegEnded) {
-	if c.doubt = in.Doubt; !m.maybeTaken(c) || len(m.hosted) > 2*m.cfg.MaxCalls {
+	if c.doubt = in.Doubt; !m.maybeTaken(c) || in.Ours && !m.mirrors().tried(c.SlotState) || len(m.hosted) > 2*m.cfg.MaxCalls {
 		m.end(c, in.end(), "")
 		return
 	}
@@ -171,7 +152,7 @@ func (m *Machine) inMoving(c *call, in Input) {
 		m.ignore(c, in)
 		return
 	}
-	if c.left != EndRescued && m.maybeTaken(c) && m.now.Sub(c.leftAt) < maybeTaken {
+	if m.maybeTaken(c) && m.now.Sub(c.leftAt) < maybeTaken {
 		m.setTimer(c, m.now.Add(movingPoll))
 		return
 	}
@@ -183,13 +164,16 @@ func (m *Machine) maybeTaken(c *call) bool {
 	if !c.Dialog.rescuable() || m.cfg.RescueAfter == 0 {
 		return false
 	}
-	recent := c.leftAt.IsZero() || m.now.Sub(c.leftAt) < movingGrace
-	if (m.leaving || c.doubt) && recent && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.alive }) {
+	if slices.ContainsFunc(m.peers, func(p *peer) bool { return p.says(c.SlotState, Rescued) || p.Alive && p.says(c.SlotState, Trying) }) {
+		return true
+	}
+	recent := c.leftAt.IsZero() || m.now.Sub(c.leftAt) < LateWord
+	if (m.leaving || c.doubt) && recent && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Alive }) {
 		return true
 	}
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
 		since := m.now.Sub(p.changedAt)
-		return c.Since.Before(p.downAt) && (p.alive && since < movingGrace || !p.alive && since < maybeTaken)
+		return c.Since.Before(p.downAt) && (p.Alive && since < LateWord || !p.Alive && since < maybeTaken)
 	})
 }
 
@@ -204,8 +188,8 @@ func (m *Machine) seekRescues() {
 		}
 	}
 	for _, p := range m.peers {
-		for _, s := range p.slots {
-			if p.alive || s.State == Moving || !s.Dialog.rescuable() || m.hosts(s.CallID) {
+		for _, s := range p.Slots {
+			if p.Alive || s.State == Moving || !s.Dialog.rescuable() || m.hosts(s.CallID) {
 				continue
 			}
 			r := m.rescueOf(s.CallID)
@@ -213,7 +197,7 @@ func (m *Machine) seekRescues() {
 				r = &rescue{dueAt: m.now.Add(m.cfg.RescueAfter)}
 				m.rescues = append(m.rescues, r)
 			}
-			if r.asked || r.over {
+			if r.asked || r.over || !r.left.IsZero() {
 				continue
 			}
 			if r.slot = s; p.leaving && r.dueAt.After(m.now) {
@@ -228,8 +212,8 @@ func (m *Machine) seekRescues() {
 func (m *Machine) turn(r *rescue) time.Time {
 	names := []string{m.host}
 	for _, p := range m.peers {
-		if p.alive {
-			names = append(names, p.name)
+		if p.Alive {
+			names = append(names, p.Name)
 		}
 	}
 	place := slices.Index(Rank(r.slot.CallID, names), m.host)
@@ -267,25 +251,21 @@ func (m *Machine) rescueOf(callID string) *rescue {
 // hostGone says whether a call still waits at a host that is dead or leaves.
 func (m *Machine) hostGone(call SlotState) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
-		return !p.alive && p.name == call.Host &&
-			slices.ContainsFunc(p.slots, func(s SlotState) bool { return s.CallID == call.CallID && s.State != Moving })
+		return !p.Alive && p.Name == call.Host &&
+			slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.CallID == call.CallID && s.State != Moving })
 	})
 }
 
 // alreadyAt says whether a living peer has the call, after as many moves at least.
 func (m *Machine) alreadyAt(callID string, moves int) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
-		return p.alive && slices.ContainsFunc(p.slots, func(s SlotState) bool { return s.CallID == callID && s.Moves >= moves })
+		return p.Alive && slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.CallID == callID && s.Moves >= moves })
 	})
 }
 
 // settledAs says whether that is what a peer says has become of the call.
 func (m *Machine) settledAs(call SlotState, how Outcome) bool {
-	return slices.ContainsFunc(m.peers, func(p *peer) bool {
-		return slices.ContainsFunc(p.settled, func(s Settled) bool {
-			return s.CallID == call.CallID && s.Moves > call.Moves && s.How == how
-		})
-	})
+	return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.says(call, how) })
 }
 
 func (m *Machine) hosts(callID string) bool {
@@ -299,17 +279,53 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 		return
 	}
 	r.at = time.Time{}
-	if at := m.turn(r); m.now.Before(at) { // others have come back
+	again := m.now.Add(rescueTurn)
+	switch at := m.turn(r); {
+	case !r.left.IsZero() && m.mayBeElsewhere(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
+		m.strand(r)
+		m.setRescue(r, again)
+	case !r.left.IsZero():
+		if over := r.left.Add(LateWord); m.now.Before(over) {
+			m.setRescue(r, over)
+			return
+		}
+		m.dropRescue(r)
+		m.conclude(r, Gone)
+	case m.now.Before(at): // others have come back
 		m.setRescue(r, at)
-		return
-	}
-	if m.settledAs(r.slot, Unable) || len(m.legs)+m.rescuing() >= m.cfg.MaxCalls { // if there is no room, the next in rank may have it
+	case m.settledAs(r.slot, Unable):
 		m.giveUp(r)
-		return
+	case m.triedByTheLiving(r.slot):
+		m.setRescue(r, again)
+	case len(m.legs)+m.rescuing() >= m.cfg.MaxCalls: // the next in rank may have room, or this one later
+		m.strand(r)
+		m.setRescue(r, again)
+	default:
+		r.tries++
+		r.asked = true
+		// Told first: should this appliance die when the caller has come, the others know who may have him.
+		m.conclude(r, Trying)
+		m.emit(Rescue{Slot: r.slot})
 	}
-	r.tries++
-	r.asked = true
-	m.emit(Rescue{Slot: r.slot})
+}
+
+// triedByTheLiving says whether a peer calls the far end, or has, and will tell how it went.
+func (m *Machine) triedByTheLiving(s SlotState) bool {
+	return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Alive && (p.says(s, Trying) || p.says(s, Absent)) })
+}
+
+// mayBeElsewhere says whether another appliance may have a caller who does not come: one that was calling him when it was heard
+// last, or one that has been out of reach since about the time when the caller's host was.
+func (m *Machine) mayBeElsewhere(s SlotState) bool {
+	var from time.Time
+	for _, p := range m.peers {
+		if p.Name == s.Host {
+			from = p.downAt.Add(-maybeTaken)
+		}
+	}
+	return slices.ContainsFunc(m.peers, func(p *peer) bool {
+		return p.Name != s.Host && (p.says(s, Trying) || !p.Alive && p.Epoch != 0 && p.downAt.After(from))
+	})
 }
 
 func (m *Machine) rescuing() int {
@@ -325,7 +341,15 @@ func (m *Machine) rescuing() int {
 func (m *Machine) giveUp(r *rescue) {
 	m.stopRescue(r)
 	r.over = true
-	m.emit(Stranded{Slot: r.slot})
+	m.strand(r)
+}
+
+// strand tells once that a caller may hear nothing for a while.
+func (m *Machine) strand(r *rescue) {
+	if !r.told {
+		r.told = true
+		m.emit(Stranded{Slot: r.slot})
+	}
 }
 
 // rescueAnswered takes what the far end said.
@@ -339,23 +363,27 @@ func (m *Machine) rescueAnswered(in RescueResult) {
 		return
 	}
 	r.asked = false
+	m.settled = slices.DeleteFunc(m.settled, func(f Settled) bool { return f.CallID == in.CallID && f.How == Trying })
 	switch {
 	case in.Leg != "":
 		m.rescued(r, in)
+		return
 	case !m.hostGone(r.slot): // it lives, or somebody else has the caller
 		m.dropRescue(r)
-	case in.How == Gone:
-		m.dropRescue(r)
-		m.conclude(r, Gone)
+	case in.How == Gone: // or with another appliance, whose word may be on its way
+		r.left = m.now
+		m.note(Settled{CallID: r.slot.CallID, Moves: r.slot.Moves + 1, How: Absent})
+		m.setRescue(r, m.now.Add(LateWord))
 	case in.How == Unable:
 		m.giveUp(r)
-		m.conclude(r, Unable)
+		m.note(Settled{CallID: r.slot.CallID, Moves: r.slot.Moves + 1, How: Unable})
 	case r.tries >= rescueTries:
 		m.giveUp(r) // others may try: perhaps it is our network
 	default:
 		r.dueAt = m.now.Add(rescueAgain << (r.tries - 1))
 		m.setRescue(r, m.turn(r))
 	}
+	m.announce()
 }
 
 // rescued is the one way in which a call changes its host.
@@ -364,6 +392,7 @@ func (m *Machine) rescued(r *rescue, in RescueResult) {
 	s := r.slot
 	if m.hosts(s.CallID) || m.engaged(in.Leg) || m.alreadyAt(s.CallID, s.Moves+1) {
 		m.emit(HangUp{Leg: in.Leg, Reason: "another appliance has the caller"})
+		m.announce()
 		return
 	}
 	m.emit(Report{Row: Row{Slot: s, Ended: m.now, End: EndRescued, By: in.Leg}})
@@ -372,20 +401,21 @@ func (m *Machine) rescued(r *rescue, in RescueResult) {
 	m.legs[c.Leg] = c
 	m.hosted = append(m.hosted, c)
 	m.note(Settled{CallID: s.CallID, Moves: s.Moves, How: Rescued})
+	m.strike()
 	m.enterRestored(c)
 }
 
 // conclude tells the peers what became of a call, so that nobody else tries.
 func (m *Machine) conclude(r *rescue, how Outcome) {
 	m.note(Settled{CallID: r.slot.CallID, Moves: r.slot.Moves + 1, How: how})
+	m.strike()
 	m.announce()
 }
 
 func (m *Machine) note(s Settled) {
 	m.settled = slices.DeleteFunc(m.settled, func(o Settled) bool { return o.CallID == s.CallID })
-	if len(m.settled) >= maxSettled {
+	if len(m.settled) >= min(max(minSettled, m.cfg.MaxCalls), maxSettled) {
 		m.settled = slices.Delete(m.settled, 0, 1)
 	}
 	m.settled = append(m.settled, s)
-	m.settleBy(s, nil)
 }

@@ -116,16 +116,12 @@ func (m *Machine) Hosted() Announce {
 func (m *Machine) calls(keep func(SlotState) bool) []SlotState {
 	var cs []SlotState
 	for _, c := range m.hosted {
-		if c.left == EndRescued { // it is among the slots of the peer that has it
-			continue
-		}
 		if keep(c.SlotState) {
 			cs = append(cs, c.SlotState)
 		}
 	}
 	for _, p := range m.peers {
-		for _, s := range p.slots {
-			s.Unknown = !p.alive
+		for _, s := range p.Calls() {
 			if keep(s) {
 				cs = append(cs, s)
 			}
@@ -148,7 +144,7 @@ func fetchable(s SlotState) bool {
 // isolated reports whether there are peers and none of them can be heard.
 func (m *Machine) isolated() bool {
 	for _, p := range m.peers {
-		if p.alive {
+		if p.Alive {
 			return false
 		}
 	}

@@ -165,34 +165,17 @@ func (c *Core) hosts(now parkd.Announce) {
 	}
 }
 
-// strike takes calls that have another host now, or none, off the lists of those that had them: they hold no orbit there.
-func (c *Core) strike() {
-	by := func(id string, moves int, how parkd.Outcome) {
-		for _, p := range c.peers {
-			if how != parkd.Rescued && (how != parkd.Gone || p.alive()) {
-				continue
-			}
-			older := func(s parkd.SlotState) bool { return s.CallID == id && s.Moves < moves }
-			if slices.ContainsFunc(p.state.Slots, older) {
-				p.state.Slots = slices.DeleteFunc(slices.Clone(p.state.Slots), older)
-			}
-		}
-	}
-	all := []parkd.Announce{c.local}
+// mirrors are what is known of all peers.
+func (c *Core) mirrors() parkd.Mirrors {
+	ms := make(parkd.Mirrors, 0, len(c.peers))
 	for _, p := range c.peers {
-		all = append(all, p.state)
+		ms = append(ms, &p.mirror)
 	}
-	for _, a := range all {
-		for _, s := range a.Settled {
-			by(s.CallID, s.Moves, s.How)
-		}
-		for _, s := range a.Slots {
-			if s.Moves > 0 {
-				by(s.CallID, s.Moves, parkd.Rescued)
-			}
-		}
-	}
+	return ms
 }
+
+// strike takes calls that have another host now, or none, off the lists of those that had them: they hold no orbit there.
+func (c *Core) strike() { c.mirrors().Settle(c.now, c.cfg.Name, c.local, c.cfg.ForgetDead) }
 
 func occupies(slots []parkd.SlotState, orbit string) bool {
 	return slices.ContainsFunc(slots, func(s parkd.SlotState) bool { return s.Orbit == orbit })
@@ -214,11 +197,11 @@ func (c *Core) decide(peer, token, orbit string) Reply {
 	}
 	unknown := false
 	for _, p := range c.peers {
-		if occupies(p.state.Slots, orbit) {
-			if p.told {
+		for _, s := range p.mirror.Calls() {
+			if s.Orbit == orbit && !s.Unknown {
 				return Reply{Reason: parkd.ReasonTaken}
 			}
-			unknown = true
+			unknown = unknown || s.Orbit == orbit
 		}
 	}
 	if unknown {

@@ -196,14 +196,15 @@ type peer struct {
 	heard   time.Time // last sign of life; zero: never, or given up
 	spoke   time.Time // last time that anything came of it, claims included
 	probeAt time.Time
-	watched time.Time // when the subscription was made; zero: there is none
-	synced  bool      // its document has come since it was last lost
-	closed  bool      // it said that it is going down
-	told    bool      // parkd knows it as alive
-	lostAt  time.Time // subscription lost, the state still believed for a moment
-	silent  time.Time // when a peer that was never heard is called silent; zero: it was heard
-	forget  time.Time // when a dead peer's calls give up their orbits; zero: never
-	state   parkd.Announce
+	watched time.Time      // when the subscription was made; zero: there is none
+	synced  bool           // its document has come since it was last lost
+	closed  bool           // it said that it is going down
+	told    bool           // parkd knows it as alive
+	lostAt  time.Time      // subscription lost, the state still believed for a moment
+	silent  time.Time      // when a peer that was never heard is called silent; zero: it was heard
+	forget  time.Time      // when a dead peer's calls give up their orbits; zero: never
+	state   parkd.Announce // its last document
+	mirror  parkd.Mirror   // its calls, as far as they hold orbits
 }
 
 // claim is a claim of ours that is being asked around.
@@ -237,7 +238,7 @@ func NewCore(cfg Config) *Core {
 	c := &Core{cfg: cfg, names: []string{cfg.Name}, grants: make(map[string]grant), held: make(map[string]held)}
 	for _, p := range cfg.Peers {
 		c.names = append(c.names, p.Name)
-		c.peers = append(c.peers, &peer{name: p.Name})
+		c.peers = append(c.peers, &peer{name: p.Name, mirror: parkd.Mirror{Name: p.Name}})
 	}
 	return c
 }
@@ -321,6 +322,7 @@ func (c *Core) wake() {
 	for _, q := range c.claims {
 		earlier(q.until)
 	}
+	earlier(c.mirrors().Due(c.now))
 	if !at.Equal(c.wakeAt) && !at.IsZero() {
 		c.wakeAt = at
 		c.emit(Wake{At: at})

@@ -13,7 +13,8 @@
 // appliance itself is the last to be asked, so that a claim is always decided. Two sides of a partition may both grant: the orbit is then a queue, nothing is lost.
 //
 // What a peer is told of a call is what it takes to take it over when its host is dead or leaves (package parkd): the
-// dialog, and how its far end is reached. Calls that have another host now hold no orbit at the old one.
+// dialog, and how its far end is reached. Calls that have another host now hold no orbit at the old
+// one, from when that is known (parkd.Mirrors).
 //
 // Core decides all of that and is pure: inputs and the time in, effects out. Federation is the shell
 // around it, on an event.Agent. Run owns the goroutines: its own, which calls the callbacks one at a

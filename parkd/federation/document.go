@@ -19,7 +19,7 @@ func marshal(name string, a parkd.Announce, closed bool) []byte {
 		d.Basic = pidf.Closed
 	}
 	for _, s := range a.Settled {
-		d.Settled = append(d.Settled, pidf.Settled{CallID: s.CallID, Moves: s.Moves, How: s.How.String()})
+		d.Settled = append(d.Settled, pidf.Settled{CallID: s.CallID, Moves: s.Moves, How: s.How.String(), Host: s.Host, Epoch: s.Epoch, Generation: s.Generation})
 	}
 	for _, s := range a.Slots {
 		t := pidf.Tuple{ID: s.CallID, Slot: pidf.Slot{
@@ -73,7 +73,7 @@ func parse(name string, body []byte) (Told, error) {
 	t := Told{Peer: name, Closed: d.Basic != pidf.Open, State: parkd.Announce{Epoch: d.Epoch, Generation: d.Generation, Leaving: d.Leaving}}
 	for _, s := range d.Settled {
 		if how := parkd.ParseOutcome(s.How); how != 0 && s.CallID != "" {
-			t.State.Settled = append(t.State.Settled, parkd.Settled{CallID: s.CallID, Moves: s.Moves, How: how})
+			t.State.Settled = append(t.State.Settled, parkd.Settled{CallID: s.CallID, Moves: s.Moves, How: how, Host: s.Host, Epoch: s.Epoch, Generation: s.Generation})
 		}
 	}
 	for _, tuple := range d.Tuples {

@@ -327,21 +327,10 @@ func (faulty) effect() {}
 func (f *Federation) close() {
 	f.mu.Lock()
 	f.closing = true
-	f.doc = marshal(f.cfg.Name, lastWord(f.local), true)
+	f.doc = marshal(f.cfg.Name, f.local, true)
 	f.mu.Unlock()
 	f.agent.Changed(presence, f.cfg.Name)
 	for _, l := range f.links {
 		f.unwatch(l)
 	}
-}
-
-// lastWord is what an appliance that goes still hosts. Who has left is with a peer that says so itself, or nowhere: nobody is
-// there any more to find out, and the orbit must not stand for him until the peers forget.
-func lastWord(a parkd.Announce) parkd.Announce {
-	left := func(s parkd.SlotState) bool { return s.State == parkd.Moving }
-	if slices.ContainsFunc(a.Slots, left) {
-		a.Slots = slices.DeleteFunc(slices.Clone(a.Slots), left)
-		a.Generation++ // newer than what is known
-	}
-	return a
 }

@@ -508,8 +508,10 @@ func TestWhoWasToldGoodByeFreesHisOrbit(t *testing.T) {
 			Reach: parkd.Reach{Remote: "sip:x", Target: "sip:x"}}}, "p")
 		time.Sleep(100 * time.Millisecond)
 		d2.park(parkd.Leave{})
-		time.Sleep(4 * time.Second) // nobody calls him
-		d2.park(parkd.LegEnded{Leg: "a"})
+		time.Sleep(4 * time.Second)
+		d1.park(parkd.RescueResult{CallID: d1.view("703").Calls[0].CallID, How: parkd.Unable})
+		time.Sleep(100 * time.Millisecond)
+		d2.park(parkd.LegEnded{Leg: "a", Ours: true})
 		d2.stop()
 		l.within(50*time.Millisecond, "free", func() bool { return len(d1.view("703").Calls) == 0 })
 		if o := d1.ask(parkd.Park{Token: "q", Leg: "b", Orbit: "703"}, "q"); !o.ok {

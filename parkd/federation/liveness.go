@@ -55,8 +55,10 @@ func (c *Core) tick() {
 		case !p.forget.IsZero() && !c.now.Before(p.forget):
 			// parkd reports them lost by its own clock; here they stop refusing claims.
 			p.forget, p.state = time.Time{}, parkd.Announce{}
+			p.mirror.Forget()
 		}
 	}
+	c.mirrors().Expire(c.now)
 	for _, q := range slices.Clone(c.claims) {
 		if !c.now.Before(q.until) && !c.patient(q) {
 			c.next(q)
@@ -135,6 +137,8 @@ func (c *Core) told(p *peer, in Told) {
 	}
 	newer := now.Epoch > before.Epoch || now.Generation > before.Generation
 	p.state, p.synced, p.closed, p.lostAt, p.forget = now, true, in.Closed, time.Time{}, time.Time{}
+	p.mirror.Take(c.now, c.cfg.ForgetDead, now)
+	p.mirror.SetAlive(c.now, p.alive())
 	c.strike()
 	for _, s := range now.Slots {
 		if g, ok := c.grants[s.Orbit]; ok && g.peer == p.name {
@@ -151,6 +155,7 @@ func (p *peer) alive() bool { return !p.heard.IsZero() && p.synced && !p.closed 
 
 func (c *Core) tell(p *peer) {
 	p.told = p.alive()
+	p.mirror.SetAlive(c.now, p.told)
 	c.emit(Tell{Peer: parkd.Peer{
 		Name: p.name, Alive: p.told,
 		Epoch: p.state.Epoch, Generation: p.state.Generation, State: slices.Clone(p.state.Slots),

@@ -29,8 +29,10 @@ type site struct {
 	parked   map[parkd.LegID]bool // callers that are in some orbit or with somebody
 	fail     func(format string, args ...any)
 
-	far      map[string]*farEnd // by the dialog that it has now
-	invites  map[string]int     // rescues tried, by call id
+	far      map[string]*farEnd                 // by the dialog that it has now
+	callers  []*farEnd                          // whose lamps are watched, see dark
+	late     func(from, to *node) time.Duration // how late a document is; nil: as any message
+	invites  map[string]int                     // rescues tried, by call id
 	reports  []parkd.Row
 	stranded []string
 }
@@ -58,6 +60,8 @@ type node struct {
 	timers   map[string]time.Time
 	watching map[string]int                   // peer -> our dialog with it
 	watchers map[string]int                   // peer -> its dialog with us
+	told     map[int]bool                     // dialogs in which a document was sent
+	closed   bool                             // told good-bye
 	asked    map[string]time.Time             // token -> when
 	remote   map[string]func(parkd.Reason)    // tells a peer that its fetch is refused, by token
 	answers  map[string]func(parkd.SlotState) // tells a peer that it is joined
@@ -103,7 +107,10 @@ func (s *site) after(d time.Duration, do func()) {
 }
 
 // send carries a message; do runs at the far end if it lives the same life then.
-func (s *site) send(from, to *node, do func()) {
+func (s *site) send(from, to *node, do func()) { s.carry(from, to, "", s.delay(), do) }
+
+// carry is send for one stream of several that a link has, each with its own order.
+func (s *site) carry(from, to *node, stream string, delay time.Duration, do func()) {
 	link, life := [2]string{from.name, to.name}, to.life
 	arrive := func() {
 		if to.life == life && life != 0 {
@@ -114,11 +121,11 @@ func (s *site) send(from, to *node, do func()) {
 		s.held[link] = append(s.held[link], arrive)
 		return
 	}
-	at := s.now.Add(s.delay())
-	if at.Before(s.last[link]) {
-		at = s.last[link]
+	at, last := s.now.Add(delay), [2]string{from.name, to.name + stream}
+	if at.Before(s.last[last]) {
+		at = s.last[last]
 	}
-	s.last[link] = at
+	s.last[last] = at
 	s.after(at.Sub(s.now), arrive)
 }
 
@@ -184,12 +191,13 @@ func (n *node) start(epoch uint64) {
 	s.serial++
 	n.life = s.serial
 	cfg := s.config(n.name)
+	n.closed = false
 	n.core = NewCore(cfg)
 	pc := parkd.Default()
 	pc.Escalation = []parkd.Step{{To: "reception", Ring: 10 * time.Second}}
 	n.machine = parkd.New(pc, n.name, epoch)
 	n.timers, n.tickAt = map[string]time.Time{}, time.Time{}
-	n.watching, n.watchers = map[string]int{}, map[string]int{}
+	n.watching, n.watchers, n.told = map[string]int{}, map[string]int{}, map[int]bool{}
 	n.asked = map[string]time.Time{}
 	n.remote, n.answers = map[string]func(parkd.Reason){}, map[string]func(parkd.SlotState){}
 	n.fed(Local{State: n.machine.Hosted()})
@@ -283,12 +291,25 @@ func (n *node) subscribe(to *node, id int) {
 
 // notify sends the document as it is now, as a NOTIFY in that dialog.
 func (n *node) notify(to *node, id int) {
-	state := n.machine.Hosted()
-	n.s.send(n, to, func() {
+	state, delay := n.machine.Hosted(), n.s.delay()
+	if n.s.late != nil && n.told[id] { // a first one that is late is asked for again
+		delay += n.s.late(n, to)
+	}
+	n.told[id] = true
+	closed := n.closed || state.Leaving
+	n.s.carry(n, to, fmt.Sprint(" documents ", id), delay, func() {
 		if to.watching[n.name] == id {
-			to.fed(Told{Peer: n.name, Closed: state.Leaving, State: state})
+			to.fed(Told{Peer: n.name, Closed: closed, State: state})
 		}
 	})
+}
+
+func (n *node) tellAll() {
+	for _, to := range n.s.nodes {
+		if id, ok := n.watchers[to.name]; ok {
+			n.notify(to, id)
+		}
+	}
 }
 
 func (n *node) ask(in parkd.Input, token string) {
@@ -317,11 +338,7 @@ func (n *node) park(in parkd.Input) {
 			n.fed(Release{Token: e.Token, Orbit: e.Orbit})
 		case parkd.Announce:
 			n.fed(Local{State: e})
-			for _, to := range s.nodes {
-				if id, ok := n.watchers[to.name]; ok {
-					n.notify(to, id)
-				}
-			}
+			n.tellAll()
 		case parkd.Committed:
 			s.parked[e.Leg] = true
 			n.finish(e.Token, outcome{ok: true, orbit: e.Orbit})
@@ -352,6 +369,7 @@ func (n *node) park(in parkd.Input) {
 			delete(n.timers, e.ID)
 		}
 	}
+	s.watchLamps(n)
 }
 
 // joined: media is relayed; later, so that other inputs come between.
@@ -366,21 +384,25 @@ func (n *node) joined(token string, slot parkd.SlotState) {
 			answer(slot) // 200 to a peer: the caller is its own when the ACK has come
 			return
 		}
-		n.hand(token, slot)
-		n.finish(token, outcome{ok: true, orbit: slot.Orbit})
+		if n.hand(token, slot) {
+			n.finish(token, outcome{ok: true, orbit: slot.Orbit})
+		}
 	})
 }
 
 // hand completes a fetch at the host, unless it has given up meanwhile.
-func (n *node) hand(token string, slot parkd.SlotState) {
+func (n *node) hand(token string, slot parkd.SlotState) bool {
 	for _, c := range n.machine.Hosted().Slots {
 		if c.CallID == slot.CallID && c.State == parkd.Fetching && n.s.parked[slot.Leg] {
 			n.s.fetched[slot.CallID]++
+			n.s.leaves(slot.Dialog)
 			delete(n.s.parked, slot.Leg)
 			delete(n.remote, token)
 			n.park(parkd.JoinResult{Token: token, OK: true})
+			return true
 		}
 	}
+	return false
 }
 
 // fetchRemote is INVITE with Replaces to the host, its answer and the ACK. A fetcher that has given up
@@ -398,6 +420,7 @@ func (n *node) fetchRemote(e parkd.FetchRemote) {
 					s.send(n, host, func() { host.park(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone}) })
 					return
 				}
+				s.leaves(slot.Dialog)
 				res := parkd.JoinResult{Token: e.Token, OK: true}
 				if e.Fetcher != "" {
 					res.Leg = parkd.LegID(token)

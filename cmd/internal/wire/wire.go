@@ -126,7 +126,7 @@ func (a *Appliance) removeLeg(l *leg, ev call.Ended) {
 		}
 	}
 	delete(a.legs, l.id)
-	a.lot.step(parkd.LegEnded{Leg: l.id, Lost: vanished(ev.Cause), Doubt: l.parked && a.federation.Quiet()})
+	a.lot.step(parkd.LegEnded{Leg: l.id, Lost: vanished(ev.Cause), Ours: ev.Cause == call.Local, Doubt: l.parked && a.federation.Quiet()})
 }
 
 // openMedia gives a leg its media session on the address that its SIP uses.

@@ -79,7 +79,8 @@ func Parse(data []byte) (Document, error) {
 	for _, e := range host.Children {
 		if e.Is(SlotNamespace, "settled") && r.err == nil && len(d.Settled) < MaxTuples {
 			r.e = e
-			d.Settled = append(d.Settled, Settled{CallID: e.Attr("call"), Moves: r.int("moves"), How: e.Attr("how")})
+			d.Settled = append(d.Settled, Settled{CallID: e.Attr("call"), Moves: r.int("moves"), How: e.Attr("how"),
+				Host: e.Attr("host"), Epoch: r.uint("epoch"), Generation: r.uint("generation")})
 		}
 	}
 	if r.err != nil {

@@ -90,6 +90,10 @@ type Settled struct {
 	CallID string
 	Moves  int
 	How    string // parkd's word: rescued, gone, ...
+	// Who said so, and in which of its documents, where that is not the one that tells it; "" and 0 otherwise.
+	Host       string
+	Epoch      uint64
+	Generation uint64
 }
 
 // Tuple is one call in an orbit.
@@ -153,6 +157,11 @@ func Marshal(d Document) []byte {
 		b = xmldoc.AppendAttr(b, "call", s.CallID)
 		b = appendUint(b, "moves", uint64(max(0, s.Moves)))
 		b = xmldoc.AppendAttr(b, "how", s.How)
+		if s.Host != "" {
+			b = xmldoc.AppendAttr(b, "host", s.Host)
+			b = appendUint(b, "epoch", s.Epoch)
+			b = appendUint(b, "generation", s.Generation)
+		}
 		b = append(b, "/>"...)
 	}
 	b = append(b, `</pl:host></status></tuple>`+"\n"...)

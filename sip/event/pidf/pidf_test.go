@@ -45,7 +45,7 @@ func documents() map[string]Document {
 		"public": {Entity: "pres:dock-1@site", Basic: Open, Epoch: 7, Generation: 42, Tuples: public},
 		"going":  {Entity: "pres:dock-1@site", Basic: Closed, Epoch: 7, Generation: 43},
 		"leaving": {Entity: "pres:dock-1@site", Basic: Closed, Epoch: 7, Generation: 43, Leaving: true, Tuples: slots(1),
-			Settled: []Settled{{CallID: "office.1.1", Moves: 1, How: "rescued"}, {CallID: "office.1.2", Moves: 3, How: "gone"}}},
+			Settled: []Settled{{CallID: "office.1.1", Moves: 1, How: "rescued"}, {CallID: "dock-1.1.1", Moves: 1, How: "rescued", Host: "office", Epoch: 9, Generation: 2}, {CallID: "office.1.2", Moves: 3, How: "gone"}}},
 		"hostile": {Entity: "\"><x", Basic: Open, Tuples: []Tuple{{ID: "t-1", Slot: Slot{
 			Orbit: "701", CallerName: "<!DOCTYPE \"&'>\r\n", CallerURI: "]]>", State: "\t"}}}},
 	}

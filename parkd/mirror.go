@@ -1,0 +1,266 @@
+package parkd
+
+import (
+	"slices"
+	"time"
+)
+
+// LateWord is how long the word of an appliance about a call may take to get everywhere after the call has left its host or
+// its far end has: for that long nobody takes a caller of whom nothing is known for gone.
+const LateWord = 10 * time.Second
+
+// Mirror is what is known of the calls of one peer: those that its last document tells of, and those that have left it and
+// may be at another appliance whose word has not come yet. The documents of different appliances come in any order, and an
+// orbit is not free before the one that tells of the call's new place, or of its end, is there.
+//
+// A document says where a call went (Settled with Host, Epoch and Generation): it is held until the document of that host is
+// there, or ForgetDead has passed. Where nobody says so, it is held for LateWord, and longer while somebody who is trying to
+// reach its far end (Trying) has not said how that went.
+type Mirror struct {
+	Name       string
+	Alive      bool
+	Epoch      uint64
+	Generation uint64
+	Slots      []SlotState
+	Settled    []Settled
+	held       []held
+	doubted    []SlotState // found to have gone while the peer was dead; its own word counts when it is back
+	since      time.Time   // of the last document, or of its death if that was later
+}
+
+// held is a call that has left the peer.
+type held struct {
+	slot  SlotState // State is Moving
+	to    Settled   // who has it; zero: nobody has said so
+	until time.Time
+}
+
+// Mirrors are those of all peers.
+type Mirrors []*Mirror
+
+// Left is a call that the mirror of a peer has no longer; How is 0 while another one tells of it, or of its end.
+type Left struct {
+	Slot SlotState
+	How  End
+}
+
+// Take takes a newer document of the peer. Calls that a new life does not know, and nobody else can have, are lost.
+func (p *Mirror) Take(now time.Time, forget time.Duration, in Announce) (left []Left) {
+	again, old := p.Epoch != 0 && in.Epoch > p.Epoch, p.Slots
+	p.Epoch, p.Generation, p.Slots, p.doubted, p.since = in.Epoch, in.Generation, in.Slots, nil, now
+	p.Settled = in.Settled[:min(len(in.Settled), maxSettled)]
+	p.held = slices.DeleteFunc(p.held, func(h held) bool { return p.lists(h.slot.CallID) })
+	for _, s := range old {
+		if p.lists(s.CallID) {
+			continue
+		}
+		at := slices.IndexFunc(p.Settled, func(f Settled) bool { return f.CallID == s.CallID && f.How == Rescued && f.Moves > s.Moves })
+		switch {
+		case at >= 0:
+			p.hold(s, p.Settled[at], now.Add(forget))
+		case again && s.Dialog.rescuable(): // it was away, and somebody else may have taken over
+			p.hold(s, Settled{}, now.Add(LateWord))
+		case again:
+			left = append(left, Left{s, EndLost})
+		}
+	}
+	return left
+}
+
+// SetAlive says whether the peer lives.
+func (p *Mirror) SetAlive(now time.Time, alive bool) {
+	if p.Alive && !alive {
+		p.since = now
+	}
+	if alive {
+		p.Slots = append(p.Slots[:len(p.Slots):len(p.Slots)], p.doubted...)
+		p.doubted = nil
+	}
+	p.Alive = alive
+}
+
+// Forget gives up what is known of a peer that stayed away.
+func (p *Mirror) Forget() (slots []SlotState) {
+	for _, h := range p.held {
+		slots = append(slots, h.slot)
+	}
+	slots = append(slots, p.Slots...)
+	*p = Mirror{Name: p.Name, Alive: p.Alive}
+	return slots
+}
+
+// Calls are the calls that keep their orbits; of those that have left, and of those of a dead host, nobody knows for sure.
+func (p *Mirror) Calls() []SlotState {
+	all := make([]SlotState, 0, len(p.Slots)+len(p.held))
+	for _, s := range p.Slots {
+		s.Unknown = !p.Alive
+		all = append(all, s)
+	}
+	for _, h := range p.held {
+		all = append(all, h.slot)
+	}
+	return all
+}
+
+func (p *Mirror) lists(callID string) bool {
+	return slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.CallID == callID })
+}
+
+func (p *Mirror) hold(s SlotState, to Settled, until time.Time) {
+	s.State, s.Unknown = Moving, true
+	p.held = append(p.held, held{s, to, until})
+}
+
+// tells are all that a peer's document says of calls that have changed their hosts.
+func (p *Mirror) tells() []Settled {
+	facts := slices.Clone(p.Settled)
+	for i := range facts {
+		if facts[i].Host == "" {
+			facts[i].Host = p.Name
+		}
+	}
+	for _, s := range p.Slots {
+		if s.Moves > 0 {
+			facts = append(facts, Settled{CallID: s.CallID, Moves: s.Moves, How: Rescued, Host: p.Name})
+		}
+	}
+	return facts
+}
+
+// Settle strikes out the older copies of calls that have changed their hosts, after any news. self and own are this
+// appliance, and what it tells.
+func (ms Mirrors) Settle(now time.Time, self string, own Announce, forget time.Duration) (left []Left) {
+	me := &Mirror{Name: self, Slots: own.Slots, Settled: own.Settled}
+	for _, by := range append(ms[:len(ms):len(ms)], me) {
+		for _, f := range by.tells() {
+			known := f.Host == self || f.Host == by.Name || ms.told(f)
+			for _, p := range ms {
+				if p != by {
+					left = append(left, p.settle(f, known, now.Add(forget))...)
+				}
+			}
+		}
+	}
+	for _, p := range ms {
+		p.held = slices.DeleteFunc(p.held, func(h held) bool {
+			known := h.to.Host != "" && (h.to.Host == self || ms.told(h.to))
+			if known {
+				left = append(left, Left{h.slot, 0})
+			}
+			return known
+		})
+	}
+	return left
+}
+
+// told says whether the document that a fact goes by is here, or a newer one.
+func (ms Mirrors) told(f Settled) bool {
+	return slices.ContainsFunc(ms, func(p *Mirror) bool {
+		return p.Name == f.Host && (p.Epoch > f.Epoch || p.Epoch == f.Epoch && p.Generation >= f.Generation)
+	})
+}
+
+// settle is what one fact, told by another appliance, does to a peer's copy of a call. known says that it is known where the
+// call is now.
+func (p *Mirror) settle(f Settled, known bool, until time.Time) (left []Left) {
+	older := func(s SlotState) bool { return s.CallID == f.CallID && s.Moves < f.Moves }
+	how := End(0)
+	switch {
+	case f.How == Gone && !p.Alive:
+		how = EndLost
+	case f.How != Rescued:
+		return nil
+	}
+	if i := slices.IndexFunc(p.Slots, older); i >= 0 {
+		s := p.Slots[i]
+		p.Slots = slices.Delete(slices.Clone(p.Slots), i, i+1)
+		if how != 0 {
+			p.doubted = append(p.doubted, s)
+		}
+		p.hold(s, Settled{}, until)
+	}
+	i := slices.IndexFunc(p.held, func(h held) bool { return older(h.slot) })
+	switch {
+	case i < 0 || how != 0 && p.held[i].to.Host != "": // who has him is known, and that he does not answer there does not count
+	case how == 0 && !known:
+		if p.held[i].to.Moves < f.Moves {
+			p.held[i].to, p.held[i].until = f, until
+		}
+	default:
+		left = []Left{{p.held[i].slot, how}}
+		p.held = slices.Delete(p.held, i, i+1)
+	}
+	return left
+}
+
+// says whether the peer tells that of a call.
+func (p *Mirror) says(s SlotState, how Outcome) bool {
+	return slices.ContainsFunc(p.Settled, func(f Settled) bool { return f.CallID == s.CallID && f.How == how && f.Moves > s.Moves })
+}
+
+// tried says whether another appliance is calling the far end of a call, or was when it was heard last.
+func (ms Mirrors) tried(s SlotState) bool {
+	return slices.ContainsFunc(ms, func(p *Mirror) bool { return p.says(s, Trying) })
+}
+
+// Expire gives up the calls of which no word has come.
+func (ms Mirrors) Expire(now time.Time) (left []Left) {
+	for _, p := range ms {
+		var keep []held
+		for _, h := range p.held {
+			if now.Before(h.until) || h.to.Host == "" && ms.tried(h.slot) {
+				keep = append(keep, h)
+				continue
+			}
+			left = append(left, Left{h.slot, EndLost})
+		}
+		p.held = keep
+		if over := p.adrift(); over.IsZero() || now.Before(over) {
+			continue
+		}
+		var there []SlotState
+		for _, s := range p.Slots {
+			if s.State != Moving || ms.tried(s) {
+				there = append(there, s)
+				continue
+			}
+			p.doubted = append(p.doubted, s)
+			left = append(left, Left{s, EndAbandoned})
+		}
+		p.Slots = there
+	}
+	return left
+}
+
+// adrift is when callers who had left a host before it died are given up; zero: there are none.
+func (p *Mirror) adrift() time.Time {
+	if p.Alive || !slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.State == Moving }) {
+		return time.Time{}
+	}
+	return p.since.Add(LateWord)
+}
+
+// Due is when Expire has something to do; zero: never, as far as is known.
+func (ms Mirrors) Due(now time.Time) (at time.Time) {
+	earlier := func(t time.Time) {
+		if t = later(t, now.Add(time.Second)); at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	for _, p := range ms {
+		for _, h := range p.held {
+			earlier(h.until)
+		}
+		if t := p.adrift(); !t.IsZero() {
+			earlier(t)
+		}
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

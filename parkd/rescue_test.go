@@ -1,0 +1,128 @@
+package parkd
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// watching is a machine that hears two peers; dock-2 has a call that can be taken over.
+func watching(t *testing.T, cfg Config) (r *runner, call SlotState) {
+	t.Helper()
+	r = newRunner(cfg)
+	call = SlotState{Orbit: "701", CallID: "dock-2.1", State: Parked, Since: t0, RecallAt: t0.Add(time.Hour), Dialog: reachable("a")}
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1, State: []SlotState{call}})
+	r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 1})
+	return r, call
+}
+
+func (r *runner) collect(d time.Duration) (out []Effect) {
+	r.wait(d, func(es []Effect) { out = append(out, es...) })
+	return out
+}
+
+func count[E Effect](out []Effect) (n int) {
+	for _, e := range out {
+		if _, ok := e.(E); ok {
+			n++
+		}
+	}
+	return n
+}
+
+func sees(t *testing.T, r *runner, orbit string, want ViewState) {
+	t.Helper()
+	if v := r.m.View(orbit); v.State != want {
+		t.Errorf("%s is %v, want %v", orbit, v.State, want)
+	}
+}
+
+// A full appliance does not call the caller of a dead one, tells once that he hears nothing, and calls him when it has room.
+func TestRescueWaitsForRoom(t *testing.T) {
+	cfg := Default()
+	cfg.MaxCalls = 1
+	r, _ := watching(t, cfg)
+	r.step(Restore{Slots: []SlotState{stored(func(s *SlotState) { s.Orbit = "705" })}})
+	r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 1})
+	if out := r.collect(time.Minute); count[Rescue](out) != 0 || count[Stranded](out) != 1 {
+		t.Errorf("without room: %d calls, told %d times", count[Rescue](out), count[Stranded](out))
+	}
+	r.step(LegEnded{Leg: stored(nil).Leg, Ours: true})
+	if out := r.collect(time.Minute); count[Rescue](out) != 1 {
+		t.Errorf("with room: %d calls, want 1", count[Rescue](out))
+	}
+}
+
+// Who hosts a call that was said to be gone, or not to be had, is back: the others are told that this does not hold.
+func TestWhatWasFoundOutIsWithdrawn(t *testing.T) {
+	for _, how := range []Outcome{Gone, Unable} {
+		r, call := watching(t, Default())
+		r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 1})
+		r.collect(20 * time.Second)
+		r.step(RescueResult{CallID: call.CallID, How: how})
+		r.collect(LateWord)
+		if s := r.m.Hosted().Settled; len(s) != 1 || s[0].How != how {
+			t.Fatalf("%v: told %+v", how, s)
+		}
+		out := r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1})
+		if count[Announce](out) == 0 || len(r.m.Hosted().Settled) > 0 {
+			t.Errorf("%v: %d documents, the last with %+v", how, count[Announce](out), r.m.Hosted().Settled)
+		}
+		sees(t, r, "701", ViewElsewhere)
+	}
+}
+
+// A caller had left his host before it died: nobody waits for its word for longer than a word may be late.
+func TestMovingOfADeadHost(t *testing.T) {
+	r, call := watching(t, Default())
+	call.State = Moving
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{call}})
+	r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 2})
+	out := r.collect(LateWord - time.Second)
+	sees(t, r, "701", ViewUnknown)
+	out = append(out, r.collect(2*time.Second)...)
+	sees(t, r, "701", ViewFree)
+	if !slices.Equal(ends(out), []End{EndAbandoned}) || count[Rescue](out) > 0 {
+		t.Errorf("rows %v, %d calls", ends(out), count[Rescue](out))
+	}
+}
+
+// The old host's word comes first: the orbit stays until the new host's document is there, whatever else is told, and not for
+// ever if that never comes.
+func TestTheNewHostsWordIsLate(t *testing.T) {
+	fact := Settled{CallID: "dock-2.1", Moves: 1, How: Rescued, Host: "office", Epoch: 1, Generation: 5}
+	for what, tc := range map[string]struct {
+		then func(r *runner, call SlotState)
+		want ViewState
+	}{
+		"it has him": {func(r *runner, call SlotState) {
+			call.Moves++
+			r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 5, State: []SlotState{call}})
+		}, ViewElsewhere},
+		"it had him":               {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 9}) }, ViewFree},
+		"it tells something older": {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 4}) }, ViewUnknown},
+		"a new life":               {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 2, Generation: 1}) }, ViewFree},
+		"the old host is back":     {func(r *runner, _ SlotState) { r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1}) }, ViewUnknown},
+		"somebody finds no dialog": {func(r *runner, _ SlotState) {
+			r.step(Peer{Name: "gate", Alive: true, Epoch: 1, Generation: 1, Settled: []Settled{{CallID: "dock-2.1", Moves: 1, How: Gone}}})
+		}, ViewUnknown},
+		"it dies": {func(r *runner, _ SlotState) {
+			r.step(Peer{Name: "office", Epoch: 1, Generation: 1})
+			r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+			r.collect(time.Minute)
+		}, ViewUnknown},
+		"it stays away": {func(r *runner, _ SlotState) {
+			r.step(Peer{Name: "office", Epoch: 1, Generation: 1})
+			r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+			r.collect(Default().ForgetDead + 2*time.Second)
+		}, ViewFree},
+	} {
+		r, call := watching(t, Default())
+		r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 2, Leaving: true, Settled: []Settled{fact}})
+		sees(t, r, "701", ViewUnknown)
+		tc.then(r, call)
+		if v := r.m.View("701"); v.State != tc.want {
+			t.Errorf("%s: 701 is %v, want %v", what, v.State, tc.want)
+		}
+	}
+}
