@@ -37,8 +37,8 @@ const together = "4"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// A program with the race detector sleeps for a second before it ends, in case a race is still to be told.
-	_ = os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=50"))
+	// A program with the race detector sleeps for a second at its end, in case a race is still to be told.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=50 "+os.Getenv("GORACE"))
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
 	if !set {
