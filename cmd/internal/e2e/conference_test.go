@@ -84,19 +84,21 @@ func handsetHearsAll(a *site.Appliance, refs ...[]int16) ear {
 		best := make([]float64, len(refs))
 		done := false
 		var pcm []int16
-		err := a.Listen(ctx, func(frame []int16) bool {
-			pcm = append(pcm, frame...)
-			if len(pcm) < 2*8000 {
-				return true
-			}
-			done = true
-			for i, ref := range refs {
-				score, _ := mediatest.Match(pcm, ref)
-				best[i] = max(best[i], score)
-				done = done && best[i] >= amongOthers
-			}
-			pcm = pcm[:0]
-			return !done
+		err := read(ctx, a, func() error {
+			return a.Listen(ctx, func(frame []int16) bool {
+				pcm = append(pcm, frame...)
+				if len(pcm) < 2*8000 {
+					return true
+				}
+				done = true
+				for i, ref := range refs {
+					score, _ := mediatest.Match(pcm, ref)
+					best[i] = max(best[i], score)
+					done = done && best[i] >= amongOthers
+				}
+				pcm = pcm[:0]
+				return !done
+			})
 		})
 		if err == nil && !done {
 			err = fmt.Errorf("the handset of %s does not hear everybody: likeness %.2f, want %.2f of each", a.Name, best, amongOthers)

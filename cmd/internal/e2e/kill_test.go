@@ -14,6 +14,7 @@ import (
 // TestOthersGoOnWithoutTheHost kills dock-1, where two calls are parked. The others show them as unknown, go on parking
 // and fetching between themselves, and see everything as it was when dock-1 is back; dock-1 learns what it has missed.
 func TestOthersGoOnWithoutTheHost(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, dies)
 	others := []*site.Appliance{p.dock2(), p.office()}
 	one := p.waiting(p.dock1(), "701")

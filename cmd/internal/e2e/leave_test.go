@@ -17,6 +17,7 @@ const ten = "[lot]\norbits = [\"701\", \"702\", \"703\", \"704\", \"705\", \"706
 // TestRestartKeepsTenCallers restarts dock-1 as an update of its program does: nobody is told good-bye, each of its ten
 // callers hears the same stream go on, and nobody else sees anything of it.
 func TestRestartKeepsTenCallers(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, ten)
 	var guests []*guest
 	var sinces []time.Time
@@ -246,6 +247,7 @@ func TestStopWithADeadPeer(t *testing.T) {
 	p := newPlace(t, "")
 	g := p.waiting(p.dock2(), "701")
 	p.fetch(p.dock1(), "701")
+	p.everywhere("701", "free") // dock-2 has told it, too
 	p.cut(p.dock2())
 	p.hook(p.dock1(), false)
 	p.idle(p.office())

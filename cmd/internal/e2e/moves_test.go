@@ -40,12 +40,14 @@ func (p *place) neverDarkAt(a *site.Appliance) (check func()) {
 	wg.Go(func() {
 		tell := sync.OnceFunc(func() { close(watches) })
 		defer tell()
-		_ = a.Watch(ctx, func(st panel.Status) bool { // it ends with ctx
-			tell()
-			if now := lamp(st, "orbit-701").Pattern; len(seen) == 0 || seen[len(seen)-1] != now {
-				seen = append(seen, now)
-			}
-			return true
+		_ = read(ctx, a, func() error { // it ends with ctx
+			return a.Watch(ctx, func(st panel.Status) bool {
+				tell()
+				if now := lamp(st, "orbit-701").Pattern; len(seen) == 0 || seen[len(seen)-1] != now {
+					seen = append(seen, now)
+				}
+				return true
+			})
 		})
 	})
 	p.Cleanup(wg.Wait)

@@ -16,7 +16,13 @@ import (
 // provenPlace is a site whose appliances prove themselves to each other by certificates of parkctl site.
 func provenPlace(t *testing.T, srtp, extra string) *place {
 	t.Helper()
-	p := &place{T: t, network: newNetwork(), dir: t.TempDir()}
+	return provenPlaceOf(t, bin, srtp, extra)
+}
+
+// provenPlaceOf is provenPlace with the programs of a folder.
+func provenPlaceOf(t *testing.T, programs, srtp, extra string) *place {
+	t.Helper()
+	p := &place{T: t, network: newNetwork(), dir: t.TempDir(), bin: programs}
 	p.hall = newHall(t, p.network, "dock-1", "dock-2", "office")
 	p.hall.srtp = srtp
 	p.populate(extra)

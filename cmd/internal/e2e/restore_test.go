@@ -77,6 +77,7 @@ func (p *place) oneStream(o *outside, from time.Time) {
 
 // A caller is parked, the appliance is killed twice in a row, and the caller hears the music go on and is fetched.
 func TestParkedCallerOutlivesKill(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "")
 	o := parkedForGood(p, "caller-reinvite")
 	since, start := p.since(p.dock2()), time.Now()
