@@ -25,46 +25,51 @@ func reported(q panel.Quality) bool { return q.In.Known && q.Out.Known && q.Roun
 // TestReportsWithBaresip: baresip and an appliance tell each other how they hear, on two ports and on one.
 func TestReportsWithBaresip(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "")
-	for _, mux := range []bool{false, true} {
-		b := p.registeredSoftphone("caller", speech.Caller(), peer.BaresipOptions{RTCPMux: mux})
-		b.do("dial", uri("201", p.dock1()))
-		p.answer(p.dock1())
-		b.sees("CALL_ESTABLISHED")
-		// 12 s: reports of ours that answer reports of baresip have gone out as well.
-		live := p.await(p.dock1(), "reports of baresip", func(st panel.Status) bool {
-			return len(st.Calls) == 1 && reported(st.Calls[0].Quality) && st.Calls[0].Media.Received > 600
-		})
-		if q := live.Calls[0].Quality; !plausible(q.In) || !plausible(q.Out) {
-			t.Errorf("mux %v: on loopback %+v", mux, q)
-		}
-		b.do("hangup", "")
-		b.sees("CALL_CLOSED")
-		p.hook(p.dock1(), false)
-		p.idle(p.dock1())
-		st := p.status(p.dock1())
-		if len(st.Ended) == 0 || !reported(st.Ended[0].Quality) || st.Ended[0].Cause != "remote" || st.Ended[0].Remote.Number != "caller" {
-			t.Errorf("mux %v: the last calls: %+v", mux, st.Ended)
-		}
-		p.logged(p.dock1(), "far_end_heard.mos=")
+	whole := newPlace(t, "")
+	for i, mux := range []bool{false, true} {
+		t.Run(fmt.Sprintf("mux %v", mux), func(t *testing.T) {
+			t.Parallel()
+			p := whole.in(t)
+			a := p.Appliances[i]
+			b := p.registeredSoftphone("caller", speech.Caller(), peer.BaresipOptions{RTCPMux: mux})
+			b.do("dial", uri(a.Number, a))
+			p.answer(a)
+			b.sees("CALL_ESTABLISHED")
+			// 12 s: reports of ours that answer reports of baresip have gone out as well.
+			live := p.await(a, "reports of baresip", func(st panel.Status) bool {
+				return len(st.Calls) == 1 && reported(st.Calls[0].Quality) && st.Calls[0].Media.Received > 600
+			})
+			if q := live.Calls[0].Quality; !plausible(q.In) || !plausible(q.Out) {
+				t.Errorf("on loopback %+v", q)
+			}
+			b.do("hangup", "")
+			b.sees("CALL_CLOSED")
+			p.hook(a, false)
+			p.idle(a)
+			st := p.status(a)
+			if len(st.Ended) == 0 || !reported(st.Ended[0].Quality) || st.Ended[0].Cause != "remote" || st.Ended[0].Remote.Number != "caller" {
+				t.Errorf("the last calls: %+v", st.Ended)
+			}
+			p.logged(a, "far_end_heard.mos=")
 
-		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		defer cancel()
-		s, err := b.Ended(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// What baresip knows of its own stream it has from our reports.
-		theirs, _, _ := strings.Cut(s["JI"], ",")
-		jitter, err1 := strconv.ParseFloat(theirs, 64)
-		trip, err2 := strconv.ParseFloat(s["DL"], 64)
-		if s["PL"] == "" || err1 != nil || err2 != nil || jitter+trip <= 0 {
-			t.Errorf("mux %v: baresip says %v", mux, s)
-		}
-		t.Logf("mux %v: appliance %+v; baresip %v", mux, st.Ended[0].Quality, s)
-		if muxed := strings.Contains(string(b.Output()), "RTP/RTCP multiplexing enabled"); muxed != mux {
-			t.Errorf("mux %v: baresip has it %v", mux, muxed)
-		}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			s, err := b.Ended(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What baresip knows of its own stream it has from our reports.
+			theirs, _, _ := strings.Cut(s["JI"], ",")
+			jitter, err1 := strconv.ParseFloat(theirs, 64)
+			trip, err2 := strconv.ParseFloat(s["DL"], 64)
+			if s["PL"] == "" || err1 != nil || err2 != nil || jitter+trip <= 0 {
+				t.Errorf("baresip says %v", s)
+			}
+			t.Logf("appliance %+v; baresip %v", st.Ended[0].Quality, s)
+			if muxed := strings.Contains(string(b.Output()), "RTP/RTCP multiplexing enabled"); muxed != mux {
+				t.Errorf("baresip has it %v", muxed)
+			}
+		})
 	}
 }
 

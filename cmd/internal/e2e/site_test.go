@@ -59,10 +59,11 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	plain = filepath.Join(dir, "plain")
 	bin = plain
-	err = build(plain)
-	if raceDetector && err == nil {
+	if raceDetector {
 		bin = filepath.Join(dir, "race")
-		err = build(bin, "-race")
+		err = errors.Join(build(plain, "-race=false", "phoned"), build(bin, "-race", "phoned", "parkd", "parkctl"))
+	} else {
+		err = build(plain, "-race=false", "phoned", "parkd", "parkctl")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,9 +72,12 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func build(dir string, flags ...string) error {
-	args := append([]string{"build", "-o", dir + "/"}, flags...)
-	out, err := exec.Command("go", append(args, "parklamp/cmd/phoned", "parklamp/cmd/parkd", "parklamp/cmd/parkctl")...).CombinedOutput()
+func build(dir, flag string, programs ...string) error {
+	args := []string{"build", "-o", dir + "/", flag}
+	for _, name := range programs {
+		args = append(args, "parklamp/cmd/"+name)
+	}
+	out, err := exec.Command("go", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
