@@ -56,22 +56,11 @@ type chains struct {
 	out [sections]float32
 }
 
-// first passes a sample through the chain of the even sections.
-func (s *chains) first(x float32) float32 {
-	before := s.in[0]
-	s.in[0] = x
-	for i := 0; i < sections; i += 2 {
-		y := coefficients[i]*(x-s.out[i]) + before
-		before, s.out[i], x = s.out[i], y, y
-	}
-	return x
-}
-
-// second passes a sample through the chain of the odd sections.
-func (s *chains) second(x float32) float32 {
-	before := s.in[1]
-	s.in[1] = x
-	for i := 1; i < sections; i += 2 {
+// pass passes a sample through the chain of the even sections (0) or of the odd ones (1).
+func (s *chains) pass(chain int, x float32) float32 {
+	before := s.in[chain]
+	s.in[chain] = x
+	for i := chain; i < sections; i += 2 {
 		y := coefficients[i]*(x-s.out[i]) + before
 		before, s.out[i], x = s.out[i], y, y
 	}
@@ -95,8 +84,8 @@ func (u *Up) Fill(dst, src []int16) {
 	dst = dst[:2*len(src)]
 	for i, v := range src {
 		x := float32(v)
-		dst[2*i] = round(u.s.first(x))
-		dst[2*i+1] = round(u.s.second(x))
+		dst[2*i] = round(u.s.pass(0, x))
+		dst[2*i+1] = round(u.s.pass(1, x))
 	}
 	u.s.settle()
 }
@@ -111,7 +100,7 @@ func (d *Down) Fill(dst, src []int16) {
 	n := len(src) / 2
 	dst, src = dst[:n], src[:2*n]
 	for i := range dst {
-		dst[i] = round(0.5 * (d.s.first(float32(src[2*i+1])) + d.s.second(float32(src[2*i]))))
+		dst[i] = round(0.5 * (d.s.pass(0, float32(src[2*i+1])) + d.s.pass(1, float32(src[2*i]))))
 	}
 	d.s.settle()
 }
