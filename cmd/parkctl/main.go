@@ -1,12 +1,14 @@
-// Parkctl is the tool of the technician and the administrator: it shows an
-// appliance, presses its keys, watches it live, checks its configuration, and
-// keeps the folder of a site on the desk.
+// Command parkctl is the tool of the technician and the administrator: it shows
+// an appliance, presses its keys, watches it live, tests, updates and restarts
+// it, checks its configuration, and keeps the folder of a site on the desk.
 //
-// It talks to the appliance's unix socket in the HTTP API of parkd/panel and
-// keeps nothing. Its tables are for people, with colour on a terminal alone;
-// with --json it prints what the appliance said, for programs. Exit codes: 0
-// done, 1 could not be done, 2 the command or the configuration file is wrong.
-// It starts no goroutines besides those of net/http.
+// It talks to the appliance's unix socket in the HTTP API of parkd/panel, to
+// its first process (package initapi) about updates and restarts, and with
+// --at to the panel of another appliance. What it is told it does not keep. Its
+// tables are for people, with colour on a terminal alone; with --json it prints
+// what the appliance said, for programs. Exit codes: 0 done, 1 could not be
+// done, 2 the command or the configuration file is wrong. It starts no
+// goroutines besides those of net/http.
 package main
 
 import (

@@ -13,9 +13,10 @@
 // notifier, and tells its owner the truth: Active with the state, or Lost while the
 // state is not known, or Terminated when the notifier does not want it.
 //
-// It never looks into a document, never blocks a SIP handler and keeps nothing on
-// disk. It does not implement event templates, eventlist (RFC 4662), conditional
-// SUBSCRIBE (RFC 5839), GRUU (RFC 5627) or authentication of subscribers by digest.
+// It never looks into a document, but packs a long one for who takes that (RFC 3261
+// §20.12), never blocks a SIP handler and keeps nothing on disk. It does not
+// implement event templates, eventlist (RFC 4662), conditional SUBSCRIBE (RFC
+// 5839), GRUU (RFC 5627) or authentication of subscribers by digest.
 //
 // Goroutines, all owned by Run: the one of Run, which owns every subscription and
 // publication and calls all callbacks, so that they must not block; and one for
