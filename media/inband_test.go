@@ -1,6 +1,7 @@
 package media_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -68,6 +69,45 @@ func TestTonesAreDigits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTonesThroughARelay: a far end whose digits are tones is heard as it spoke, whatever codec the relay makes of it for the
+// other one, who hears the tones as well.
+func TestTonesThroughARelay(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.session(), b.peer(otherHost)
+		s2, o := b.session(), b.session()
+		for _, x := range [3]struct {
+			s  *media.Session
+			to netip.AddrPort
+			id codec.ID
+		}{{s1, p1.Addr(), codec.PCMA}, {s2, o.LocalAddr(), codec.PCMU}, {o, s2.LocalAddr(), codec.PCMU}} {
+			p := both(x.to, x.id)
+			p.DTMFPayloadType = 0
+			b.configure(x.s, p)
+		}
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		here, there := told(s1), told(o)
+		var tone dtmf.Tone
+		for n := range 3 * 16 {
+			var sound [160]int16
+			if n%16 < 8 {
+				tone.Fill(sound[:], byte(n/16))
+			}
+			var coded [160]byte
+			codec.Encode(codec.PCMA, coded[:], sound[:])
+			p1.Send(s1.LocalAddr(), 8, n == 0, coded[:], 160)
+			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		for name, got := range map[string]string{"the relay": drain(here), "the other end": drain(there)} {
+			if got != "(0)(1)(2)" {
+				t.Errorf("%s heard %q, want the tones of 0, 1 and 2", name, got)
+			}
+		}
+	})
 }
 
 // TestNoDigitTwice: where events were agreed, tones in the audio are no digits, whether the far end sends both or a person

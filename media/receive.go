@@ -159,14 +159,14 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 			s.digit(w, digit)
 		}
 	}
-	if kind == audio && w.inBand() {
-		s.listenForTones(w, id, h, payload)
-	}
 	if w.ear != nil && kind != event && !w.ear.offer(h, kind, id, payload, now) {
 		s.count.overruns.Add(1)
 	}
 	if w.bridge != nil {
 		w.bridge.pass(w.peer, h, kind, id, payload, now)
+	}
+	if kind == audio && w.inBand() { // last: nobody waits for it
+		s.listenForTones(w, id, h, payload)
 	}
 }
 

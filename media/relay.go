@@ -80,7 +80,7 @@ func (s *Session) part(br *Bridge) {
 	s.engine.pacer.stir(s)
 }
 
-// pass forwards a packet that was received to the other session. payload may be overwritten.
+// pass forwards a packet that was received to the other session.
 func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
 	w := to.wiring.Load()
 	if w.bridge != br || len(payload) > jitter.MaxPayload {
@@ -124,10 +124,10 @@ func (br *Bridge) from(to *Session) *Session {
 }
 
 // recode writes a payload into dst as one of the codec that the other session speaks, and returns its length; 0 if it
-// cannot, or must not, be sent. It may overwrite payload.
+// cannot, or must not, be sent.
 func (br *Bridge) recode(to *Session, w *wiring, h *rtp.Header, id codec.ID, dst, payload []byte) int {
-	if codec.Transcode(w.params.Codec, id, payload) {
-		return copy(dst, payload)
+	if n := copy(dst, payload); codec.Transcode(w.params.Codec, id, dst[:n]) {
+		return n
 	}
 	r := &br.toA
 	if to == br.b {
