@@ -71,7 +71,8 @@ type loadFigures struct {
 	held   footprint // in the end
 	itself []float64 // what this program used meanwhile, % of a core
 
-	floor []time.Duration // how late the machine woke a thread above all others meanwhile, sorted
+	floor         []time.Duration // how late the machine woke a thread above all others meanwhile, sorted
+	again, uneven int             // measurements that were thrown away, and that count, of an uneven machine
 }
 
 // measure looks at a program for some windows.
@@ -160,12 +161,16 @@ func parkedCrowd(s *stage, n int, kind crowdKind) error {
 		defer occupy()()
 	}
 	const windows = 3
-	c.callers.begin(n * 50 * (windows + 1) * int(s.window()/time.Second))
-	f, err := s.measure(c.appliance.PID(), windows, s.window())
+	var h heardBy
+	f, err := evenly(func() (loadFigures, error) {
+		c.callers.begin(n * 50 * (windows + 1) * int(s.window()/time.Second))
+		f, err := s.measure(c.appliance.PID(), windows, s.window())
+		h = c.callers.end()
+		return f, err
+	})
 	if err != nil {
 		return err
 	}
-	h := c.callers.end()
 	if h.calls != n || len(h.gaps) == 0 {
 		return fmt.Errorf("%d of %d parked callers hear something", h.calls, n)
 	}

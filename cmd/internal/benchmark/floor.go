@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -11,8 +12,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// floorPeriod is how often the machine is asked.
-const floorPeriod = 4 * time.Millisecond
+const (
+	// floorPeriod is how often the machine is asked.
+	floorPeriod = 4 * time.Millisecond
+	// unevenLimit is the p99 of a bare thread's lateness beyond which a measurement says more about the machine than about
+	// what ran on it.
+	unevenLimit = 200 * time.Microsecond
+	// attempts bounds how often a measurement is taken until the machine is even; the last one counts as it is.
+	attempts = 3
+)
+
+// uneven says that the machine kept programs waiting that nobody can pass, in more than one of a hundred times.
+func uneven(floor []time.Duration) bool {
+	return len(floor) > 0 && percentile(floor, 99) > unevenLimit
+}
+
+// evenly takes a measurement again, attempts times at most, while the machine is uneven.
+func evenly(take func() (loadFigures, error)) (loadFigures, error) {
+	for again := 0; ; again++ {
+		f, err := take()
+		f.again = again
+		if err != nil || !uneven(f.floor) {
+			return f, err
+		}
+		if again == attempts-1 {
+			f.uneven = 1
+			return f, nil
+		}
+	}
+}
+
+// caveat says which measurements an uneven machine spoilt.
+func (f loadFigures) caveat() (text string) {
+	if f.again > 0 {
+		text = fmt.Sprintf("; taken again %d times, above %s", f.again, micros(unevenLimit))
+	}
+	if f.uneven > 0 {
+		text += fmt.Sprintf("; %d that count were UNEVEN to the last attempt", f.uneven)
+	}
+	return text
+}
 
 // floor measures what the machine itself does to any program: on each core a thread above all others (SCHED_FIFO) sleeps to
 // each fourth millisecond and notes how late it was woken. It calls nothing of the Go runtime between the kernel and its clock, so

@@ -105,8 +105,8 @@ func relayRace(s *stage, n int) error {
 		}
 		r.add(what+"one-way time through the relay p50/p99/p99.9", "µs", fmt.Sprint(len(p.ours.delays)), tails(p.ours.delays),
 			theirs(tails(p.theirs.delays), earlier))
-		r.add(what+"lateness of a bare real-time thread meanwhile p50/p99/p99.9", "µs", fmt.Sprint(len(p.ours.floor)), tails(p.ours.floor),
-			theirs(tails(p.theirs.floor), ""))
+		r.add(what+"lateness of a bare real-time thread meanwhile p50/p99/p99.9", "µs", fmt.Sprint(len(p.ours.floor)),
+			tails(p.ours.floor)+p.ours.caveat(), theirs(tails(p.theirs.floor)+p.theirs.caveat(), ""))
 		// The last packet is counted as said before it has come, and the counters are not read in the same moment.
 		r.add(what+"packets that came of those that were sent", "%", fmt.Sprint(p.ours.said), p.ours.came(), theirs(p.theirs.came(), ""))
 		if i == 0 {
@@ -133,15 +133,22 @@ func relayTurn(s *stage, n int, f *relayFigures, start func(*stage) (*relayer, e
 	}
 	windows, window := 3, time.Duration(s.choose(2, 1))*time.Second
 	expected := n * 50 * (windows + 1) * int(window/time.Second)
-	relay.callers.begin(expected)
-	relay.fetchers.begin(expected)
-	said := s.speaker.said.Load()
-	load, err := s.measure(relay.pid, windows, window)
+	var a, b heardBy
+	var said uint64
+	load, err := evenly(func() (loadFigures, error) {
+		relay.callers.begin(expected)
+		relay.fetchers.begin(expected)
+		before := s.speaker.said.Load()
+		load, err := s.measure(relay.pid, windows, window)
+		said = s.speaker.said.Load() - before
+		a, b = relay.callers.end(), relay.fetchers.end()
+		return load, err
+	})
 	if err != nil {
 		return err
 	}
-	f.said += s.speaker.said.Load() - said
-	a, b := relay.callers.end(), relay.fetchers.end()
+	f.said += said
+	f.again, f.uneven = f.again+load.again, f.uneven+load.uneven
 	if a.calls != n || b.calls != n || len(a.delays) == 0 || len(b.delays) == 0 {
 		return fmt.Errorf("%d callers and %d fetchers of %d hear something", a.calls, b.calls, n)
 	}
@@ -209,7 +216,7 @@ func tails(sorted []time.Duration) string {
 
 // even adds how even the machine itself was during a measurement.
 func (r *report) even(what string, f loadFigures) {
-	r.add(what+"lateness of a bare real-time thread meanwhile p50/p99/p99.9", "µs", fmt.Sprint(len(f.floor)), tails(f.floor), "")
+	r.add(what+"lateness of a bare real-time thread meanwhile p50/p99/p99.9", "µs", fmt.Sprint(len(f.floor)), tails(f.floor)+f.caveat(), "")
 }
 
 // meanwhile says what this program used of the machine.
