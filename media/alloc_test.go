@@ -373,3 +373,21 @@ func BenchmarkReports(b *testing.B) {
 		s.report(r.clock.now, &room)
 	}
 }
+
+// BenchmarkReportsNotDue is what looking through the sessions of 200 relayed calls for a report costs.
+func BenchmarkReportsNotDue(b *testing.B) {
+	r := newRig(b)
+	all := make([]*Session, 400)
+	for i := range all {
+		all[i] = r.session(b)
+	}
+	var room [rtcp.MaxSize + guardRoom]byte
+	for _, s := range all {
+		s.report(r.clock.now, &room)
+	}
+	for b.Loop() {
+		for _, s := range all {
+			s.report(r.clock.now, &room)
+		}
+	}
+}

@@ -30,6 +30,10 @@ type reports struct {
 
 	flow flow // owned by the reader
 
+	// due is when the next report is, as the reporter says (0: not known), so that whoever looks through all sessions for
+	// one that is due touches one word of each. Written under mu.
+	due atomic.Int64
+
 	name string // CNAME; immutable
 
 	mu       sync.Mutex
@@ -158,11 +162,15 @@ func (s *Session) played() rtcp.Playout {
 // report sends what is due, and returns when to look again.
 func (s *Session) report(now time.Duration, room *[rtcp.MaxSize + guardRoom]byte) time.Duration {
 	r := &s.reports
+	if due := time.Duration(r.due.Load()); due > now {
+		return due
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.reporter == nil || r.ended {
 		return now + controlLook
 	}
+	defer r.schedule()
 	if due := r.reporter.Due(); due > now {
 		return due
 	}
@@ -174,6 +182,9 @@ func (s *Session) report(now time.Duration, room *[rtcp.MaxSize + guardRoom]byte
 	s.sendControl(b, room)
 	return r.reporter.Due()
 }
+
+// schedule notes when the next report is due. The caller holds mu.
+func (r *reports) schedule() { r.due.Store(int64(r.reporter.Due())) }
 
 // sendControl sends a compound to where the route leads. The caller holds r.mu.
 func (s *Session) sendControl(b []byte, room *[rtcp.MaxSize + guardRoom]byte) {
@@ -198,6 +209,7 @@ func (s *Session) takeControl(c *controlled) {
 	if r.reporter == nil || r.ended {
 		return
 	}
+	defer r.schedule()
 	rtp, _ := s.target()
 	in, known := s.in.reception.Received()
 	_ = r.reporter.Take(c.data[:c.n], c.at, s.ours(c.at), func(sender uint32) bool {
