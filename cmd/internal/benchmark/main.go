@@ -5,8 +5,8 @@
 // What is measured from are its own phones: a small SIP client and RTP ends that share no code with the firmware, whose
 // packets carry the kernel's time of arrival. A time counts from just before the system call that sends a request, or
 // the API call that moves a switch, to the kernel's stamp of the packet that answers it. Every series has warm-up
-// cycles that do not count, and several runs. Nothing here passes or fails by its time; a stage fails when the thing
-// that it measures does not happen.
+// cycles that do not count, and several runs. Music and relay are measured again where the machine was uneven meanwhile
+// (floor.go). Nothing here passes or fails by its time; a stage fails when the thing that it measures does not happen.
 //
 // It stays on 127.0.0.0/8 and stops everything that it starts. Goroutines: one for each open port, one that speaks
 // (speaker), one that times the appliances' status (eyes), and those of package site.
