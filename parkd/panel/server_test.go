@@ -88,9 +88,10 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // bench is a server in a synctest bubble with its backend and a client.
 type bench struct {
 	*http.Client
-	t     *testing.T
-	phone *fakePhone
-	stop  func()
+	t      *testing.T
+	server *Server
+	phone  *fakePhone
+	stop   func()
 }
 
 // onBench runs test with a server in a bubble, where time is not real.
@@ -110,7 +111,7 @@ func onBench(t *testing.T, change func(*Config), test func(b *bench)) {
 		<-s.Ready()
 		transport := &http.Transport{DialContext: net.dial}
 		stopped := false
-		b := &bench{&http.Client{Transport: transport}, t, phone, func() {
+		b := &bench{&http.Client{Transport: transport}, t, s, phone, func() {
 			if stopped {
 				return
 			}

@@ -39,7 +39,8 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request) {
 	s.updater.ServeHTTP(w, r)
 }
 
-// upload ends a body whose sender stalls, so that the place of the one upload is free again.
+// upload ends a body whose sender stalls, so that the place of the one upload is free again. Whoever has sent everything waits
+// for the card: net/http would take a deadline that passes then for a client who has gone, and end the update.
 type upload struct {
 	io.ReadCloser
 	limits *http.ResponseController
@@ -52,5 +53,9 @@ func (u *upload) Read(p []byte) (int, error) {
 		at = u.end
 	}
 	_ = u.limits.SetReadDeadline(at)
-	return u.ReadCloser.Read(p)
+	n, err := u.ReadCloser.Read(p)
+	if err != nil {
+		_ = u.limits.SetReadDeadline(u.end)
+	}
+	return n, err
 }

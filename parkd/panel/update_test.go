@@ -101,3 +101,27 @@ func TestUpdateStalls(t *testing.T) {
 		}
 	})
 }
+
+// A card that takes minutes for what was sent does not end the update.
+func TestUpdateTakesItsTime(t *testing.T) {
+	onBench(t, nil, func(b *bench) {
+		b.server.UpdateBy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			_, _ = r.Body.Read(make([]byte, 1)) // as a reverse proxy, which makes sure that this is the end
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Minute):
+			}
+			if err == nil && r.Context().Err() == nil {
+				w.WriteHeader(http.StatusAccepted)
+			}
+		}))
+		res, err := b.Post("http://127.0.0.1/api/update", bundleType, strings.NewReader("bundle"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Body.Close(); res.StatusCode != http.StatusAccepted {
+			t.Errorf("the answer is %s", res.Status)
+		}
+	})
+}
