@@ -12,11 +12,17 @@ import (
 	"strings"
 	"time"
 
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/cmd/internal/mover"
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/mediatest"
 	"parklamp/media/wav"
 )
+
+// callLasts is more than any caller of a test waits, on a busy machine.
+const callLasts = time.Hour
 
 // caller is somebody outside: SIPp's signalling, a Talker's audio, in this machine and with its own address.
 type caller struct {
@@ -26,11 +32,11 @@ type caller struct {
 	number string
 }
 
-// call lets somebody call user at a phone; header is one more header of the INVITE.
-func (s *site) call(p *phone, user, header string) *caller {
+// somebody is a caller who has an address and a voice, and has not called yet.
+func (s *site) somebody() (c *caller, at netip.Addr) {
 	s.Helper()
 	last := 20 + int(s.last.Add(1))
-	at := addr(last)
+	at = addr(last)
 	if err := s.sw.Address(at); err != nil {
 		s.Fatal(err)
 	}
@@ -45,13 +51,20 @@ func (s *site) call(p *phone, user, header string) *caller {
 		_ = talker.Run(ctx) // always nil
 	}()
 	s.Cleanup(func() { cancel(); <-done })
-	c := &caller{Talker: talker, s: s, number: fmt.Sprint(5550000 + last)}
+	return &caller{Talker: talker, s: s, number: fmt.Sprint(5550000 + last)}, at
+}
+
+// call lets somebody call user at a phone; header is one more header of the INVITE.
+func (s *site) call(p *phone, user, header string) *caller {
+	s.Helper()
+	c, at := s.somebody()
 	if header == "" {
 		header = "Subject: a call"
 	}
-	c.SIPp, err = peer.StartSIPp(peer.SIPpOptions{Scenario: "person", Name: "caller-" + c.number, Dir: s.dir, Local: netip.AddrPortFrom(at, 5060), Media: talker.Addr(),
+	var err error
+	c.SIPp, err = peer.StartSIPp(peer.SIPpOptions{Scenario: "person", Name: "caller-" + c.number, Dir: s.dir, Local: netip.AddrPortFrom(at, 5060), Media: c.Addr(), Lasts: callLasts,
 		Remote: netip.AddrPortFrom(p.at, 5060), Keys: map[string]string{"header": header, "refer_to": "sip:nobody@" + at.String(), "event": "dialog"},
-		Values: [][]string{{c.number, fmt.Sprint(talker.Addr().Port()), user}}})
+		Values: [][]string{{c.number, fmt.Sprint(c.Addr().Port()), user}}})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -63,6 +76,40 @@ func (s *site) call(p *phone, user, header string) *caller {
 func (s *site) parks(p *phone, orbit string) *caller {
 	s.Helper()
 	return s.call(p, orbit, "Referred-By: <sip:foreman@"+p.at.String()+">")
+}
+
+// moving is a caller whose phone goes to another appliance when it is asked to.
+type moving struct {
+	*caller
+	*mover.Phone
+}
+
+// moves lets such a caller call user at a phone.
+func (s *site) moves(p *phone, user string) moving {
+	s.Helper()
+	c, at := s.somebody()
+	m, err := mover.New(mover.Options{Number: c.number, Local: netip.AddrPortFrom(at, 5060), Media: c.Addr()})
+	s.must(err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.Context()))
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	s.Cleanup(func() { cancel(); <-done })
+	_, err = m.Call(gosip.Uri{Scheme: "sip", User: user, Host: p.at.String(), Port: 5060})
+	s.must(err)
+	return moving{c, m}
+}
+
+// asked counts the questions whether the caller is still there.
+func (c *caller) asked() (n int) {
+	c.s.Helper()
+	all, err := c.Trace()
+	c.s.must(err)
+	for _, m := range all {
+		if !m.Sent && strings.HasPrefix(m.StartLine(), "INVITE ") {
+			n++
+		}
+	}
+	return n
 }
 
 // saw waits until SIPp has seen a message that fits.
@@ -102,14 +149,16 @@ func (c *caller) connected() {
 // hangsUp lets the caller end the call.
 func (c *caller) hangsUp() {
 	c.s.Helper()
-	if err := c.Poke("INFO", 1); err != nil {
-		c.s.Fatal(err)
-	}
+	c.s.must(c.Poke("INFO", 1))
+	c.ended()
+}
+
+// ended waits until the call has ended.
+func (c *caller) ended() {
+	c.s.Helper()
 	ctx, cancel := context.WithTimeout(c.s.Context(), limit)
 	defer cancel()
-	if err := c.Wait(ctx); err != nil {
-		c.s.Fatal(err)
-	}
+	c.s.must(c.Wait(ctx))
 }
 
 // ear is somebody who hears: what came since the last time, at 8 kHz.

@@ -150,8 +150,7 @@ func (m Machine) args(initrd, console string) []string {
 		a = append(a, "-drive", "if=none,id=card,format=raw,cache=writethrough,file="+m.Card, "-device", "virtio-blk-device,drive=card")
 	}
 	if m.Cable != nil {
-		a = append(a, "-netdev", fmt.Sprintf("dgram,id=cable,local.type=inet,local.host=127.0.0.1,local.port=%d,remote.type=inet,remote.host=127.0.0.1,remote.port=%d",
-			m.Cable.local+cableSpan, m.Cable.local), "-device", fmt.Sprintf("virtio-net-device,netdev=cable,mac=52:54:00:12:34:%02x", m.MAC))
+		a = append(a, "-netdev", m.Cable.netdev(), "-device", fmt.Sprintf("virtio-net-device,netdev=%s,mac=52:54:00:12:34:%02x", cableID, m.MAC))
 	}
 	return a
 }

@@ -19,6 +19,7 @@ import (
 
 	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/initapi"
+	member "parklamp/cmd/internal/site"
 	"parklamp/parkd/panel"
 )
 
@@ -59,8 +60,8 @@ func prepare() (err error) {
 	if os.Getenv(inside) != "" {
 		return nil
 	}
-	if out, err := exec.Command("go", "build", "-C", built.root, "-o", built.parkctl, "./cmd/parkctl").CombinedOutput(); err != nil {
-		return fmt.Errorf("build parkctl: %w\n%s", err, out)
+	if out, err := exec.Command("go", "build", "-C", built.root, "-o", built.out+"/", "./cmd/parkctl", "./cmd/phoned").CombinedOutput(); err != nil {
+		return fmt.Errorf("build parkctl and phoned: %w\n%s", err, out)
 	}
 	return Build(built.root, "./cmd/internal/hands/agent", built.agent)
 }
@@ -93,6 +94,35 @@ func newSite(t *testing.T) *site {
 	s.sw = sw
 	t.Cleanup(sw.Close)
 	return s
+}
+
+// must ends the test on an error.
+func (s *site) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// appliance is one in this machine, in real time, beside the guests.
+func (s *site) appliance(m member.Member) *member.Appliance {
+	s.Helper()
+	s.must(s.sw.Address(m.Addr))
+	all, err := member.Start(s.Context(), member.Options{Bin: built.out, Dir: s.dir, Members: []member.Member{m}})
+	s.must(err)
+	s.Cleanup(func() {
+		all.Stop()
+		s.must(all.Appliances[0].Err())
+	})
+	return all.Appliances[0]
+}
+
+// await waits for a status of an appliance in this machine that fits.
+func (s *site) await(a *member.Appliance, what string, fits func(panel.Status) bool) {
+	s.Helper()
+	if st, err := a.Await(s.Context(), limit, what, fits); err != nil {
+		s.Fatalf("%s: %v; orbits %+v\n%s", a.Name, err, st.Orbits, a.Tail())
+	}
 }
 
 // phone is a guest with the firmware.

@@ -121,6 +121,15 @@ func (s *Switch) Plug() (*Cable, error) {
 	return c, nil
 }
 
+// cableID is the name that QEMU has for a cable.
+const cableID = "cable"
+
+// netdev is the cable as QEMU is told of it.
+func (c *Cable) netdev() string {
+	return fmt.Sprintf("dgram,id=%s,local.type=inet,local.host=127.0.0.1,local.port=%d,remote.type=inet,remote.host=127.0.0.1,remote.port=%d",
+		cableID, c.local+cableSpan, c.local)
+}
+
 func (s *Switch) join(c *Cable) {
 	s.mu.Lock()
 	s.ports = append(s.ports, c)

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/csv"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 //go:embed scenarios/*.xml
@@ -34,6 +36,7 @@ type SIPpOptions struct {
 	Rate                   int               // calls a second; all at once when 0
 	TCP                    bool              // SIP over TCP
 	AuthUser, AuthPassword string            // for [authentication]; must not be secrets, they are seen in the process list
+	Lasts                  time.Duration     // it fails when it has not ended by then; 15 minutes if 0: whoever waits for it says how long
 	Values                 [][]string        // rows for [field0]…, one a call, in turn
 }
 
@@ -55,11 +58,12 @@ func StartSIPp(o SIPpOptions) (*SIPp, error) {
 	if rate == 0 {
 		rate, period = calls, 10 // as near to at once as SIPp gets
 	}
+	lasts := cmp.Or(o.Lasts, 15*time.Minute)
 	args := []string{"sipp", "-sf", file, "-i", o.Local.Addr().String(), "-p", strconv.Itoa(int(o.Local.Port())),
 		"-m", strconv.Itoa(calls), "-l", strconv.Itoa(calls), "-r", strconv.Itoa(rate),
 		"-rp", strconv.Itoa(period), "-nostdin", "-trace_err", "-trace_msg",
 		"-error_file", filepath.Join(o.Dir, o.Name+".err"), "-message_file", filepath.Join(o.Dir, o.Name+".msg"),
-		"-timeout_error", "-timeout", "900s", "-recv_timeout", "600000", // whoever waits for it says how long
+		"-timeout_error", "-timeout", strconv.Itoa(int(lasts.Seconds())), "-recv_timeout", strconv.Itoa(int(lasts.Milliseconds())),
 		"-default_behaviors", "all,-bye"}
 	if o.Media.IsValid() {
 		args = append(args, "-mi", o.Media.Addr().String(), "-key", "media_at", strconv.Itoa(int(o.Media.Port())))
