@@ -5,7 +5,7 @@
 // never blinks: keypad and leds do that, with the same code on every board. Drivers are board/sim here and
 // kernel GPIO lines on hardware; both must pass board/boardtest.
 //
-// The package starts no goroutine. A driver may; Close ends it.
+// The package starts no goroutine.
 package board
 
 import (
@@ -91,9 +91,11 @@ type Edge struct {
 	At     time.Time // when the line changed, by the driver's clock; the kernel's stamp on hardware
 }
 
-// EdgeQueue is the capacity of a Board's edge channel. When it is full an edge is dropped: the reader looks at
-// the levels after any edge, so one edge in the queue is as good as many.
+// EdgeQueue is how many edges a Board keeps for its reader at least. When more come, the oldest are lost, as in the kernel.
 const EdgeQueue = 64
+
+// Forever is a limit of Wait that is none.
+const Forever time.Duration = -1
 
 // LEDChange is one of the changes of SetLEDs.
 type LEDChange struct {
@@ -105,7 +107,7 @@ type LEDChange struct {
 // Board is the hardware as lines. "Active" is logical: a driver hides active-low wiring, pull-ups and the
 // order in which outputs must be written.
 //
-// SelectRows, Columns and HookUp are called by one goroutine (keypad), SetLED and SetLEDs by one other (leds).
+// SelectRows, Columns, HookUp and Wait are called by one goroutine (keypad), SetLED and SetLEDs by one other (leds).
 type Board interface {
 	// Model returns the definition that the board was opened with.
 	Model() Model
@@ -117,8 +119,12 @@ type Board interface {
 	Columns() (uint32, error)
 	// HookUp reports whether the handset is lifted, raw.
 	HookUp() (bool, error)
-	// Edges gives the interrupts of columns and hook, capacity EdgeQueue, closed by Close.
-	Edges() <-chan Edge
+	// Wait appends the edges of columns and hook that have come since the last Wait, in order of time, to edges. If there are
+	// none it waits for the first, at most limit: 0 is not at all. When it returns, every edge up to then has been returned,
+	// however late the reader is: that no edge came is a fact about the line.
+	Wait(limit time.Duration, edges []Edge) ([]Edge, error)
+	// Interrupt ends the Wait that is under way, or else the next one, early. Any goroutine may call it.
+	Interrupt()
 	// SetLED drives an LED line. There is no way to read one back: on some drivers reading an output turns
 	// it into an input.
 	SetLED(line Line, on bool) error

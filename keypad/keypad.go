@@ -2,12 +2,22 @@
 // ghosting.
 //
 // At rest all rows are driven and nothing runs: an edge on a column or the hook wakes the Scanner, which scans
-// row by row until every key is open again and the hook is still. The decisions are in Machine, pure and
-// without a clock; Scanner reads the lines and feeds it.
+// row by row until every key is open again and the hook is still; between two scans all rows are driven too. The
+// decisions are in Machine, pure and without a clock; Scanner reads the lines and feeds it.
 //
 // A press is reported when its contact has been closed for Config.Confirm, so a glove's slow, chattering press
 // costs its chatter and no more; a release only after Config.Release without contact, so that the same chatter
-// never becomes two presses. A crossing that three other closed keys could have faked is not believed until it
+// never becomes two presses. Both are told from the times of the edges, which the driver keeps (board.Board.Wait), and not from
+// how often somebody looked: a program that gets no processor for a while finds out afterwards what was done. The edges of a
+// column say when one of its keys was down, and a single look within the press says which.
+//
+// So a press is reported once, however long the machine stands still before or in it, as long as it goes on after that for two
+// scans and the pause between them. Where the columns settle in 50 µs these take 3 ms: a press of 60 ms with 5 ms of bounce outlasts
+// a standstill of 50 ms, one of 80 ms 70 ms. Where they take 2 ms a scan of 8 rows takes 16, and 80 ms outlast 40 ms. A shorter one
+// that no look has seen is reported where its column has one key; elsewhere nobody can say which key it was, and it is
+// counted (Stats.Unseen), never guessed. A standstill never makes two presses of one, nor a long press of a short one.
+//
+// A crossing that three other closed keys could have faked is not believed until it
 // is unambiguous. Lines that are joined or shorted are found out by what presses look like, named (Short), and what they
 // could have faked is not believed. A key that is held when the scanner starts is not a press: it is Held.
 //
@@ -64,7 +74,7 @@ func (k Kind) String() string {
 type Event struct {
 	Key  board.Key
 	Kind Kind
-	// At is when the contact first moved: the edge's stamp for the first key, the scan that saw it otherwise.
+	// At is when the contact moved: the stamp of an edge where that can only be the key's, the scan that saw it otherwise.
 	At time.Time
 	// Seen is when the scanner was sure; Seen minus At is the latency of debouncing.
 	Seen time.Time

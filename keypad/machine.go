@@ -7,12 +7,13 @@ import (
 	"parklamp/board"
 )
 
-// Sample is one look at all inputs.
+// Sample is one look at all inputs, and what the lines have said since the one before.
 type Sample struct {
-	At   time.Time // when the scan ended
-	Edge time.Time // the edge that led to it; zero when a timer did
-	Rows []uint32  // closed crossings, a column mask for each row
-	Hook bool      // handset lifted
+	From  time.Time    // when the scan began; zero: At
+	At    time.Time    // when it ended
+	Edges []board.Edge // up to From, in order: of the columns since Armed, of the hook since the sample before
+	Rows  []uint32     // closed crossings, a column mask for each row
+	Hook  bool         // handset lifted
 }
 
 // phase is where a key is between finger and report.
@@ -28,7 +29,7 @@ const (
 // key is the state of one key.
 type key struct {
 	phase phase
-	since time.Time // closing, opening: first sample of the movement
+	since time.Time // closing, opening: when the contact was made or lost at the latest
 	edge  time.Time // closing: when the contact first closed
 	held  time.Time // down: when it was confirmed
 	mute  bool      // held at the start: Held in place of Down, no Long
@@ -42,12 +43,22 @@ type Machine struct {
 	cfg     Config
 	model   board.Model
 	keys    []key
+	at      []int // key at a crossing, row by row, or none
 	started bool
+	now     Sample // that is being taken
 
-	lifted    bool // as reported
-	moving    bool // hook differs from lifted
-	hookSince time.Time
-	hookEdge  time.Time
+	columns []column
+	watched bool // the edges of the columns are known from armedAt on
+	armed   uint32
+	armedAt time.Time
+	from    time.Time // of the sample before
+	unseen  uint64
+	dark    time.Time // when a scan last ended in which the machine stood still for so long that a key could be let go and pressed again
+
+	lifted    bool      // as reported
+	hook      bool      // as it is
+	hookSince time.Time // when it became so
+	hookEdge  time.Time // when it last left the position that was reported
 
 	ghostRows []uint32 // scratch of ambiguous
 	ghosting  bool
@@ -62,24 +73,49 @@ type Machine struct {
 
 // NewMachine makes a machine that has seen nothing yet.
 func NewMachine(cfg Config, model board.Model) *Machine {
-	return &Machine{
+	m := &Machine{
 		cfg:       cfg,
 		model:     model,
 		keys:      make([]key, len(model.Keys)),
+		at:        make([]int, len(model.Rows)*len(model.Columns)),
+		columns:   make([]column, len(model.Columns)),
 		ghostRows: make([]uint32, len(model.Rows)),
 		shorts:    newShorts(model),
 	}
+	for i := range m.columns {
+		m.columns[i].press.key = none
+	}
+	for i, k := range model.Keys {
+		m.at[k.Row*len(model.Columns)+k.Column] = i
+		m.columns[k.Column].keys |= 1 << k.Row
+	}
+	return m
 }
+
+// Armed says that all rows are driven since the last scan, the columns were these at that time, and the next sample has
+// whatever edge comes until it begins.
+func (m *Machine) Armed(at time.Time, columns uint32) {
+	m.watched, m.armedAt, m.armed = true, at, columns
+}
+
+// Blind says that the next sample does not have every edge.
+func (m *Machine) Blind() { m.watched = false }
 
 // Scan takes a sample, not older than the one before, and returns what it proves. The slice is valid until
 // the next call.
 func (m *Machine) Scan(s Sample) []Event {
 	m.events = m.events[:0]
-	if s.Edge.IsZero() {
-		s.Edge = s.At
+	if s.From.IsZero() {
+		s.From = s.At
 	}
+	if m.watched && m.armedAt.Sub(m.from) >= m.cfg.Release+2*m.model.Settle*time.Duration(len(m.model.Rows)+1) {
+		m.dark = m.armedAt
+	}
+	m.now = s
+	m.watch(s)
 	m.markGhosts(s.Rows)
 	m.markShorts(s.At, s.Rows)
+	m.seen(s)
 	for i := range m.keys {
 		k, at := &m.keys[i], &m.model.Keys[i]
 		closed := s.Rows[at.Row]&(1<<at.Column) != 0
@@ -89,8 +125,9 @@ func (m *Machine) Scan(s Sample) []Event {
 		}
 		m.step(i, at.Key, closed, s)
 	}
+	m.settled(s)
 	m.stepHook(s)
-	m.started = true
+	m.started, m.watched, m.from = true, false, s.From
 	return m.events
 }
 
@@ -102,16 +139,19 @@ func (m *Machine) step(i int, name board.Key, closed bool, s Sample) {
 		if !closed {
 			return
 		}
-		k.phase, k.since, k.edge = closing, s.At, s.Edge
-		k.mute = !m.started
-		if m.cfg.Confirm == 0 {
-			m.enterDown(i, name, s)
+		before := m.columns[m.model.Keys[i].Column].press
+		if before.key != i { // another one of the column is closed too
+			k.since, k.edge, before = s.At, s.At, press{}
+		}
+		k.phase, k.mute = closing, !m.started
+		if max(s.From.Sub(k.since), before.longest) >= m.cfg.Confirm {
+			m.enterDown(i, name, s) // the column has had contact for so long, and this look says whose that is
 		}
 	case closing:
 		switch {
 		case !closed:
 			k.phase = open
-		case s.At.Sub(k.since) >= m.cfg.Confirm:
+		case s.From.Sub(k.since) >= m.cfg.Confirm:
 			m.enterDown(i, name, s)
 		}
 	case down:
@@ -124,12 +164,16 @@ func (m *Machine) step(i int, name board.Key, closed bool, s Sample) {
 		switch {
 		case closed:
 			k.phase = down
-		case s.At.Sub(k.since) >= m.cfg.Release:
-			m.emit(name, Up, k.since, s.At)
-			m.released(i)
-			*k = key{}
+		case s.From.Sub(k.since) >= m.cfg.Release:
+			m.enterOpen(i, s)
 		}
 	}
+}
+
+func (m *Machine) enterOpen(i int, s Sample) {
+	m.emit(m.model.Keys[i].Key, Up, m.keys[i].since, s.At)
+	m.released(i)
+	m.keys[i] = key{}
 }
 
 func (m *Machine) enterDown(i int, name board.Key, s Sample) {
@@ -146,7 +190,7 @@ func (m *Machine) enterDown(i int, name board.Key, s Sample) {
 
 // hold reports what a key that stays down has become.
 func (m *Machine) hold(k *key, name board.Key, s Sample) {
-	held := s.At.Sub(k.held)
+	held := min(s.From.Sub(k.held), s.From.Sub(m.dark)) // since then it can have been let go
 	if !k.long && !k.mute && held >= m.cfg.LongPress {
 		k.long = true
 		m.emit(name, Long, k.edge, s.At)
@@ -157,24 +201,44 @@ func (m *Machine) hold(k *key, name board.Key, s Sample) {
 	}
 }
 
+// stepHook takes the level at the end of a scan.
 func (m *Machine) stepHook(s Sample) {
-	if m.model.Hook == "" || s.Hook == m.lifted {
-		m.moving = false
+	if m.model.Hook == "" {
 		return
 	}
-	if !m.moving {
-		m.moving, m.hookSince = true, s.At
-		m.hookEdge = s.Edge
+	if s.Hook != m.hook { // its edge was lost: nothing is known of the time before
+		m.turnHook(s.Hook, s.At)
 	}
-	still := m.cfg.HookDown
-	kind := Replaced
-	if s.Hook {
+	m.rest(s.At, s)
+}
+
+// moveHook takes an edge. Where the handset was before, it was until then.
+func (m *Machine) moveHook(up bool, at time.Time, s Sample) {
+	if up == m.hook {
+		m.hookSince = at // an edge was lost
+		return
+	}
+	m.rest(at, s)
+	m.turnHook(up, at)
+}
+
+func (m *Machine) turnHook(up bool, at time.Time) {
+	if m.hook == m.lifted {
+		m.hookEdge = at
+	}
+	m.hook, m.hookSince = up, at
+}
+
+// rest reports where the handset is, if it is not where it was and has been there for long enough at a time.
+func (m *Machine) rest(at time.Time, s Sample) {
+	still, kind := m.cfg.HookDown, Replaced
+	if m.hook {
 		still, kind = m.cfg.HookUp, Lifted
 	}
-	if s.At.Sub(m.hookSince) < still {
+	if m.hook == m.lifted || at.Sub(m.hookSince) < still {
 		return
 	}
-	m.lifted, m.moving = s.Hook, false
+	m.lifted = m.hook
 	m.emit(Hook, kind, m.hookEdge, s.At)
 }
 
@@ -227,7 +291,12 @@ func (m *Machine) Next() time.Duration {
 			sooner(heldPeriods * m.cfg.ScanPeriod)
 		}
 	}
-	if m.moving {
+	for i := range m.columns {
+		if c := &m.columns[i]; c.press.open && !c.press.seen && !c.active {
+			sooner(m.cfg.ScanPeriod)
+		}
+	}
+	if m.hook != m.lifted {
 		sooner(m.cfg.ScanPeriod)
 	}
 	if m.unclear && len(m.shorts.now) > 0 {

@@ -27,6 +27,7 @@ type Stats struct {
 	Scans      uint64 // looks at the whole matrix
 	Ghosts     uint64 // presses that could not be told apart
 	ReadErrors uint64 // lines that could not be read; such a scan is thrown away
+	Unseen     uint64 // presses that were over before a look could tell which of the keys of their column it was
 }
 
 // Scanner reads a board's keys and hook.
@@ -42,13 +43,14 @@ type Scanner struct {
 	// owned by Run
 	machine *Machine
 	rows    []uint32
+	edges   []board.Edge
 	faulty  bool
 	// unexplained counts looks in a row at which a column was active and no key was.
 	unexplained int
 	// stoppedClock says that the clock is a test's: it does not move while we spin.
 	stoppedClock bool
 
-	scans, ghosts, readErrors atomic.Uint64
+	scans, ghosts, readErrors, unseen atomic.Uint64
 }
 
 // New makes a scanner. handle gets every event, in order, from Run's goroutine; it must not block.
@@ -71,66 +73,56 @@ func (s *Scanner) OnShort(f func(now []Short)) { s.onShort = f }
 
 // Stats returns the counts so far; any goroutine may call it.
 func (s *Scanner) Stats() Stats {
-	return Stats{Scans: s.scans.Load(), Ghosts: s.ghosts.Load(), ReadErrors: s.readErrors.Load()}
+	return Stats{Scans: s.scans.Load(), Ghosts: s.ghosts.Load(), ReadErrors: s.readErrors.Load(), Unseen: s.unseen.Load()}
 }
 
 // Run scans until ctx ends or the board is closed. Lines that cannot be read are tried again.
 func (s *Scanner) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, s.board.Interrupt)()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var edge time.Time
-	for {
-		wait, err := s.look(edge)
+	for ctx.Err() == nil {
+		wait, err := s.look()
+		if err == nil && wait == 0 {
+			s.report(nil)
+			if s.edges, err = s.board.Wait(board.Forever, s.edges); err == nil {
+				continue
+			}
+			wait = retryRead
+		}
 		if errors.Is(err, board.ErrClosed) {
 			return fmt.Errorf("keypad: %w", err)
 		}
 		s.report(err)
-		edge = time.Time{}
-		var due <-chan time.Time
-		if wait > 0 {
-			timer.Reset(wait)
-			due = timer.C
+		if err != nil {
+			s.machine.Blind()
+			s.edges = s.edges[:0]
 		}
-		edges := s.board.Edges()
-		if due != nil {
-			// While a key is down the scan itself makes the columns move.
-			edges = nil
-		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-due:
-		case e, ok := <-edges:
-			if !ok {
-				return fmt.Errorf("keypad: %w", board.ErrClosed)
-			}
-			edge = e.At
+		case <-timer.C:
 		}
 	}
+	return nil
 }
 
-// look scans once and arms the interrupt. It returns when to look again, 0 for at the next edge.
-func (s *Scanner) look(edge time.Time) (time.Duration, error) {
-	if err := s.scan(edge); err != nil {
+// look takes the edges up to now, scans once and arms the interrupts. It returns when to look again, 0 for at the next edge.
+func (s *Scanner) look() (time.Duration, error) {
+	from := time.Now()
+	var err error
+	if s.edges, err = s.board.Wait(0, s.edges); err != nil {
+		return retryRead, err
+	}
+	if err := s.scan(from); err != nil {
+		return retryRead, err
+	}
+	columns, lifted, err := s.arm()
+	if err != nil {
 		return retryRead, err
 	}
 	if wait := s.machine.Next(); wait > 0 {
 		return wait, nil
-	}
-	// Nothing is pressed: drive all rows and let the edges speak. Those that the scan made are thrown away
-	// first, then the levels are read once more: what moved in between is either seen here or in the queue.
-	if err := s.board.SelectRows(s.model.AllRows()); err != nil {
-		return retryRead, err
-	}
-	s.settle()
-	s.drain()
-	columns, err := s.board.Columns()
-	if err != nil {
-		return retryRead, err
-	}
-	lifted, err := s.board.HookUp()
-	if err != nil {
-		return retryRead, err
 	}
 	if columns != 0 || lifted != s.machine.lifted && s.model.Hook != "" {
 		// Something closed just now, or a short where no key is fitted keeps a column low for good.
@@ -141,8 +133,30 @@ func (s *Scanner) look(edge time.Time) (time.Duration, error) {
 	return 0, nil
 }
 
-// scan reads the matrix row by row, and the hook, and reports what that proves.
-func (s *Scanner) scan(edge time.Time) error {
+// arm drives all rows, so that the edges speak. Those of the columns that the scan made are thrown away first, then the levels
+// are read: what moved in between is either seen here or in the queue.
+func (s *Scanner) arm() (columns uint32, lifted bool, err error) {
+	if err := s.board.SelectRows(s.model.AllRows()); err != nil {
+		return 0, false, err
+	}
+	s.settle()
+	if s.edges, err = s.board.Wait(0, s.edges[:0]); err != nil {
+		return 0, false, err
+	}
+	s.edges = slices.DeleteFunc(s.edges, func(e board.Edge) bool { return e.Input == board.Column })
+	at := time.Now()
+	if columns, err = s.board.Columns(); err != nil {
+		return 0, false, err
+	}
+	if lifted, err = s.board.HookUp(); err != nil {
+		return 0, false, err
+	}
+	s.machine.Armed(at, columns)
+	return columns, lifted, nil
+}
+
+// scan reads the matrix row by row, and the hook, and reports what that and the edges prove.
+func (s *Scanner) scan(from time.Time) error {
 	for i := range s.rows {
 		if err := s.board.SelectRows(1 << i); err != nil {
 			return err
@@ -159,10 +173,13 @@ func (s *Scanner) scan(edge time.Time) error {
 		return err
 	}
 	s.scans.Add(1)
-	for _, e := range s.machine.Scan(Sample{At: time.Now(), Edge: edge, Rows: s.rows, Hook: lifted}) {
+	for _, e := range s.machine.Scan(Sample{From: from, At: time.Now(), Edges: s.edges, Rows: s.rows, Hook: lifted}) {
 		s.handle(e)
 	}
 	s.ghosts.Store(s.machine.Ghosts())
+	if n := s.machine.Unseen(); n != s.unseen.Swap(n) && n == 1 {
+		s.log.Warn("a key was pressed and let go while this machine stood still: nobody can say which; is it overloaded? It is counted and not told again")
+	}
 	if shorts, changed := s.machine.Shorts(); changed {
 		s.onShort(slices.Clone(shorts))
 	}
@@ -186,19 +203,6 @@ func (s *Scanner) settle() {
 		if spins == mostSpins && time.Since(start) == 0 {
 			s.stoppedClock = true
 			time.Sleep(d)
-			return
-		}
-	}
-}
-
-func (s *Scanner) drain() {
-	for {
-		select {
-		case _, ok := <-s.board.Edges():
-			if !ok {
-				return
-			}
-		default:
 			return
 		}
 	}

@@ -1,7 +1,7 @@
 // Package boardtest holds the conformance suite that every Board driver passes: the simulated one and kernel
 // GPIO lines. It never looks inside a driver; what it needs from the outside world is the Hand.
 //
-// It starts no goroutine.
+// It starts a goroutine where one waits, and ends it.
 package boardtest
 
 import (
@@ -42,6 +42,8 @@ func Run(t *testing.T, open func(t *testing.T, test func(t *testing.T, r Rig))) 
 		{"unselected rows float", rowsFloat},
 		{"idle: any key raises an edge", keyEdge},
 		{"hook level and edge", hook},
+		{"edges wait for a reader that is late", lateReader},
+		{"waiting ends when it should", waiting},
 		{"one LED line at a time", leds},
 		{"all LED lines at once", manyLEDs},
 		{"lines that do not exist", noLine},
@@ -135,30 +137,24 @@ func rowsFloat(t *testing.T, r Rig) {
 	}
 }
 
-// drain empties the edge queue.
-func drain(r Rig) {
-	for {
-		select {
-		case <-r.Board.Edges():
-		default:
-			return
-		}
+// edges takes what is queued, and waits for the first at most limit.
+func edges(t *testing.T, r Rig, limit time.Duration) []board.Edge {
+	t.Helper()
+	all, err := r.Board.Wait(limit, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return all
 }
 
-// nextEdge returns the first edge within edgeWait.
+// nextEdge returns the one edge that comes within edgeWait.
 func nextEdge(t *testing.T, r Rig) board.Edge {
 	t.Helper()
-	for range 10 {
-		select {
-		case e := <-r.Board.Edges():
-			return e
-		default:
-			r.Wait(edgeWait / 10)
-		}
+	all := edges(t, r, edgeWait)
+	if len(all) != 1 {
+		t.Fatalf("edges %+v, want one", all)
 	}
-	t.Fatal("no edge")
-	return board.Edge{}
+	return all[0]
 }
 
 func keyEdge(t *testing.T, r Rig) {
@@ -167,7 +163,7 @@ func keyEdge(t *testing.T, r Rig) {
 		t.Fatal(err)
 	}
 	r.Wait(m.Settle)
-	drain(r)
+	edges(t, r, 0)
 	for _, k := range m.Keys {
 		press(t, r, k.Key)
 		if e := nextEdge(t, r); e.Input != board.Column || e.Index != k.Column || !e.Active || e.At.IsZero() {
@@ -194,6 +190,78 @@ func hook(t *testing.T, r Rig) {
 		if got, err := r.Board.HookUp(); err != nil || got != up {
 			t.Errorf("hook up %v: reads %v, %v", up, got, err)
 		}
+	}
+}
+
+// What a hand does while nobody reads is told with the times at which it was done, and all of it at once.
+func lateReader(t *testing.T, r Rig) {
+	m := r.Board.Model()
+	if len(m.Keys) == 0 {
+		return
+	}
+	if err := r.Board.SelectRows(m.AllRows()); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(m.Settle)
+	edges(t, r, 0)
+	k := m.Keys[0]
+	const held = 20 * time.Millisecond
+	for range 3 {
+		press(t, r, k.Key)
+		time.Sleep(held)
+		release(t, r, k.Key)
+		time.Sleep(held)
+	}
+	time.Sleep(2 * edgeWait)
+	now := time.Now()
+	all := edges(t, r, 0)
+	if len(all) != 6 {
+		t.Fatalf("three presses: edges %+v", all)
+	}
+	for i, e := range all {
+		if e.Input != board.Column || e.Index != k.Column || e.Active != (i%2 == 0) {
+			t.Errorf("edge %d: %+v", i, e)
+		}
+		if i > 0 && e.At.Sub(all[i-1].At) < held*9/10 {
+			t.Errorf("edges %d and %d are %v apart, want %v", i-1, i, e.At.Sub(all[i-1].At), held)
+		}
+	}
+	if age := now.Sub(all[5].At); age < held+2*edgeWait-time.Millisecond {
+		t.Errorf("the last edge is %v old", age)
+	}
+	if rest := edges(t, r, 0); len(rest) != 0 {
+		t.Errorf("edges that were told before: %+v", rest)
+	}
+}
+
+func waiting(t *testing.T, r Rig) {
+	edges(t, r, 0)
+	began := time.Now()
+	if all := edges(t, r, edgeWait); len(all) != 0 || time.Since(began) < edgeWait {
+		t.Errorf("with nothing to tell: %+v after %v", all, time.Since(began))
+	}
+	r.Board.Interrupt()
+	if all := edges(t, r, board.Forever); len(all) != 0 {
+		t.Errorf("interrupted before: %+v", all)
+	}
+	ended := make(chan error, 1)
+	wait := func() {
+		_, err := r.Board.Wait(board.Forever, nil)
+		ended <- err
+	}
+	go wait()
+	time.Sleep(edgeWait / 5)
+	r.Board.Interrupt()
+	if err := <-ended; err != nil {
+		t.Errorf("interrupted: %v", err)
+	}
+	go wait()
+	time.Sleep(edgeWait / 5)
+	if err := r.Board.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, board.ErrClosed) {
+		t.Errorf("closed: %v", err)
 	}
 }
 
@@ -334,15 +402,7 @@ func closed(t *testing.T, r Rig) {
 	if _, err := r.Board.HookUp(); !errors.Is(err, board.ErrClosed) {
 		t.Errorf("HookUp after Close: %v", err)
 	}
-	for range board.EdgeQueue + 1 {
-		select {
-		case _, open := <-r.Board.Edges():
-			if !open {
-				return
-			}
-		default:
-			t.Fatal("edge channel is open after Close")
-		}
+	if _, err := r.Board.Wait(board.Forever, nil); !errors.Is(err, board.ErrClosed) {
+		t.Errorf("Wait after Close: %v", err)
 	}
-	t.Error("edge channel holds more than EdgeQueue edges")
 }

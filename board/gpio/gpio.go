@@ -9,7 +9,8 @@
 // failed read is Low, which on a keypad is a pressed key, the first Out(High) drives low first, there is no open drain
 // and no active-low, and WaitForEdge(-1) returns at once. Buses are periph's conn interfaces with host's sysfs drivers.
 //
-// go-gpiocdev runs a goroutine for each request with edges; Close ends them.
+// Edges are read from the kernel's queue (GPIO uAPI v2, Linux 5.10 and later) by who waits for them. The package starts no
+// goroutine.
 package gpio
 
 import (
@@ -53,10 +54,8 @@ type Board struct {
 	model   board.Model
 	faults  []Fault
 	rows    lines
-	columns lines
-	hook    lines
+	inputs  inputs
 	leds    []led // index is board.Line
-	edges   chan board.Edge
 	closers []func() error
 
 	// guarded by mu: the matrix, which keypad uses
@@ -84,7 +83,11 @@ func Open(m board.Model) (*Board, error) {
 }
 
 func open(m board.Model, buses buses) (*Board, error) {
-	b := &Board{model: m, leds: make([]led, len(m.LEDs)), edges: make(chan board.Edge, board.EdgeQueue)}
+	b := &Board{model: m, leds: make([]led, len(m.LEDs))}
+	var err error
+	if b.inputs.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("open %s: %w", m.Name, err)
+	}
 	found, faults := find(m.Wiring, "")
 	b.faults = faults
 	b.openMatrix(found)
@@ -120,18 +123,16 @@ func (b *Board) openMatrix(found map[string]line) {
 		}
 		return []gpiocdev.LineReqOption{gpiocdev.AsOutput(), drive}
 	})
-	b.columns = b.request(found, m.Columns, func(p board.Place) []gpiocdev.LineReqOption {
-		return input(p, func(bit int, active bool, at time.Time) {
-			b.raise(board.Edge{Input: board.Column, Index: bit, Active: active, At: at})
-		}, found, m.Columns)
-	})
-	if m.Hook == "" {
-		return
+	b.listen(found, board.Column, m.Columns)
+	if m.Hook != "" {
+		b.listen(found, board.Hook, []string{m.Hook})
 	}
-	b.hook = b.request(found, []string{m.Hook}, func(p board.Place) []gpiocdev.LineReqOption {
-		return input(p, func(_ int, active bool, at time.Time) {
-			b.raise(board.Edge{Input: board.Hook, Active: active, At: at})
-		}, found, []string{m.Hook})
+}
+
+// listen takes inputs.
+func (b *Board) listen(found map[string]line, kind board.Input, names []string) {
+	b.together(found, names, func(chip string, p board.Place, offsets, bits []int) error {
+		return b.inputs.open(chip, kind, p, offsets, bits)
 	})
 }
 
@@ -148,19 +149,37 @@ func (b *Board) openLEDs(found map[string]line) {
 	}
 }
 
-// raise queues an edge; one that finds the queue full is as good as those before it.
-func (b *Board) raise(e board.Edge) {
-	select {
-	case b.edges <- e:
-	default:
-	}
-}
-
 // Model returns the definition that the board was opened with.
 func (b *Board) Model() board.Model { return b.model }
 
-// Edges gives the interrupts of columns and hook.
-func (b *Board) Edges() <-chan board.Edge { return b.edges }
+// Wait takes the edges of columns and hook. While it waits the board can be used and closed.
+func (b *Board) Wait(limit time.Duration, edges []board.Edge) ([]board.Edge, error) {
+	b.inputs.reading.Lock()
+	defer b.inputs.reading.Unlock()
+	if b.isClosed() {
+		return edges, board.ErrClosed
+	}
+	edges, err := b.inputs.wait(limit, edges)
+	if b.isClosed() {
+		return edges, board.ErrClosed
+	}
+	return edges, err
+}
+
+func (b *Board) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
+// Interrupt ends a Wait.
+func (b *Board) Interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.inputs.interrupt()
+	}
+}
 
 // SelectRows drives the rows of the mask and lets the others go.
 func (b *Board) SelectRows(rows uint32) error {
@@ -185,7 +204,7 @@ func (b *Board) Columns() (uint32, error) {
 	if b.closed {
 		return 0, board.ErrClosed
 	}
-	mask, err := b.columns.read()
+	mask, err := b.inputs.levels(board.Column)
 	if err != nil {
 		return 0, fmt.Errorf("read columns: %w", err)
 	}
@@ -199,7 +218,7 @@ func (b *Board) HookUp() (bool, error) {
 	if b.closed {
 		return false, board.ErrClosed
 	}
-	mask, err := b.hook.read()
+	mask, err := b.inputs.levels(board.Hook)
 	if err != nil {
 		return false, fmt.Errorf("read hook: %w", err)
 	}
@@ -266,17 +285,18 @@ func (b *Board) setLEDs(changes []board.LEDChange) []board.LEDChange {
 	return changes
 }
 
-// Close turns every LED off, lets the rows go, frees the lines and closes the edge channel. A second Close does nothing.
+// Close turns every LED off, lets the rows go, frees the lines and ends a Wait. A second Close does nothing.
 func (b *Board) Close() error {
 	b.lamps.mu.Lock()
 	defer b.lamps.mu.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
+	if b.isClosed() {
 		return nil
 	}
-	b.closed, b.lamps.closed = true, true
-	var errs []error
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock() // who waits for edges looks whether the board is closed
+	b.lamps.closed = true
+	errs := []error{b.inputs.close()}
 	dark := make([]board.LEDChange, len(b.leds))
 	for i := range dark {
 		dark[i].Line = board.Line(i)
@@ -290,47 +310,7 @@ func (b *Board) Close() error {
 	for _, c := range b.closers {
 		errs = append(errs, c())
 	}
-	close(b.edges) // the goroutines that wrote to it have ended with their requests
 	return errors.Join(errs...)
-}
-
-// input is what columns and hook are asked for. Edges come with the kernel's time of the interrupt.
-func input(p board.Place, raise func(bit int, active bool, at time.Time), found map[string]line, names []string) []gpiocdev.LineReqOption {
-	bits := map[int]int{}
-	for i, n := range names {
-		if f, ok := found[n]; ok && f.place.Chip == p.Chip {
-			bits[f.place.Offset] = i
-		}
-	}
-	handle := func(e gpiocdev.LineEvent) {
-		if bit, ok := bits[e.Offset]; ok {
-			raise(bit, e.Type == gpiocdev.LineEventRisingEdge, clock(e.Timestamp))
-		}
-	}
-	options := []gpiocdev.LineReqOption{gpiocdev.AsInput, gpiocdev.WithBothEdges, gpiocdev.WithMonotonicEventClock, gpiocdev.WithEventHandler(handle)}
-	switch p.Bias {
-	case board.PullUp:
-		options = append(options, gpiocdev.WithPullUp)
-	case board.PullDown:
-		options = append(options, gpiocdev.WithPullDown)
-	case board.NoBias:
-		options = append(options, gpiocdev.WithBiasDisabled)
-	}
-	if p.Debounce > 0 {
-		options = append(options, gpiocdev.WithDebounce(p.Debounce))
-	}
-	return options
-}
-
-// clock turns a stamp of CLOCK_MONOTONIC into a time of ours.
-func clock(stamp time.Duration) time.Time {
-	var ts unix.Timespec
-	now := time.Now()
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return now
-	}
-	age := time.Duration(ts.Nano()) - stamp
-	return now.Add(-max(age, 0))
 }
 
 // direct is LED lines of the kernel.

@@ -119,11 +119,11 @@ func expected(name string, want []string) bool {
 	return slices.ContainsFunc(want, func(w string) bool { return name == w || strings.HasPrefix(name, w+" ") })
 }
 
-// request is some lines of one chip that were asked for together.
+// request is some outputs of one chip that were asked for together.
 type request struct {
 	lines  *gpiocdev.Lines
 	bits   []int // for each line its place in the mask, or its LED
-	values []int // scratch; of outputs what was written last
+	values []int // as written last
 }
 
 // lines is a mask of lines, on one chip or several.
@@ -138,8 +138,8 @@ type config struct {
 	debounce  string
 }
 
-// request takes the named lines, those of one chip and one configuration together. What cannot be had is a fault.
-func (b *Board) request(found map[string]line, names []string, options func(board.Place) []gpiocdev.LineReqOption) lines {
+// together gives take the named lines, those of one chip and one configuration at a time. What cannot be had is a fault.
+func (b *Board) together(found map[string]line, names []string, take func(chip string, p board.Place, offsets, bits []int) error) {
 	groups := map[config][]int{}
 	var order []config
 	for bit, n := range names {
@@ -153,45 +153,38 @@ func (b *Board) request(found map[string]line, names []string, options func(boar
 		}
 		groups[c] = append(groups[c], bit)
 	}
-	var out lines
 	for _, c := range order {
 		bits := groups[c]
 		first := found[names[bits[0]]].place
-		asked := append(options(first), gpiocdev.WithConsumer(consumer))
-		if c.activeLow {
-			asked = append(asked, gpiocdev.AsActiveLow)
-		}
 		offsets := make([]int, len(bits))
 		for i, bit := range bits {
 			offsets[i] = found[names[bit]].place.Offset
 		}
-		taken, err := gpiocdev.RequestLines(c.chip, offsets, asked...)
-		if err != nil {
+		if err := take(c.chip, first, offsets, bits); err != nil {
 			hint := "end the program that uses them"
 			if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 				hint = "run as root or as a member of the group of /dev/" + c.chip
 			}
 			b.fault(names[bits[0]], hint, "lines %v of %s cannot be had: %v", offsets, first.Chip, err)
-			continue
 		}
-		b.closers = append(b.closers, taken.Close)
-		out = append(out, &request{lines: taken, bits: bits, values: make([]int, len(bits))})
 	}
-	return out
 }
 
-func (l lines) read() (mask uint32, err error) {
-	for _, r := range l {
-		if err := r.lines.Values(r.values); err != nil {
-			return 0, err
+// request takes outputs.
+func (b *Board) request(found map[string]line, names []string, options func(board.Place) []gpiocdev.LineReqOption) (out lines) {
+	b.together(found, names, func(chip string, p board.Place, offsets, bits []int) error {
+		asked := append(options(p), gpiocdev.WithConsumer(consumer))
+		if p.ActiveLow {
+			asked = append(asked, gpiocdev.AsActiveLow)
 		}
-		for i, v := range r.values {
-			if v != 0 {
-				mask |= 1 << r.bits[i]
-			}
+		taken, err := gpiocdev.RequestLines(chip, offsets, asked...)
+		if err == nil {
+			b.closers = append(b.closers, taken.Close)
+			out = append(out, &request{lines: taken, bits: bits, values: make([]int, len(bits))})
 		}
-	}
-	return mask, nil
+		return err
+	})
+	return out
 }
 
 func (l lines) write(mask uint32) error {

@@ -68,7 +68,7 @@ func (b *Board) Break(err error) {
 	b.fault = err
 }
 
-// Dropped counts the edges that found the queue full.
+// Dropped counts the edges that were lost because nobody took them.
 func (b *Board) Dropped() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -63,22 +63,25 @@ type Board struct {
 	// immutable
 	model board.Model
 	opts  Options
-	edges chan board.Edge
+	// wake says that there are edges, an interrupt or the end; capacity 1, a full one says so already.
+	wake chan struct{}
 
 	// guarded by mu
-	mu       sync.Mutex
-	closed   bool
-	rng      *rand.Rand
-	keys     []contact // index as in model.Keys
-	hook     contact
-	selected uint32
-	pulled   uint32      // columns held low now
-	fell     []time.Time // per column: when it was let go and began to rise
-	leds     []bool
-	history  []LEDChange // ring
-	oldest   int
-	fault    error // what Columns and HookUp answer while a test breaks the lines
-	dropped  int
+	mu          sync.Mutex
+	closed      bool
+	rng         *rand.Rand
+	keys        []contact // index as in model.Keys
+	hook        contact
+	selected    uint32
+	pulled      uint32      // columns held low now
+	fell        []time.Time // per column: when it was let go and began to rise
+	leds        []bool
+	history     []LEDChange // ring
+	oldest      int
+	fault       error // what Columns and HookUp answer while a test breaks the lines
+	edges       []board.Edge
+	dropped     int
+	interrupted bool
 }
 
 var _ board.Board = (*Board)(nil)
@@ -91,7 +94,7 @@ func New(model board.Model, opts Options) *Board {
 	return &Board{
 		model: model,
 		opts:  opts,
-		edges: make(chan board.Edge, board.EdgeQueue),
+		wake:  make(chan struct{}, 1),
 		rng:   rand.New(rand.NewPCG(opts.Seed, 0x5157)),
 		keys:  make([]contact, len(model.Keys)),
 		fell:  make([]time.Time, len(model.Columns)),
@@ -102,8 +105,55 @@ func New(model board.Model, opts Options) *Board {
 // Model returns the definition that the board was made with.
 func (b *Board) Model() board.Model { return b.model }
 
-// Edges gives the interrupts of columns and hook.
-func (b *Board) Edges() <-chan board.Edge { return b.edges }
+// Wait takes the edges of columns and hook.
+func (b *Board) Wait(limit time.Duration, edges []board.Edge) ([]board.Edge, error) {
+	var due <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		due = timer.C
+	}
+	for {
+		taken, done, err := b.take(edges)
+		if done || limit == 0 {
+			return taken, err
+		}
+		select {
+		case <-b.wake:
+		case <-due:
+			limit = 0
+		}
+	}
+}
+
+// take empties the queue; done says that there is nothing to wait for.
+func (b *Board) take(edges []board.Edge) (_ []board.Edge, done bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return edges, true, board.ErrClosed
+	}
+	done = len(b.edges) > 0 || b.interrupted
+	edges = append(edges, b.edges...)
+	b.edges, b.interrupted = b.edges[:0], false
+	return edges, done, nil
+}
+
+// Interrupt ends a Wait.
+func (b *Board) Interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.interrupted = true
+	b.tell()
+}
+
+// tell wakes who waits.
+func (b *Board) tell() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
 
 // SelectRows drives the rows of the mask low and lets the others float.
 func (b *Board) SelectRows(rows uint32) error {
@@ -192,7 +242,7 @@ func (b *Board) setLED(line board.Line, on bool) (LEDChange, bool, error) {
 	return change, true, nil
 }
 
-// Close turns every LED off, stops the chatter and closes the edge channel. A second Close does nothing.
+// Close turns every LED off, stops the chatter and ends a Wait. A second Close does nothing.
 func (b *Board) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -207,7 +257,7 @@ func (b *Board) Close() error {
 	for i := range b.leds {
 		b.leds[i] = false
 	}
-	close(b.edges)
+	b.tell()
 	return nil
 }
 
@@ -251,11 +301,12 @@ func (b *Board) flow() uint32 {
 	}
 }
 
-// raise queues an edge; a full queue drops it, as the kernel does. mu is held.
+// raise queues an edge; a full queue loses its oldest, as the kernel's does. mu is held.
 func (b *Board) raise(e board.Edge) {
-	select {
-	case b.edges <- e:
-	default:
+	if len(b.edges) == board.EdgeQueue {
+		b.edges = b.edges[:copy(b.edges, b.edges[1:])]
 		b.dropped++
 	}
+	b.edges = append(b.edges, e)
+	b.tell()
 }

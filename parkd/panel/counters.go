@@ -24,6 +24,7 @@ var Counters = []Counter{
 	{"keypad.read_errors", "scans thrown away because a line could not be read"},
 	{"keypad.scans", "looks at the whole key matrix"},
 	{"keypad.stuck", "times that a key was held so long that it must be stuck"},
+	{"keypad.unseen", "presses that were over before the machine, which stood still, could look which key it was"},
 	{"media.bad", "datagrams on media ports that were not RTP, or were our own"},
 	{"media.concealed_ms", "sound that was made up for packets that did not come, in ms"},
 	{"media.digits_dropped", "digits that came faster than they could be taken"},

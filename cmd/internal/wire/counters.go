@@ -69,7 +69,7 @@ func (a *Appliance) count(s *panel.Status) {
 	}
 	if a.scanner != nil {
 		k := a.scanner.Stats()
-		c["keypad.ghosts"], c["keypad.read_errors"], c["keypad.scans"], c["keypad.stuck"] = k.Ghosts, k.ReadErrors, k.Scans, a.desk.stuck
+		c["keypad.ghosts"], c["keypad.read_errors"], c["keypad.scans"], c["keypad.stuck"], c["keypad.unseen"] = k.Ghosts, k.ReadErrors, k.Scans, a.desk.stuck, k.Unseen
 	}
 	if a.desk != nil {
 		var card audio.CardStats // of a simulated one: nothing to tell
