@@ -79,8 +79,8 @@ func (s *Scanner) Stats() Stats {
 // Run scans until ctx ends or the board is closed. Lines that cannot be read are tried again.
 func (s *Scanner) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.board.Interrupt)()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	retry := time.NewTimer(retryRead)
+	defer retry.Stop()
 	for ctx.Err() == nil {
 		wait, err := s.look()
 		if err == nil && wait == 0 {
@@ -94,14 +94,16 @@ func (s *Scanner) Run(ctx context.Context) error {
 			return fmt.Errorf("keypad: %w", err)
 		}
 		s.report(err)
-		if err != nil {
-			s.machine.Blind()
-			s.edges = s.edges[:0]
+		if err == nil {
+			s.board.Sleep(wait)
+			continue
 		}
-		timer.Reset(wait)
+		s.machine.Blind()
+		s.edges = s.edges[:0]
+		retry.Reset(wait)
 		select {
 		case <-ctx.Done():
-		case <-timer.C:
+		case <-retry.C:
 		}
 	}
 	return nil
@@ -187,7 +189,7 @@ func (s *Scanner) scan(from time.Time) error {
 }
 
 // settle waits until the columns are true. It spins for a settle time that is shorter than a change of threads
-// and back: time.Sleep would round it up to a millisecond, eight times a scan. A test's clock does not move by
+// and back: a sleep would round it up to a millisecond, eight times a scan. A test's clock does not move by
 // itself and is slept by.
 func (s *Scanner) settle() {
 	d := s.model.Settle
@@ -195,14 +197,14 @@ func (s *Scanner) settle() {
 		return
 	}
 	if d > longestSpin || s.stoppedClock {
-		time.Sleep(d)
+		s.board.Sleep(d)
 		return
 	}
 	start := time.Now()
 	for spins := 0; time.Since(start) < d; spins++ {
 		if spins == mostSpins && time.Since(start) == 0 {
 			s.stoppedClock = true
-			time.Sleep(d)
+			s.board.Sleep(d)
 			return
 		}
 	}

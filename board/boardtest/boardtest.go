@@ -240,6 +240,10 @@ func waiting(t *testing.T, r Rig) {
 	if all := edges(t, r, edgeWait); len(all) != 0 || time.Since(began) < edgeWait {
 		t.Errorf("with nothing to tell: %+v after %v", all, time.Since(began))
 	}
+	began = time.Now()
+	if r.Board.Sleep(edgeWait / 10); time.Since(began) < edgeWait/10 {
+		t.Errorf("a sleep of %v took %v", edgeWait/10, time.Since(began))
+	}
 	r.Board.Interrupt()
 	if all := edges(t, r, board.Forever); len(all) != 0 {
 		t.Errorf("interrupted before: %+v", all)

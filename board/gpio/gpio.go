@@ -172,6 +172,13 @@ func (b *Board) isClosed() bool {
 	return b.closed
 }
 
+// Sleep lets the thread sleep.
+func (b *Board) Sleep(d time.Duration) {
+	left := unix.NsecToTimespec(max(0, int64(d)))
+	for errors.Is(unix.Nanosleep(&left, &left), unix.EINTR) { // the runtime's signals
+	}
+}
+
 // Interrupt ends a Wait.
 func (b *Board) Interrupt() {
 	b.mu.Lock()

@@ -147,6 +147,9 @@ func (b *Board) Interrupt() {
 	b.tell()
 }
 
+// Sleep lets time pass.
+func (b *Board) Sleep(d time.Duration) { time.Sleep(d) }
+
 // tell wakes who waits.
 func (b *Board) tell() {
 	select {

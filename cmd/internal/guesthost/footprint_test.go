@@ -100,7 +100,7 @@ func TestFootprintOfKeys(t *testing.T) {
 	slices.Sort(all)
 	ms := func(i int) float64 { return all[i].Seconds() * 1000 }
 	t.Logf("| key to lamp through phoned, matrix of 8 rows that settle for 2 ms, guest clock: p50, worst of 20 | %.1f, %.1f ms | |", ms(10), ms(19))
-	if ms(10) > 60 { // a scan takes 16 ms here, and a press is seen by two
+	if ms(10) > 60 { // a scan takes 16 ms here
 		t.Errorf("key to lamp takes %.1f ms", ms(10))
 	}
 }

@@ -1,9 +1,13 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"parklamp/board"
 	"parklamp/board/gpio"
@@ -60,6 +64,20 @@ func (a *Appliance) lampFault(missing []gpio.Fault) func(error) {
 			}
 		}
 	}
+}
+
+// mostNice is before everything else in the normal class.
+const mostNice = -20
+
+// scanKeys runs the scanner on a thread of its own. Where the program may have a nice value it comes before its other threads: they
+// share one value, and a collector that is at work may run for tens of milliseconds on the only core of a small board before
+// the kernel turns to the next one (Linux 6.1). This one runs for a millisecond while a key moves.
+func (a *Appliance) scanKeys(ctx context.Context) error {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	if a.cfg.Media.Nice < 0 {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, mostNice) // the thread's; that the kernel refuses was told for all of them
+	}
+	return a.scanner.Run(ctx)
 }
 
 // shorts shows the faults of the key matrix in place of those before.

@@ -155,7 +155,7 @@ func (a *Appliance) others() map[string]part {
 		parts["quality"] = a.publishSounds
 	}
 	if a.desk != nil {
-		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanner.Run, a.desk.handset.run
+		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanKeys, a.desk.handset.run
 	}
 	parts["selftest"] = a.runJobs
 	return parts
