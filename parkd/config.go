@@ -49,7 +49,7 @@ func Default() Config {
 		FetchTimeout:  10 * time.Second,
 		AvoidFor:      500 * time.Millisecond,
 		ForgetDead:    15 * time.Minute,
-		RescueAfter:   2 * time.Second,
+		RescueAfter:   2 * time.Second, // a process that is started anew goes on within one; a caller should not sit in silence for a boot
 		MaxCalls:      200,
 		MaxPeers:      100,
 	}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"parklamp/parkd"
 )
 
 // Config names the appliances of the site.
@@ -32,14 +34,13 @@ type Peer struct {
 // Default returns a federation without peers.
 func Default() Config {
 	return Config{
-		ProbeEvery: time.Second,
-		DeadAfter:  2500 * time.Millisecond,
-		ClaimWait:  300 * time.Millisecond,
-		ClaimFor:   3 * time.Second,
-		// A process that is started anew goes on within a second; a caller should not sit in silence for longer than a boot.
-		RescueAfter: 2 * time.Second,
+		ProbeEvery:  time.Second,
+		DeadAfter:   2500 * time.Millisecond,
+		ClaimWait:   300 * time.Millisecond,
+		ClaimFor:    3 * time.Second,
+		RescueAfter: parkd.Default().RescueAfter,
 		TakeOver:    4 * time.Second,
-		ForgetDead:  15 * time.Minute,
+		ForgetDead:  parkd.Default().ForgetDead,
 		Refresh:     2 * time.Minute,
 	}
 }

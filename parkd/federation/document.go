@@ -37,9 +37,7 @@ func marshal(name string, a parkd.Announce, closed bool) []byte {
 			if g.Reach.Size() > maxReach {
 				g.Reach = parkd.Reach{}
 			}
-			t.Slot.Dialog = &pidf.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag,
-				Remote: g.Reach.Remote, Target: g.Reach.Target, Routes: g.Reach.Routes, Transport: g.Reach.Transport,
-				Account: g.Reach.Account, Codec: g.Reach.Codec, Security: g.Reach.Security}
+			t.Slot.Dialog = &pidf.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag, Reach: pidf.Reach(g.Reach)}
 		}
 		d.Tuples = append(d.Tuples, t)
 	}
@@ -92,9 +90,7 @@ func parse(name string, body []byte) (Told, error) {
 			RecallAt: s.RecallAt, ParkerRef: s.RecallTo, Step: s.Step, Moves: s.Moves,
 		}
 		if g := s.Dialog; g != nil {
-			slot.Dialog = parkd.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag,
-				Reach: parkd.Reach{Remote: g.Remote, Target: g.Target, Routes: g.Routes, Transport: g.Transport,
-					Account: g.Account, Codec: g.Codec, Security: g.Security}}
+			slot.Dialog = parkd.DialogRef{CallID: g.CallID, LocalTag: g.LocalTag, RemoteTag: g.RemoteTag, Reach: parkd.Reach(g.Reach)}
 		}
 		t.State.Slots = append(t.State.Slots, slot)
 	}

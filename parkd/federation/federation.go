@@ -26,6 +26,8 @@ var (
 	ErrUnproved = errors.New("federation: peer does not prove that it is one: has it a certificate of this site, for this name, that has not ended?")
 	// ErrStranger means that what answers at a peer's address is not that peer.
 	ErrStranger = errors.New("federation: another appliance answers: do name and address of this peer belong together?")
+	// ErrCrowded means that what this appliance hosts does not fit into one message.
+	ErrCrowded = errors.New("federation: more calls are parked here than one message tells, and the peers go on showing what they heard last: set lot.max_calls to 500 or less, and park at other appliances too")
 )
 
 const (
@@ -38,6 +40,8 @@ const (
 	maxProbes   = 5
 	// lateAnswer is how long a claim's answer is of use: to give a late grant back.
 	lateAnswer = 2 * time.Second
+	// maxDocument is what a message has room for, besides its header fields, where sip.max_message_bytes is as it is by default.
+	maxDocument = 65535 - 2048
 )
 
 // Callbacks are called one at a time, from Run's goroutine; they must not block. Each may be nil.
@@ -45,6 +49,7 @@ type Callbacks struct {
 	OnPeer   func(parkd.Peer)             // for parkd's machine
 	OnRaise  func(parkd.RaiseEpoch)       // for parkd's machine
 	OnHealth func(peer string, err error) // ErrSilent, ErrRefused, ErrStranger or another; nil: it is well
+	OnSize   func(err error)              // ErrCrowded; nil: what is hosted here can be told again
 }
 
 // Federation is this appliance's part in the site. Its methods may be called from any goroutine.
@@ -62,6 +67,7 @@ type Federation struct {
 	pending []Effect                          // bounded by what the core emits; taken by Run
 	waiting map[Claim]func(parkd.ClaimResult) // at most maxClaims
 	doc     []byte                            // what peers are told
+	crowded bool                              // that is too long
 	local   parkd.Announce
 	closing bool
 
@@ -141,6 +147,10 @@ func (f *Federation) SetLocal(a parkd.Announce) {
 	f.mu.Lock()
 	f.local = a
 	f.doc = marshal(f.cfg.Name, a, f.closing)
+	if long := len(f.doc) > maxDocument && event.PackedSize(f.doc) > maxDocument; long != f.crowded {
+		f.crowded = long
+		f.pending = append(f.pending, sized{long})
+	}
 	f.mu.Unlock()
 	f.step(Local{State: a})
 	f.agent.Changed(presence, f.cfg.Name)
@@ -277,6 +287,15 @@ func (f *Federation) carryOut(ctx context.Context, e Effect) {
 		}
 	case Silent:
 		f.health(f.links[e.Peer], ErrSilent)
+	case sized:
+		var err error
+		if e.crowded {
+			err = ErrCrowded
+			f.log.Warn("peers are not told what is parked here", "err", err)
+		}
+		if f.cb.OnSize != nil {
+			f.cb.OnSize(err)
+		}
 	case faulty:
 		f.health(f.links[e.peer], e.err)
 	case Wake:
@@ -322,6 +341,11 @@ type faulty struct {
 }
 
 func (faulty) effect() {}
+
+// sized is the shell's own, too: the document has become too long for a message, or short enough.
+type sized struct{ crowded bool }
+
+func (sized) effect() {}
 
 // close says good-bye.
 func (f *Federation) close() {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -722,4 +724,42 @@ func TestAddressProvesNoPeerWithCertificates(t *testing.T) {
 			}
 		}
 	})
+}
+
+// More calls than one message tells are a fault, once, until they are fewer.
+func TestMoreCallsThanOneMessageTells(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	sc := sip.Default()
+	sc.Listen = []string{"udp:127.0.0.1:5060"} // not opened
+	ep, err := sip.New(sc, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Default()
+	cfg.Name = "dock-1"
+	f := New(cfg, ep, event.New(ep, event.Default(), log), log, Callbacks{})
+	rng := rand.New(rand.NewPCG(1, 1))
+	hosts := func(n int) (told []Effect) {
+		var a parkd.Announce
+		for i := range n {
+			id := fmt.Sprintf("%016x%016x", rng.Uint64(), rng.Uint64())
+			a.Slots = append(a.Slots, parkd.SlotState{Orbit: fmt.Sprint(700 + i%100), CallID: id, State: parkd.Parked, Since: siteStart,
+				Caller: parkd.Party{URI: "sip:" + id + "@x"}, Dialog: parkd.DialogRef{CallID: id, LocalTag: id[:9], RemoteTag: id[9:20]}})
+		}
+		f.SetLocal(a)
+		for _, e := range f.take() {
+			if _, ok := e.(sized); ok {
+				told = append(told, e)
+			}
+		}
+		return told
+	}
+	for _, tc := range []struct {
+		calls int
+		want  []Effect
+	}{{200, nil}, {1500, []Effect{sized{true}}}, {1600, nil}, {200, []Effect{sized{false}}}} {
+		if got := hosts(tc.calls); !slices.Equal(got, tc.want) {
+			t.Errorf("%d calls: %v, want %v", tc.calls, got, tc.want)
+		}
+	}
 }

@@ -36,6 +36,9 @@ func pack(body []byte) []byte {
 	return b.Bytes()
 }
 
+// PackedSize is how many bytes a long document has on its way to who takes it packed.
+func PackedSize(body []byte) int { return len(pack(body)) }
+
 func unpack(body []byte) ([]byte, error) {
 	r, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {

@@ -13,7 +13,7 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		if l.token != "" && ev.Code >= 180 {
 			p.step(parkd.RecallProgress{Token: l.token})
 			if r := p.requests[l.token]; r != nil && r.rescue != nil {
-				p.rescueRinging(l)
+				p.rescueRinging(l, r.rescue)
 			}
 		}
 	case call.Answered:

@@ -163,9 +163,26 @@ func (a *Appliance) onPeerHealth(peer string, err error) {
 		a.health.Clear(code)
 		return
 	}
-	text, hint, _ := strings.Cut(err.Error(), ": ")
-	if _, more, ok := strings.Cut(hint, ": "); ok { // "federation: what happened: what to do"
+	text, hint := textAndHint(err)
+	a.health.Raise(a.now(), code, health.Warning, "appliance "+peer+": "+text, hint)
+}
+
+// onSize says when more is parked here than the peers can be told.
+func (a *Appliance) onSize(err error) {
+	const code = "federation.size"
+	if err == nil {
+		a.health.Clear(code)
+		return
+	}
+	text, hint := textAndHint(err)
+	a.health.Raise(a.now(), code, health.Error, text, hint)
+}
+
+// textAndHint parts "federation: what happened: what to do".
+func textAndHint(err error) (text, hint string) {
+	text, hint, _ = strings.Cut(err.Error(), ": ")
+	if _, more, ok := strings.Cut(hint, ": "); ok {
 		text, hint = hint[:len(hint)-len(more)-2], more
 	}
-	a.health.Raise(a.now(), code, health.Warning, "appliance "+peer+": "+text, hint)
+	return text, hint
 }

@@ -38,6 +38,7 @@ type attempt struct {
 	ways []way // not tried yet
 	gone bool  // one of those tried has answered that there is no such dialog
 	last int   // answer of the one tried last; 0: none
+	ring *leg  // the one that rings, from its first 180 on
 }
 
 // ref names the dialog of a leg for peers that take the call with Replaces, and says how they reach its far end if that knows
@@ -198,7 +199,11 @@ func unable(code int) bool {
 }
 
 // rescueRinging gives up on a phone that takes a rescue for a new call.
-func (p *lot) rescueRinging(l *leg) {
+func (p *lot) rescueRinging(l *leg, t *attempt) {
+	if t.ring == l { // RFC 3261 §13.3.1.1: a phone repeats its 180
+		return
+	}
+	t.ring = l
 	p.loop.after("rescue "+string(l.id), rescueRings, func() {
 		if !l.answered && !l.ended {
 			l.call.Hangup("")

@@ -63,7 +63,8 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		return nil, fmt.Errorf("registration: %w", err)
 	}
 	a.registrar.OnState(a.onAccount)
-	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnHealth: a.onPeerHealth})
+	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnHealth: a.onPeerHealth,
+		OnSize: a.onSize})
 	a.engine = media.NewEngine(cfg.Media, log)
 	if a.moh, err = moh.Open(cfg.Music); err != nil {
 		return nil, fmt.Errorf("music: %w", err)

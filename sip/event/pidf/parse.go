@@ -134,8 +134,8 @@ func parseSlot(e *xmldoc.Element) (Slot, error) {
 	s.ParkerName, s.ParkerURI = parker.Attr("name"), parker.Attr("uri")
 	if g := e.Child(SlotNamespace, "dialog"); g != nil {
 		s.Dialog = &DialogRef{CallID: g.Attr("call-id"), LocalTag: g.Attr("local-tag"), RemoteTag: g.Attr("remote-tag"),
-			Remote: g.Attr("remote"), Target: g.Attr("target"), Routes: g.Attr("routes"), Transport: g.Attr("transport"),
-			Account: g.Attr("account"), Codec: g.Attr("codec"), Security: g.Attr("security")}
+			Reach: Reach{Remote: g.Attr("remote"), Target: g.Attr("target"), Routes: g.Attr("routes"), Transport: g.Attr("transport"),
+				Account: g.Attr("account"), Codec: g.Attr("codec"), Security: g.Attr("security")}}
 	}
 	return s, nil
 }

@@ -128,8 +128,11 @@ type Slot struct {
 // DialogRef names a SIP dialog as the host sees it: for Replaces (RFC 3891 §3).
 type DialogRef struct {
 	CallID, LocalTag, RemoteTag string
+	Reach
+}
 
-	// How a peer calls the far end to take the call over; all empty where none may.
+// Reach is how a peer calls the far end to take the call over; all empty where none may.
+type Reach struct {
 	Remote, Target, Routes, Transport, Account, Codec, Security string
 }
 

@@ -27,8 +27,8 @@ func slots(n int) []Tuple {
 			CallerName: "Ann Caller", CallerURI: "sip:+15550100@gw.example", ParkerName: "dock-1", ParkerURI: "sip:dock-1@10.0.0.1",
 			Priority: 1, Epoch: 7, Generation: 40 + uint64(i),
 			Dialog: &DialogRef{CallID: "a84b4c76e66710@gw", LocalTag: "8321234356", RemoteTag: "1928301774",
-				Remote: "sip:+15550100@gw.example", Target: "sip:+15550100@192.0.2.9:5062", Routes: "<sip:192.0.2.1;lr> <sip:192.0.2.2;lr>",
-				Transport: "tls", Account: "sip:dock-1@gw.example", Codec: "PCMU", Security: "preferred"},
+				Reach: Reach{Remote: "sip:+15550100@gw.example", Target: "sip:+15550100@192.0.2.9:5062", Routes: "<sip:192.0.2.1;lr> <sip:192.0.2.2;lr>",
+					Transport: "tls", Account: "sip:dock-1@gw.example", Codec: "PCMU", Security: "preferred"}},
 			RecallAt: at.Add(90 * time.Second), RecallTo: "sip:201@10.0.0.1", Step: 1, Moves: 2,
 		}})
 	}
