@@ -62,14 +62,15 @@ type Federation struct {
 	cb    Callbacks
 	wake  chan struct{} // capacity 1; full: Run is woken already
 
-	mu      sync.Mutex // guards everything below
-	core    *Core
-	pending []Effect                          // bounded by what the core emits; taken by Run
-	waiting map[Claim]func(parkd.ClaimResult) // at most maxClaims
-	doc     []byte                            // what peers are told
-	crowded bool                              // that is too long
-	local   parkd.Announce
-	closing bool
+	mu       sync.Mutex // guards everything below
+	core     *Core
+	pending  []Effect                          // bounded by what the core emits; taken by Run
+	waiting  map[Claim]func(parkd.ClaimResult) // at most maxClaims
+	doc      []byte                            // what peers are told
+	measured bool                              // whether it is too long is known
+	crowded  bool                              // it is
+	local    parkd.Announce
+	closing  bool
 
 	// owned by Run
 	links    map[string]*link
@@ -147,10 +148,7 @@ func (f *Federation) SetLocal(a parkd.Announce) {
 	f.mu.Lock()
 	f.local = a
 	f.doc = marshal(f.cfg.Name, a, f.closing)
-	if long := len(f.doc) > maxDocument && event.PackedSize(f.doc) > maxDocument; long != f.crowded {
-		f.crowded = long
-		f.pending = append(f.pending, sized{long})
-	}
+	f.measured = false
 	f.mu.Unlock()
 	f.step(Local{State: a})
 	f.agent.Changed(presence, f.cfg.Name)
@@ -324,6 +322,22 @@ func (f *Federation) health(l *link, err error) {
 	}
 	if f.cb.OnHealth != nil {
 		f.cb.OnHealth(l.peer.Name, err)
+	}
+}
+
+// measure looks whether the document is too long for a message, once for each. f.mu is held.
+func (f *Federation) measure() {
+	if f.measured {
+		return
+	}
+	f.measured = true
+	if long := len(f.doc) > maxDocument && event.PackedSize(f.doc) > maxDocument; long != f.crowded {
+		f.crowded = long
+		f.pending = append(f.pending, sized{long})
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 

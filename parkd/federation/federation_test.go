@@ -747,6 +747,7 @@ func TestMoreCallsThanOneMessageTells(t *testing.T) {
 				Caller: parkd.Party{URI: "sip:" + id + "@x"}, Dialog: parkd.DialogRef{CallID: id, LocalTag: id[:9], RemoteTag: id[9:20]}})
 		}
 		f.SetLocal(a)
+		f.document(event.Request{Resource: "dock-1"})
 		for _, e := range f.take() {
 			if _, ok := e.(sized); ok {
 				told = append(told, e)

@@ -15,6 +15,7 @@ func (f *Federation) document(r event.Request) ([]byte, bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.measure()
 	return f.doc, true
 }
 
