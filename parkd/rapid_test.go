@@ -126,7 +126,7 @@ func (w *world) invariants() {
 		}
 		ids[s.CallID] = true
 		if s.State == Moving {
-			if s.Leg != "" || w.r.timers["call:"+s.CallID].Before(w.r.now) {
+			if s.Leg != "" || w.r.timers["call:"+s.CallID].Before(w.r.now) && !w.r.m.closing {
 				w.t.Fatalf("call %s has left and has leg %q, or nothing ends it", s.CallID, s.Leg)
 			}
 			continue
@@ -309,7 +309,8 @@ func (w *world) act() {
 		p.Leaving = !p.Alive && rapid.Bool().Draw(t, "leaving")
 		for i := range rapid.IntRange(0, 2).Draw(t, "settled") {
 			p.Settled = append(p.Settled, Settled{CallID: fmt.Sprintf("%s.%d", rapid.SampledFrom([]string{"dock-2", "office"}).Draw(t, "of"), i),
-				Moves: 1, How: Outcome(rapid.IntRange(1, 3).Draw(t, "how"))})
+				Moves: 1, How: Outcome(rapid.IntRange(1, len(outcomeNames)-1).Draw(t, "how")),
+				Host: rapid.SampledFrom([]string{"", "office", "gate"}).Draw(t, "by"), Epoch: 1, Generation: uint64(rapid.IntRange(0, 3).Draw(t, "as of"))})
 		}
 		w.step(p)
 	case "rescue":
