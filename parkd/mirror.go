@@ -14,8 +14,8 @@ const LateWord = 10 * time.Second
 // orbit is not free before the one that tells of the call's new place, or of its end, is there.
 //
 // A document says where a call went (Settled with Host, Epoch and Generation): it is held until the document of that host is
-// there, or ForgetDead has passed. Where nobody says so, it is held for LateWord, and longer while somebody who is trying to
-// reach its far end (Trying) has not said how that went.
+// there, or ForgetDead has passed. Where nobody says so, it is held for LateWord, and longer while somebody may have it who
+// cannot say so: who was calling its far end (Trying), or is out of reach.
 type Mirror struct {
 	Name       string
 	Alive      bool
@@ -26,6 +26,7 @@ type Mirror struct {
 	held       []held
 	doubted    []SlotState // found to have gone while the peer was dead; its own word counts when it is back
 	since      time.Time   // of the last document, or of its death if that was later
+	down       time.Time   // when it was found dead last
 }
 
 // held is a call that has left the peer.
@@ -70,7 +71,7 @@ func (p *Mirror) Take(now time.Time, forget time.Duration, in Announce) (left []
 // SetAlive says whether the peer lives.
 func (p *Mirror) SetAlive(now time.Time, alive bool) {
 	if p.Alive && !alive {
-		p.since = now
+		p.since, p.down = now, now
 	}
 	if alive {
 		p.Slots = append(p.Slots[:len(p.Slots):len(p.Slots)], p.doubted...)
@@ -85,7 +86,7 @@ func (p *Mirror) Forget() (slots []SlotState) {
 		slots = append(slots, h.slot)
 	}
 	slots = append(slots, p.Slots...)
-	*p = Mirror{Name: p.Name, Alive: p.Alive}
+	*p = Mirror{Name: p.Name, Alive: p.Alive, down: p.down}
 	return slots
 }
 
@@ -203,12 +204,26 @@ func (ms Mirrors) tried(s SlotState) bool {
 	return slices.ContainsFunc(ms, func(p *Mirror) bool { return p.says(s, Trying) })
 }
 
+// mayHave says whether another appliance than its host may have a call of which nobody tells: one that was calling its far end
+// when it was heard last, or one that is out of reach since about the time when the host was.
+func (ms Mirrors) mayHave(s SlotState) bool {
+	var from time.Time
+	for _, p := range ms {
+		if p.Name == s.Host {
+			from = p.since.Add(-maybeTaken)
+		}
+	}
+	return ms.tried(s) || slices.ContainsFunc(ms, func(p *Mirror) bool {
+		return p.Name != s.Host && !p.Alive && p.Epoch != 0 && p.down.After(from)
+	})
+}
+
 // Expire gives up the calls of which no word has come.
 func (ms Mirrors) Expire(now time.Time) (left []Left) {
 	for _, p := range ms {
 		var keep []held
 		for _, h := range p.held {
-			if now.Before(h.until) || h.to.Host == "" && ms.tried(h.slot) {
+			if now.Before(h.until) || h.to.Host == "" && ms.mayHave(h.slot) {
 				keep = append(keep, h)
 				continue
 			}
@@ -220,7 +235,7 @@ func (ms Mirrors) Expire(now time.Time) (left []Left) {
 		}
 		var there []SlotState
 		for _, s := range p.Slots {
-			if s.State != Moving || ms.tried(s) {
+			if s.State != Moving || ms.mayHave(s) {
 				there = append(there, s)
 				continue
 			}

@@ -281,7 +281,7 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 	r.at = time.Time{}
 	again := m.now.Add(rescueTurn)
 	switch at := m.turn(r); {
-	case !r.left.IsZero() && m.mayBeElsewhere(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
+	case !r.left.IsZero() && m.mirrors().mayHave(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
 		m.strand(r)
 		m.setRescue(r, again)
 	case !r.left.IsZero():
@@ -312,20 +312,6 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 // triedByTheLiving says whether a peer calls the far end, or has, and will tell how it went.
 func (m *Machine) triedByTheLiving(s SlotState) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Alive && (p.says(s, Trying) || p.says(s, Absent)) })
-}
-
-// mayBeElsewhere says whether another appliance may have a caller who does not come: one that was calling him when it was heard
-// last, or one that has been out of reach since about the time when the caller's host was.
-func (m *Machine) mayBeElsewhere(s SlotState) bool {
-	var from time.Time
-	for _, p := range m.peers {
-		if p.Name == s.Host {
-			from = p.downAt.Add(-maybeTaken)
-		}
-	}
-	return slices.ContainsFunc(m.peers, func(p *peer) bool {
-		return p.Name != s.Host && (p.says(s, Trying) || !p.Alive && p.Epoch != 0 && p.downAt.After(from))
-	})
 }
 
 func (m *Machine) rescuing() int {

@@ -39,11 +39,19 @@ func (s *site) watchLamps(n *node) {
 		if slices.ContainsFunc(v.Calls, func(c parkd.SlotState) bool { return c.CallID == f.call }) {
 			f.knew[who] = true
 		}
-		if f.knew[who] && (v.State == parkd.ViewFree || !n.core.takes(f.orbit)) {
+		if f.knew[who] && (v.State == parkd.ViewFree || len(v.Calls) > 0 && !n.core.takes(f.orbit)) {
 			f.over = true
 			s.fail("%v: %s shows %s as %v (refused to others: %v), the caller of %s is at %s (life %d)", s.now.Sub(siteStart), n.name, f.orbit, v.State, n.core.takes(f.orbit), f.call, f.host.name, f.host.life)
 		}
 	}
+}
+
+// quiet is Federation.Quiet.
+func (n *node) quiet() bool {
+	return slices.ContainsFunc(n.core.peers, func(p *peer) bool {
+		silent := n.s.now.Sub(p.spoke)
+		return silent > 2*n.core.cfg.ProbeEvery && silent < time.Minute
+	})
 }
 
 // takes says whether the core refuses claims of an orbit for a call that it knows of.
@@ -55,6 +63,9 @@ func (c *Core) takes(orbit string) bool {
 // goes ends an appliance for a reboot, as package wire does: its peers have some time to take over.
 func (n *node) goes() {
 	n.park(parkd.Close{})
+	for n.calls > 0 { // a far end that has moved for it would be dropped
+		n.s.run(time.Millisecond)
+	}
 	n.park(parkd.Leave{})
 	for waits, until := true, n.s.now.Add(4*time.Second); waits && n.s.now.Before(until); {
 		n.s.run(time.Millisecond)
@@ -109,9 +120,11 @@ func (s *site) dialog(f *farEnd) parkd.DialogRef {
 func (n *node) rescue(slot parkd.SlotState) {
 	s, life := n.s, n.life
 	s.invites[slot.CallID]++
+	n.calls++
 	answer := func(in parkd.RescueResult) {
 		s.after(s.delay(), func() {
 			if n.life == life {
+				n.calls--
 				in.CallID = slot.CallID
 				n.park(in)
 			}
@@ -135,7 +148,7 @@ func (n *node) rescue(slot parkd.SlotState) {
 			delete(s.parked, leg)
 			s.after(s.delay(), func() { // BYE on the dialog that is replaced
 				if old.life == oldLife && oldLife != 0 {
-					old.park(parkd.LegEnded{Leg: leg})
+					old.park(parkd.LegEnded{Leg: leg, Doubt: old.quiet()})
 				}
 			})
 			answer(parkd.RescueResult{Leg: f.leg, Dialog: s.dialog(f)})

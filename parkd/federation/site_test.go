@@ -62,6 +62,7 @@ type node struct {
 	watchers map[string]int                   // peer -> its dialog with us
 	told     map[int]bool                     // dialogs in which a document was sent
 	closed   bool                             // told good-bye
+	calls    int                              // far ends that are being called
 	asked    map[string]time.Time             // token -> when
 	remote   map[string]func(parkd.Reason)    // tells a peer that its fetch is refused, by token
 	answers  map[string]func(parkd.SlotState) // tells a peer that it is joined
@@ -112,8 +113,12 @@ func (s *site) send(from, to *node, do func()) { s.carry(from, to, "", s.delay()
 // carry is send for one stream of several that a link has, each with its own order.
 func (s *site) carry(from, to *node, stream string, delay time.Duration, do func()) {
 	link, life := [2]string{from.name, to.name}, to.life
-	arrive := func() {
-		if to.life == life && life != 0 {
+	var arrive func()
+	arrive = func() {
+		switch {
+		case s.cut[link]: // on its way when that happened: repeated when the link is back
+			s.held[link] = append(s.held[link], arrive)
+		case to.life == life && life != 0:
 			do()
 		}
 	}
@@ -191,7 +196,7 @@ func (n *node) start(epoch uint64) {
 	s.serial++
 	n.life = s.serial
 	cfg := s.config(n.name)
-	n.closed = false
+	n.closed, n.calls = false, 0
 	n.core = NewCore(cfg)
 	pc := parkd.Default()
 	pc.Escalation = []parkd.Step{{To: "reception", Ring: 10 * time.Second}}
