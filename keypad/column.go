@@ -20,6 +20,7 @@ type column struct {
 	since  time.Time // of active: when the contact was made
 	rose   time.Time // of !active: when it was lost
 	looked bool      // since then a scan has seen the column active
+	read   time.Time // when the scan before has seen it so
 	press  press
 }
 
@@ -30,6 +31,7 @@ type press struct {
 	longest time.Duration // of its contacts that are over, at least
 	perhaps time.Duration // the same, at most: how long a contact lasted that ended during a scan is not known
 	seen    bool          // a scan has seen the column active
+	told    bool          // a key of the column was reported as pressed
 	key     int           // index of the key that the last such scan has seen alone in the column, or none
 }
 
@@ -38,7 +40,11 @@ func (m *Machine) watch(s Sample) {
 	if m.watched {
 		for i := range m.columns {
 			if active := m.armed>>i&1 == 1; active != m.columns[i].active {
-				m.level(i, active, m.from, m.armedAt)
+				notBefore := m.from
+				if !active { // the scan had seen it active
+					notBefore = m.columns[i].read
+				}
+				m.level(i, active, notBefore, m.armedAt)
 			}
 		}
 	}
@@ -70,6 +76,7 @@ func (m *Machine) seen(s Sample) {
 			}
 			continue
 		}
+		c.read = s.read(bits.TrailingZeros32(closed))
 		key := none
 		if bits.OnesCount32(closed) == 1 && closed&c.keys&^ghost != 0 {
 			key = m.at[bits.TrailingZeros32(closed)*len(m.columns)+i]
@@ -153,12 +160,11 @@ func (m *Machine) over(i int) {
 		case opening:
 			m.enterOpen(p.key, m.now)
 		}
+	}
+	if p.told || p.seen && p.key == none || !m.started {
 		return
 	}
-	if p.seen || !m.started {
-		return
-	}
-	if p.longest >= m.cfg.Confirm && bits.OnesCount32(c.keys) == 1 {
+	if !p.seen && p.longest >= m.cfg.Confirm && bits.OnesCount32(c.keys) == 1 {
 		// The only key that there is can be told without a look.
 		key := m.model.Keys[m.at[bits.TrailingZeros32(c.keys)*len(m.columns)+i]].Key
 		m.emit(key, Down, p.began, m.now.At)

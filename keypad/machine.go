@@ -13,7 +13,16 @@ type Sample struct {
 	At    time.Time    // when it ended
 	Edges []board.Edge // up to From, in order: of the columns since Armed, of the hook since the sample before
 	Rows  []uint32     // closed crossings, a column mask for each row
+	Read  []time.Time  // when each row was read at the earliest; nil: From
 	Hook  bool         // handset lifted
+}
+
+// read says when a row was read at the earliest.
+func (s *Sample) read(row int) time.Time {
+	if row < len(s.Read) {
+		return s.Read[row]
+	}
+	return s.From
 }
 
 // phase is where a key is between finger and report.
@@ -144,14 +153,14 @@ func (m *Machine) step(i int, name board.Key, closed bool, s Sample) {
 			k.since, k.edge, before = s.At, s.At, press{}
 		}
 		k.phase, k.mute = closing, !m.started
-		if max(s.From.Sub(k.since), before.longest) >= m.cfg.Confirm {
+		if max(s.read(m.model.Keys[i].Row).Sub(k.since), before.longest) >= m.cfg.Confirm {
 			m.enterDown(i, name, s) // the column has had contact for so long, and this look says whose that is
 		}
 	case closing:
 		switch {
 		case !closed:
 			k.phase = open
-		case s.From.Sub(k.since) >= m.cfg.Confirm:
+		case s.read(m.model.Keys[i].Row).Sub(k.since) >= m.cfg.Confirm:
 			m.enterDown(i, name, s)
 		}
 	case down:
@@ -179,6 +188,7 @@ func (m *Machine) enterOpen(i int, s Sample) {
 func (m *Machine) enterDown(i int, name board.Key, s Sample) {
 	k := &m.keys[i]
 	k.phase, k.held = down, s.At
+	m.columns[m.model.Keys[i].Column].press.told = true
 	kind := Down
 	if k.mute {
 		kind = Held
@@ -292,7 +302,7 @@ func (m *Machine) Next() time.Duration {
 		}
 	}
 	for i := range m.columns {
-		if c := &m.columns[i]; c.press.open && !c.press.seen && !c.active {
+		if c := &m.columns[i]; c.press.open && !c.press.told && !c.active {
 			sooner(m.cfg.ScanPeriod)
 		}
 	}

@@ -43,6 +43,7 @@ type Scanner struct {
 	// owned by Run
 	machine *Machine
 	rows    []uint32
+	read    []time.Time
 	edges   []board.Edge
 	faulty  bool
 	// unexplained counts looks in a row at which a column was active and no key was.
@@ -62,6 +63,7 @@ func New(cfg Config, b board.Board, handle func(Event), log *slog.Logger) *Scann
 		onShort: func([]Short) {},
 		machine: NewMachine(cfg, model),
 		rows:    make([]uint32, len(model.Rows)),
+		read:    make([]time.Time, len(model.Rows)),
 	}
 }
 
@@ -164,6 +166,7 @@ func (s *Scanner) scan(from time.Time) error {
 			return err
 		}
 		s.settle()
+		s.read[i] = time.Now()
 		columns, err := s.board.Columns()
 		if err != nil {
 			return err
@@ -175,7 +178,7 @@ func (s *Scanner) scan(from time.Time) error {
 		return err
 	}
 	s.scans.Add(1)
-	for _, e := range s.machine.Scan(Sample{From: from, At: time.Now(), Edges: s.edges, Rows: s.rows, Hook: lifted}) {
+	for _, e := range s.machine.Scan(Sample{From: from, At: time.Now(), Edges: s.edges, Rows: s.rows, Read: s.read, Hook: lifted}) {
 		s.handle(e)
 	}
 	s.ghosts.Store(s.machine.Ghosts())
