@@ -123,7 +123,7 @@ type Board interface {
 	// none it waits for the first, at most limit: 0 is not at all. When it returns, every edge up to then has been returned,
 	// however late the reader is: that no edge came is a fact about the line.
 	Wait(limit time.Duration, edges []Edge) ([]Edge, error)
-	// Interrupt ends the Wait that is under way, or else the next one, early. Any goroutine may call it.
+	// Interrupt ends the Wait that is under way, or else the next one whose limit is not 0, early. Any goroutine may call it.
 	Interrupt()
 	// Sleep lets d pass. On hardware the thread sleeps in the kernel: a timer of the Go runtime waits for a goroutine to yield
 	// while the garbage collector is at work (40 ms were seen on one core of 250 million instructions a second).

@@ -125,7 +125,7 @@ func (in *inputs) wait(limit time.Duration, edges []board.Edge) ([]board.Edge, e
 		}
 		break
 	}
-	if in.polled[0].Revents != 0 {
+	if limit != 0 && in.polled[0].Revents != 0 {
 		var count [8]byte
 		_, _ = unix.Read(in.wake, count[:]) // it may be close's, whose caller looks itself
 	}

@@ -114,7 +114,7 @@ func (b *Board) Wait(limit time.Duration, edges []board.Edge) ([]board.Edge, err
 		due = timer.C
 	}
 	for {
-		taken, done, err := b.take(edges)
+		taken, done, err := b.take(edges, limit != 0)
 		if done || limit == 0 {
 			return taken, err
 		}
@@ -127,7 +127,7 @@ func (b *Board) Wait(limit time.Duration, edges []board.Edge) ([]board.Edge, err
 }
 
 // take empties the queue; done says that there is nothing to wait for.
-func (b *Board) take(edges []board.Edge) (_ []board.Edge, done bool, err error) {
+func (b *Board) take(edges []board.Edge, waits bool) (_ []board.Edge, done bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -135,7 +135,7 @@ func (b *Board) take(edges []board.Edge) (_ []board.Edge, done bool, err error) 
 	}
 	done = len(b.edges) > 0 || b.interrupted
 	edges = append(edges, b.edges...)
-	b.edges, b.interrupted = b.edges[:0], false
+	b.edges, b.interrupted = b.edges[:0], b.interrupted && !waits
 	return edges, done, nil
 }
 
