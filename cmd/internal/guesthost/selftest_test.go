@@ -19,6 +19,7 @@ import (
 	"parklamp/cmd/internal/hands"
 	"parklamp/cmd/internal/selftest"
 	"parklamp/cmd/internal/speech"
+	"parklamp/media/prompt"
 	"parklamp/parkd/panel"
 )
 
@@ -194,4 +195,76 @@ func TestSelfTest(t *testing.T) {
 	}
 	p.must(p.Hook(t.Context(), false))
 	p.await("idle", func(st panel.Status) bool { return st.Phone.State == "idle" })
+}
+
+// TestSelfTestByPark holds Park while the power comes on and does what the phone says, without a laptop: some of the lamps, then on
+// with Hold. What it says is read from its state; what its microphone hears is the kernel's sound.
+func TestSelfTestByPark(t *testing.T) {
+	s, ctx := newSite(t), t.Context()
+	p := s.on(spec{Machine: Machine{Name: "dock-1", Clock: Steady}, number: "201", last: 11, extra: "[selftest]\nreports = \"/data/parklamp/reports\"\n"})
+	p.must(p.Ready(ctx))
+	p.must(p.Press(ctx, "park"))
+	p.ready()
+	p.must(p.Say(ctx, speech.Worker()))
+	p.await("a self test", func(st panel.Status) bool { return strings.HasPrefix(st.Phone.Prompt, prompt.SelfTest().Text()) })
+	p.must(p.Release(ctx, "park"))
+	w := &technician{phone: p, socket: filepath.Join(s.dir, "phoned.sock")}
+	p.must(p.Mirror(ctx, socket, w.socket))
+	w.obeys()
+
+	var name string
+	for began := time.Now(); name == "" && time.Since(began) < limit; time.Sleep(look) { // it is written after the last word has begun
+		out, err := w.parkctl("selftest", "reports").Output()
+		p.must(err)
+		if text := strings.TrimSpace(string(out)); strings.HasSuffix(text, ".json") {
+			name = text
+		}
+	}
+	text, err := p.ReadFile(ctx, "/data/parklamp/reports/"+name, 1<<20)
+	p.must(err)
+	r, err := selftest.Decode(text)
+	p.must(err)
+	passed := map[selftest.Step]int{}
+	for _, f := range r.Findings {
+		if f.Outcome == selftest.Passed {
+			passed[f.Step]++
+		}
+	}
+	t.Logf("by %s: of %d findings passed %v", r.By, len(r.Findings), passed)
+	if r.By != "Park at power-on" || passed[selftest.Lamps] < someLamps || passed[selftest.Hook] != 2 || passed[selftest.Tones] == 0 || passed[selftest.Microphone] == 0 {
+		t.Errorf("the report by %q has passed %v; want lamps, hook, tones and microphone", r.By, passed)
+	}
+}
+
+// someLamps is less than light green beside a key: the lamps after those are passed over.
+const someLamps = 5
+
+// obeys does what the phone says until the test has ended.
+func (w *technician) obeys() {
+	w.s.Helper()
+	ctx, said := w.s.Context(), time.Time{}
+	rest := func() {} // what the last words keep her doing
+	for {
+		st := w.await("the next words", func(st panel.Status) bool { return st.Phone.PromptAt.After(said) })
+		rest()
+		rest = func() {}
+		words := st.Phone.Prompt
+		said = st.Phone.PromptAt
+		w.s.Logf("the phone says %q", words)
+		q := selftest.Question{Text: words, Seconds: 1}
+		switch {
+		case strings.HasPrefix(words, "self test passed"), strings.HasPrefix(words, "self test failed"):
+			return
+		case strings.Contains(words, "key beside"):
+			rest = w.does(q)
+		case strings.HasPrefix(words, "is the"), strings.HasPrefix(words, "are all"), strings.HasPrefix(words, "press "):
+			w.must(w.Tap(ctx, "hold", often)) // for long: the rest of the step
+		case words == prompt.PutBack().Text(), words == prompt.LiftHandset().Text():
+			w.must(w.Hook(ctx, words == prompt.LiftHandset().Text()))
+		case words == prompt.PleaseWait().Text():
+			w.must(w.Echo(ctx))
+		case strings.HasSuffix(words, "press pound for yes, star for no"):
+			rest = w.does(q)
+		}
+	}
 }
