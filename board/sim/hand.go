@@ -13,6 +13,19 @@ func (b *Board) Press(k board.Key) error { return b.move(k, true) }
 // Release takes the finger off. The contact opens, bouncing.
 func (b *Board) Release(k board.Key) error { return b.move(k, false) }
 
+// Looked reports whether the scanner has looked at a key since the hand last moved it, often enough to know what the hand did:
+// within two scans (package keypad). A key that is not there has been looked at.
+func (b *Board) Looked(k board.Key) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.model.Keys {
+		if b.model.Keys[i].Key == k {
+			return b.keys[i].looks >= 2
+		}
+	}
+	return true
+}
+
 // SetHook lifts the handset (up) or puts it back.
 func (b *Board) SetHook(up bool) error {
 	b.mu.Lock()
@@ -96,7 +109,7 @@ func (b *Board) swing(c *contact, to bool, apply func(now time.Time)) {
 	if c.pressed == to {
 		return
 	}
-	c.pressed = to
+	c.pressed, c.looks = to, 0
 	c.stop()
 	c.closed = to
 	apply(time.Now())

@@ -56,6 +56,7 @@ type contact struct {
 	closed  bool        // the metal
 	chatter *time.Timer // the next flip, nil when there is none
 	epoch   int         // counts movements, so that a late timer of an older one does nothing
+	looks   int         // how often the row was read since the last movement
 }
 
 // Board is a simulated board. All methods may be called from any goroutine.
@@ -182,6 +183,11 @@ func (b *Board) Columns() (uint32, error) {
 	}
 	if b.fault != nil {
 		return 0, b.fault
+	}
+	for i := range b.keys {
+		if b.selected == 1<<b.model.Keys[i].Row {
+			b.keys[i].looks++
+		}
 	}
 	active := b.pulled
 	now := time.Now()

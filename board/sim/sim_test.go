@@ -102,6 +102,36 @@ func TestColumnsRiseSlowly(t *testing.T) {
 	})
 }
 
+func TestLookedAt(t *testing.T) {
+	model := desk(t, false)
+	b := sim.New(model, sim.Options{})
+	defer b.Close()
+	k := model.Keys[0]
+	look := func(rows uint32) {
+		t.Helper()
+		if err := b.SelectRows(rows); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Columns(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, move := range []func(board.Key) error{b.Press, b.Release} {
+		if err := move(k.Key); err != nil {
+			t.Fatal(err)
+		}
+		look(model.AllRows())
+		look(1 << k.Row)
+		if b.Looked(k.Key) {
+			t.Error("a key counts as looked at after one look at its row")
+		}
+		look(1 << k.Row)
+		if !b.Looked(k.Key) {
+			t.Error("a key does not count as looked at after two")
+		}
+	}
+}
+
 func TestLampAndHistory(t *testing.T) {
 	var told []sim.LEDChange
 	b := sim.New(desk(t, false), sim.Options{OnLED: func(c sim.LEDChange) { told = append(told, c) }})

@@ -75,6 +75,7 @@ func (a *appliance) Press(key string, action panel.Action) error {
 	}
 	return a.note(string(action) + " " + key)
 }
+func (a *appliance) Looked(string) bool       { return true }
 func (a *appliance) Hook(up bool) error       { return a.note(fmt.Sprint("hook ", up)) }
 func (a *appliance) Dial(digits string) error { return a.note("dial " + digits) }
 func (a *appliance) Listen(context.Context) (<-chan []int16, error) {

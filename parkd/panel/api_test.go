@@ -137,6 +137,49 @@ func TestPressTimes(t *testing.T) {
 	})
 }
 
+// A machine that stands still does not lose a press: the finger stays, and is lifted for long enough, until the keypad has
+// noticed, but not for ever.
+func TestTapOfAKeypadThatDoesNotLook(t *testing.T) {
+	onBench(t, func(c *Config) { c.MaxHold = 5 * time.Second }, func(b *bench) {
+		blind := func(is bool) {
+			b.phone.mu.Lock()
+			defer b.phone.mu.Unlock()
+			b.phone.blind = is
+		}
+		for _, body := range []string{`{"key":"5"}`, `{"key":"5","action":"down"}`} {
+			blind(true)
+			begin := time.Now()
+			answered := make(chan time.Duration, 1)
+			go func() {
+				b.ask("/api/press", body)
+				if strings.Contains(body, "down") {
+					b.ask("/api/press", `{"key":"5","action":"up"}`)
+				}
+				answered <- time.Since(begin)
+			}()
+			<-b.phone.pressed
+			time.Sleep(time.Second)
+			blind(false)
+			<-b.phone.pressed
+			if up := time.Since(begin); up < time.Second || up > time.Second+lookTime {
+				t.Errorf("%s: up after %v, want when it was noticed", body, up)
+			}
+			blind(true)
+			time.Sleep(time.Second)
+			blind(false)
+			if took := <-answered; took < 2*time.Second {
+				t.Errorf("%s: answered after %v, before the release was noticed", body, took)
+			}
+		}
+		blind(true)
+		begin := time.Now()
+		b.ask("/api/press", `{"key":"5"}`)
+		if took := time.Since(begin); took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("nobody ever looked, and the tap took %v, want about max_hold", took)
+		}
+	})
+}
+
 // A quick click is shorter than the debouncing; the key is held down long enough to count.
 func TestQuickClick(t *testing.T) {
 	onBench(t, nil, func(b *bench) {

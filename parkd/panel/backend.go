@@ -43,6 +43,8 @@ type Backend interface {
 	Subscribe(changed func()) (cancel func())
 	// Press moves the named key Down or Up.
 	Press(key string, action Action) error
+	// Looked reports whether the keypad has noticed where Press last moved the key.
+	Looked(key string) bool
 	// Hook lifts (up) or replaces the handset.
 	Hook(up bool) error
 	// Dial presses the digit keys one after another, without waiting for the end.

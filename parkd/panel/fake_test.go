@@ -19,6 +19,7 @@ type fakePhone struct {
 	changed  map[int]func()
 	next     int
 	refuse   error         // returned by Press, Hook and Dial instead of doing it
+	blind    bool          // the keypad does not notice what is pressed
 	pressed  chan string   // capacity 256: each entry of presses as it comes
 	frames   chan []int16  // what Listen hands out; nil: a tone of 1 kHz in real time
 	earsOpen chan struct{} // capacity 16: one for each Listen
@@ -175,6 +176,12 @@ func (f *fakePhone) Press(key string, action Action) error {
 		})
 	}
 	return err
+}
+
+func (f *fakePhone) Looked(string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.blind
 }
 
 func (f *fakePhone) Hook(up bool) error {

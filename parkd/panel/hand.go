@@ -16,13 +16,16 @@ const (
 	tapTime  = 80 * time.Millisecond
 	longTime = 1000 * time.Millisecond
 	restTime = 60 * time.Millisecond // between two presses of one key
+	lookTime = 10 * time.Millisecond // between two looks whether the keypad has noticed
 )
 
 // maxHeldKeys bounds the keys that are down at once over the API.
 const maxHeldKeys = 64
 
 // hand presses keys for people who are not there. It makes taps and long
-// presses of the two true edges, and lets go of a key that nobody released.
+// presses of the two true edges, and lets go of a key that nobody released. On a
+// machine that stands still it keeps a key where it is until the keypad has
+// noticed, for maxHold at most: a finger that is told what it did.
 type hand struct {
 	backend  Backend
 	maxHold  time.Duration
@@ -40,7 +43,7 @@ type handRequest struct {
 
 // holding is a key that is down, or resting after it was.
 type holding struct {
-	since time.Time  // when a plain down came
+	since time.Time  // when it went down
 	next  time.Time  // when it goes up, or when the rest is over
 	down  bool       // false: resting
 	done  chan error // who waits for the end of a tap; nil for a plain down
@@ -114,7 +117,7 @@ func (h *hand) earliest() time.Time {
 func (h *hand) start(r handRequest, now time.Time) {
 	k := h.held[r.key]
 	if r.action == Up {
-		if k != nil && k.done == nil && now.Before(k.since.Add(tapTime)) {
+		if k != nil && k.done == nil && (now.Before(k.since.Add(tapTime)) || !h.backend.Looked(r.key)) {
 			k.next, k.done = k.since.Add(tapTime), r.done // too short for the debouncing: it becomes a tap
 			return
 		}
@@ -143,9 +146,9 @@ func (h *hand) start(r handRequest, now time.Time) {
 	}
 	switch r.action {
 	case Tap:
-		h.held[r.key] = &holding{next: now.Add(tapTime), down: true, done: r.done}
+		h.held[r.key] = &holding{since: now, next: now.Add(tapTime), down: true, done: r.done}
 	case Long:
-		h.held[r.key] = &holding{next: now.Add(longTime), down: true, done: r.done}
+		h.held[r.key] = &holding{since: now, next: now.Add(longTime), down: true, done: r.done}
 	default:
 		h.held[r.key] = &holding{since: now, next: now.Add(h.maxHold), down: true}
 		r.done <- nil
@@ -156,6 +159,10 @@ func (h *hand) start(r handRequest, now time.Time) {
 func (h *hand) due(now time.Time) {
 	for key, k := range h.held {
 		if k.next.After(now) {
+			continue
+		}
+		if k.done != nil && now.Before(k.since.Add(h.maxHold)) && !h.backend.Looked(key) {
+			k.next = now.Add(lookTime)
 			continue
 		}
 		if !k.down {

@@ -222,6 +222,12 @@ func (a *Appliance) Press(key string, action panel.Action) error {
 	return nil
 }
 
+// Looked implements panel.Backend.
+func (a *Appliance) Looked(key string) bool {
+	b, err := a.hand()
+	return err != nil || b.Looked(board.Key(key))
+}
+
 // Hook implements panel.Backend.
 func (a *Appliance) Hook(up bool) error {
 	b, err := a.hand()
