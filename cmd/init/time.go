@@ -14,6 +14,7 @@ import (
 
 const (
 	clockFile = dataFolder + "/clock"
+	imageTime = etcFolder + "/time" // of the system's sources
 	// noTime is how long the appliance may be without the true time before it says so.
 	noTime = 5 * time.Minute
 )
@@ -23,7 +24,7 @@ var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // floorClock sets a clock that is behind what is certainly past: a board without a clock of its own begins in 1970.
 func (s *system) floorClock() {
-	past := clock.AtLeast(farFuture, []string{filepath.Join(etcFolder, "time"), clockFile}, []string{filepath.Join(dataFolder, "journal")})
+	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, "journal"))
 	from := "rtc"
 	if now := time.Now(); past.After(now) {
 		from = "guessed"
@@ -37,9 +38,19 @@ func (s *system) floorClock() {
 	s.mu.Unlock()
 }
 
+// lastSeen is the latest time that the card knows. The time of the system's sources counts only where it knows none: an update
+// may be younger than the guesses of a board that never heard the time, and a clock that leaps at its restart would make callers
+// who were parked a minute ago look as if they had been left for days.
+func lastSeen(image, kept, journal string) time.Time {
+	if t := clock.AtLeast(farFuture, []string{kept}, []string{journal}); !t.IsZero() {
+		return t
+	}
+	return clock.AtLeast(farFuture, []string{image}, nil)
+}
+
 // startClock asks time servers from now on.
 func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
-	built := clock.AtLeast(farFuture, []string{filepath.Join(etcFolder, "time")}, nil)
+	built := clock.AtLeast(farFuture, []string{imageTime}, nil)
 	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: farFuture, Changed: s.newServers, Servers: func() []string {
 		if len(cfg.TimeServers) > 0 {
 			return cfg.TimeServers

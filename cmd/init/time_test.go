@@ -1,0 +1,36 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestLastSeen: an update whose sources are younger than the guess of a board without a clock does not make its clock leap.
+func TestLastSeen(t *testing.T) {
+	folder := t.TempDir()
+	image, kept, journal := filepath.Join(folder, "image"), filepath.Join(folder, "clock"), filepath.Join(folder, "journal")
+	day := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) }
+	write := func(file string, text string, at time.Time) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(d int) {
+		t.Helper()
+		if got := lastSeen(image, kept, journal); !got.Equal(day(d)) {
+			t.Errorf("the clock begins at %v, want %v", got, day(d))
+		}
+	}
+	write(image, day(20).Format(time.RFC3339), day(1))
+	want(20)
+	write(kept, day(10).Format(time.RFC3339), day(1))
+	want(10)
+	write(journal, "", day(11))
+	want(11)
+}
