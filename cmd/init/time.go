@@ -14,7 +14,7 @@ import (
 
 const (
 	clockFile = dataFolder + "/clock"
-	imageTime = etcFolder + "/time" // of the system's sources
+	imageTime = etcFolder + "/time" // of the sources
 	// noTime is how long the appliance may be without the true time before it says so.
 	noTime = 5 * time.Minute
 )

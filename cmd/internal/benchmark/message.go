@@ -148,9 +148,10 @@ func appendBody(b, sdp []byte) []byte {
 	return append(b, sdp...)
 }
 
-// offer writes an SDP body with mu-law audio at an address, as an offer or as an answer to one.
+// offer writes an SDP body with mu-law audio and telephone-events, as phones have them, at an address, as an offer or as an
+// answer to one.
 func offer(at netip.AddrPort) []byte {
 	a := at.Addr().String()
 	return []byte("v=0\r\no=bench 1 1 IN IP4 " + a + "\r\ns=-\r\nc=IN IP4 " + a + "\r\nt=0 0\r\nm=audio " +
-		strconv.Itoa(int(at.Port())) + " RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=sendrecv\r\n")
+		strconv.Itoa(int(at.Port())) + " RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n")
 }
