@@ -75,8 +75,18 @@ func floor() (stop func() []time.Duration) {
 
 // watchCore notes how late a thread of one core is woken until ended is set.
 func watchCore(core int, ended *atomic.Bool) (late []time.Duration) {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	var set unix.CPUSet
+	runtime.LockOSThread()
+	var usual, set unix.CPUSet
+	if unix.SchedGetaffinity(0, &usual) != nil {
+		return nil
+	}
+	// The thread must not end: the programs that were started from it would be killed (PR_SET_PDEATHSIG of prctl(2)).
+	defer func() {
+		plain := unix.SchedAttr{Size: unix.SizeofSchedAttr}
+		if unix.SchedSetAttr(0, &plain, 0) == nil && unix.SchedSetaffinity(0, &usual) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
 	set.Set(core)
 	class := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 80}
 	if unix.SchedSetaffinity(0, &set) != nil || unix.SchedSetAttr(0, &class, 0) != nil {

@@ -87,7 +87,8 @@ func (s *speaker) stop(m *mouth) {
 // run speaks until ctx ends. It computes what is due from the clock, and sleeps through slots without a mouth; after a
 // stall of more than a frame it leaves out what is old.
 func (s *speaker) run(ctx context.Context) {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // the thread must not end: see watchCore
 	// The kernel may wake a thread 50 us late to save wake-ups (PR_SET_TIMERSLACK of prctl(2)); this one wants none of it.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	for k := slotAt(now()); ctx.Err() == nil; {
