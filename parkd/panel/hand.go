@@ -19,13 +19,16 @@ const (
 	lookTime = 10 * time.Millisecond // between two looks whether the keypad has noticed
 )
 
+// noticeTime is how long after a press the keypad may take to notice: the answer must come well before bodyTimeout.
+const noticeTime = 5 * time.Second
+
 // maxHeldKeys bounds the keys that are down at once over the API.
 const maxHeldKeys = 64
 
 // hand presses keys for people who are not there. It makes taps and long
 // presses of the two true edges, and lets go of a key that nobody released. On a
 // machine that stands still it keeps a key where it is until the keypad has
-// noticed, for maxHold at most: a finger that is told what it did.
+// noticed, for noticeTime at most: a finger that is told what it did.
 type hand struct {
 	backend  Backend
 	maxHold  time.Duration
@@ -161,7 +164,7 @@ func (h *hand) due(now time.Time) {
 		if k.next.After(now) {
 			continue
 		}
-		if k.done != nil && now.Before(k.since.Add(h.maxHold)) && !h.backend.Looked(key) {
+		if k.done != nil && now.Before(k.since.Add(min(noticeTime, h.maxHold))) && !h.backend.Looked(key) {
 			k.next = now.Add(lookTime)
 			continue
 		}
