@@ -99,21 +99,22 @@ func run(name, version string, phone bool, args []string) int {
 	return 0
 }
 
-// goings are the signals that end a daemon, and how the appliance goes then. The first counts: who is asked to keep his
-// callers and is then ended with the rest of the machine still keeps them.
+// goings are the signals that end a daemon, and how the appliance goes then.
 var goings = map[os.Signal]wire.Going{os.Interrupt: wire.Final, syscall.SIGTERM: wire.Final, initapi.RestartSignal: wire.Restart, initapi.RebootSignal: wire.Reboot}
 
-// obey ends the appliance at the first signal.
+// obey ends the appliance at the first signal. What comes later counts as far as wire.Told lets it.
 func obey(signals <-chan os.Signal, over <-chan struct{}, stop context.CancelCauseFunc, log *slog.Logger) {
-	first := true
+	var told *wire.Told
 	for {
 		select {
 		case s := <-signals:
-			log.Info("told to end", "signal", s.String(), "how", goings[s].Error(), "first", first)
-			if first {
-				stop(goings[s])
+			if told == nil {
+				told = wire.NewTold(goings[s])
+				stop(told)
+			} else {
+				told.Again(goings[s])
 			}
-			first = false
+			log.Info("told to end", "signal", s.String(), "how", goings[s].Error(), "goes", told.Error())
 		case <-over:
 			return
 		}

@@ -84,7 +84,7 @@ func TestRebootKeepsCallers(t *testing.T) {
 	p.oneStream(g.outside, from)
 }
 
-// TestStopsAtOnce: who is told to go a second time, in another way and before he has gone, goes as he was told first.
+// TestStopsAtOnce: who keeps his callers for a machine that starts anew still keeps them when he is ended with the rest of it.
 func TestStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")

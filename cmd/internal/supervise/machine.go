@@ -144,11 +144,12 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 			return m.enterRunning(now)
 		}
 	case Stop:
+		anew := m.wanted
 		m.wanted = false
-		switch m.state {
-		case Running:
+		switch {
+		case m.state == Running || m.state == Ending && anew: // one that ends because it is to run anew is told that it is not
 			return m.enterEnding(now)
-		case Waiting:
+		case m.state == Waiting:
 			m.enterStopped()
 		}
 	case Restart:

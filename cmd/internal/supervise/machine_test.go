@@ -58,7 +58,6 @@ func TestMachine(t *testing.T) {
 		"stop: TERM, then KILL": `
 			0s start -> running spawn
 			1s stop -> ending terminate
-			2s start -> ending
 			2s stop -> ending
 			16s tick -> killing kill
 			16100ms exited -> stopped`,
@@ -83,6 +82,19 @@ func TestMachine(t *testing.T) {
 			1s restart -> ending terminate
 			16s tick -> killing kill
 			17s exited -> running spawn`,
+		"stop while it ends to run anew: told so, and has its time from then on": `
+			0s start -> running spawn
+			1s restart -> ending terminate
+			2s stop -> ending terminate
+			3s stop -> ending
+			16s tick -> ending
+			17s tick -> killing kill
+			18s exited -> stopped`,
+		"wanted again while it ends": `
+			0s start -> running spawn
+			1s stop -> ending terminate
+			2s start -> ending
+			3s exited -> running spawn`,
 		"late inputs mean nothing": `
 			0s answered -> stopped
 			0s tick -> stopped

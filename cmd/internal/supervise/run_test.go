@@ -200,6 +200,21 @@ func TestSignalsSayWhatFollows(t *testing.T) {
 	out.wait(t, func(text string) bool { return strings.HasSuffix(text, "USR2\n") })
 }
 
+// One that is about to end because another process follows hears that none will.
+func TestEndDuringARestart(t *testing.T) {
+	out := newHeard()
+	spec := sh(`trap "echo USR1" USR1; trap "echo TERM; exit" TERM; echo up; while :; do sleep 0.01; done`, out)
+	spec.Restart = syscall.SIGUSR1
+	s := NewService("x", spec, DefaultPolicy(), nil, reaper(t), slog.New(slog.DiscardHandler))
+	end := run(t, s)
+	s.Start()
+	out.wait(t, func(text string) bool { return text == "up\n" })
+	s.Restart()
+	out.wait(t, func(text string) bool { return text == "up\nUSR1\n" })
+	end()
+	out.wait(t, func(text string) bool { return text == "up\nUSR1\nTERM\n" })
+}
+
 // A program that ignores SIGTERM is killed after StopFor.
 func TestStopKills(t *testing.T) {
 	r, out := reaper(t), newHeard()

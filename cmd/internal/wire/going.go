@@ -3,13 +3,14 @@ package wire
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"parklamp/parkd"
 	"parklamp/sip/call"
 )
 
-// Going is how an appliance goes. It is the cause of the end of Run's context; any other cause is Final.
+// Going is how an appliance goes. It or a Told is the cause of the end of Run's context; any other cause is Final.
 //
 // Whatever the way, what is half done is settled first (parkd.Close): a recall stops ringing and rings again in the next
 // life, a fetch fails and the caller waits, a park under way holds. Who talks or rings is hung up. The parked callers:
@@ -41,16 +42,53 @@ func (g Going) Error() string {
 	return "stop"
 }
 
-// goingOf is how a context's end wants the appliance to go.
+// Told is a cause of the end of Run's context that may become another while the appliance goes. Make it with NewTold.
+//
+// Who goes because another process follows and then hears that none will goes as he is told then, as long as the journal is
+// not closed. Who is asked to keep his callers for a machine that starts anew, and is then ended with the rest of it, still
+// keeps them; and who goes for good is not called back.
+type Told struct{ going atomic.Uint32 }
+
+// NewTold is the first word.
+func NewTold(g Going) *Told {
+	t := &Told{}
+	t.going.Store(uint32(g))
+	return t
+}
+
+// Again is a later word.
+func (t *Told) Again(g Going) { t.going.CompareAndSwap(uint32(Restart), uint32(g)) }
+
+// Error names how the appliance is to go by now.
+func (t *Told) Error() string { return Going(t.going.Load()).Error() }
+
+// As lets errors.As find a Going.
+func (t *Told) As(target any) bool {
+	g, ok := target.(*Going)
+	if ok {
+		*g = Going(t.going.Load())
+	}
+	return ok
+}
+
+// goingOf is how a context's end wants the appliance to go; one that has not ended, because a part has failed, as for a restart.
 func goingOf(ctx context.Context) Going {
+	if ctx.Err() == nil {
+		return Restart
+	}
 	g := Final
 	errors.As(context.Cause(ctx), &g) // else it stays Final
 	return g
 }
 
-// leave ends everything in the order that g wants. Music plays until the very last.
-func (a *Appliance) leave(base context.Context, g Going, calls, others, events, wires, sound *group) error {
+// leave ends everything in the order that the end of ctx wants. Music plays until the very last.
+func (a *Appliance) leave(ctx, base context.Context, calls, others, events, wires, sound *group) error {
+	g := goingOf(ctx)
 	a.depart(base, g)
+	if later := goingOf(ctx); later != g {
+		g = later
+		a.depart(base, g)
+	}
 	if g == Restart { // nobody hears of it: what the parts would say now does not get out
 		a.freeze()
 		_ = wires.end() // told with the others

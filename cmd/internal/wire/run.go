@@ -129,17 +129,15 @@ func (a *Appliance) Run(ctx context.Context) error {
 	calls := begin(base, map[string]part{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
 	events := begin(base, map[string]part{"events": a.agent.Run})
 	others := begin(base, a.others())
-	going := Restart // when a part fails
 	select {
 	case <-ctx.Done():
-		going = goingOf(ctx)
 	case <-sound.ended:
 	case <-wires.ended:
 	case <-calls.ended:
 	case <-events.ended:
 	case <-others.ended:
 	}
-	return a.leave(base, going, calls, others, events, wires, sound)
+	return a.leave(ctx, base, calls, others, events, wires, sound)
 }
 
 // others are the parts that are neither SIP, media, calls nor what watchers are told.

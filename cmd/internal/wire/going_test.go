@@ -1,0 +1,39 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+// How the appliance goes by what it was told first and later.
+func TestTold(t *testing.T) {
+	for _, c := range []struct{ first, later, want Going }{
+		{Restart, Restart, Restart},
+		{Restart, Reboot, Reboot},
+		{Restart, Final, Final},
+		{Reboot, Final, Reboot}, // the end of a machine that starts anew
+		{Reboot, Restart, Reboot},
+		{Final, Restart, Final},
+		{Final, Reboot, Final},
+	} {
+		ctx, stop := context.WithCancelCause(t.Context())
+		told := NewTold(c.first)
+		stop(told)
+		if g := goingOf(ctx); g != c.first {
+			t.Errorf("told to %v: goes as for %v", c.first, g)
+		}
+		told.Again(c.later)
+		if g := goingOf(ctx); g != c.want || told.Error() != c.want.Error() {
+			t.Errorf("told to %v, then to %v: goes as for %v, want %v", c.first, c.later, g, c.want)
+		}
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	if g := goingOf(ctx); g != Restart {
+		t.Errorf("a part has failed: goes as for %v", g)
+	}
+	stop(errors.New("whatever"))
+	if g := goingOf(ctx); g != Final {
+		t.Errorf("another cause: goes as for %v", g)
+	}
+}
