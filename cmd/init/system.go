@@ -40,8 +40,8 @@ const (
 	memoryData  = 32 << 20 // bytes of a data folder in memory
 )
 
-// stopAll is the longest that programs have to end when the appliance is switched off or restarted.
-const stopAll = 18 * time.Second
+// stopAll is the longest that programs have to end when the appliance is switched off or restarted: phoned, and then the others.
+const stopAll = initapi.EndFor + 3*time.Second
 
 // system is the whole appliance as its first process sees it.
 type system struct {
@@ -113,7 +113,9 @@ func (s *system) run() {
 	}
 	s.log.Info("parklamp begins", "version", s.version, "board", s.board, "slot", s.boot.slot, "trial", s.boot.trial, "kernel", kernelRelease())
 	s.dog = openWatchdog("/dev/watchdog")
-	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), alive, s.reaper, s.log)
+	patience := supervise.DefaultPolicy()
+	patience.StopFor = initapi.EndFor
+	s.phoned = supervise.NewService("phoned", supervise.Spec{}, patience, alive, s.reaper, s.log)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -64,7 +64,7 @@ func (c Config) Validate() error {
 		{"min_backoff", c.MinBackoff, 10 * time.Millisecond, time.Minute},
 		{"max_backoff", c.MaxBackoff, c.MinBackoff, 24 * time.Hour},
 		{"come_back", c.ComeBack, time.Second, time.Hour},
-		{"shutdown_for", c.ShutdownFor, 0, 30 * time.Second},
+		{"shutdown_for", c.ShutdownFor, 0, 10 * time.Second},
 	} {
 		if d.v < d.low || d.v > d.upper {
 			return fmt.Errorf("%s = %v: allowed are %v to %v", d.key, d.v, d.low, d.upper)

@@ -27,6 +27,9 @@ const (
 	RebootSignal  = syscall.SIGUSR2 // the machine restarts
 )
 
+// EndFor is how long phoned may take to go before it is killed; it gives its peers what is left of that (package wire).
+const EndFor = 30 * time.Second
+
 // Status is everything that the first process tells.
 type Status struct {
 	Version    string        `json:"version"`

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/parkd"
 	"parklamp/sip/call"
 )
@@ -114,7 +116,7 @@ func (a *Appliance) depart(base context.Context, g Going) {
 	a.loop.ask(func() { a.lot.step(parkd.Close{}) })
 	a.awaitRescues(base)
 	if g != Restart {
-		taking, end := context.WithTimeout(base, a.cfg.Federation.TakeOver)
+		taking, end := context.WithTimeout(base, takeOver(a.cfg, underInit()))
 		if left := a.handOver(taking); left > 0 && taking.Err() != nil {
 			a.log.Warn("the peers have not taken over everybody in time", "left", left)
 		}
@@ -142,6 +144,19 @@ func (a *Appliance) depart(base context.Context, g Going) {
 		a.keeper.release()
 	})
 	a.log.Info("the appliance goes", "how", g.Error(), "stay", len(stay), "ended", ended, "took", a.now().Sub(began).Round(time.Millisecond))
+}
+
+// goodbyes is how long going takes at most besides takeOver and the last notifications: rescues under way, calls that are hung
+// up, accounts that are signed off (2 s, with the panel's readers), sockets, and a disk that takes its time.
+const goodbyes = 3*stopGrace + 2*time.Second + 3*time.Second
+
+// takeOver is how long the peers have: as the configuration says, and where the first process of an image ends this one, no
+// longer than it lets.
+func takeOver(cfg config.Config, underInit bool) time.Duration {
+	if !underInit {
+		return cfg.Federation.TakeOver
+	}
+	return min(cfg.Federation.TakeOver, initapi.EndFor-goodbyes-cfg.Events.ShutdownFor)
 }
 
 // handOver tells the peers that this appliance goes, and waits until they have said of each parked caller that they have

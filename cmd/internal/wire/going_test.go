@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
+
+	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/initapi"
+	"parklamp/parkd/federation"
 )
 
 // How the appliance goes by what it was told first and later.
@@ -35,5 +40,21 @@ func TestTold(t *testing.T) {
 	stop(errors.New("whatever"))
 	if g := goingOf(ctx); g != Final {
 		t.Errorf("another cause: goes as for %v", g)
+	}
+}
+
+// The first process of an image does not kill phoned while it goes in good order, whatever the configuration says: then nobody
+// would be told good-bye, and the journal would not be closed.
+func TestGoesBeforeItIsKilled(t *testing.T) {
+	cfg := config.Default()
+	cfg.Federation.TakeOver = time.Minute
+	for cfg.Events.ShutdownFor = 0; cfg.Events.Validate() == nil; cfg.Events.ShutdownFor += time.Second {
+		took := takeOver(cfg, true)
+		if all := took + cfg.Events.ShutdownFor + goodbyes; took < federation.Default().TakeOver || all > initapi.EndFor {
+			t.Errorf("shutdown_for = %v: %v for the peers, %v in all; killed after %v", cfg.Events.ShutdownFor, took, all, initapi.EndFor)
+		}
+	}
+	if took := takeOver(cfg, false); took != time.Minute {
+		t.Errorf("nobody kills it: %v for the peers, want what is configured", took)
 	}
 }
