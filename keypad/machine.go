@@ -11,7 +11,7 @@ import (
 type Sample struct {
 	From  time.Time    // when the scan began; zero: At
 	At    time.Time    // when it ended
-	Edges []board.Edge // up to From, in order: of the columns since Armed, of the hook since the sample before
+	Edges []board.Edge // in order, the last perhaps just after From: of the columns since Armed, of the hook since the sample before
 	Rows  []uint32     // closed crossings, a column mask for each row
 	Read  []time.Time  // when each row was read at the earliest; nil: From
 	Hook  bool         // handset lifted

@@ -16,7 +16,7 @@ type Config struct {
 	Peers       []Peer        `toml:"peers" doc:"the other appliances of the site"`
 	ProbeEvery  time.Duration `toml:"probe_every" doc:"time between two signs of life asked of a peer"`
 	DeadAfter   time.Duration `toml:"dead_after" doc:"a peer that is silent for this long is dead, its calls are unknown"`
-	ClaimWait   time.Duration `toml:"claim_wait" doc:"an arbiter that is silent for this time after a claim is passed over"`
+	ClaimWait   time.Duration `toml:"claim_wait" doc:"an arbiter from which nothing comes for this time after a claim is passed over; one from which other things come is waited for, up to dead_after"`
 	ClaimFor    time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
 	RescueAfter time.Duration `toml:"rescue_after" doc:"how long after a peer was found dead one of the others takes over its parked callers, where their phones know Replaces (RFC 3891); 0s: never, they wait for it to come back"`
 	TakeOver    time.Duration `toml:"take_over" doc:"how long an appliance that is being stopped waits at most for its peers to take over its parked callers, an INVITE each; an image has 16s less events.shutdown_for for that"`

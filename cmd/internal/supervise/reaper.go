@@ -160,8 +160,8 @@ func (r *Reaper) Start(spec Spec) (*Child, error) {
 	return c, nil
 }
 
-// Do runs a process to its end and returns its status, and after its Output has all been written; when ctx ends first, it is
-// killed.
+// Do runs a process to its end and returns its status, after its Output has been written, for which it waits outputWait at
+// most; when ctx ends first, it is killed.
 func (r *Reaper) Do(ctx context.Context, spec Spec) (Status, error) {
 	c, err := r.Start(spec)
 	if err != nil {
