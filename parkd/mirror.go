@@ -9,6 +9,9 @@ import (
 // its far end has: for that long nobody takes a caller of whom nothing is known for gone.
 const LateWord = 10 * time.Second
 
+// maxMirrored is how many calls one document tells of at most (package pidf: MaxTuples).
+const maxMirrored = 1000
+
 // Mirror is what is known of the calls of one peer: those that its last document tells of, and those that have left it and
 // may be at another appliance whose word has not come yet. The documents of different appliances come in any order, and an
 // orbit is not free before the one that tells of the call's new place, or of its end, is there.

@@ -51,7 +51,7 @@ func (m *Machine) peerTold(in Peer) {
 	}
 }
 
-// replace takes a newer document. Calls that a new life of the peer does not know are lost.
+// replace takes a newer document. How many calls this appliance may park itself has nothing to do with it.
 func (m *Machine) replace(p *peer, in Peer) {
 	m.touch(p.Calls())
 	var slots []SlotState
@@ -61,7 +61,7 @@ func (m *Machine) replace(p *peer, in Peer) {
 			taken = append(taken, s.CallID)
 			continue
 		}
-		if len(slots) >= m.cfg.MaxCalls || !m.hasOrbit(s.Orbit) || s.State < Parked || s.State > Moving {
+		if len(slots) >= maxMirrored || !m.hasOrbit(s.Orbit) || s.State < Parked || s.State > Moving {
 			continue
 		}
 		s.Host, s.Leg, s.Unknown = p.Name, "", false

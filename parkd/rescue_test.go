@@ -126,3 +126,18 @@ func TestTheNewHostsWordIsLate(t *testing.T) {
 		}
 	}
 }
+
+// A small appliance knows, and rescues, as many callers as a large one parks.
+func TestMirrorIsNotBoundByOwnLot(t *testing.T) {
+	cfg := Default()
+	cfg.MaxCalls = 1
+	r := newRunner(cfg)
+	doc := Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1}
+	for i, orbit := range []string{"701", "702", "703"} {
+		doc.State = append(doc.State, SlotState{Orbit: orbit, CallID: "dock-2." + string(rune('1'+i)), State: Parked, Since: t0, Dialog: reachable(orbit)})
+	}
+	r.step(doc)
+	for _, s := range doc.State {
+		sees(t, r, s.Orbit, ViewElsewhere)
+	}
+}
