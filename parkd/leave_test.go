@@ -79,7 +79,7 @@ func TestLeavingReportsWhoHungUp(t *testing.T) {
 
 // Nobody is waited for who cannot come, or with nobody to take him.
 func TestLeavingWaitsForNobody(t *testing.T) {
-	for _, how := range []Outcome{Unable, Gone} {
+	for _, how := range []Outcome{Unable, Absent, Gone} { // a peer says Absent first, and Gone after LateWord
 		r, call := leaving(t)
 		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, Settled: []Settled{{CallID: call.CallID, Moves: 1, How: how}}})
 		remains(t, r, 1, false)

@@ -121,7 +121,7 @@ func (m *Machine) Remaining() (here int, wait bool) {
 // Movable says whether a peer would take over a caller who is parked here if this appliance left, as far as can be known
 // before.
 func (m *Machine) Movable(s SlotState) bool {
-	return m.hasHeirs() && s.Dialog.rescuable() && !m.settledAs(s, Unable) && !m.settledAs(s, Gone)
+	return m.hasHeirs() && s.Dialog.rescuable() && !m.settledAs(s, Unable) && !m.settledAs(s, Absent) && !m.settledAs(s, Gone)
 }
 
 func (m *Machine) hasHeirs() bool {
