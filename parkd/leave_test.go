@@ -127,3 +127,15 @@ func TestBYEAfterStandingStill(t *testing.T) {
 		t.Errorf("rows %v, want rescued", rows)
 	}
 }
+
+// After a loss of power the clock may stand before the time at which a call was parked: its far end's 481 waits for the word of
+// a peer that may have him all the same.
+func TestRestoredBeforeItWasParked(t *testing.T) {
+	r := newRunner(Default())
+	call := stored(func(s *SlotState) { s.Dialog, s.Since = reachable("a"), t0.Add(time.Hour) })
+	r.step(Peer{Name: "dock-2"})
+	r.step(Restore{Slots: []SlotState{call}})
+	if rows := ends(r.step(LegEnded{Leg: call.Leg, Lost: true})); len(rows) > 0 {
+		t.Errorf("rows %v while the peer may have him", rows)
+	}
+}

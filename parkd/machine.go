@@ -46,6 +46,7 @@ type call struct {
 	recall  string    // token of the recall that rings or was answered
 	from    State     // in Fetching: the state to go back to
 	timerAt time.Time // when this call's timer is due; zero: none
+	begun   time.Time // when it was parked, if that was in this life and here: by this process's clock, as Since may not be
 	leftAt  time.Time // in Moving: when the caller left
 	left    End       // in Moving: how that looked
 	over    bool      // in Moving: reported, and nobody waits any more

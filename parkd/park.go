@@ -214,7 +214,7 @@ func (m *Machine) commit(c *call) {
 		delete(m.pairs, other)
 	}
 	c.CallID = m.host + "." + stamp(m.epoch) + "." + m.nextSerial()
-	c.Since = m.now
+	c.Since, c.begun = m.now, m.now
 	c.RecallAt = m.now.Add(m.cfg.Timeout)
 	m.enterWaiting(c)
 	m.emit(Music{Leg: c.Leg})

@@ -173,7 +173,7 @@ func (m *Machine) maybeTaken(c *call) bool {
 	}
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
 		since := m.now.Sub(p.changedAt)
-		return c.Since.Before(p.downAt) && (p.Alive && since < LateWord || !p.Alive && since < maybeTaken)
+		return c.begun.Before(p.downAt) && (p.Alive && since < LateWord || !p.Alive && since < maybeTaken)
 	})
 }
 
