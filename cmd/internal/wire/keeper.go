@@ -164,6 +164,13 @@ func (k *keeper) release() {
 	}
 }
 
+// hurry tells what is held back, if anything is, without the disk.
+func (k *keeper) hurry() {
+	if k.held != nil {
+		k.release()
+	}
+}
+
 // settle hands the present state to run if something has changed; the loop calls it when it has nothing else to do.
 func (k *keeper) settle() {
 	if !k.dirty || k.journal == nil || k.frozen {

@@ -114,6 +114,19 @@ func TestStoredThenTold(t *testing.T) {
 	})
 }
 
+// Before the far end of a dead peer's call is called, the peers know it: what waits for the disk does not wait any longer.
+func TestRescueDoesNotWaitForTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		k.hosts(1, "a")
+		k.expect(t)
+		k.loop.ask(func() { k.lot.keeper = k.keeper; k.lot.do(parkd.Rescue{}) })
+		k.expect(t, "1:a")
+		k.onDisk("a")
+		k.expect(t, "1:a")
+	})
+}
+
 // Who transferred a caller here hears that the park holds after the disk has it and the peers know, or after heldFor.
 func TestStoredThenCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

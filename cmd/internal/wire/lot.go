@@ -88,6 +88,7 @@ func (p *lot) do(e parkd.Effect) {
 	case parkd.Recall:
 		p.recall(e)
 	case parkd.Rescue:
+		p.keeper.hurry() // should this process die next, the peers know who may have him
 		p.rescue(e)
 	case parkd.Stranded:
 		p.ringBack(e.Slot, "his appliance is dead and nobody else can take him over; he hears nothing until it is back")
