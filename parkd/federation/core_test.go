@@ -28,6 +28,27 @@ func arbiter(t testing.TB) (*Core, time.Time) {
 	return c, now
 }
 
+// A document that comes again, as each refresh makes it, does not keep an orbit of which nobody has told for longer.
+func TestRefreshKeepsNoOrbit(t *testing.T) {
+	c, now := arbiter(t)
+	b := Told{Peer: "b", State: parkd.Announce{Epoch: 1, Generation: 1, Slots: []parkd.SlotState{{Orbit: "701", CallID: "b.1", State: parkd.Parked}}}}
+	c.Step(now, b)
+	c.Step(now, Told{Peer: "c", State: parkd.Announce{Epoch: 1, Generation: 1,
+		Settled: []parkd.Settled{{CallID: "b.1", Moves: 1, How: parkd.Rescued, Host: "d", Epoch: 1, Generation: 1}}}})
+	for end := now.Add(c.cfg.ForgetDead); now.Before(end); now = now.Add(time.Second) {
+		c.Step(now, b)
+		c.Step(now, Heard{Peer: "c"})
+		if got := reply(c.Step(now, Asked{"c", "t", "701"})); got.Granted || got.Settling {
+			t.Fatalf("%+v while it is not known who has the call", got)
+		}
+	}
+	c.Step(now, b)
+	c.Step(now, Tick{})
+	if got := reply(c.Step(now, Asked{"c", "t", "701"})); !got.Granted {
+		t.Errorf("%+v after ForgetDead", got)
+	}
+}
+
 func reply(es []Effect) Reply {
 	for _, e := range es {
 		if r, ok := e.(Reply); ok {

@@ -137,7 +137,9 @@ func (c *Core) told(p *peer, in Told) {
 	}
 	newer := now.Epoch > before.Epoch || now.Generation > before.Generation
 	p.state, p.synced, p.closed, p.lostAt, p.forget = now, true, in.Closed, time.Time{}, time.Time{}
-	p.mirror.Take(c.now, c.cfg.ForgetDead, now)
+	if newer {
+		p.mirror.Take(c.now, c.cfg.ForgetDead, now)
+	}
 	p.mirror.SetAlive(c.now, p.alive())
 	c.strike()
 	for _, s := range now.Slots {
