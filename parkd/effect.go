@@ -127,8 +127,8 @@ type StopRecall struct{ Token string }
 // RescueResult answers, always.
 type Rescue struct{ Slot SlotState }
 
-// Stranded says that a caller cannot be rescued from here: he hears nothing until his host is back. Somebody should
-// ring back.
+// Stranded says that a caller cannot be rescued from here, or not now: unless another appliance has him or takes him, he hears
+// nothing until his host is back. Somebody should ring back.
 type Stranded struct{ Slot SlotState }
 
 // HangUp ends a leg. Reason is text for people and the Reason header.

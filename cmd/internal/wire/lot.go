@@ -91,7 +91,7 @@ func (p *lot) do(e parkd.Effect) {
 		p.keeper.hurry() // should this process die next, the peers know who may have him
 		p.rescue(e)
 	case parkd.Stranded:
-		p.ringBack(e.Slot, "his appliance is dead and nobody else can take him over; he hears nothing until it is back")
+		p.ringBack(e.Slot, "his appliance is dead and this one cannot take him over; unless another one can, he hears nothing until it is back")
 	case parkd.StopRecall:
 		p.stopRecall(e.Token)
 	case parkd.HangUp:
