@@ -7,7 +7,7 @@ import (
 
 const (
 	// rescueTurn is how much longer each next appliance in the order of Rank waits before it tries: the one before has
-	// said by then what became of the caller, unless it is dead as well or knows nothing of him.
+	// said by then that it tries (Trying), and mostly how that went, unless it is dead as well or knows nothing of him.
 	rescueTurn = 5 * time.Second
 	// rescueTries is how often one appliance calls a far end that does not answer, and rescueAgain the pause after the
 	// first time; it doubles.

@@ -102,7 +102,7 @@ func (c *Core) answered(in Answered) {
 		return
 	}
 	if in.Granted {
-		c.held[in.Orbit] = held{peer: in.Peer, token: in.Token, until: c.now.Add(c.cfg.ClaimFor)}
+		c.won[in.Orbit] = won{peer: in.Peer, token: in.Token, until: c.now.Add(c.cfg.ClaimFor)}
 	}
 	c.decided(q, in.Granted, in.Reason)
 }
@@ -110,7 +110,7 @@ func (c *Core) answered(in Answered) {
 // has reports whether this appliance holds the orbit by that claim, or a call in it.
 func (c *Core) has(orbit, token string) bool {
 	g := c.grants[orbit]
-	return c.held[orbit].token == token || g.peer == c.cfg.Name && g.token == token || occupies(c.local.Slots, orbit)
+	return c.won[orbit].token == token || g.peer == c.cfg.Name && g.token == token || occupies(c.local.Slots, orbit)
 }
 
 func (c *Core) release(in Release) {
@@ -129,7 +129,7 @@ func (c *Core) vacated(orbit string) {
 	if g, ok := c.grants[orbit]; ok && g.peer == c.cfg.Name {
 		delete(c.grants, orbit)
 	}
-	if h, ok := c.held[orbit]; ok {
+	if h, ok := c.won[orbit]; ok {
 		c.letGo(orbit, h.token)
 	}
 }
@@ -139,8 +139,8 @@ func (c *Core) letGo(orbit, token string) {
 	if g, ok := c.grants[orbit]; ok && g.peer == c.cfg.Name && g.token == token {
 		delete(c.grants, orbit)
 	}
-	if h, ok := c.held[orbit]; ok && h.token == token {
-		delete(c.held, orbit)
+	if h, ok := c.won[orbit]; ok && h.token == token {
+		delete(c.won, orbit)
 		if c.now.Before(h.until) {
 			c.emit(GiveBack{Peer: h.peer, Token: token, Orbit: orbit})
 		}
@@ -159,7 +159,7 @@ func (c *Core) hosts(now parkd.Announce) {
 		}
 	}
 	for _, s := range before.Slots {
-		if h, ok := c.held[s.Orbit]; ok && !occupies(now.Slots, s.Orbit) {
+		if h, ok := c.won[s.Orbit]; ok && !occupies(now.Slots, s.Orbit) {
 			c.letGo(s.Orbit, h.token)
 		}
 	}

@@ -182,7 +182,7 @@ type Core struct {
 	local   parkd.Announce
 	claims  []*claim         // ours, not decided, in the order of asking
 	grants  map[string]grant // by orbit: what this appliance gave away as arbiter
-	held    map[string]held  // by orbit: what others granted us, while they may still keep it
+	won     map[string]won   // by orbit: what others granted us, while they may still keep it
 
 	// of the present step
 	now    time.Time
@@ -221,8 +221,8 @@ type grant struct {
 	until       time.Time
 }
 
-// held remembers who granted us an orbit.
-type held struct {
+// won remembers who granted us an orbit.
+type won struct {
 	peer, token string
 	until       time.Time
 }
@@ -235,7 +235,7 @@ const (
 
 // NewCore returns the core for a valid configuration.
 func NewCore(cfg Config) *Core {
-	c := &Core{cfg: cfg, names: []string{cfg.Name}, grants: make(map[string]grant), held: make(map[string]held)}
+	c := &Core{cfg: cfg, names: []string{cfg.Name}, grants: make(map[string]grant), won: make(map[string]won)}
 	for _, p := range cfg.Peers {
 		c.names = append(c.names, p.Name)
 		c.peers = append(c.peers, &peer{name: p.Name, mirror: parkd.Mirror{Name: p.Name}})
