@@ -28,7 +28,7 @@ type Mirror struct {
 	Settled    []Settled
 	held       []held
 	doubted    []SlotState // found to have gone while the peer was dead; its own word counts when it is back
-	since      time.Time   // of the last document, or of its death if that was later
+	since      time.Time   // of the last document, or of its death if that was later: see adrift
 	down       time.Time   // when it was found dead last
 }
 
@@ -36,6 +36,7 @@ type Mirror struct {
 type held struct {
 	slot  SlotState // State is Moving
 	to    Settled   // who has it; zero: nobody has said so
+	lost  time.Time // when its host was out of sight, or had lost it
 	until time.Time
 }
 
@@ -50,7 +51,7 @@ type Left struct {
 
 // Take takes a newer document of the peer. Calls that a new life does not know, and nobody else can have, are lost.
 func (p *Mirror) Take(now time.Time, forget time.Duration, in Announce) (left []Left) {
-	again, old := p.Epoch != 0 && in.Epoch > p.Epoch, p.Slots
+	again, old, lost := p.Epoch != 0 && in.Epoch > p.Epoch, p.Slots, p.lost(now)
 	p.Epoch, p.Generation, p.Slots, p.doubted, p.since = in.Epoch, in.Generation, in.Slots, nil, now
 	p.Settled = in.Settled[:min(len(in.Settled), maxSettled)]
 	p.held = slices.DeleteFunc(p.held, func(h held) bool { return p.lists(h.slot.CallID) })
@@ -61,9 +62,9 @@ func (p *Mirror) Take(now time.Time, forget time.Duration, in Announce) (left []
 		at := slices.IndexFunc(p.Settled, func(f Settled) bool { return f.CallID == s.CallID && f.How == Rescued && f.Moves > s.Moves })
 		switch {
 		case at >= 0:
-			p.hold(s, p.Settled[at], now.Add(forget))
+			p.hold(s, p.Settled[at], lost, now.Add(forget))
 		case again && s.Dialog.rescuable(): // it was away, and somebody else may have taken over
-			p.hold(s, Settled{}, now.Add(LateWord))
+			p.hold(s, Settled{}, lost, now.Add(LateWord))
 		case again:
 			left = append(left, Left{s, EndLost})
 		}
@@ -81,6 +82,14 @@ func (p *Mirror) SetAlive(now time.Time, alive bool) {
 		p.doubted = nil
 	}
 	p.Alive = alive
+}
+
+// lost is when what becomes of the peer's calls was out of sight first: since it was found dead, or else now.
+func (p *Mirror) lost(now time.Time) time.Time {
+	if p.Alive || p.down.IsZero() {
+		return now
+	}
+	return p.down
 }
 
 // Forget gives up what is known of a peer that stayed away.
@@ -110,9 +119,9 @@ func (p *Mirror) lists(callID string) bool {
 	return slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.CallID == callID })
 }
 
-func (p *Mirror) hold(s SlotState, to Settled, until time.Time) {
+func (p *Mirror) hold(s SlotState, to Settled, lost, until time.Time) {
 	s.State, s.Unknown = Moving, true
-	p.held = append(p.held, held{s, to, until})
+	p.held = append(p.held, held{s, to, lost, until})
 }
 
 // tells are all that a peer's document says of calls that have changed their hosts.
@@ -140,7 +149,7 @@ func (ms Mirrors) Settle(now time.Time, self string, own Announce, forget time.D
 			known := f.Host == self || f.Host == by.Name || ms.told(f)
 			for _, p := range ms {
 				if p != by {
-					left = append(left, p.settle(f, known, now.Add(forget))...)
+					left = append(left, p.settle(now, f, known, forget)...)
 				}
 			}
 		}
@@ -166,7 +175,7 @@ func (ms Mirrors) told(f Settled) bool {
 
 // settle is what one fact, told by another appliance, does to a peer's copy of a call. known says that it is known where the
 // call is now.
-func (p *Mirror) settle(f Settled, known bool, until time.Time) (left []Left) {
+func (p *Mirror) settle(now time.Time, f Settled, known bool, forget time.Duration) (left []Left) {
 	older := func(s SlotState) bool { return s.CallID == f.CallID && s.Moves < f.Moves }
 	how := End(0)
 	switch {
@@ -181,14 +190,14 @@ func (p *Mirror) settle(f Settled, known bool, until time.Time) (left []Left) {
 		if how != 0 {
 			p.doubted = append(p.doubted, s)
 		}
-		p.hold(s, Settled{}, until)
+		p.hold(s, Settled{}, p.lost(now), now.Add(forget))
 	}
 	i := slices.IndexFunc(p.held, func(h held) bool { return older(h.slot) })
 	switch {
 	case i < 0 || how != 0 && p.held[i].to.Host != "": // who has him is known, and that he does not answer there does not count
 	case how == 0 && !known:
 		if p.held[i].to.Moves < f.Moves {
-			p.held[i].to, p.held[i].until = f, until
+			p.held[i].to, p.held[i].until = f, now.Add(forget)
 		}
 	default:
 		left = []Left{{p.held[i].slot, how}}
@@ -208,16 +217,10 @@ func (ms Mirrors) tried(s SlotState) bool {
 }
 
 // mayHave says whether another appliance than its host may have a call of which nobody tells: one that was calling its far end
-// when it was heard last, or one that is out of reach since about the time when the host was.
-func (ms Mirrors) mayHave(s SlotState) bool {
-	var from time.Time
-	for _, p := range ms {
-		if p.Name == s.Host {
-			from = p.since.Add(-maybeTaken)
-		}
-	}
+// when it was heard last, or one that is out of reach since about the time when the call was lost with its host, or later.
+func (ms Mirrors) mayHave(s SlotState, lost time.Time) bool {
 	return ms.tried(s) || slices.ContainsFunc(ms, func(p *Mirror) bool {
-		return p.Name != s.Host && !p.Alive && p.Epoch != 0 && p.down.After(from)
+		return p.Name != s.Host && !p.Alive && p.Epoch != 0 && p.down.After(lost.Add(-maybeTaken))
 	})
 }
 
@@ -226,7 +229,7 @@ func (ms Mirrors) Expire(now time.Time) (left []Left) {
 	for _, p := range ms {
 		var keep []held
 		for _, h := range p.held {
-			if now.Before(h.until) || h.to.Host == "" && ms.mayHave(h.slot) {
+			if now.Before(h.until) || h.to.Host == "" && ms.mayHave(h.slot, h.lost) {
 				keep = append(keep, h)
 				continue
 			}
@@ -238,7 +241,7 @@ func (ms Mirrors) Expire(now time.Time) (left []Left) {
 		}
 		var there []SlotState
 		for _, s := range p.Slots {
-			if s.State != Moving || ms.mayHave(s) {
+			if s.State != Moving || ms.mayHave(s, p.lost(now)) {
 				there = append(there, s)
 				continue
 			}

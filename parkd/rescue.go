@@ -281,7 +281,7 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 	r.at = time.Time{}
 	again := m.now.Add(rescueTurn)
 	switch at := m.turn(r); {
-	case !r.left.IsZero() && m.mirrors().mayHave(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
+	case !r.left.IsZero() && m.mayHave(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
 		m.strand(r)
 		m.setRescue(r, again)
 	case !r.left.IsZero():
@@ -307,6 +307,11 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 		m.conclude(r, Trying)
 		m.emit(Rescue{Slot: r.slot})
 	}
+}
+
+// mayHave says whether another appliance may have a call of a dead host.
+func (m *Machine) mayHave(s SlotState) bool {
+	return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Name == s.Host && m.mirrors().mayHave(s, p.lost(m.now)) })
 }
 
 // triedByTheLiving says whether a peer calls the far end, or has, and will tell how it went.

@@ -141,3 +141,19 @@ func TestMirrorIsNotBoundByOwnLot(t *testing.T) {
 		sees(t, r, s.Orbit, ViewElsewhere)
 	}
 }
+
+// Host and rescuer were lost together, and the host is back without the call: its later documents do not make it forget the
+// rescuer, who may have him.
+func TestTheRescuerStaysAwayLonger(t *testing.T) {
+	r, _ := watching(t, Default())
+	r.step(Peer{Name: "office", Epoch: 1, Generation: 1})
+	r.collect(time.Second)
+	r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 1})
+	r.collect(time.Second)
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+	for i := range 20 {
+		r.collect(time.Minute / 2)
+		sees(t, r, "701", ViewUnknown)
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: uint64(i + 2)})
+	}
+}
