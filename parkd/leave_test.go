@@ -139,3 +139,25 @@ func TestRestoredBeforeItWasParked(t *testing.T) {
 		t.Errorf("rows %v while the peer may have him", rows)
 	}
 }
+
+// A peer that was lost may take a caller over after it has waited and called in vain: the BYE that comes of it is not taken for
+// the caller's before.
+func TestTakenOverLate(t *testing.T) {
+	for _, after := range []time.Duration{2 * time.Second, 5 * time.Minute} {
+		cfg := Default()
+		cfg.RescueAfter = after
+		r := newRunner(cfg)
+		call := stored(func(s *SlotState) { s.Dialog = reachable("a") })
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1})
+		r.step(Restore{Slots: []SlotState{call}})
+		r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 1})
+		r.now = r.now.Add(after + 75*time.Second)
+		rows := ends(r.step(LegEnded{Leg: call.Leg}))
+		r.wait(time.Minute, func(out []Effect) { rows = append(rows, ends(out)...) })
+		call.Moves++
+		rows = append(rows, ends(r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{call}}))...)
+		if !slices.Equal(rows, []End{EndRescued}) {
+			t.Errorf("rescue_after %v: rows %v, want rescued", after, rows)
+		}
+	}
+}

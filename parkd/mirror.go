@@ -218,18 +218,20 @@ func (ms Mirrors) tried(s SlotState) bool {
 
 // mayHave says whether another appliance than its host may have a call of which nobody tells: one that was calling its far end
 // when it was heard last, or one that is out of reach since about the time when the call was lost with its host, or later.
-func (ms Mirrors) mayHave(s SlotState, lost time.Time) bool {
+// rescueAfter is Config's.
+func (ms Mirrors) mayHave(s SlotState, lost time.Time, rescueAfter time.Duration) bool {
+	from := lost.Add(-rescueSpan(rescueAfter, len(ms)+1))
 	return ms.tried(s) || slices.ContainsFunc(ms, func(p *Mirror) bool {
-		return p.Name != s.Host && !p.Alive && p.Epoch != 0 && p.down.After(lost.Add(-maybeTaken))
+		return p.Name != s.Host && !p.Alive && p.Epoch != 0 && p.down.After(from)
 	})
 }
 
-// Expire gives up the calls of which no word has come.
-func (ms Mirrors) Expire(now time.Time) (left []Left) {
+// Expire gives up the calls of which no word has come. rescueAfter is Config's.
+func (ms Mirrors) Expire(now time.Time, rescueAfter time.Duration) (left []Left) {
 	for _, p := range ms {
 		var keep []held
 		for _, h := range p.held {
-			if now.Before(h.until) || h.to.Host == "" && ms.mayHave(h.slot, h.lost) {
+			if now.Before(h.until) || h.to.Host == "" && ms.mayHave(h.slot, h.lost, rescueAfter) {
 				keep = append(keep, h)
 				continue
 			}
@@ -241,7 +243,7 @@ func (ms Mirrors) Expire(now time.Time) (left []Left) {
 		}
 		var there []SlotState
 		for _, s := range p.Slots {
-			if s.State != Moving || ms.mayHave(s, p.lost(now)) {
+			if s.State != Moving || ms.mayHave(s, p.lost(now), rescueAfter) {
 				there = append(there, s)
 				continue
 			}

@@ -98,7 +98,7 @@ func (m *Machine) expire(in Timer) {
 		return
 	}
 	m.dueAt = time.Time{}
-	m.gone(m.mirrors().Expire(m.now))
+	m.gone(m.mirrors().Expire(m.now, m.cfg.RescueAfter))
 	m.setDue()
 }
 

@@ -13,9 +13,9 @@ const (
 	// first time; it doubles.
 	rescueTries = 3
 	rescueAgain = 2 * time.Second
-	// maybeTaken is how long after this appliance and a peer have lost sight of each other a caller who leaves may have
-	// been taken over by that peer: its wait, the turns and the tries.
-	maybeTaken = time.Minute
+	// rescueTry is how long one time takes at most: there are two ways to call, and neither is answered (RFC 3261 §17.1.1.2
+	// Timer B: 32 s).
+	rescueTry = 2 * 32 * time.Second
 	// movingPoll is how often a caller that has left is looked for.
 	movingPoll = time.Second
 	// maxSettled is how many outcomes a peer's document may have. This appliance tells as many as it parks calls, and minSettled
@@ -33,6 +33,12 @@ type rescue struct {
 	over  bool      // this appliance does not try any more
 	told  bool      // it was told that the caller is stranded
 	left  time.Time // when the far end said that there is no such dialog; zero: it did not
+}
+
+// rescueSpan is how long after two of some appliances have lost sight of each other a caller who leaves the one may have been
+// taken over by the other: its wait, the turns of those before it, and its tries with their pauses.
+func rescueSpan(after time.Duration, appliances int) time.Duration {
+	return after + time.Duration(appliances)*rescueTurn + rescueTries*rescueTry + (1<<(rescueTries-1)-1)*rescueAgain
 }
 
 func (r *rescue) timerID() string { return "rescue:" + r.slot.CallID }
@@ -124,6 +130,8 @@ func (m *Machine) Movable(s SlotState) bool {
 	return m.hasHeirs() && s.Dialog.rescuable() && !m.settledAs(s, Unable) && !m.settledAs(s, Absent) && !m.settledAs(s, Gone)
 }
 
+func (m *Machine) rescueSpan() time.Duration { return rescueSpan(m.cfg.RescueAfter, len(m.peers)+1) }
+
 func (m *Machine) hasHeirs() bool {
 	return m.cfg.RescueAfter > 0 && slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Alive })
 }
@@ -152,7 +160,7 @@ func (m *Machine) inMoving(c *call, in Input) {
 		m.ignore(c, in)
 		return
 	}
-	if m.maybeTaken(c) && m.now.Sub(c.leftAt) < maybeTaken {
+	if m.maybeTaken(c) && m.now.Sub(c.leftAt) < m.rescueSpan() {
 		m.setTimer(c, m.now.Add(movingPoll))
 		return
 	}
@@ -173,7 +181,7 @@ func (m *Machine) maybeTaken(c *call) bool {
 	}
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
 		since := m.now.Sub(p.changedAt)
-		return c.begun.Before(p.downAt) && (p.Alive && since < LateWord || !p.Alive && since < maybeTaken)
+		return c.begun.Before(p.downAt) && (p.Alive && since < LateWord || !p.Alive && since < m.rescueSpan())
 	})
 }
 
@@ -311,7 +319,9 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 
 // mayHave says whether another appliance may have a call of a dead host.
 func (m *Machine) mayHave(s SlotState) bool {
-	return slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Name == s.Host && m.mirrors().mayHave(s, p.lost(m.now)) })
+	return slices.ContainsFunc(m.peers, func(p *peer) bool {
+		return p.Name == s.Host && m.mirrors().mayHave(s, p.lost(m.now), m.cfg.RescueAfter)
+	})
 }
 
 // triedByTheLiving says whether a peer calls the far end, or has, and will tell how it went.

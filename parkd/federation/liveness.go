@@ -58,7 +58,7 @@ func (c *Core) tick() {
 			p.mirror.Forget()
 		}
 	}
-	c.mirrors().Expire(c.now)
+	c.mirrors().Expire(c.now, c.cfg.RescueAfter)
 	for _, q := range slices.Clone(c.claims) {
 		if !c.now.Before(q.until) && !c.patient(q) {
 			c.next(q)
