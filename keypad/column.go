@@ -81,6 +81,12 @@ func (m *Machine) seen(s Sample) {
 		if bits.OnesCount32(closed) == 1 && closed&c.keys&^ghost != 0 {
 			key = m.at[bits.TrailingZeros32(closed)*len(m.columns)+i]
 		}
+		if p := &c.press; key != none && p.seen && p.key != key { // what the column did before was not this key's press
+			if c.looked {
+				c.since = s.At
+			}
+			*p = press{open: true, began: c.since, told: m.keys[key].phase >= down, key: none}
+		}
 		if key != none && m.keys[key].phase == open {
 			k := &m.keys[key]
 			k.since, k.edge = s.At, s.At

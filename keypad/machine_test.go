@@ -206,3 +206,44 @@ func BenchmarkMachineScan(b *testing.B) {
 		m.Scan(Sample{At: at, Rows: rows})
 	}
 }
+
+// A key that is brushed right after another one of its column was let go is no press: the contact that the column had was the other's.
+func TestBrushedAfterAnotherOfItsColumn(t *testing.T) {
+	model := desk(t)
+	m := NewMachine(Default(), model)
+	rows := make([]uint32, len(model.Rows))
+	column := 0
+	var got []string
+	scan := func(at time.Duration, key board.Key, edges ...board.Edge) {
+		clear(rows)
+		columns := uint32(0)
+		if k, ok := model.Key(key); ok {
+			rows[k.Row], column, columns = 1<<k.Column, k.Column, 1<<k.Column
+		}
+		for i := range edges {
+			edges[i].Input, edges[i].Index = board.Column, column
+		}
+		for _, e := range m.Scan(Sample{From: epoch.Add(at - 50*time.Microsecond), At: epoch.Add(at), Edges: edges, Rows: rows}) {
+			got = append(got, fmt.Sprintf("%v %s", e.Kind, e.Key))
+		}
+		m.Armed(epoch.Add(at), columns)
+	}
+	scan(0, "")
+	for at := 10 * ms; at <= 110*ms; at += 2 * ms {
+		scan(at, "2")
+	}
+	scan(112*ms, "", board.Edge{At: epoch.Add(111 * ms)})
+	scan(120*ms, "5", board.Edge{At: epoch.Add(120*ms - 100*time.Microsecond), Active: true})
+	scan(122*ms, "", board.Edge{At: epoch.Add(120*ms + 100*time.Microsecond)})
+	scan(200*ms, "")
+	scan(300*ms, "5", board.Edge{At: epoch.Add(299 * ms), Active: true})
+	scan(302*ms, "5")
+	scan(400*ms, "", board.Edge{At: epoch.Add(390 * ms)})
+	scan(500*ms, "")
+	if want := []string{"down 2", "up 2", "down 5", "up 5"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := m.Unseen(); n != 0 {
+		t.Errorf("%d presses unseen", n)
+	}
+}
