@@ -58,11 +58,12 @@ type Machine struct {
 
 	columns []column
 	watched bool // the edges of the columns are known from armedAt on
+	blind   bool // the lines could not be read since the scan before
 	armed   uint32
 	armedAt time.Time
 	from    time.Time // of the sample before
 	unseen  uint64
-	dark    time.Time // when a scan last ended in which the machine stood still for so long that a key could be let go and pressed again
+	dark    time.Time // until when, the last time, nobody looked for so long that a key could be let go and pressed again
 
 	lifted    bool      // as reported
 	hook      bool      // as it is
@@ -108,7 +109,7 @@ func (m *Machine) Armed(at time.Time, columns uint32) {
 }
 
 // Blind says that the next sample does not have every edge.
-func (m *Machine) Blind() { m.watched = false }
+func (m *Machine) Blind() { m.watched, m.blind = false, true }
 
 // Scan takes a sample, not older than the one before, and returns what it proves. The slice is valid until
 // the next call.
@@ -119,6 +120,9 @@ func (m *Machine) Scan(s Sample) []Event {
 	}
 	if m.watched && m.armedAt.Sub(m.from) >= m.cfg.Release+2*m.model.Settle*time.Duration(len(m.model.Rows)+1) {
 		m.dark = m.armedAt
+	}
+	if m.blind {
+		m.dark, m.blind = s.From, false
 	}
 	m.now = s
 	m.watch(s)

@@ -247,3 +247,22 @@ func TestBrushedAfterAnotherOfItsColumn(t *testing.T) {
 		t.Errorf("%d presses unseen", n)
 	}
 }
+
+// While the lines cannot be read a key can be let go and pressed again: it is no long press for that.
+func TestLinesThatCannotBeReadMakeNoLongPress(t *testing.T) {
+	model := desk(t)
+	m := NewMachine(Default(), model)
+	got := feed(m, 700, "10 5")
+	m.Blind()
+	five, _ := model.Key("5")
+	rows := make([]uint32, len(model.Rows))
+	rows[five.Row] = 1 << five.Column
+	for at := 950; at <= 1800; at++ {
+		for _, e := range m.Scan(Sample{At: epoch.Add(time.Duration(at) * ms), Rows: rows}) {
+			got = append(got, fmt.Sprintf("%d %v %s", at, e.Kind, e.Key))
+		}
+	}
+	if want := []string{"12 down 5", "1750 long 5"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
