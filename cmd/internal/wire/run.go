@@ -127,6 +127,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
 		"socket", a.cfg.Panel.Socket)
 	calls := begin(base, map[string]part{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
+	a.loop.ask(func() {}) // begin is over: the first that peers hear is what there is, not a document without an epoch
 	events := begin(base, map[string]part{"events": a.agent.Run})
 	others := begin(base, a.others())
 	select {
