@@ -15,7 +15,8 @@
 // scans and the pause between them. Where the columns settle in 50 µs these take 3 ms: a press of 60 ms with 5 ms of bounce outlasts
 // a standstill of 50 ms, one of 80 ms 70 ms. Where they take 2 ms a scan of 8 rows takes 16, and 80 ms outlast 40 ms. A shorter one
 // that no look has seen is reported where its column has one key; elsewhere nobody can say which key it was, and it is
-// counted (Stats.Unseen), never guessed. A standstill never makes two presses of one, nor a long press of a short one.
+// counted (Stats.Unseen), never guessed; within Config.Release of another one of its column it passes for that one's chatter.
+// A standstill never makes two presses of one, nor a long press of a short one.
 //
 // A crossing that three other closed keys could have faked is not believed until it
 // is unambiguous. Lines that are joined or shorted are found out by what presses look like, named (Short), and what they
