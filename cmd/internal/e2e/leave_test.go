@@ -102,6 +102,23 @@ func TestStopsAtOnce(t *testing.T) {
 	p.wait(g)
 }
 
+// TestEndsWhileItRestarts: who goes because another process follows, is held up by a call, and hears that none will follow,
+// tells his callers good-bye.
+func TestEndsWhileItRestarts(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "[lot]\norbits = [\"701\", \"702\", \"703\"]\n")
+	caller := p.left()
+	fetched := p.parkedGuest(p.dock1(), "702", visit{})
+	p.call(p.dock1(), "702", 13, "never-acks")
+	p.await(p.dock1(), "fetching", func(st panel.Status) bool { return orbitOf(st, "702").State == panel.StateFetching })
+	p.signal(p.dock1(), toRestart)
+	<-time.After(100 * time.Millisecond) // of the 3 s that the call has
+	p.signal(p.dock1(), syscall.SIGTERM)
+	<-p.dock1().Done()
+	caller.ended()
+	fetched.ended()
+}
+
 // TestKilledWhileLeaving kills dock-1 at moments of its polite stop.
 func TestKilledWhileLeaving(t *testing.T) {
 	t.Parallel()
