@@ -38,6 +38,7 @@ type held struct {
 	to    Settled   // who has it; zero: nobody has said so
 	lost  time.Time // when its host was out of sight, or had lost it
 	until time.Time
+	cold  bool // who had it lives anew without it: nobody says where it is
 }
 
 // Mirrors are those of all peers.
@@ -121,7 +122,7 @@ func (p *Mirror) lists(callID string) bool {
 
 func (p *Mirror) hold(s SlotState, to Settled, lost, until time.Time) {
 	s.State, s.Unknown = Moving, true
-	p.held = append(p.held, held{s, to, lost, until})
+	p.held = append(p.held, held{slot: s, to: to, lost: lost, until: until})
 }
 
 // tells are all that a peer's document says of calls that have changed their hosts.
@@ -162,15 +163,26 @@ func (ms Mirrors) Settle(now time.Time, self string, own Announce, forget time.D
 			}
 			return known
 		})
+		for i := range p.held {
+			if h := &p.held[i]; !h.cold && ms.livesAnew(h.to) {
+				h.cold, h.until = true, now.Add(LateWord)
+			}
+		}
 	}
 	return left
 }
 
-// told says whether the document that a fact goes by is here, or a newer one.
+// told says whether the document that a fact goes by is here, or a newer one that knows of the call.
 func (ms Mirrors) told(f Settled) bool {
 	return slices.ContainsFunc(ms, func(p *Mirror) bool {
-		return p.Name == f.Host && (p.Epoch > f.Epoch || p.Epoch == f.Epoch && p.Generation >= f.Generation)
+		return p.Name == f.Host && (p.Epoch == f.Epoch && p.Generation >= f.Generation || p.Epoch > f.Epoch && p.lists(f.CallID))
 	})
+}
+
+// livesAnew says whether who had a call by a fact has begun a new life, and does not have it: it may have ended there, or it may
+// have gone on to somebody else.
+func (ms Mirrors) livesAnew(f Settled) bool {
+	return slices.ContainsFunc(ms, func(p *Mirror) bool { return p.Name == f.Host && p.Epoch > f.Epoch && !p.lists(f.CallID) })
 }
 
 // settle is what one fact, told by another appliance, does to a peer's copy of a call. known says that it is known where the
@@ -197,7 +209,7 @@ func (p *Mirror) settle(now time.Time, f Settled, known bool, forget time.Durati
 	case i < 0 || how != 0 && p.held[i].to.Host != "": // who has him is known, and that he does not answer there does not count
 	case how == 0 && !known:
 		if p.held[i].to.Moves < f.Moves {
-			p.held[i].to, p.held[i].until = f, now.Add(forget)
+			p.held[i].to, p.held[i].until, p.held[i].cold = f, now.Add(forget), false
 		}
 	default:
 		left = []Left{{p.held[i].slot, how}}
@@ -231,11 +243,15 @@ func (ms Mirrors) Expire(now time.Time, rescueAfter time.Duration) (left []Left)
 	for _, p := range ms {
 		var keep []held
 		for _, h := range p.held {
-			if now.Before(h.until) || h.to.Host == "" && ms.mayHave(h.slot, h.lost, rescueAfter) {
+			if now.Before(h.until) || (h.to.Host == "" || h.cold) && ms.mayHave(h.slot, h.lost, rescueAfter) {
 				keep = append(keep, h)
 				continue
 			}
-			left = append(left, Left{h.slot, EndLost})
+			how := EndLost
+			if h.cold { // nobody says that he was lost there
+				how = 0
+			}
+			left = append(left, Left{h.slot, how})
 		}
 		p.held = keep
 		if over := p.adrift(); over.IsZero() || now.Before(over) {

@@ -101,8 +101,20 @@ func TestTheNewHostsWordIsLate(t *testing.T) {
 		}, ViewElsewhere},
 		"it had him":               {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 9}) }, ViewFree},
 		"it tells something older": {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 4}) }, ViewUnknown},
-		"a new life":               {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 2, Generation: 1}) }, ViewFree},
-		"the old host is back":     {func(r *runner, _ SlotState) { r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1}) }, ViewUnknown},
+		"a new life, a moment ago": {func(r *runner, _ SlotState) { r.step(Peer{Name: "office", Alive: true, Epoch: 2, Generation: 1}) }, ViewUnknown},
+		"a new life": {func(r *runner, _ SlotState) {
+			r.step(Peer{Name: "office", Alive: true, Epoch: 2, Generation: 1})
+			r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+			r.collect(LateWord + 2*time.Second)
+		}, ViewFree},
+		"a new life, and out of reach is who may have him": {func(r *runner, _ SlotState) {
+			r.step(Peer{Name: "gate", Alive: true, Epoch: 1, Generation: 1})
+			r.step(Peer{Name: "gate", Epoch: 1, Generation: 1})
+			r.step(Peer{Name: "office", Alive: true, Epoch: 2, Generation: 1})
+			r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+			r.collect(LateWord + 2*time.Second)
+		}, ViewUnknown},
+		"the old host is back": {func(r *runner, _ SlotState) { r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1}) }, ViewUnknown},
 		"somebody finds no dialog": {func(r *runner, _ SlotState) {
 			r.step(Peer{Name: "gate", Alive: true, Epoch: 1, Generation: 1, Settled: []Settled{{CallID: "dock-2.1", Moves: 1, How: Gone}}})
 		}, ViewUnknown},
