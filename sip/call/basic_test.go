@@ -403,6 +403,7 @@ func TestDrainAfterOwnCalls(t *testing.T) {
 		if hung, silent := a.ua.Drain(t.Context(), nil); hung != 2 || silent != 0 || time.Since(began) != 0 {
 			t.Errorf("%d ended, %d silent, after %v; want 2, none, at once", hung, silent, time.Since(began))
 		}
+		synctest.Wait() // the far end has answered, and may still be clearing away
 		if !mine.Ended() || b.ua.From(a.addr) != 0 {
 			t.Error("a call is not over")
 		}
