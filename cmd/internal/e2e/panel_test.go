@@ -53,10 +53,10 @@ func (w *window) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// await waits until a JavaScript expression is true.
+// await waits until a JavaScript expression is true. It asks by a timer: a browser that has no time to draw asks for no frames.
 func (w *window) await(expression string) {
 	w.Helper()
-	if _, err := chromedp.Run(w.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(limit))); err != nil {
+	if _, err := chromedp.Run(w.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(limit))); err != nil {
 		w.Fatalf("wait for %s: %v", expression, err)
 	}
 }
