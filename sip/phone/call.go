@@ -142,7 +142,7 @@ func (m *Machine) hangUp(c *call) {
 }
 
 // unasked reports whether a call opened the loudspeaker itself and nobody has lifted the handset for it.
-func (m *Machine) unasked(c *call) bool { return c.opened && m.path == PathSpeaker }
+func (m *Machine) unasked(c *call) bool { return c.opened && m.path == PathSpeaker && !m.hookUp }
 
 // end keeps a call that this phone has ended until that is reported, so that an answer which crosses is recognised.
 func (m *Machine) end(c *call) {
