@@ -17,7 +17,7 @@ const maxMirrored = 1000
 // orbit is not free before the one that tells of the call's new place, or of its end, is there.
 //
 // A document says where a call went (Settled with Host, Epoch and Generation): it is held until the document of that host is
-// there, or ForgetDead has passed. Where nobody says so, it is held for LateWord, and longer while somebody may have it who
+// there, or ForgetDead has passed. Where nobody says so, or that host lives anew without it, it is held for LateWord, and longer while somebody may have it who
 // cannot say so: who was calling its far end (Trying), or is out of reach.
 type Mirror struct {
 	Name       string

@@ -22,7 +22,7 @@ const (
 // farFuture is beyond what a card can have seen.
 var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// floorClock sets a clock that is behind what is certainly past: a board without a clock of its own begins in 1970.
+// floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970.
 func (s *system) floorClock() {
 	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, "journal"))
 	from := "rtc"
