@@ -62,13 +62,15 @@ func (c *Child) Signal(s syscall.Signal) {
 // Reaper starts processes and takes the status of each that ends, also of those that were orphaned and given to this
 // process as the first of the system. While one runs, nobody else in the process may wait for children (os/exec does).
 type Reaper struct {
+	outputWait time.Duration // immutable: how long Do waits for a writer that takes its time, or for nothing
+
 	mu       sync.Mutex
 	children map[int]*Child // guarded by mu
 	orphans  uint64         // guarded by mu: processes that nobody waited for
 }
 
 // NewReaper makes a reaper. Nothing is reaped before Run.
-func NewReaper() *Reaper { return &Reaper{children: map[int]*Child{}} }
+func NewReaper() *Reaper { return &Reaper{outputWait: time.Second, children: map[int]*Child{}} }
 
 // Orphans counts the processes that ended and were nobody's.
 func (r *Reaper) Orphans() uint64 {
@@ -169,24 +171,24 @@ func (r *Reaper) Do(ctx context.Context, spec Spec) (Status, error) {
 	}
 	select {
 	case s := <-c.done:
-		c.drain(ctx)
+		c.drain(ctx, r.outputWait)
 		return s, nil
 	case <-ctx.Done():
 	}
 	c.Signal(syscall.SIGKILL)
 	select {
 	case s := <-c.done:
-		c.drain(context.WithoutCancel(ctx))
+		c.drain(context.WithoutCancel(ctx), r.outputWait)
 		return s, fmt.Errorf("%s: %w", spec.Path, ctx.Err())
 	case <-time.After(killWait):
 		return Status{}, fmt.Errorf("%s does not end: %w", spec.Path, ctx.Err())
 	}
 }
 
-// drain waits until the output of a process that has ended is written, or for outputWait: what it has started may live on
-// with its output.
-func (c *Child) drain(ctx context.Context) {
-	late := time.NewTimer(outputWait)
+// drain waits until the output of a process that has ended is written, or for so long: what it has started may live on with
+// its output.
+func (c *Child) drain(ctx context.Context, most time.Duration) {
+	late := time.NewTimer(most)
 	defer late.Stop()
 	select {
 	case <-c.output:
@@ -194,9 +196,6 @@ func (c *Child) drain(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
-
-// outputWait is how long Do waits for a writer that takes its time, or for nothing.
-const outputWait = time.Second
 
 // killWait is how long Do waits for a process that was killed: one that is stuck in the kernel may never end.
 const killWait = 5 * time.Second
