@@ -176,8 +176,8 @@ func (p *phone) log() (lines []string) {
 	return lines
 }
 
-// hold is how long a finger stays on a key. Of presses of 80 ms this slow board does not see one in some dozens: no look comes within
-// them while the collector of phoned is at work on its only core (README, Limits).
+// hold is how long a finger stays on a key. Of presses of 80 ms this slow board does not see one in some dozens, on a busy host one in
+// ten: no look comes within them while the collector of phoned is at work on its only core (README, Limits).
 const hold = 120 * time.Millisecond
 
 // tap presses a key as a finger does. In real time it stays down until the matrix was scanned some times: an emulator that
