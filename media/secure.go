@@ -38,10 +38,15 @@ type opening struct {
 	key    srtp.Key
 	opener *srtp.Opener
 	// before is the opener of the key that this one took the place of. Packets under it are on their way, or the far
-	// end takes the new one later: it is tried first, until the new key has opened a packet.
-	before *srtp.Opener
-	try    []byte // with before: room for a packet that is tried with both, as an attempt that fails may overwrite it
+	// end takes the new one later: it is tried first, until the new key has opened as many packets as overlap says. The
+	// first is too early: RTP and RTCP come on two ports, and a network may let packets overtake each other.
+	before  *srtp.Opener
+	overlap int
+	try     []byte // with before: room for a packet that is tried with both, as an attempt that fails may overwrite it
 }
+
+// keyOverlap is how many packets the new key opens before the old one goes: a second of RTP.
+const keyOverlap = 50
 
 // readSize is more than any packet that is accepted.
 const readSize = 1500
@@ -68,21 +73,46 @@ func (s *Session) secured(old *guard, p Params) (*guard, error) {
 			return nil, err
 		}
 	}
-	switch {
-	case p.ReceiveKey.Suite() == srtp.None:
-	case old.open != nil && old.open.key.Equal(p.ReceiveKey):
-		next.open = old.open
-	default:
-		next.open = &opening{key: p.ReceiveKey}
-		late := s.restored || old.open != nil
-		if next.open.opener, err = srtp.NewOpener(p.ReceiveKey, late); err != nil {
-			return nil, err
-		}
-		if old.open != nil {
-			next.open.before, next.open.try = old.open.opener, make([]byte, readSize)
-		}
+	if next.open, err = s.openedBy(old.open, p.ReceiveKey); err != nil {
+		return nil, err
 	}
 	return next, nil
+}
+
+// openedBy gives what opens packets under a key of the far end's; old is what did so far.
+func (s *Session) openedBy(old *opening, key srtp.Key) (*opening, error) {
+	switch {
+	case key.Suite() == srtp.None:
+		return nil, nil
+	case old != nil && old.key.Equal(key):
+		return old, nil
+	}
+	opener, err := srtp.NewOpener(key, s.restored || old != nil)
+	if err != nil {
+		return nil, err
+	}
+	next := &opening{key: key, opener: opener}
+	if old != nil {
+		next.before, next.overlap, next.try = old.opener, keyOverlap, make([]byte, readSize)
+	}
+	return next, nil
+}
+
+// ExpectKey makes an encrypted session ready for packets under a new key of the far end's, beside those under the present
+// one. Configure says the rest; until then everything else stays. Whoever answers an offer with a new key calls it before
+// the answer goes: the far end may send under that key as soon as it has the answer (RFC 3264 §6.1).
+func (s *Session) ExpectKey(key srtp.Key) error {
+	var bad error
+	err := s.change(func(w *wiring) {
+		if w.guard == nil || key.Suite() == srtp.None {
+			return
+		}
+		var open *opening
+		if open, bad = s.openedBy(w.guard.open, key); bad == nil {
+			w.guard = &guard{count: w.guard.count, seal: w.guard.seal, open: open}
+		}
+	})
+	return errors.Join(err, bad)
 }
 
 // protect is called under the lock of the outgoing stream: never twice at the same time.
@@ -124,15 +154,20 @@ func (g *guard) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, e
 		return nil, srtp.ErrMalformed
 	}
 	n := copy(o.try, packet)
-	out, err := with(o.before, o.try[:n])
-	if err == nil {
+	out, refused := with(o.before, o.try[:n])
+	if refused == nil {
 		return packet[:copy(packet, out)], nil
 	}
-	if !errors.Is(err, srtp.ErrAuthentication) {
-		return nil, err
-	}
-	if out, err = with(o.opener, packet); err == nil {
-		o.before, o.try = nil, nil
+	// Also a packet that is a replay under the old key: its number is looked at before its tag, and under a new key SRTCP
+	// counts from the beginning (RFC 3711 §3.3.1).
+	out, err := with(o.opener, packet)
+	switch {
+	case err == nil:
+		if o.overlap--; o.overlap == 0 {
+			o.before, o.try = nil, nil
+		}
+	case errors.Is(err, srtp.ErrAuthentication):
+		err = refused
 	}
 	return out, err
 }

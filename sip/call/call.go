@@ -149,12 +149,14 @@ func (c *Call) Answered() bool {
 	return p == phaseActive || p == phaseAnswering
 }
 
-// SetOwner hands the call to another owner, who gets every event from now on. Called from a Handler of
+// SetOwner hands the call to another owner, who gets every event from now on; a call that has ended has none. Called from a Handler of
 // this call it works from the next event.
 func (c *Call) SetOwner(h Handler) {
 	c.mu.Lock()
-	c.handler = h
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.shown != phaseEnded {
+		c.handler = h
+	}
 }
 
 // SetAuth gives the credentials for requests inside the dialog, for a call that came in or was restored.
@@ -218,7 +220,9 @@ func (c *Call) ended(ev Ended) {
 	c.ua.noteEnded(c)
 	c.log.Debug("call ended", "cause", ev.Cause.String(), "code", ev.Code, "reason", ev.Reason)
 	c.emit(ev)
-	c.SetOwner(nil)
+	c.mu.Lock()
+	c.handler = nil
+	c.mu.Unlock()
 }
 
 // Hangup ends the call whatever it is at: CANCEL, refusal with 480, or BYE. reason is for the far end's

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"parklamp/sip"
 	"parklamp/sip/sdp"
@@ -239,6 +240,43 @@ func TestKeysNeverInClear(t *testing.T) {
 		synctest.Wait()
 		if cb.Answered() {
 			t.Error("answered with keys by UDP")
+		}
+	})
+}
+
+// RFC 3264 §6.1: who is offered a new key is told it before the far end can have the answer and use it.
+func TestNewKeyIsToldBeforeTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := secure(t)
+		kb := sdp.NewKeys()
+		ca := a.call(b, "701", byTLS(a.keyed(sdp.Required, sdp.NewKeys())))
+		cb := b.incoming()
+		cb.Answer(b.keyed(sdp.Required, kb))
+		synctest.Wait()
+		a.forget(ca)
+		b.forget(cb)
+		var told []sdp.Media
+		b.mu.Lock()
+		b.on = func(_ *Call, ev Event) {
+			if ev, ok := ev.(KeyAgreed); ok {
+				time.Sleep(100 * time.Millisecond) // what was sent before this would arrive meanwhile
+				told = append(told, ev.Media)
+				a.expect(ca)
+			}
+		}
+		b.mu.Unlock()
+		for range 2 { // the second time the key is the same
+			if len(told) == 0 {
+				ca.Update(a.keyed(sdp.Required, sdp.NewKeys()))
+			} else {
+				l := ca.Dialog().Local
+				l.Direction = sdp.SendOnly
+				ca.Update(l)
+			}
+			time.Sleep(time.Second)
+			if m := b.media(cb); len(told) != 1 || !m.Theirs.Equal(told[0].Theirs) || !a.media(ca).Ours.Equal(m.Theirs) {
+				t.Fatalf("told %d times", len(told))
+			}
 		}
 	})
 }

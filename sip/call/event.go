@@ -25,6 +25,10 @@ type Answered struct {
 // Acked says that the caller has acknowledged our answer: an incoming call is established.
 type Acked struct{}
 
+// KeyAgreed says that an answer of ours is about to go to an offer that has a new key of the far end's, which may use it as
+// soon as it has the answer: RFC 3264 §6.1, the answerer is prepared then. MediaChanged follows when the answer has gone.
+type KeyAgreed struct{ Media sdp.Media }
+
 // MediaChanged says that an offer of either side has been accepted.
 type MediaChanged struct{ Media sdp.Media }
 
@@ -63,6 +67,7 @@ func (Ringing) event()          {}
 func (EarlyMedia) event()       {}
 func (Answered) event()         {}
 func (Acked) event()            {}
+func (KeyAgreed) event()        {}
 func (MediaChanged) event()     {}
 func (UpdateFailed) event()     {}
 func (IdentityChanged) event()  {}

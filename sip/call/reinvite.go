@@ -235,6 +235,7 @@ func (c *Call) onReINVITE(req *gosip.Request, tx *sip.ServerTx) {
 	}
 	c.d.refreshTarget(req)
 	c.accepted(cseq(req))
+	c.foretell(m)
 	c.answerINVITE(200, statusText(200), body, headers...)
 	c.armSession()
 	c.settle(req, m)
@@ -279,6 +280,7 @@ func (c *Call) onUPDATE(req *gosip.Request, tx *sip.ServerTx) {
 	if body != nil {
 		setBody(res, "application/sdp", body)
 	}
+	c.foretell(m)
 	if err := tx.Respond(res); err != nil {
 		c.log.Debug("respond to update", "err", err)
 	}
@@ -307,6 +309,13 @@ func (c *Call) consider(req *gosip.Request) (body []byte, m sdp.Media, code int,
 		return nil, m, 488, []gosip.Header{warning(err)}
 	}
 	return body, m, 0, nil
+}
+
+// foretell tells the owner of a new key of the far end's before the answer goes. m is what the answer agrees on.
+func (c *Call) foretell(m sdp.Media) {
+	if m.Secure() && !m.Theirs.Equal(c.media.Theirs) {
+		c.emit(KeyAgreed{Media: m})
+	}
 }
 
 // settle tells the owner what an accepted re-INVITE or UPDATE has changed.

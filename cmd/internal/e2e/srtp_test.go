@@ -186,8 +186,11 @@ func TestEncryptedCallerOutlivesKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(elsewhere.Stop)
 	caller := elsewhere.Appliances[0]
+	t.Cleanup(func() {
+		elsewhere.Stop()
+		p.inspect(caller)
+	})
 	p.hook(caller, true)
 	if err := caller.Dial(t.Context(), "201"); err != nil {
 		t.Fatal(err)

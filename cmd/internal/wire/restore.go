@@ -115,7 +115,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d storedDialog, at time.Time) 
 	}
 	l.playMusic(a.moh)
 	if err = s.Configure(resumed(m.State)); err == nil {
-		l.call, err = a.ua.Restore(d.Dialog, l.local(), a.onCall)
+		l.call, err = a.ua.Restore(d.Dialog, l.local(), a.handler(s))
 	}
 	if err != nil {
 		return errors.Join(err, s.Close())

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"parklamp/media"
 	"parklamp/parkd"
 	"parklamp/sip/call"
 	"parklamp/sip/phone"
@@ -42,7 +43,7 @@ func (a *Appliance) serviceOf(number string, referred bool) (service, string) {
 // incoming decides who takes a new call.
 func (a *Appliance) incoming(c *call.Call) call.Handler {
 	a.loop.post(func() { a.route(c) })
-	return a.onCall
+	return a.handler(nil)
 }
 
 func (a *Appliance) route(c *call.Call) {
@@ -159,13 +160,20 @@ func (a *Appliance) replacePaired(old, l *leg) {
 	a.lot.swap(old, l)
 }
 
-// onCall is the handler of every call; it brings the event to the loop.
-func (a *Appliance) onCall(c *call.Call, ev call.Event) {
-	a.loop.post(func() {
-		if l := a.legs[legName(c)]; l != nil && !a.frozen {
-			a.event(l, ev)
+// handler is what the call of a leg tells its events: it brings them to the loop. Only a key that the far end may use at
+// once does not wait for that; s is the leg's media, nil while it has none.
+func (a *Appliance) handler(s *media.Session) call.Handler {
+	return func(c *call.Call, ev call.Event) {
+		if ev, ok := ev.(call.KeyAgreed); ok {
+			a.expectKey(s, ev.Media)
+			return
 		}
-	})
+		a.loop.post(func() {
+			if l := a.legs[legName(c)]; l != nil && !a.frozen {
+				a.event(l, ev)
+			}
+		})
+	}
 }
 
 // event takes what happened to a leg, first for the leg itself, then for its owner.

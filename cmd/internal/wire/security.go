@@ -9,6 +9,7 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/media"
 	"parklamp/media/srtp"
 	"parklamp/parkd/federation"
 	"parklamp/sip"
@@ -105,6 +106,21 @@ func keyed(m sdp.Media) (send, receive srtp.Key, err error) {
 		receive, err = srtp.NewKey(suite, m.Theirs.Key(), m.Theirs.MKI)
 	}
 	return send, receive, err
+}
+
+// expectKey makes a session ready for the key that the far end has offered, from the call's goroutine. What cannot be used
+// shows when the loop agrees to it.
+func (a *Appliance) expectKey(s *media.Session, m sdp.Media) {
+	if s == nil {
+		return
+	}
+	_, theirs, err := keyed(m)
+	if err == nil {
+		err = s.ExpectKey(theirs)
+	}
+	if err != nil {
+		a.log.Debug("a key of the far end's", "peer", m.Remote.String(), "err", err)
+	}
 }
 
 // keyless says whether a leg is encrypted and has lost its keys with an earlier life of this process. It is silent until

@@ -139,6 +139,7 @@ func (a *Appliance) openMedia(l *leg, at netip.Addr) error {
 		return fmt.Errorf("media of call %s: %w", l.id, err)
 	}
 	l.media = s
+	l.call.SetOwner(a.handler(s))
 	a.watchSilence(l)
 	a.hearDigits(l)
 	return nil
@@ -196,7 +197,7 @@ func (a *Appliance) inviteAs(from from, to gosip.Uri, codecs []sdp.Codec, wanted
 		return nil, errors.Join(err, s.Close())
 	}
 	o.Media = l.local()
-	c, err := a.ua.Invite(o, a.onCall)
+	c, err := a.ua.Invite(o, a.handler(s))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("call %s: %w", to.User, err), s.Close())
 	}
