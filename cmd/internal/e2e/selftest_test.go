@@ -149,12 +149,21 @@ func TestSelfTest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if t.Failed() {
+			for _, f := range r.Findings {
+				t.Logf("found: %+v", f)
+			}
+		}
+	}()
 	if w.end.Outcome != selftest.Failed || w.end.Trouble != "" {
 		t.Errorf("outcome %s, trouble %q", w.end.Outcome, w.end.Trouble)
 	}
 	passed := map[string]bool{}
 	for _, f := range r.Findings {
-		slow := f.Step == selftest.Network && f.Outcome == selftest.Warned && strings.HasPrefix(f.Text, "slow:") // a busy machine may take its time
+		// On a busy machine an answer takes more than the 50 ms that are well on a site: a test failed by that where, by its log, each
+		// of 242 questions was answered, half of those to one peer later than 67 ms.
+		slow := f.Step == selftest.Network && f.Outcome == selftest.Warned && strings.HasPrefix(f.Text, "slow:")
 		passed[string(f.Step)+" "+f.Item] = f.Outcome == selftest.Passed || slow
 		hands := slices.Contains([]selftest.Step{selftest.Lamps, selftest.Keys, selftest.Hook, selftest.Tones, selftest.Microphone}, f.Step)
 		if blind := strings.HasPrefix(f.Item, w.blind+" "); hands && f.Outcome != selftest.Passed && !blind || blind && f.Outcome != selftest.Failed {
