@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,12 +96,7 @@ func TestExtendedReportsWithLinphone(t *testing.T) {
 // TestCollectorGetsTheSoundOfACall: SIPp is the collector of RFC 6035, and gets a report on a call when that has ended.
 func TestCollectorGetsTheSoundOfACall(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr).AddrPort()
-	l.Close()
+	at := newNetwork().sip(1)
 	collector, err := peer.StartSIPp(peer.SIPpOptions{Scenario: "collector", Dir: t.TempDir(), Local: at, TCP: true})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -142,36 +143,44 @@ func StartBaresip(ctx context.Context, o BaresipOptions) (*Baresip, error) {
 	return b, nil
 }
 
+// The ports that freePort gives lie below those that the kernel gives to whoever asks for any: until the child has bound its own,
+// which takes a while on a busy machine, no connection that somebody makes meanwhile can get it.
+const (
+	firstPort = 10000
+	portPairs = 5000
+)
+
+// pairsGiven counts the pairs of ports given out. The process's id keeps those apart that run at the same time.
+var pairsGiven atomic.Uint32
+
 // freePort finds a port of 127.0.0.1 that is free in UDP and TCP, and has a free one above it: baresip takes that for TLS.
 func freePort() (netip.AddrPort, error) {
 	var last error
 	for range 20 {
-		at, err := tryPort()
-		if err == nil {
+		pair := (uint32(os.Getpid())*61 + pairsGiven.Add(1)) % portPairs
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(firstPort+2*pair))
+		if last = unused(at); last == nil {
 			return at, nil
 		}
-		last = err
 	}
 	return netip.AddrPort{}, fmt.Errorf("no free port in 20 tries: %w", last)
 }
 
-func tryPort() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	defer l.Close()
-	at := l.Addr().(*net.TCPAddr).AddrPort()
+// unused says whether a port can be bound, and that above it.
+func unused(at netip.AddrPort) error {
 	u, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 	if err != nil {
-		return netip.AddrPort{}, err
+		return err
 	}
 	defer u.Close()
-	above, err := net.Listen("tcp", netip.AddrPortFrom(at.Addr(), at.Port()+1).String())
-	if err != nil {
-		return netip.AddrPort{}, err
+	for _, port := range []uint16{at.Port(), at.Port() + 1} {
+		l, err := net.Listen("tcp", netip.AddrPortFrom(at.Addr(), port).String())
+		if err != nil {
+			return err
+		}
+		l.Close()
 	}
-	return at, above.Close()
+	return nil
 }
 
 // dialControl waits until the control port listens.
