@@ -28,7 +28,7 @@ func TestFetchFromAHostThatHangs(t *testing.T) {
 // silence: the caller waits again.
 func TestFetcherAcknowledgesTooLate(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, "[lot]\nfetch_timeout = \"2s\"\n")
+	p := newPlace(t, "[lot]\nfetch_timeout = \"10s\"\n") // within that the fetch by way of dock-2 is answered
 	g := p.waiting(p.dock1(), "701")
 	for _, a := range []*site.Appliance{p.dock1(), p.dock2()} {
 		from := time.Now()
