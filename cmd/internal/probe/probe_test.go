@@ -87,8 +87,12 @@ func TestJudgeDisk(t *testing.T) {
 
 func TestDiskOfThisMachine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
+	began := time.Now()
 	all := Disk(t.Context(), dir)
-	if i := slices.IndexFunc(all, func(f selftest.Finding) bool { return f.Item == "commit" && len(f.Figures) == 3 }); i < 0 {
+	// A disk that others keep busy may be so slow that time is up before the small pieces: then that is what is found.
+	if !slices.ContainsFunc(all, func(f selftest.Finding) bool {
+		return f.Item == "commit" && len(f.Figures) == 3 || f.Item == "time" && time.Since(began) >= diskFor
+	}) {
 		t.Errorf("no figures: %+v", all)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
