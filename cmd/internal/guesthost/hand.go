@@ -70,7 +70,7 @@ func (h *Hand) Lamps(ctx context.Context) (map[string]hands.LampState, error) {
 	return call[map[string]hands.LampState](ctx, h, "Lamps", hands.Nothing{})
 }
 
-// Reaction taps a key and measures, by the guest's clock, until a lamp changes.
+// Reaction presses a key until a lamp has changed and hold is over, and measures by the guest's clock when it changed.
 func (h *Hand) Reaction(ctx context.Context, key, lamp string, hold, limit time.Duration) (time.Duration, error) {
 	return call[time.Duration](ctx, h, "Reaction", hands.ReactionArgs{Key: key, Hold: hold, Lamp: lamp, Limit: limit})
 }

@@ -51,7 +51,7 @@ type LampChange struct {
 // ReactionArgs asks how long after a key a lamp changes.
 type ReactionArgs struct {
 	Key   string
-	Hold  time.Duration // the key is let go after that
+	Hold  time.Duration // the key is let go after that and after the lamp has changed
 	Lamp  string
 	Limit time.Duration
 }

@@ -137,36 +137,33 @@ func (l *Lines) Watch(name string, d time.Duration) ([]LampChange, error) {
 	}
 }
 
-// Reaction presses a key and returns how long it took until a lamp looked otherwise than before.
-func (l *Lines) Reaction(a ReactionArgs) (time.Duration, error) {
+// Reaction presses a key and returns how long it took until a lamp looked otherwise than before. The finger stays on the key until both
+// that has been seen and Hold is over, and it is given up after as many looks as go into Limit: an idle guest's clock goes on while its host
+// lets it wait, and may have gone beyond any hold and limit before the phone has looked at its keys.
+func (l *Lines) Reaction(a ReactionArgs) (took time.Duration, err error) {
 	before, err := l.Lamp(a.Lamp)
 	if err != nil {
 		return 0, err
 	}
-	began, down := time.Now(), true
+	began := time.Now()
 	if err := l.Set(board.Key(a.Key), true); err != nil {
 		return 0, err
 	}
-	took := time.Duration(0)
-	for took == 0 || down {
+	defer func() { err = errors.Join(err, l.Set(board.Key(a.Key), false)) }()
+	for looks := time.Duration(1); ; looks++ {
 		time.Sleep(look)
 		at := time.Since(began)
-		if down && at >= a.Hold {
-			down = false
-			if err := l.Set(board.Key(a.Key), false); err != nil {
-				return 0, err
-			}
-		}
 		now, err := l.Lamp(a.Lamp)
-		if err != nil {
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		if took == 0 && now != before {
+		case took == 0 && now != before:
 			took = at
+		case took == 0 && looks*look > a.Limit:
+			return 0, fmt.Errorf("hands: key %s changes nothing of lamp %s within %v and %d looks", a.Key, a.Lamp, at, looks)
 		}
-		if took == 0 && at > a.Limit {
-			return 0, fmt.Errorf("hands: key %s changes nothing of lamp %s within %v", a.Key, a.Lamp, a.Limit)
+		if took > 0 && at >= a.Hold {
+			return took, nil
 		}
 	}
-	return took, nil
 }
