@@ -145,6 +145,11 @@ func (b *Buffer) resume(s *slot, q Ask) Out {
 
 // gap handles a packet that is missing while later ones are here.
 func (b *Buffer) gap(s *slot, q Ask) Out {
+	// What is missing has had its time if what comes after it has: the listener stood still, or much was lost.
+	if b.excess(q, s.ts, b.target()) >= 0 {
+		b.playTS = s.ts
+		return b.play(s, q, true)
+	}
 	n := min(b.size, s.ts-b.playTS)
 	if n == s.ts-b.playTS && b.after(s) != nil {
 		// Shorten the delay by what is missing.

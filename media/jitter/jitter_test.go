@@ -415,6 +415,28 @@ func FuzzBuffer(f *testing.F) {
 	})
 }
 
+// Whoever was not asked for a while, as the machine stood still, goes on with what is here: what has no room any more is
+// not waited for.
+func TestListenerStoodStill(t *testing.T) {
+	for _, still := range []time.Duration{100 * ms, 300 * ms, time.Second, 1300 * ms, 2 * time.Second, time.Minute} {
+		l := newLine()
+		for n := range 5000 {
+			l.send(n, 7*ms)
+		}
+		l.run(10 * time.Second)
+		l.now += still
+		l.run(l.now + 5*time.Second)
+		played, concealed := len(l.played), l.kinds[Conceal]
+		l.run(l.now + 10*time.Second)
+		if n := len(l.played) - played; n < 490 || l.kinds[Conceal] > concealed {
+			t.Errorf("after %s: %d packets played in 10 s, %d concealed", still, n, l.kinds[Conceal]-concealed)
+		}
+		if d := l.delays[len(l.delays)-1]; d > 40*ms {
+			t.Errorf("after %s: delay %s", still, d)
+		}
+	}
+}
+
 // TestSlopeOfDelay compares with G.107 worked by hand: about 1 R for 40 ms while a conversation is easy, several times
 // that beyond 200 ms.
 func TestSlopeOfDelay(t *testing.T) {
