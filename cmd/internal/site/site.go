@@ -241,7 +241,9 @@ func (a *Appliance) Go(by syscall.Signal) error {
 	case <-a.done:
 		return a.Err()
 	case <-time.After(stopLimit):
-		return fmt.Errorf("%s still runs %v after %v:\n%s", a.Name, stopLimit, by, a.Tail())
+		a.signal(syscall.SIGQUIT) // the Go runtime writes what each goroutine waits for into its log
+		<-a.done
+		return fmt.Errorf("%s still ran %v after %v:\n%s", a.Name, stopLimit, by, a.Tail())
 	}
 }
 
