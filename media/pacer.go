@@ -2,11 +2,12 @@ package media
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"parklamp/media/rtpio"
 )
 
 const (
@@ -85,7 +86,7 @@ func (p *pacer) step(room *scratch) {
 	// As rtpio's yieldAfter: at a time of our own choice instead of the monitor's.
 	if now-p.yielded > yieldAfter && next-now > yieldRoom {
 		p.yielded = now
-		runtime.Gosched()
+		rtpio.Yield()
 		now = p.clock.Now()
 	}
 	if now < next {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,7 +169,7 @@ func (p *kernelPoller) Run(ctx context.Context) error {
 	p.header.Control = &p.control[0]
 	for yielded := time.Now(); ctx.Err() == nil; {
 		if now := time.Now(); now.Sub(yielded) > yieldAfter {
-			runtime.Gosched()
+			Yield()
 			yielded = now
 		}
 		n, err := unix.EpollWait(epoll, p.events[:], -1)

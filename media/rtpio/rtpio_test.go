@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -284,5 +286,14 @@ func TestSocketsAreMarked(t *testing.T) {
 		if err := c.Mark(46); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
+	}
+}
+
+func TestYieldLetsOthersRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var ran atomic.Bool
+	go ran.Store(true)
+	for !ran.Load() {
+		rtpio.Yield()
 	}
 }
