@@ -45,8 +45,6 @@ type Engine struct {
 	skipped  atomic.Uint64
 	kept     atomic.Bool // see Keep
 
-	inbox scratch // owned by the reader
-
 	controlQueue, controlSpare chan *controlled // capacity controlQueue each; together as many places
 
 	mu      sync.Mutex
@@ -209,14 +207,14 @@ func (e *Engine) post(f func()) bool {
 	}
 }
 
-// pace runs the pacer. Neither it nor the reader has a thread of its own: a goroutine that is bound to one can go on, after
+// pace runs the pacer. Neither it nor a reader has a thread of its own: a goroutine that is bound to one can go on, after
 // it has let others of the Go runtime run, only when a second thread has woken up and handed the processor back (measured: 150
 // times a second, and half of what made packets late).
 func (e *Engine) pace(ctx context.Context) {
 	e.pacer.run(ctx, new(scratch))
 }
 
-// read runs the reader.
+// read runs the readers.
 func (e *Engine) read(ctx context.Context) error {
 	err := e.poller.Run(ctx)
 	if err != nil {

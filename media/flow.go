@@ -13,7 +13,7 @@ const (
 	controlBurst = 40
 )
 
-// flow bounds what a far end can make us do. Its packets are worked on by the one reader of all sockets and are sent on by
+// flow bounds what a far end can make us do. Its packets are worked on by the readers of all sockets and are sent on by
 // a relay, perhaps to where they come from again: the address of a far end may be another call's, here or on another
 // appliance. It belongs to the reader.
 type flow struct {

@@ -2,6 +2,7 @@ package media
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pion/rtp"
@@ -12,8 +13,10 @@ import (
 	"parklamp/media/rtpio"
 )
 
-// incoming is what the reader knows of the stream that it receives.
+// incoming is what is known of the stream that a session receives. Its lock is taken once per packet, and waited for only when
+// packets come to two sockets of the session in the same moment (RTP and RTCP, or after Move) and two readers have them.
 type incoming struct {
+	mu       sync.Mutex
 	latch    latch
 	revision uint64
 	header   rtp.Header
@@ -46,6 +49,8 @@ func (s *Session) attach(pair *rtpio.Pair) error {
 // Receive takes every datagram that arrives at the RTP port.
 func (p *rtpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 	s := (*Session)(p)
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
 	now := s.engine.clock.Now() - age
 	if rtcp.Is(b) {
 		s.receiveControl(b, from, now, true)
@@ -57,10 +62,12 @@ func (p *rtpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 // Receive takes every datagram that arrives at the RTCP port.
 func (p *rtcpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 	s := (*Session)(p)
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
 	s.receiveControl(b, from, s.engine.clock.Now()-age, false)
 }
 
-// receiveControl handles one datagram with RTCP. muxed: it came to the RTP port.
+// receiveControl handles one datagram with RTCP. muxed: it came to the RTP port. The caller holds s.in.mu.
 func (s *Session) receiveControl(b []byte, from netip.AddrPort, now time.Duration, muxed bool) {
 	w := s.wiring.Load()
 	if !w.configured {
@@ -77,7 +84,8 @@ func (s *Session) receiveControl(b []byte, from netip.AddrPort, now time.Duratio
 	s.queueControl(b, from, now, muxed)
 }
 
-// receive handles one datagram with RTP. b has the capacity that rtpio.Receiver promises and is changed.
+// receive handles one datagram with RTP. b has the capacity that rtpio.Receiver promises and is changed. The caller holds
+// s.in.mu.
 func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	w := s.wiring.Load()
 	if !w.configured {

@@ -26,7 +26,7 @@ type Bridge struct {
 	a, b *Session
 	once sync.Once
 
-	toA, toB recoder // owned by the reader
+	toA, toB recoder // guarded by in.mu of the other session
 }
 
 // Relay joins two sessions of one engine. Each can be in one relay only (ErrBridged).
@@ -91,25 +91,25 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 		br.from(to).count.looped.Add(1)
 		return
 	}
-	room := &to.engine.inbox
+	r := br.recoder(to)
 	switch kind {
 	case audio:
-		n := br.recode(to, w, h, id, room.packet[headerSize:headerSize+jitter.MaxPayload], payload)
+		n := r.recode(w, h, id, r.packet[headerSize:headerSize+jitter.MaxPayload], payload)
 		if n == 0 {
 			return
 		}
-		packet := room.packet[:headerSize+n]
+		packet := r.packet[:headerSize+n]
 		to.forward(w, br, h, packet, w.params.PayloadType, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
 	case event:
 		// RFC 4733 §2.5.1.1: nobody is sent an event that was not agreed, and we agree to digits only.
 		if ticks, digits := dtmf.Samples(payload); digits && w.params.DTMFPayloadType != 0 {
-			packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
+			packet := r.packet[:headerSize+copy(r.packet[headerSize:], payload)]
 			to.forward(w, br, h, packet, w.params.DTMFPayloadType, ticks, now, now)
 		}
 	case noise:
 		// RFC 3389 §4: only who said so in SDP is sent comfort noise. Others hear nothing in the pauses.
 		if pt := w.params.NoisePayloadType; pt != 0 {
-			packet := room.packet[:headerSize+copy(room.packet[headerSize:], payload)]
+			packet := r.packet[:headerSize+copy(r.packet[headerSize:], payload)]
 			to.forward(w, br, h, packet, pt, 0, now, now)
 		}
 	}
@@ -123,21 +123,28 @@ func (br *Bridge) from(to *Session) *Session {
 	return br.a
 }
 
+// recoder returns that of the packets that go to a session.
+func (br *Bridge) recoder(to *Session) *recoder {
+	if to == br.b {
+		return &br.toB
+	}
+	return &br.toA
+}
+
 // recode writes a payload into dst as one of the codec that the other session speaks, and returns its length; 0 if it
 // cannot, or must not, be sent.
-func (br *Bridge) recode(to *Session, w *wiring, h *rtp.Header, id codec.ID, dst, payload []byte) int {
+func (r *recoder) recode(w *wiring, h *rtp.Header, id codec.ID, dst, payload []byte) int {
 	if n := copy(dst, payload); codec.Transcode(w.params.Codec, id, dst[:n]) {
 		return n
-	}
-	r := &br.toA
-	if to == br.b {
-		r = &br.toB
 	}
 	return r.convert(w.params.Codec, id, h, dst, payload)
 }
 
-// recoder is what one direction of a relay has to remember for G.722 on one of its sides.
+// recoder is one direction of a relay: the packet that is being forwarded, and what it has to remember for G.722 on one of
+// its sides.
 type recoder struct {
+	packet [headerSize + jitter.MaxPayload + guardRoom]byte
+
 	codec.Transcoder
 	known bool
 	ssrc  uint32
@@ -149,7 +156,7 @@ type recoder struct {
 func (r *recoder) convert(to, from codec.ID, h *rtp.Header, dst, payload []byte) int {
 	step := timeline.Packets(h.SequenceNumber, r.seq)
 	if !r.known || h.SSRC != r.ssrc || step > relayGap || step < -relayGap {
-		*r = recoder{known: true, ssrc: h.SSRC}
+		r.Transcoder, r.known, r.ssrc = codec.Transcoder{}, true, h.SSRC
 	} else if step <= 0 {
 		return 0
 	}

@@ -31,7 +31,7 @@ type Session struct {
 	keying atomic.Bool // a digit is being sent: audio gives way
 
 	out     outgoing // own lock
-	in      incoming // owned by the reader
+	in      incoming // but for its reception guarded by in.mu
 	count   counters
 	reports reports // own lock
 

@@ -1,11 +1,11 @@
 // Package rtpio owns the sockets of RTP: it opens port pairs from a configured range on one local
-// address, marks them with a DSCP, reads all of them on one goroutine (Poller), and closes them at once.
+// address, marks them with a DSCP, reads all of them at one place (Poller), and closes them at once.
 //
 // A packet out is one plain sendto. Neither sendmmsg (one socket a call) nor io_uring would pay: entering the kernel is 0.23
 // of the 3 us that a packet to loopback costs.
 //
-// It never looks into a packet and starts no goroutine. Ports: RTP on an even port and RTCP on the next
-// odd one (RFC 3550 §11).
+// It never looks into a packet. Its only goroutines are the two readers of Poller.Run; on a single core there is one. Ports:
+// RTP on an even port and RTCP on the next odd one (RFC 3550 §11).
 package rtpio
 
 import (
@@ -31,7 +31,8 @@ type Conn interface {
 type Receiver interface {
 	// Receive gets one datagram, at most MaxDatagram octets of it, with its source (unmapped), and how long ago it
 	// came (0 if the network does not know). b may be changed and holds until Receive returns; its capacity is at
-	// least MaxDatagram + Spare. It runs on the goroutine of the Poller and must not block.
+	// least MaxDatagram + Spare. It runs on a goroutine of the Poller, never twice at the same time for one
+	// Conn, but together with that of other Conns, and must not block.
 	Receive(b []byte, from netip.AddrPort, age time.Duration)
 }
 

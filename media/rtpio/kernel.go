@@ -48,6 +48,7 @@ type kernelConn struct {
 	local netip.AddrPort
 
 	users    atomic.Int64 // of fd, and the bits closing and closed
+	reading  atomic.Bool  // by a reader of the Poller
 	receiver Receiver     // written by Poller.Add, before anything can arrive
 	poller   atomic.Pointer[kernelPoller]
 	place    int // in poller's table

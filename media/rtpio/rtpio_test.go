@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -296,4 +297,48 @@ func TestYieldLetsOthersRun(t *testing.T) {
 	for !ran.Load() {
 		rtpio.Yield()
 	}
+}
+
+// sequence is a receiver that wants datagrams one after the other, in the order in which they were sent. Its fields have no lock.
+type sequence struct {
+	t    *testing.T
+	next byte
+	last byte
+	done chan struct{}
+}
+
+func (s *sequence) Receive(b []byte, _ netip.AddrPort, _ time.Duration) {
+	if len(b) != 1 || b[0] != s.next {
+		s.t.Errorf("datagram %v came, want %d", b, s.next)
+	}
+	if s.next++; s.next == s.last {
+		close(s.done)
+	}
+}
+
+func TestEachConnIsReadByOneAtATime(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, n rtpio.Network, ip netip.Addr) {
+		p := polling(t, n)
+		const datagrams = 60
+		var all [4]*sequence
+		var wg sync.WaitGroup
+		for i := range all {
+			from, to := listen(t, n, ip), listen(t, n, ip)
+			all[i] = &sequence{t: t, last: datagrams, done: make(chan struct{})}
+			if err := p.Add(to, all[i]); err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				for k := range datagrams {
+					if _, err := from.WriteToAddrPort([]byte{byte(k)}, to.LocalAddr()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, s := range all {
+			<-s.done
+		}
+	})
 }
