@@ -25,7 +25,7 @@
 // Goroutines, all owned by Engine.Run: the pacer, the readers of all sockets (two, one on a single core), the one that runs
 // callbacks, and the one that makes and takes the reports of RTCP (package rtcp). The reader of a session is the one that has
 // its packet: there is one at a time (Session.in.mu). What was tried for their wake-ups and what it gave stands at
-// kernelClock.SleepUntil, rtpio.Yield and in cmd/internal/daemon. On the path of a frame there is no allocation, no log, no
+// kernelClock.SleepUntil and in cmd/internal/daemon. On the path of a frame there is no allocation, no log, no
 // wait for a lock that anything slow holds, and no system call but the socket's.
 //
 // Standards: RFC 3550 (RTP), RFC 3551 (audio profile), RFC 4733 (telephone-event), ITU-T Q.24 (digits as tones), RFC 4961

@@ -2,12 +2,11 @@ package media
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"parklamp/media/rtpio"
 )
 
 const (
@@ -86,7 +85,7 @@ func (p *pacer) step(room *scratch) {
 	// As rtpio's yieldAfter: at a time of our own choice instead of the monitor's.
 	if now-p.yielded > yieldAfter && next-now > yieldRoom {
 		p.yielded = now
-		rtpio.Yield()
+		runtime.Gosched()
 		now = p.clock.Now()
 	}
 	if now < next {

@@ -49,9 +49,9 @@ func (s *Session) attach(pair *rtpio.Pair) error {
 // Receive takes every datagram that arrives at the RTP port.
 func (p *rtpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 	s := (*Session)(p)
+	now := s.engine.clock.Now() - age
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
-	now := s.engine.clock.Now() - age
 	if rtcp.Is(b) {
 		s.receiveControl(b, from, now, true)
 		return
@@ -62,9 +62,10 @@ func (p *rtpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 // Receive takes every datagram that arrives at the RTCP port.
 func (p *rtcpPort) Receive(b []byte, from netip.AddrPort, age time.Duration) {
 	s := (*Session)(p)
+	now := s.engine.clock.Now() - age
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
-	s.receiveControl(b, from, s.engine.clock.Now()-age, false)
+	s.receiveControl(b, from, now, false)
 }
 
 // receiveControl handles one datagram with RTCP. muxed: it came to the RTP port. The caller holds s.in.mu.

@@ -23,7 +23,7 @@ const (
 	pageCount = 128 // 32,768 sockets
 	// pollEvents sockets are taken in one wait: few, as the other reader shall have its part of a burst.
 	pollEvents = 8
-	// readers is how many goroutines Run waits with, where there are as many cores. A packet that comes while one of them is busy,
+	// readers is how many goroutines Run waits with at most. A packet that comes while one of them is busy,
 	// or waits for its core, is taken by the other. Measured with 200 relayed calls on two busy cores: p99 a quarter of what one
 	// reader has in the normal class and three quarters in a real-time class, for a tenth more processor time.
 	readers = 2
@@ -36,6 +36,10 @@ const (
 	// oldest is the greatest age that is believed: more is a step of the system's clock.
 	oldest = 100 * time.Millisecond
 )
+
+// Readers is how many goroutines read all sockets: two, or one on a single core. Each keeps a processor of the Go runtime
+// while packets come.
+func Readers() int { return min(readers, runtime.NumCPU()) }
 
 // kernelPoller waits for all sockets with one epoll instance. A socket is given to one reader, which takes one datagram and
 // gives it back (EPOLLONESHOT), so that a socket that is flooded delays the others by one packet.
@@ -185,7 +189,7 @@ func (p *kernelPoller) Run(ctx context.Context) error {
 		unix.Close(epoll)
 		unix.Close(wake)
 	}()
-	errs := make([]error, min(readers, runtime.NumCPU()))
+	errs := make([]error, Readers())
 	var wg sync.WaitGroup
 	for i := range errs {
 		wg.Go(func() {
@@ -204,7 +208,7 @@ func (r *reader) run(ctx context.Context) error {
 	r.header.Control = &r.control[0]
 	for yielded := time.Now(); ctx.Err() == nil; {
 		if now := time.Now(); now.Sub(yielded) > yieldAfter {
-			Yield()
+			runtime.Gosched()
 			yielded = now
 		}
 		n, err := unix.EpollWait(r.epoll, r.events[:], -1)

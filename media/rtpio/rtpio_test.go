@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -287,15 +285,6 @@ func TestSocketsAreMarked(t *testing.T) {
 		if err := c.Mark(46); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
-	}
-}
-
-func TestYieldLetsOthersRun(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	var ran atomic.Bool
-	go ran.Store(true)
-	for !ran.Load() {
-		rtpio.Yield()
 	}
 }
 
