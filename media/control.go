@@ -28,7 +28,7 @@ type reports struct {
 	dropped atomic.Uint64 // that found no place there
 	sent    atomic.Uint64
 
-	flow flow // owned by the reader
+	flow flow // guarded by in.mu of the session
 
 	// due is when the next report is, as the reporter says (0: not known), so that whoever looks through all sessions for
 	// one that is due touches one word of each. Written under mu.

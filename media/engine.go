@@ -223,9 +223,12 @@ func (e *Engine) read(ctx context.Context) error {
 	return err
 }
 
+// packetRoom is what any packet needs that is sent.
+const packetRoom = headerSize + jitter.MaxPayload + guardRoom
+
 // scratch is the working memory of a goroutine that sends, shared by all sessions.
 type scratch struct {
-	packet  [headerSize + jitter.MaxPayload + guardRoom]byte
+	packet  [packetRoom]byte
 	frame   Frame
 	wide    WideFrame
 	payload [FrameSamples]byte

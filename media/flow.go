@@ -15,7 +15,7 @@ const (
 
 // flow bounds what a far end can make us do. Its packets are worked on by the readers of all sockets and are sent on by
 // a relay, perhaps to where they come from again: the address of a far end may be another call's, here or on another
-// appliance. It belongs to the reader.
+// appliance. It is guarded by in.mu of its session.
 type flow struct {
 	spent time.Duration // worth of packets that count as taken ahead of time
 	at    time.Duration // of the last packet

@@ -9,8 +9,8 @@ import (
 	"parklamp/media/timeline"
 )
 
-// tones listens for the digits of a far end that did not agree to telephone-events: as tones in its audio. It belongs to
-// the reader.
+// tones listens for the digits of a far end that did not agree to telephone-events: as tones in its audio. It is
+// guarded by in.mu of its session.
 //
 // It hears packets as they come, without the wait of a jitter buffer. One that is lost is left out: a digit around it stays
 // one digit, since the detector takes it for an interruption.

@@ -38,7 +38,7 @@ var (
 	_ rtpio.Receiver = (*rtcpPort)(nil)
 )
 
-// attach lets the reader hand over what comes to a pair.
+// attach lets the readers hand over what comes to a pair.
 func (s *Session) attach(pair *rtpio.Pair) error {
 	if err := s.engine.poller.Add(pair.RTP, (*rtpPort)(s)); err != nil {
 		return err

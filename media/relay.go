@@ -143,7 +143,7 @@ func (r *recoder) recode(w *wiring, h *rtp.Header, id codec.ID, dst, payload []b
 // recoder is one direction of a relay: the packet that is being forwarded, and what it has to remember for G.722 on one of
 // its sides.
 type recoder struct {
-	packet [headerSize + jitter.MaxPayload + guardRoom]byte
+	packet [packetRoom]byte
 
 	codec.Transcoder
 	known bool

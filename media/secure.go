@@ -33,7 +33,7 @@ type sealing struct {
 	mu  sync.Mutex   // guards the Sealer's RTCP
 }
 
-// opening is the same for the other direction; it belongs to the reader.
+// opening is the same for the other direction; what packets change of it is guarded by in.mu of the session.
 type opening struct {
 	key    srtp.Key
 	opener *srtp.Opener
@@ -133,12 +133,12 @@ func (g *guard) protectControl(packet []byte) ([]byte, error) {
 	return g.seal.rtp.RTCP(packet)
 }
 
-// unprotect is called by the reader only, before anything looks into the packet.
+// unprotect is called before anything looks into the packet. The caller holds in.mu of the session.
 func (g *guard) unprotect(packet []byte) ([]byte, error) {
 	return g.counted(g.opened(packet, (*srtp.Opener).RTP))
 }
 
-// unprotectControl is called by the reader only.
+// unprotectControl is unprotect for RTCP.
 func (g *guard) unprotectControl(packet []byte) ([]byte, error) {
 	return g.counted(g.opened(packet, (*srtp.Opener).RTCP))
 }

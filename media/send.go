@@ -307,7 +307,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	return true
 }
 
-// forward sends a packet that another session received, on the reader. packet is a header's place and the payload.
+// forward sends a packet that another session received, under that one's in.mu. packet is a header's place and the payload.
 func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt uint8, samples uint32, at, end time.Duration) {
 	if !w.sending() || s.keying.Load() {
 		return

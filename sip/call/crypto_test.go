@@ -184,14 +184,19 @@ func TestOtherwise(t *testing.T) {
 	}
 }
 
+// secureCall is a call by TLS with keys on both sides, from a to b, which has answered.
+func secureCall(t testing.TB) (a, b *side, ca, cb *Call) {
+	_, a, b = secure(t)
+	ca = a.call(b, "701", byTLS(a.keyed(sdp.Required, sdp.NewKeys())))
+	cb = b.incoming()
+	cb.Answer(b.keyed(sdp.Required, sdp.NewKeys()))
+	return a, b, ca, cb
+}
+
 // The process dies, and the keys with it: the next life offers new ones.
 func TestRestoreWithNewKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b := secure(t)
-		kb := sdp.NewKeys()
-		ca := a.call(b, "701", byTLS(a.keyed(sdp.Required, sdp.NewKeys())))
-		cb := b.incoming()
-		cb.Answer(b.keyed(sdp.Required, kb))
+		a, b, ca, cb := secureCall(t)
 		before := b.media(cb)
 		text, err := json.Marshal(cb.Dialog())
 		if err != nil {
@@ -247,11 +252,7 @@ func TestKeysNeverInClear(t *testing.T) {
 // RFC 3264 §6.1: who is offered a new key is told it before the far end can have the answer and use it.
 func TestNewKeyIsToldBeforeTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b := secure(t)
-		kb := sdp.NewKeys()
-		ca := a.call(b, "701", byTLS(a.keyed(sdp.Required, sdp.NewKeys())))
-		cb := b.incoming()
-		cb.Answer(b.keyed(sdp.Required, kb))
+		a, b, ca, cb := secureCall(t)
 		synctest.Wait()
 		a.forget(ca)
 		b.forget(cb)
