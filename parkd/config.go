@@ -26,6 +26,7 @@ type Config struct {
 	AvoidFor      time.Duration `toml:"avoid_for" doc:"how long an orbit that was just lost to a peer is not tried again"`
 	ForgetDead    time.Duration `toml:"forget_dead" doc:"how long the calls of a dead peer keep their orbits (amber) and refuse claims for them, before they are reported lost"`
 	RescueAfter   time.Duration `toml:"-"` // how long after a peer was found dead its callers are taken over; 0 never; the federation section sets it
+	BackWithin    time.Duration `toml:"-"` // an appliance that was away for no longer goes on with its calls; the journal section sets it
 	MaxCalls      int           `toml:"max_calls" doc:"calls that this appliance parks or is about to, at most"`
 	MaxPeers      int           `toml:"max_peers" doc:"peers that are mirrored, at most"`
 }
@@ -50,6 +51,7 @@ func Default() Config {
 		AvoidFor:      500 * time.Millisecond,
 		ForgetDead:    15 * time.Minute,
 		RescueAfter:   2 * time.Second, // a process that is started anew goes on within one; a caller should not sit in silence for a boot
+		BackWithin:    30 * time.Minute,
 		MaxCalls:      200,
 		MaxPeers:      100,
 	}

@@ -3,8 +3,8 @@
 // It is a pure machine: Step takes one Input and the time and returns Effects, in the order in which
 // they are to be carried out. It never reads a clock, opens a socket, logs, starts a goroutine or
 // knows what a SIP message is; timers go out as SetTimer and come back as Timer. One goroutine owns a
-// Machine. It is the single writer of the calls that its appliance hosts and mirrors those of the
-// peers, whose documents come in as Peer.
+// Machine. It is the single writer of the calls that its appliance hosts and alone mirrors those of the
+// peers, whose documents come in as Peer: lamps, claims (Known) and rescues go by one view.
 //
 // A call that is parked here:
 //
@@ -36,7 +36,7 @@
 // calls its far end, which moves with Replaces, and the call goes on here, as it was, with one more move to its name. Of
 // two appliances that tell of one call the one with more moves has it, the other lets go. What became of a call is told in
 // Announce, so that nobody asks its far end again; that it is being called is told first. Documents come in any order: a call
-// that has left its host keeps its orbit until its new place, or its end, is known (Mirror).
+// that has left its host keeps its orbit until its new place, or its end, is known (mirror).
 //
 // What the machine guarantees, and machine_test.go and rapid_test.go check: a token is answered once,
 // by Committed, HandToPhone or Join with its end, or Refused; a caller is never hung up because a

@@ -115,8 +115,8 @@ type RecallFailed struct {
 }
 
 // Peer tells what a peer hosts and whether it is alive. State is complete. A document that is not
-// newer by (Epoch, Generation) only changes Alive. A peer known by configuration is first told as not
-// alive with Epoch 0.
+// newer by (Epoch, Generation) only changes Alive, and Epoch 0 is none: a peer known by configuration is
+// first told so, as not alive.
 type Peer struct {
 	Name       string
 	Alive      bool

@@ -24,7 +24,7 @@ type Machine struct {
 	peers   []*peer              // in the order of first sight
 	avoid   map[string]time.Time // orbits just lost to a peer, until when
 	rescues []*rescue            // calls of dead peers, in the order in which they were found
-	settled []Settled            // what became of them, oldest first; at most maxSettled
+	settled []fact               // what became of them, oldest first; at most maxSettled, none older than factsFor
 	dueAt   time.Time            // when mirrorsTimer is; zero: it does not run
 	leaving bool                 // see Leave
 	closing bool                 // see Close
@@ -62,7 +62,7 @@ type request struct {
 }
 
 type peer struct {
-	Mirror
+	mirror
 	taken     []string // call ids fetched from it that it may still list as being fetched
 	leaving   bool
 	changedAt time.Time // when it was found alive, or dead, last
@@ -325,7 +325,7 @@ func (c *call) timerID() string {
 
 func (p *peer) timerID() string { return "peer:" + p.Name }
 
-// mirrorsTimer is the timer of what waits for a peer's word; see Mirrors.Due.
+// mirrorsTimer is the timer of what waits for a peer's word; see mirrors.due.
 const mirrorsTimer = "peers"
 
 func (r *request) timerID() string { return "fetch:" + r.token }
@@ -366,6 +366,7 @@ func (m *Machine) changed(c *call) {
 }
 
 func (m *Machine) announce() {
+	m.settled = slices.DeleteFunc(m.settled, func(f fact) bool { return m.now.Sub(f.since) > m.factsFor() })
 	m.generation++
 	m.emit(m.Hosted())
 }

@@ -12,14 +12,14 @@ const LateWord = 10 * time.Second
 // maxMirrored is how many calls one document tells of at most (package pidf: MaxTuples).
 const maxMirrored = 1000
 
-// Mirror is what is known of the calls of one peer: those that its last document tells of, and those that have left it and
+// mirror is what is known of the calls of one peer: those that its last document tells of, and those that have left it and
 // may be at another appliance whose word has not come yet. The documents of different appliances come in any order, and an
 // orbit is not free before the one that tells of the call's new place, or of its end, is there.
 //
 // A document says where a call went (Settled with Host, Epoch and Generation): it is held until the document of that host is
 // there, or ForgetDead has passed. Where nobody says so, or that host lives anew without it, it is held for LateWord, and longer while somebody may have it who
 // cannot say so: who was calling its far end (Trying), or is out of reach.
-type Mirror struct {
+type mirror struct {
 	Name       string
 	Alive      bool
 	Epoch      uint64
@@ -30,6 +30,8 @@ type Mirror struct {
 	doubted    []SlotState // found to have gone while the peer was dead; its own word counts when it is back
 	since      time.Time   // of the last document, or of its death if that was later: see adrift
 	down       time.Time   // when it was found dead last
+	forgotten  bool        // it stayed away for ForgetDead
+	born       time.Time   // when the first document of its present life came
 }
 
 // held is a call that has left the peer.
@@ -41,20 +43,24 @@ type held struct {
 	cold  bool // who had it lives anew without it: nobody says where it is
 }
 
-// Mirrors are those of all peers.
-type Mirrors []*Mirror
+// mirrors are those of all peers.
+type mirrors []*mirror
 
-// Left is a call that the mirror of a peer has no longer; How is 0 while another one tells of it, or of its end.
-type Left struct {
+// departed is a call that the mirror of a peer has no longer; How is 0 while another one tells of it, or of its end.
+type departed struct {
 	Slot SlotState
 	How  End
 }
 
-// Take takes a newer document of the peer. Calls that a new life does not know, and nobody else can have, are lost.
-func (p *Mirror) Take(now time.Time, forget time.Duration, in Announce) (left []Left) {
+// take takes a newer document of the peer. Calls that a new life does not know, and nobody else can have, are lost.
+func (p *mirror) take(now time.Time, forget time.Duration, in Announce) (left []departed) {
 	again, old, lost := p.Epoch != 0 && in.Epoch > p.Epoch, p.Slots, p.lost(now)
 	p.Epoch, p.Generation, p.Slots, p.doubted, p.since = in.Epoch, in.Generation, in.Slots, nil, now
+	p.forgotten = false
 	p.Settled = in.Settled[:min(len(in.Settled), maxSettled)]
+	if again {
+		p.born = now
+	}
 	p.held = slices.DeleteFunc(p.held, func(h held) bool { return p.lists(h.slot.CallID) })
 	for _, s := range old {
 		if p.lists(s.CallID) {
@@ -67,15 +73,15 @@ func (p *Mirror) Take(now time.Time, forget time.Duration, in Announce) (left []
 		case again && s.Dialog.rescuable(): // it was away, and somebody else may have taken over
 			p.hold(s, Settled{}, lost, now.Add(LateWord))
 		case again:
-			left = append(left, Left{s, EndLost})
+			left = append(left, departed{s, EndLost})
 		}
 	}
 	return left
 }
 
-// SetAlive says whether the peer lives.
-func (p *Mirror) SetAlive(now time.Time, alive bool) {
-	if p.Alive && !alive {
+// setAlive says whether the peer lives.
+func (p *mirror) setAlive(now time.Time, alive bool) {
+	if p.Alive && !alive || p.down.IsZero() && !alive { // one that was never heard in this life may have a call, too
 		p.since, p.down = now, now
 	}
 	if alive {
@@ -86,25 +92,25 @@ func (p *Mirror) SetAlive(now time.Time, alive bool) {
 }
 
 // lost is when what becomes of the peer's calls was out of sight first: since it was found dead, or else now.
-func (p *Mirror) lost(now time.Time) time.Time {
+func (p *mirror) lost(now time.Time) time.Time {
 	if p.Alive || p.down.IsZero() {
 		return now
 	}
 	return p.down
 }
 
-// Forget gives up what is known of a peer that stayed away.
-func (p *Mirror) Forget() (slots []SlotState) {
+// forgetAll gives up what is known of a peer that stayed away.
+func (p *mirror) forgetAll() (slots []SlotState) {
 	for _, h := range p.held {
 		slots = append(slots, h.slot)
 	}
 	slots = append(slots, p.Slots...)
-	*p = Mirror{Name: p.Name, Alive: p.Alive, down: p.down}
+	*p = mirror{Name: p.Name, Alive: p.Alive, down: p.down, forgotten: true}
 	return slots
 }
 
-// Calls are the calls that keep their orbits; of those that have left, and of those of a dead host, nobody knows for sure.
-func (p *Mirror) Calls() []SlotState {
+// copies are the calls that keep their orbits; of those that have left, and of those of a dead host, nobody knows for sure.
+func (p *mirror) copies() []SlotState {
 	all := make([]SlotState, 0, len(p.Slots)+len(p.held))
 	for _, s := range p.Slots {
 		s.Unknown = !p.Alive
@@ -116,17 +122,17 @@ func (p *Mirror) Calls() []SlotState {
 	return all
 }
 
-func (p *Mirror) lists(callID string) bool {
+func (p *mirror) lists(callID string) bool {
 	return slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.CallID == callID })
 }
 
-func (p *Mirror) hold(s SlotState, to Settled, lost, until time.Time) {
+func (p *mirror) hold(s SlotState, to Settled, lost, until time.Time) {
 	s.State, s.Unknown = Moving, true
 	p.held = append(p.held, held{slot: s, to: to, lost: lost, until: until})
 }
 
 // tells are all that a peer's document says of calls that have changed their hosts.
-func (p *Mirror) tells() []Settled {
+func (p *mirror) tells() []Settled {
 	facts := slices.Clone(p.Settled)
 	for i := range facts {
 		if facts[i].Host == "" {
@@ -141,10 +147,10 @@ func (p *Mirror) tells() []Settled {
 	return facts
 }
 
-// Settle strikes out the older copies of calls that have changed their hosts, after any news. self and own are this
+// settle strikes out the older copies of calls that have changed their hosts, after any news. self and own are this
 // appliance, and what it tells.
-func (ms Mirrors) Settle(now time.Time, self string, own Announce, forget time.Duration) (left []Left) {
-	me := &Mirror{Name: self, Slots: own.Slots, Settled: own.Settled}
+func (ms mirrors) settle(now time.Time, self string, own Announce, forget time.Duration) (left []departed) {
+	me := &mirror{Name: self, Slots: own.Slots, Settled: own.Settled}
 	for _, by := range append(ms[:len(ms):len(ms)], me) {
 		for _, f := range by.tells() {
 			known := f.Host == self || f.Host == by.Name || ms.told(f)
@@ -159,7 +165,7 @@ func (ms Mirrors) Settle(now time.Time, self string, own Announce, forget time.D
 		p.held = slices.DeleteFunc(p.held, func(h held) bool {
 			known := h.to.Host != "" && (h.to.Host == self || ms.told(h.to))
 			if known {
-				left = append(left, Left{h.slot, 0})
+				left = append(left, departed{h.slot, 0})
 			}
 			return known
 		})
@@ -173,21 +179,21 @@ func (ms Mirrors) Settle(now time.Time, self string, own Announce, forget time.D
 }
 
 // told says whether the document that a fact goes by is here, or a newer one that knows of the call.
-func (ms Mirrors) told(f Settled) bool {
-	return slices.ContainsFunc(ms, func(p *Mirror) bool {
+func (ms mirrors) told(f Settled) bool {
+	return slices.ContainsFunc(ms, func(p *mirror) bool {
 		return p.Name == f.Host && (p.Epoch == f.Epoch && p.Generation >= f.Generation || p.Epoch > f.Epoch && p.lists(f.CallID))
 	})
 }
 
 // livesAnew says whether who had a call by a fact has begun a new life, and does not have it: it may have ended there, or it may
 // have gone on to somebody else.
-func (ms Mirrors) livesAnew(f Settled) bool {
-	return slices.ContainsFunc(ms, func(p *Mirror) bool { return p.Name == f.Host && p.Epoch > f.Epoch && !p.lists(f.CallID) })
+func (ms mirrors) livesAnew(f Settled) bool {
+	return slices.ContainsFunc(ms, func(p *mirror) bool { return p.Name == f.Host && p.Epoch > f.Epoch && !p.lists(f.CallID) })
 }
 
 // settle is what one fact, told by another appliance, does to a peer's copy of a call. known says that it is known where the
 // call is now.
-func (p *Mirror) settle(now time.Time, f Settled, known bool, forget time.Duration) (left []Left) {
+func (p *mirror) settle(now time.Time, f Settled, known bool, forget time.Duration) (left []departed) {
 	older := func(s SlotState) bool { return s.CallID == f.CallID && s.Moves < f.Moves }
 	how := End(0)
 	switch {
@@ -212,34 +218,45 @@ func (p *Mirror) settle(now time.Time, f Settled, known bool, forget time.Durati
 			p.held[i].to, p.held[i].until, p.held[i].cold = f, now.Add(forget), false
 		}
 	default:
-		left = []Left{{p.held[i].slot, how}}
+		left = []departed{{p.held[i].slot, how}}
 		p.held = slices.Delete(p.held, i, i+1)
 	}
 	return left
 }
 
 // says whether the peer tells that of a call.
-func (p *Mirror) says(s SlotState, how Outcome) bool {
+func (p *mirror) says(s SlotState, how Outcome) bool {
 	return slices.ContainsFunc(p.Settled, func(f Settled) bool { return f.CallID == s.CallID && f.How == how && f.Moves > s.Moves })
 }
 
+// rescued says whether somebody tells who has taken a call over, unless that one lives anew without it since LateWord.
+func (ms mirrors) rescued(now time.Time, s SlotState) bool {
+	return slices.ContainsFunc(ms, func(p *mirror) bool {
+		return slices.ContainsFunc(p.Settled, func(f Settled) bool {
+			return f.CallID == s.CallID && f.How == Rescued && f.Moves > s.Moves && !(ms.livesAnew(f) && slices.ContainsFunc(ms, func(o *mirror) bool {
+				return o.Name == f.Host && now.Sub(o.born) >= LateWord
+			}))
+		})
+	})
+}
+
 // tried says whether another appliance is calling the far end of a call, or was when it was heard last.
-func (ms Mirrors) tried(s SlotState) bool {
-	return slices.ContainsFunc(ms, func(p *Mirror) bool { return p.says(s, Trying) })
+func (ms mirrors) tried(s SlotState) bool {
+	return slices.ContainsFunc(ms, func(p *mirror) bool { return p.says(s, Trying) })
 }
 
 // mayHave says whether another appliance than its host may have a call of which nobody tells: one that was calling its far end
 // when it was heard last, or one that is out of reach since about the time when the call was lost with its host, or later.
 // rescueAfter is Config's.
-func (ms Mirrors) mayHave(s SlotState, lost time.Time, rescueAfter time.Duration) bool {
+func (ms mirrors) mayHave(s SlotState, lost time.Time, rescueAfter time.Duration) bool {
 	from := lost.Add(-rescueSpan(rescueAfter, len(ms)+1))
-	return ms.tried(s) || slices.ContainsFunc(ms, func(p *Mirror) bool {
-		return p.Name != s.Host && !p.Alive && p.Epoch != 0 && p.down.After(from)
+	return ms.tried(s) || slices.ContainsFunc(ms, func(p *mirror) bool {
+		return p.Name != s.Host && !p.Alive && !p.forgotten && p.down.After(from)
 	})
 }
 
-// Expire gives up the calls of which no word has come. rescueAfter is Config's.
-func (ms Mirrors) Expire(now time.Time, rescueAfter time.Duration) (left []Left) {
+// expire gives up the calls of which no word has come. rescueAfter is Config's.
+func (ms mirrors) expire(now time.Time, rescueAfter time.Duration) (left []departed) {
 	for _, p := range ms {
 		var keep []held
 		for _, h := range p.held {
@@ -251,7 +268,7 @@ func (ms Mirrors) Expire(now time.Time, rescueAfter time.Duration) (left []Left)
 			if h.cold { // nobody says that he was lost there
 				how = 0
 			}
-			left = append(left, Left{h.slot, how})
+			left = append(left, departed{h.slot, how})
 		}
 		p.held = keep
 		if over := p.adrift(); over.IsZero() || now.Before(over) {
@@ -264,7 +281,7 @@ func (ms Mirrors) Expire(now time.Time, rescueAfter time.Duration) (left []Left)
 				continue
 			}
 			p.doubted = append(p.doubted, s)
-			left = append(left, Left{s, EndAbandoned})
+			left = append(left, departed{s, EndAbandoned})
 		}
 		p.Slots = there
 	}
@@ -272,15 +289,15 @@ func (ms Mirrors) Expire(now time.Time, rescueAfter time.Duration) (left []Left)
 }
 
 // adrift is when callers who had left a host before it died are given up; zero: there are none.
-func (p *Mirror) adrift() time.Time {
+func (p *mirror) adrift() time.Time {
 	if p.Alive || !slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.State == Moving }) {
 		return time.Time{}
 	}
 	return p.since.Add(LateWord)
 }
 
-// Due is when Expire has something to do; zero: never, as far as is known.
-func (ms Mirrors) Due(now time.Time) (at time.Time) {
+// due is when expire has something to do; zero: never, as far as is known.
+func (ms mirrors) due(now time.Time) (at time.Time) {
 	earlier := func(t time.Time) {
 		if t = later(t, now.Add(time.Second)); at.IsZero() || t.Before(at) {
 			at = t

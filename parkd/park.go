@@ -73,25 +73,9 @@ func (m *Machine) claim(c *call, orbit string) {
 
 // occupied says why the orbit cannot be had for c, as far as is known here.
 func (m *Machine) occupied(c *call, orbit string) Reason {
-	for _, o := range m.hosted {
-		if o != c && o.Orbit == orbit {
-			return ReasonTaken
-		}
-	}
-	why := ReasonNone
-	for _, p := range m.peers {
-		for _, s := range p.Calls() {
-			if s.Orbit == orbit && !s.Unknown {
-				return ReasonTaken
-			} else if s.Orbit == orbit {
-				why = ReasonUnknown
-			}
-		}
-	}
-	for _, o := range m.pending {
-		if o != c && o.State == Claiming && o.Orbit == orbit {
-			return ReasonLostRace
-		}
+	why := m.Known().Refuses(orbit)
+	if why != ReasonTaken && slices.ContainsFunc(m.pending, func(o *call) bool { return o != c && o.State == Claiming && o.Orbit == orbit }) {
+		return ReasonLostRace
 	}
 	return why
 }

@@ -19,7 +19,7 @@ func (m *Machine) peerTold(in Peer) {
 			return
 		}
 		i = len(m.peers)
-		m.peers = append(m.peers, &peer{Mirror: Mirror{Name: in.Name}})
+		m.peers = append(m.peers, &peer{mirror: mirror{Name: in.Name}})
 	}
 	p := m.peers[i]
 	if p.changedAt.IsZero() || p.Alive != in.Alive {
@@ -33,15 +33,17 @@ func (m *Machine) peerTold(in Peer) {
 	if newer {
 		m.replace(p, in)
 	}
-	p.SetAlive(m.now, in.Alive)
-	p.leaving = in.Leaving
+	p.setAlive(m.now, in.Alive)
+	if in.Epoch != 0 {
+		p.leaving = in.Leaving
+	}
 	if was != in.Alive {
-		m.touch(p.Calls())
+		m.touch(p.copies())
 	}
 	switch {
 	case in.Alive && !was:
 		m.emit(StopTimer{ID: p.timerID()})
-	case !in.Alive && (was || newer):
+	case !in.Alive && (was || newer || p.forgetAt.IsZero()):
 		p.forgetAt = m.now.Add(m.cfg.ForgetDead)
 		m.emit(SetTimer{ID: p.timerID(), At: p.forgetAt})
 	}
@@ -53,7 +55,7 @@ func (m *Machine) peerTold(in Peer) {
 
 // replace takes a newer document. How many calls this appliance may park itself has nothing to do with it.
 func (m *Machine) replace(p *peer, in Peer) {
-	m.touch(p.Calls())
+	m.touch(p.copies())
 	var slots []SlotState
 	var taken []string
 	for _, s := range in.State {
@@ -67,13 +69,13 @@ func (m *Machine) replace(p *peer, in Peer) {
 		s.Host, s.Leg, s.Unknown = p.Name, "", false
 		slots = append(slots, s)
 	}
-	m.gone(p.Take(m.now, m.cfg.ForgetDead, Announce{Epoch: in.Epoch, Generation: in.Generation, Slots: slots, Settled: in.Settled}))
+	m.gone(p.take(m.now, m.cfg.ForgetDead, Announce{Epoch: in.Epoch, Generation: in.Generation, Slots: slots, Settled: in.Settled}))
 	p.taken = taken
 	m.touch(p.Slots)
 }
 
 // gone takes note of calls that no mirror has any more.
-func (m *Machine) gone(left []Left) {
+func (m *Machine) gone(left []departed) {
 	for _, l := range left {
 		m.touched = append(m.touched, l.Slot.Orbit)
 		if l.How != 0 {
@@ -83,10 +85,10 @@ func (m *Machine) gone(left []Left) {
 }
 
 // mirrors are what is known of all peers.
-func (m *Machine) mirrors() Mirrors {
-	ms := make(Mirrors, 0, len(m.peers))
+func (m *Machine) mirrors() mirrors {
+	ms := make(mirrors, 0, len(m.peers))
 	for _, p := range m.peers {
-		ms = append(ms, &p.Mirror)
+		ms = append(ms, &p.mirror)
 	}
 	return ms
 }
@@ -98,12 +100,12 @@ func (m *Machine) expire(in Timer) {
 		return
 	}
 	m.dueAt = time.Time{}
-	m.gone(m.mirrors().Expire(m.now, m.cfg.RescueAfter))
+	m.gone(m.mirrors().expire(m.now, m.cfg.RescueAfter))
 	m.setDue()
 }
 
 func (m *Machine) setDue() {
-	at := m.mirrors().Due(m.now)
+	at := m.mirrors().due(m.now)
 	switch {
 	case at.Equal(m.dueAt):
 		return
@@ -138,8 +140,8 @@ func (m *Machine) peerForgotten(p *peer, in Timer) {
 		m.ignore(nil, in)
 		return
 	}
-	for _, s := range p.Forget() {
-		m.gone([]Left{{s, EndLost}})
+	for _, s := range p.forgetAll() {
+		m.gone([]departed{{s, EndLost}})
 	}
 	p.taken = nil
 	m.settle(p)

@@ -23,10 +23,23 @@ const (
 	minSettled, maxSettled = 200, 1000
 )
 
+// fact is what this appliance tells of a call.
+type fact struct {
+	Settled
+	since time.Time
+}
+
+// factsFor is how long anybody may need a fact: a peer that has lost the host forgets the call after ForgetDead, the host itself
+// goes on with it when it was away for BackWithin at most, and they may be lost later than the fact was found by a rescueSpan.
+func (m *Machine) factsFor() time.Duration {
+	return max(m.cfg.ForgetDead, m.cfg.BackWithin) + m.rescueSpan()
+}
+
 // rescue is a call of a dead peer which this appliance may take over.
 type rescue struct {
 	slot  SlotState
 	dueAt time.Time // when the first in rank tries
+	again time.Time // when this one looks again: no news makes it earlier
 	at    time.Time // when the timer is due; zero: none runs
 	tries int
 	asked bool      // the far end is being called
@@ -47,7 +60,7 @@ func (r *rescue) timerID() string { return "rescue:" + r.slot.CallID }
 func (m *Machine) settle(from *peer) {
 	if from.Alive { // it tells of its calls itself: whatever was found out without it does not hold
 		before := len(m.settled)
-		m.settled = slices.DeleteFunc(m.settled, func(s Settled) bool {
+		m.settled = slices.DeleteFunc(m.settled, func(s fact) bool {
 			return (s.How == Gone || s.How == Unable || s.How == Absent) && from.lists(s.CallID)
 		})
 		if len(m.settled) < before {
@@ -75,7 +88,7 @@ func (m *Machine) settle(from *peer) {
 // strike takes the older copies of calls out of the mirrors.
 func (m *Machine) strike() {
 	ms := m.mirrors()
-	m.gone(ms.Settle(m.now, m.host, m.Hosted(), m.cfg.ForgetDead))
+	m.gone(ms.settle(m.now, m.host, m.Hosted(), m.cfg.ForgetDead))
 	for _, p := range ms {
 		for _, h := range p.held {
 			m.touched = append(m.touched, h.slot.Orbit)
@@ -172,7 +185,7 @@ func (m *Machine) maybeTaken(c *call) bool {
 	if !c.Dialog.rescuable() || m.cfg.RescueAfter == 0 {
 		return false
 	}
-	if slices.ContainsFunc(m.peers, func(p *peer) bool { return p.says(c.SlotState, Rescued) || p.Alive && p.says(c.SlotState, Trying) }) {
+	if m.mirrors().rescued(m.now, c.SlotState) || slices.ContainsFunc(m.peers, func(p *peer) bool { return p.Alive && p.says(c.SlotState, Trying) }) {
 		return true
 	}
 	recent := c.leftAt.IsZero() || m.now.Sub(c.leftAt) < LateWord
@@ -211,7 +224,7 @@ func (m *Machine) seekRescues() {
 			if r.slot = s; p.leaving && r.dueAt.After(m.now) {
 				r.dueAt = m.now
 			}
-			m.setRescue(r, m.turn(r))
+			m.setRescue(r, later(m.turn(r), r.again))
 		}
 	}
 }
@@ -233,6 +246,11 @@ func (m *Machine) setRescue(r *rescue, at time.Time) {
 		r.at = at
 		m.emit(SetTimer{ID: r.timerID(), At: at})
 	}
+}
+
+func (m *Machine) lookAgain(r *rescue) {
+	r.again = m.now.Add(rescueTurn)
+	m.setRescue(r, r.again)
 }
 
 func (m *Machine) stopRescue(r *rescue) {
@@ -287,11 +305,10 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 		return
 	}
 	r.at = time.Time{}
-	again := m.now.Add(rescueTurn)
 	switch at := m.turn(r); {
 	case !r.left.IsZero() && m.mayHave(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
 		m.strand(r)
-		m.setRescue(r, again)
+		m.lookAgain(r)
 	case !r.left.IsZero():
 		if over := r.left.Add(LateWord); m.now.Before(over) {
 			m.setRescue(r, over)
@@ -304,10 +321,10 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 	case m.settledAs(r.slot, Unable):
 		m.giveUp(r)
 	case m.triedByTheLiving(r.slot):
-		m.setRescue(r, again)
+		m.lookAgain(r)
 	case len(m.legs)+m.rescuing() >= m.cfg.MaxCalls: // the next in rank may have room, or this one later
 		m.strand(r)
-		m.setRescue(r, again)
+		m.lookAgain(r)
 	default:
 		r.tries++
 		r.asked = true
@@ -364,7 +381,7 @@ func (m *Machine) rescueAnswered(in RescueResult) {
 		return
 	}
 	r.asked = false
-	m.settled = slices.DeleteFunc(m.settled, func(f Settled) bool { return f.CallID == in.CallID && f.How == Trying })
+	m.settled = slices.DeleteFunc(m.settled, func(f fact) bool { return f.CallID == in.CallID && f.How == Trying })
 	switch {
 	case in.Leg != "":
 		m.rescued(r, in)
@@ -414,9 +431,9 @@ func (m *Machine) conclude(r *rescue, how Outcome) {
 }
 
 func (m *Machine) note(s Settled) {
-	m.settled = slices.DeleteFunc(m.settled, func(o Settled) bool { return o.CallID == s.CallID })
+	m.settled = slices.DeleteFunc(m.settled, func(o fact) bool { return o.CallID == s.CallID })
 	if len(m.settled) >= min(max(minSettled, m.cfg.MaxCalls), maxSettled) {
 		m.settled = slices.Delete(m.settled, 0, 1)
 	}
-	m.settled = append(m.settled, s)
+	m.settled = append(m.settled, fact{s, m.now})
 }

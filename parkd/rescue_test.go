@@ -53,6 +53,50 @@ func TestRescueWaitsForRoom(t *testing.T) {
 	}
 }
 
+// Who waits to look again is not hurried by each document.
+func TestRescueLooksAgainInItsTime(t *testing.T) {
+	r, call := watching(t, Default())
+	trying := Peer{Name: "office", Alive: true, Epoch: 1, Generation: 2, Settled: []Settled{{CallID: call.CallID, Moves: 1, How: Trying}}}
+	r.step(trying)
+	r.step(Peer{Name: "dock-2"})
+	out := r.collect(Default().RescueAfter + rescueTurn) // its turn was within that, and it looked
+	looked := r.timers["rescue:"+call.CallID]
+	for range 4 {
+		trying.Generation++
+		out = append(out, r.step(trying)...)
+		if at := r.timers["rescue:"+call.CallID]; !at.Equal(looked) {
+			t.Fatalf("a document makes it look again %v earlier", looked.Sub(at))
+		}
+		out = append(out, r.collect(rescueTurn/5)...)
+	}
+	if count[Rescue](out) > 0 {
+		t.Fatal("called while another appliance calls")
+	}
+	trying.Generation, trying.Settled = trying.Generation+1, nil
+	r.step(trying)
+	if out := r.collect(2 * rescueTurn); count[Rescue](out) != 1 {
+		t.Errorf("%d calls when the other has given up, want 1", count[Rescue](out))
+	}
+}
+
+// What nobody can need any more is not told for ever.
+func TestFactsAge(t *testing.T) {
+	r, call := watching(t, Default())
+	r.step(Peer{Name: "dock-2"})
+	r.collect(20 * time.Second)
+	r.step(RescueResult{CallID: call.CallID, How: Unable})
+	for _, tc := range []struct {
+		after time.Duration
+		want  int
+	}{{r.m.factsFor(), 1}, {time.Second, 0}} {
+		r.collect(tc.after)
+		r.step(Leave{}) // anything that is announced
+		if got := r.m.Hosted().Settled; len(got) != tc.want {
+			t.Errorf("%v later: %+v, want %d", tc.after, got, tc.want)
+		}
+	}
+}
+
 // Who hosts a call that was said to be gone, or not to be had, is back: the others are told that this does not hold.
 func TestWhatWasFoundOutIsWithdrawn(t *testing.T) {
 	for _, how := range []Outcome{Gone, Unable} {
@@ -128,6 +172,13 @@ func TestTheNewHostsWordIsLate(t *testing.T) {
 			r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
 			r.collect(Default().ForgetDead + 2*time.Second)
 		}, ViewFree},
+		"it is silent, and the old host's word comes again and again": {func(r *runner, _ SlotState) {
+			for range Default().ForgetDead / time.Minute {
+				r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, Settled: []Settled{fact}})
+				r.collect(time.Minute)
+			}
+			r.collect(2 * time.Second)
+		}, ViewFree},
 	} {
 		r, call := watching(t, Default())
 		r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 2, Leaving: true, Settled: []Settled{fact}})
@@ -167,5 +218,36 @@ func TestTheRescuerStaysAwayLonger(t *testing.T) {
 		r.collect(time.Minute / 2)
 		sees(t, r, "701", ViewUnknown)
 		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: uint64(i + 2)})
+	}
+}
+
+// A host hands its caller over and dies before this appliance, which has just started, has heard of the one that has him.
+func TestWhoWasNeverHeardMayHaveHim(t *testing.T) {
+	r, call := newRunner(Default()), SlotState{Orbit: "701", CallID: "dock-2.1", State: Moving, Since: t0, Dialog: reachable("a")}
+	r.step(Peer{Name: "office"})
+	r.step(Peer{Name: "gate", Alive: true, Epoch: 1, Generation: 1})
+	r.step(Peer{Name: "dock-2", Leaving: true, Epoch: 1, Generation: 1, State: []SlotState{call}})
+	r.collect(2 * LateWord)
+	sees(t, r, "701", ViewUnknown)
+	r.collect(Default().ForgetDead)
+	sees(t, r, "701", ViewFree)
+}
+
+// Who is said to have taken a caller over lives anew without him: his old host does not wait for longer than a word may be late.
+func TestTheTakerLivesAnew(t *testing.T) {
+	r := newRunner(Default())
+	call := stored(func(s *SlotState) { s.Dialog = reachable("a") })
+	gate := Peer{Name: "gate", Alive: true, Epoch: 1, Generation: 1}
+	r.step(gate)
+	r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 1,
+		Settled: []Settled{{CallID: call.CallID, Moves: call.Moves + 1, How: Rescued, Host: "gate", Epoch: 1, Generation: 3}}})
+	r.step(Restore{Slots: []SlotState{call}})
+	rows := append(ends(r.step(LegEnded{Leg: call.Leg, Lost: true})), ends(r.collect(LateWord))...)
+	gate.Epoch++
+	if rows = append(rows, ends(r.step(gate))...); len(rows) > 0 {
+		t.Errorf("rows %v while it may have him", rows)
+	}
+	if rows = ends(r.collect(LateWord + 2*movingPoll)); !slices.Equal(rows, []End{EndLost}) {
+		t.Errorf("rows %v, want lost", rows)
 	}
 }

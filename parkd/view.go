@@ -101,10 +101,56 @@ func (m *Machine) List() []SlotState {
 	return m.calls(func(SlotState) bool { return true })
 }
 
+// Known is what an arbiter goes by: all calls of which an appliance knows, its own and those of the peers. Who owns the machine
+// tells it after each Step, before the effects are carried out: so that it and the lamps say the same, and nobody hears that an
+// orbit is free before it does.
+type Known struct {
+	Calls []KnownCall
+	Heard []string // the peers whose documents are in it
+}
+
+// KnownCall is a call in its orbit.
+type KnownCall struct {
+	Orbit, Host string
+	Unknown     bool
+}
+
+// Refuses says why an orbit is not to be had; ReasonNone if nobody is in it.
+func (k Known) Refuses(orbit string) (why Reason) {
+	for _, c := range k.Calls {
+		switch {
+		case c.Orbit != orbit:
+		case !c.Unknown:
+			return ReasonTaken
+		default:
+			why = ReasonUnknown
+		}
+	}
+	return why
+}
+
+// Known returns what is known now.
+func (m *Machine) Known() (k Known) {
+	for _, c := range m.hosted {
+		k.Calls = append(k.Calls, KnownCall{c.Orbit, m.host, false})
+	}
+	for _, p := range m.peers {
+		for _, s := range p.copies() {
+			k.Calls = append(k.Calls, KnownCall{s.Orbit, p.Name, s.Unknown})
+		}
+		if p.Epoch != 0 {
+			k.Heard = append(k.Heard, p.Name)
+		}
+	}
+	return k
+}
+
 // Hosted returns what this appliance hosts with its epoch and generation, as last announced.
 func (m *Machine) Hosted() Announce {
-	a := Announce{Epoch: m.epoch, Generation: m.generation, Slots: make([]SlotState, 0, len(m.hosted)), Leaving: m.leaving,
-		Settled: slices.Clone(m.settled)}
+	a := Announce{Epoch: m.epoch, Generation: m.generation, Slots: make([]SlotState, 0, len(m.hosted)), Leaving: m.leaving}
+	for _, f := range m.settled {
+		a.Settled = append(a.Settled, f.Settled)
+	}
 	for _, c := range m.hosted {
 		a.Slots = append(a.Slots, c.SlotState)
 	}
@@ -121,7 +167,7 @@ func (m *Machine) calls(keep func(SlotState) bool) []SlotState {
 		}
 	}
 	for _, p := range m.peers {
-		for _, s := range p.Calls() {
+		for _, s := range p.copies() {
 			if keep(s) {
 				cs = append(cs, s)
 			}

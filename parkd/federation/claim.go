@@ -67,10 +67,10 @@ func (c *Core) reachable(name string) bool {
 	return slices.ContainsFunc(c.peers, func(p *peer) bool { return p.name == name && !p.heard.IsZero() && !p.closed })
 }
 
-// settling reports whether this appliance has just started and has not yet heard from all the peers.
+// settling reports whether this appliance has just started and does not yet know what all the peers host.
 func (c *Core) settling() bool {
 	return c.now.Sub(c.started) < c.cfg.DeadAfter &&
-		slices.ContainsFunc(c.peers, func(p *peer) bool { return !p.synced })
+		slices.ContainsFunc(c.peers, func(p *peer) bool { return !p.synced || !slices.Contains(c.known.Heard, p.name) })
 }
 
 func (c *Core) decided(q *claim, granted bool, why parkd.Reason) {
@@ -110,7 +110,7 @@ func (c *Core) answered(in Answered) {
 // has reports whether this appliance holds the orbit by that claim, or a call in it.
 func (c *Core) has(orbit, token string) bool {
 	g := c.grants[orbit]
-	return c.won[orbit].token == token || g.peer == c.cfg.Name && g.token == token || occupies(c.local.Slots, orbit)
+	return c.won[orbit].token == token || g.peer == c.cfg.Name && g.token == token || c.hosts(orbit)
 }
 
 func (c *Core) release(in Release) {
@@ -119,19 +119,6 @@ func (c *Core) release(in Release) {
 		c.emit(GiveBack{Peer: q.present(), Token: in.Token, Orbit: in.Orbit})
 	}
 	c.letGo(in.Orbit, in.Token)
-}
-
-// vacated gives an orbit back, unless a call is in it.
-func (c *Core) vacated(orbit string) {
-	if occupies(c.local.Slots, orbit) {
-		return
-	}
-	if g, ok := c.grants[orbit]; ok && g.peer == c.cfg.Name {
-		delete(c.grants, orbit)
-	}
-	if h, ok := c.won[orbit]; ok {
-		c.letGo(orbit, h.token)
-	}
 }
 
 // letGo frees what an arbiter still keeps for us.
@@ -147,38 +134,26 @@ func (c *Core) letGo(orbit, token string) {
 	}
 }
 
-// hosts takes what this appliance hosts. An orbit that a call has left is given back at once: a call
-// that was short may never have shown in a document.
-func (c *Core) hosts(now parkd.Announce) {
-	before := c.local
-	c.local = now
-	c.strike()
-	for _, s := range now.Slots {
-		if g, ok := c.grants[s.Orbit]; ok && g.peer == c.cfg.Name {
-			delete(c.grants, s.Orbit) // the claim has become a call
+// knows takes what is known of all calls. An orbit that a call of this appliance has left is given back at once: a call that was
+// short may never have shown in a document.
+func (c *Core) knows(now parkd.Known) {
+	before := c.known
+	c.known = now
+	for _, k := range now.Calls {
+		if g, ok := c.grants[k.Orbit]; ok && g.peer == k.Host {
+			delete(c.grants, k.Orbit) // the claim has become a call
 		}
 	}
-	for _, s := range before.Slots {
-		if h, ok := c.won[s.Orbit]; ok && !occupies(now.Slots, s.Orbit) {
-			c.letGo(s.Orbit, h.token)
+	for _, k := range before.Calls {
+		if h, ok := c.won[k.Orbit]; ok && k.Host == c.cfg.Name && !c.hosts(k.Orbit) {
+			c.letGo(k.Orbit, h.token)
 		}
 	}
 }
 
-// mirrors are what is known of all peers.
-func (c *Core) mirrors() parkd.Mirrors {
-	ms := make(parkd.Mirrors, 0, len(c.peers))
-	for _, p := range c.peers {
-		ms = append(ms, &p.mirror)
-	}
-	return ms
-}
-
-// strike takes calls that have another host now, or none, off the lists of those that had them: they hold no orbit there.
-func (c *Core) strike() { c.mirrors().Settle(c.now, c.cfg.Name, c.local, c.cfg.ForgetDead) }
-
-func occupies(slots []parkd.SlotState, orbit string) bool {
-	return slices.ContainsFunc(slots, func(s parkd.SlotState) bool { return s.Orbit == orbit })
+// hosts says whether a call of this appliance is in an orbit.
+func (c *Core) hosts(orbit string) bool {
+	return slices.ContainsFunc(c.known.Calls, func(k parkd.KnownCall) bool { return k.Orbit == orbit && k.Host == c.cfg.Name })
 }
 
 // arbitrate answers a peer.
@@ -192,20 +167,8 @@ func (c *Core) arbitrate(peer, token, orbit string) Reply {
 // decide grants or refuses as far as is known here: by the calls of all appliances, the unknown ones
 // too, and by what was granted a moment ago. Asking twice is answered alike.
 func (c *Core) decide(peer, token, orbit string) Reply {
-	if occupies(c.local.Slots, orbit) {
-		return Reply{Reason: parkd.ReasonTaken}
-	}
-	unknown := false
-	for _, p := range c.peers {
-		for _, s := range p.mirror.Calls() {
-			if s.Orbit == orbit && !s.Unknown {
-				return Reply{Reason: parkd.ReasonTaken}
-			}
-			unknown = unknown || s.Orbit == orbit
-		}
-	}
-	if unknown {
-		return Reply{Reason: parkd.ReasonUnknown}
+	if why := c.known.Refuses(orbit); why != parkd.ReasonNone {
+		return Reply{Reason: why}
 	}
 	if g, ok := c.grants[orbit]; ok && c.now.Before(g.until) && (g.peer != peer || g.token != token) {
 		return Reply{Reason: parkd.ReasonLostRace}

@@ -20,7 +20,6 @@ type Config struct {
 	ClaimFor    time.Duration `toml:"claim_for" doc:"how long an arbiter keeps an orbit for a claimant whose call does not appear"`
 	RescueAfter time.Duration `toml:"rescue_after" doc:"how long after a peer was found dead one of the others takes over its parked callers, where their phones know Replaces (RFC 3891); 0s: never, they wait for it to come back"`
 	TakeOver    time.Duration `toml:"take_over" doc:"how long an appliance that is being stopped waits at most for its peers to take over its parked callers, an INVITE each; an image has 16s less events.shutdown_for for that"`
-	ForgetDead  time.Duration `toml:"-"` // how long the calls of a dead peer refuse claims for their orbits; the lot section sets it
 	Refresh     time.Duration `toml:"refresh" doc:"how long a subscription to a peer lasts before it is refreshed with full state"`
 }
 
@@ -40,7 +39,6 @@ func Default() Config {
 		ClaimFor:    3 * time.Second,
 		RescueAfter: parkd.Default().RescueAfter,
 		TakeOver:    4 * time.Second,
-		ForgetDead:  parkd.Default().ForgetDead,
 		Refresh:     2 * time.Minute,
 	}
 }

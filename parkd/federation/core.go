@@ -32,8 +32,8 @@ type Lost struct{ Peer string }
 // Subscribed says that a peer has made a new subscription here: it may be a new process.
 type Subscribed struct{ Peer string }
 
-// Local is what this appliance hosts now.
-type Local struct{ State parkd.Announce }
+// Known is what parkd knows of all calls now, those of this appliance and those of the peers: by that claims are decided.
+type Known struct{ parkd.Known }
 
 // Claim asks for an orbit on behalf of this appliance; Decided answers.
 type Claim struct {
@@ -46,9 +46,6 @@ type Release struct {
 	Token string
 	Orbit string
 }
-
-// Vacated says that an orbit was had by a claim and is not used any more, though no document ever showed it.
-type Vacated struct{ Orbit string }
 
 // Asked is a peer's claim; Reply answers, in the same step.
 type Asked struct {
@@ -83,7 +80,7 @@ type Raised struct{ Epoch uint64 }
 // Effect is something that the shell has to do.
 type Effect interface{ effect() }
 
-// Tell gives news of a peer to parkd.
+// Tell gives news of a peer to parkd, which keeps what its documents say; Known answers.
 type Tell struct{ Peer parkd.Peer }
 
 // Silent says that a peer has not been heard for DeadAfter.
@@ -148,14 +145,13 @@ func (Heard) input()      {}
 func (Told) input()       {}
 func (Lost) input()       {}
 func (Subscribed) input() {}
-func (Local) input()      {}
+func (Known) input()      {}
 func (Claim) input()      {}
 func (Release) input()    {}
 func (Asked) input()      {}
 func (Returned) input()   {}
 func (Answered) input()   {}
 func (Moved) input()      {}
-func (Vacated) input()    {}
 func (Raised) input()     {}
 
 func (Tell) effect()      {}
@@ -179,7 +175,7 @@ type Core struct {
 
 	started time.Time
 	peers   []*peer // in the order of the configuration
-	local   parkd.Announce
+	known   parkd.Known
 	claims  []*claim         // ours, not decided, in the order of asking
 	grants  map[string]grant // by orbit: what this appliance gave away as arbiter
 	won     map[string]won   // by orbit: what others granted us, while they may still keep it
@@ -192,19 +188,17 @@ type Core struct {
 
 // peer is one other appliance.
 type peer struct {
-	name    string
-	heard   time.Time // last sign of life; zero: never, or given up
-	spoke   time.Time // last time that anything came of it, claims included
-	probeAt time.Time
-	watched time.Time      // when the subscription was made; zero: there is none
-	synced  bool           // its document has come since it was last lost
-	closed  bool           // it said that it is going down
-	told    bool           // parkd knows it as alive
-	lostAt  time.Time      // subscription lost, the state still believed for a moment
-	silent  time.Time      // when a peer that was never heard is called silent; zero: it was heard
-	forget  time.Time      // when a dead peer's calls give up their orbits; zero: never
-	state   parkd.Announce // its last document
-	mirror  parkd.Mirror   // its calls, as far as they hold orbits
+	name              string
+	heard             time.Time // last sign of life; zero: never, or given up
+	spoke             time.Time // last time that anything came of it, claims included
+	probeAt           time.Time
+	watched           time.Time // when the subscription was made; zero: there is none
+	synced            bool      // its document has come since it was last lost
+	closed            bool      // it said that it is going down
+	told              bool      // parkd knows it as alive
+	lostAt            time.Time // subscription lost, the state still believed for a moment
+	silent            time.Time // when a peer that was never heard is called silent; zero: it was heard
+	epoch, generation uint64    // of its last document
 }
 
 // claim is a claim of ours that is being asked around.
@@ -238,7 +232,7 @@ func NewCore(cfg Config) *Core {
 	c := &Core{cfg: cfg, names: []string{cfg.Name}, grants: make(map[string]grant), won: make(map[string]won)}
 	for _, p := range cfg.Peers {
 		c.names = append(c.names, p.Name)
-		c.peers = append(c.peers, &peer{name: p.Name, mirror: parkd.Mirror{Name: p.Name}})
+		c.peers = append(c.peers, &peer{name: p.Name})
 	}
 	return c
 }
@@ -259,8 +253,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.withPeer(in.Peer, c.lost)
 	case Subscribed:
 		c.withPeer(in.Peer, c.subscribed)
-	case Local:
-		c.hosts(in.State)
+	case Known:
+		c.knows(in.Known)
 	case Claim:
 		c.ask(&claim{token: in.Token, orbit: in.Orbit})
 	case Release:
@@ -279,12 +273,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.answered(in)
 	case Moved:
 		c.moved()
-	case Vacated:
-		c.vacated(in.Orbit)
 	case Raised:
-		if in.Epoch >= c.local.Epoch {
-			c.emit(RaiseSelf(in))
-		}
+		c.emit(RaiseSelf(in))
 	}
 	c.wake()
 	out := c.out
@@ -317,12 +307,10 @@ func (c *Core) wake() {
 			earlier(p.lostAt.Add(c.cfg.DeadAfter))
 		}
 		earlier(p.silent)
-		earlier(p.forget)
 	}
 	for _, q := range c.claims {
 		earlier(q.until)
 	}
-	earlier(c.mirrors().Due(c.now))
 	if !at.Equal(c.wakeAt) && !at.IsZero() {
 		c.wakeAt = at
 		c.emit(Wake{At: at})

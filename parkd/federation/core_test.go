@@ -12,15 +12,32 @@ import (
 	"parklamp/parkd"
 )
 
+// knowing is a core with the machine that it tells, as the shell does.
+type knowing struct {
+	*Core
+	machine *parkd.Machine
+}
+
+func (k knowing) Step(now time.Time, in Input) []Effect {
+	es := k.Core.Step(now, in)
+	for _, e := range es {
+		if t, ok := e.(Tell); ok {
+			k.machine.Step(now, t.Peer)
+			k.Core.Step(now, Known{k.machine.Known()})
+		}
+	}
+	return es
+}
+
 // arbiter is a core that has heard from its peers b and c, at a time when it has settled.
-func arbiter(t testing.TB) (*Core, time.Time) {
+func arbiter(t testing.TB) (knowing, time.Time) {
 	t.Helper()
 	cfg := Default()
 	cfg.Name = "a"
 	for i, n := range []string{"b", "c"} {
 		cfg.Peers = append(cfg.Peers, Peer{Name: n, Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 2)}), 5060)})
 	}
-	c, now := NewCore(cfg), siteStart
+	c, now := knowing{NewCore(cfg), parkd.New(parkd.Default(), "a", 1)}, siteStart
 	c.Step(now, Start{})
 	for _, n := range []string{"b", "c"} {
 		c.Step(now, Told{Peer: n, State: parkd.Announce{Epoch: 1}})
@@ -28,25 +45,13 @@ func arbiter(t testing.TB) (*Core, time.Time) {
 	return c, now
 }
 
-// A document that comes again, as each refresh makes it, does not keep an orbit of which nobody has told for longer.
-func TestRefreshKeepsNoOrbit(t *testing.T) {
-	c, now := arbiter(t)
-	b := Told{Peer: "b", State: parkd.Announce{Epoch: 1, Generation: 1, Slots: []parkd.SlotState{{Orbit: "701", CallID: "b.1", State: parkd.Parked}}}}
-	c.Step(now, b)
-	c.Step(now, Told{Peer: "c", State: parkd.Announce{Epoch: 1, Generation: 1,
-		Settled: []parkd.Settled{{CallID: "b.1", Moves: 1, How: parkd.Rescued, Host: "d", Epoch: 1, Generation: 1}}}})
-	for end := now.Add(c.cfg.ForgetDead); now.Before(end); now = now.Add(time.Second) {
-		c.Step(now, b)
-		c.Step(now, Heard{Peer: "c"})
-		if got := reply(c.Step(now, Asked{"c", "t", "701"})); got.Granted || got.Settling {
-			t.Fatalf("%+v while it is not known who has the call", got)
-		}
+// hosting is what is known when this appliance has calls in these orbits, and the peers have none.
+func hosting(orbits ...string) Known {
+	k := Known{parkd.Known{Heard: []string{"b", "c"}}}
+	for _, o := range orbits {
+		k.Calls = append(k.Calls, parkd.KnownCall{Orbit: o, Host: "a"})
 	}
-	c.Step(now, b)
-	c.Step(now, Tick{})
-	if got := reply(c.Step(now, Asked{"c", "t", "701"})); !got.Granted {
-		t.Errorf("%+v after ForgetDead", got)
-	}
+	return k
 }
 
 func reply(es []Effect) Reply {
@@ -97,8 +102,8 @@ func TestShortCallFreesTheClaim(t *testing.T) {
 	orbit := orbitOf(t, "b")
 	c.Step(now, Claim{Token: "t", Orbit: orbit})
 	c.Step(now, Answered{Peer: "b", Token: "t", Orbit: orbit, Granted: true})
-	c.Step(now, Local{State: parkd.Announce{Epoch: 1, Generation: 1, Slots: []parkd.SlotState{{Orbit: orbit}}}})
-	es := c.Step(now.Add(time.Second), Local{State: parkd.Announce{Epoch: 1, Generation: 2}})
+	c.Step(now, hosting(orbit))
+	es := c.Step(now.Add(time.Second), hosting())
 	if want := (GiveBack{Peer: "b", Token: "t", Orbit: orbit}); !slices.Contains(es, Effect(want)) {
 		t.Errorf("got %v, want %v", es, want)
 	}
@@ -170,25 +175,6 @@ func orbitOf(t *testing.T, name string) string {
 	}
 	t.Fatalf("%s is the arbiter of nothing", name)
 	return ""
-}
-
-func TestDeadPeersCallsRefuseUntilForgotten(t *testing.T) {
-	c, now := arbiter(t)
-	c.Step(now, Told{Peer: "b", State: parkd.Announce{Epoch: 1, Generation: 1, Slots: []parkd.SlotState{{Orbit: "701"}}}})
-	for now.Sub(siteStart) < 10*time.Second {
-		now = now.Add(500 * time.Millisecond)
-		c.Step(now, Heard{Peer: "c"})
-		c.Step(now, Tick{})
-	}
-	if got := reply(c.Step(now, Asked{"c", "t", "701"})); got.Reason != parkd.ReasonUnknown {
-		t.Errorf("while it is unknown: %+v", got)
-	}
-	now = now.Add(Default().ForgetDead)
-	c.Step(now, Heard{Peer: "c"})
-	c.Step(now, Tick{})
-	if got := reply(c.Step(now, Asked{"c", "t", "701"})); !got.Granted {
-		t.Errorf("when it is forgotten: %+v", got)
-	}
 }
 
 // An appliance that has just started lets others decide, and decides itself when it is alone.
@@ -388,25 +374,36 @@ func TestMovedAsksEverybody(t *testing.T) {
 	}
 }
 
-// A call that was over before anybody was told of it gives its orbit back at once, whoever the arbiter is.
-func TestVacatedOrbitIsFree(t *testing.T) {
+// A call that is over gives its orbit back at once, whoever the arbiter is.
+func TestLeftOrbitIsFree(t *testing.T) {
 	c, now := arbiter(t)
-	far, near := orbitOf(t, "b"), orbitOf(t, "a")
-	c.Step(now, Claim{Token: "t", Orbit: far})
-	c.Step(now, Answered{Peer: "b", Token: "t", Orbit: far, Granted: true})
-	if es := c.Step(now, Vacated{Orbit: far}); !slices.Contains(es, Effect(GiveBack{Peer: "b", Token: "t", Orbit: far})) {
-		t.Errorf("the arbiter is not told: %v", es)
-	}
+	near := orbitOf(t, "a")
 	c.Step(now, Claim{Token: "u", Orbit: near})
-	if r := reply(c.Step(now, Asked{"c", "v", near})); r.Granted {
-		t.Error("granted twice")
+	for _, step := range []struct {
+		in   Input
+		want Reply
+	}{{nil, Reply{Reason: parkd.ReasonLostRace}}, {hosting(near), Reply{Reason: parkd.ReasonTaken}}, {hosting(), Reply{Granted: true}}} {
+		c.Step(now, step.in)
+		if r := reply(c.Step(now, Asked{"c", "v", near})); r != step.want {
+			t.Errorf("after %v: %+v, want %+v", step.in, r, step.want)
+		}
 	}
-	c.Step(now, Vacated{Orbit: near})
-	if r := reply(c.Step(now, Asked{"c", "v", near})); !r.Granted {
-		t.Errorf("not free: %+v", r)
-	}
-	c.Step(now, Local{State: parkd.Announce{Epoch: 1, Generation: 1, Slots: []parkd.SlotState{{Orbit: far}}}})
-	if es := c.Step(now, Vacated{Orbit: far}); len(es) != 0 {
-		t.Errorf("a call is in it, and yet: %v", es)
+}
+
+// A peer that answers, and whose document parkd has not taken yet, may host a call in any orbit.
+func TestSettlesWhenParkdKnows(t *testing.T) {
+	cfg := Default()
+	cfg.Name = "a"
+	cfg.Peers = []Peer{{Name: "b", Address: netip.MustParseAddrPort("10.0.0.2:5060")}}
+	c := NewCore(cfg)
+	c.Step(siteStart, Start{})
+	c.Step(siteStart, Told{Peer: "b", State: parkd.Announce{Epoch: 1}})
+	for _, heard := range []bool{false, true} {
+		if heard {
+			c.Step(siteStart, Known{parkd.Known{Heard: []string{"b"}}})
+		}
+		if got := reply(c.Step(siteStart, Asked{"b", "t", "701"})); got.Settling == heard {
+			t.Errorf("parkd knows %v: %+v", heard, got)
+		}
 	}
 }

@@ -46,7 +46,7 @@ const (
 
 // Callbacks are called one at a time, from Run's goroutine; they must not block. Each may be nil.
 type Callbacks struct {
-	OnPeer   func(parkd.Peer)             // for parkd's machine
+	OnPeer   func(parkd.Peer)             // for parkd's machine, which is told before that whom to expect
 	OnRaise  func(parkd.RaiseEpoch)       // for parkd's machine
 	OnHealth func(peer string, err error) // ErrSilent, ErrRefused, ErrStranger or another; nil: it is well
 	OnSize   func(err error)              // ErrCrowded; nil: what is hosted here can be told again
@@ -150,9 +150,11 @@ func (f *Federation) SetLocal(a parkd.Announce) {
 	f.doc = marshal(f.cfg.Name, a, f.closing)
 	f.measured = false
 	f.mu.Unlock()
-	f.step(Local{State: a})
 	f.agent.Changed(presence, f.cfg.Name)
 }
+
+// Know takes what parkd knows of all calls, after each of its steps and before anybody is told what has changed.
+func (f *Federation) Know(k parkd.Known) { f.step(Known{k}) }
 
 // AddressChanged connects to every peer anew, at once: this appliance has another address, or its network is back.
 func (f *Federation) AddressChanged() { f.step(Moved{}) }
@@ -185,9 +187,6 @@ func (f *Federation) Quiet() bool {
 		return silent > 2*f.cfg.ProbeEvery && silent < time.Minute
 	})
 }
-
-// Vacate gives back the orbit of a call that came and went before SetLocal told of it.
-func (f *Federation) Vacate(orbit string) { f.step(Vacated{Orbit: orbit}) }
 
 // PeerURI is where a peer is reached, for INVITEs that fetch its calls.
 func (f *Federation) PeerURI(name, user string) (gosip.Uri, bool) {

@@ -149,6 +149,9 @@ func (a *appliance) start(epoch uint64) {
 		},
 	})
 	a.fed.SetLocal(a.machine.Hosted())
+	for _, p := range cfg.Peers {
+		a.parkLocked(parkd.Peer{Name: p.Name})
+	}
 	a.mu.Unlock()
 	run := func(r func(context.Context) error) (end func()) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -187,7 +190,9 @@ func (a *appliance) park(in parkd.Input) {
 }
 
 func (a *appliance) parkLocked(in parkd.Input) {
-	for _, e := range a.machine.Step(time.Now(), in) {
+	effects := a.machine.Step(time.Now(), in)
+	a.fed.Know(a.machine.Known())
+	for _, e := range effects {
 		switch e := e.(type) {
 		case parkd.Claim:
 			a.fed.Claim(e.Token, e.Orbit, func(r parkd.ClaimResult) { a.park(r) })

@@ -14,7 +14,6 @@ func (c *Core) start() {
 		p.probeAt = c.now.Add(c.cfg.ProbeEvery * time.Duration(i+1) / time.Duration(len(c.peers)))
 		p.silent = c.now.Add(c.cfg.DeadAfter)
 		c.emit(Probe{Peer: p.name})
-		c.tell(p)
 	}
 }
 
@@ -50,15 +49,9 @@ func (c *Core) tick() {
 			c.dead(p)
 		case !p.lostAt.IsZero() && c.now.Sub(p.lostAt) >= c.cfg.DeadAfter:
 			p.lostAt, p.synced = time.Time{}, false
-			p.forget = c.now.Add(c.cfg.ForgetDead)
-			c.tell(p)
-		case !p.forget.IsZero() && !c.now.Before(p.forget):
-			// parkd reports them lost by its own clock; here they stop refusing claims.
-			p.forget, p.state = time.Time{}, parkd.Announce{}
-			p.mirror.Forget()
+			c.tell(p, parkd.Announce{})
 		}
 	}
-	c.mirrors().Expire(c.now, c.cfg.RescueAfter)
 	for _, q := range slices.Clone(c.claims) {
 		if !c.now.Before(q.until) && !c.patient(q) {
 			c.next(q)
@@ -86,10 +79,9 @@ func (c *Core) watch(p *peer) {
 // dead gives a peer up until it is heard again.
 func (c *Core) dead(p *peer) {
 	p.heard, p.watched, p.lostAt, p.synced = time.Time{}, time.Time{}, time.Time{}, false
-	p.forget = c.now.Add(c.cfg.ForgetDead)
 	c.emit(Silent{Peer: p.name})
 	c.emit(Unwatch{Peer: p.name})
-	c.tell(p)
+	c.tell(p, parkd.Announce{})
 	for _, q := range slices.Clone(c.claims) {
 		if q.present() == p.name {
 			c.next(q)
@@ -120,47 +112,34 @@ func (c *Core) subscribed(p *peer) {
 	}
 }
 
-// told mirrors a document. Order is by (epoch, generation).
+// told takes a document. Order is by (epoch, generation).
 func (c *Core) told(p *peer, in Told) {
 	c.heard(p)
-	now, before := in.State, p.state
-	if now.Epoch < before.Epoch || now.Epoch == before.Epoch && now.Generation < before.Generation {
+	now := in.State
+	if now.Epoch < p.epoch || now.Epoch == p.epoch && now.Generation < p.generation {
 		// The agent keeps the order within a subscription, so this is another life of the peer, whose
 		// clock went back. Until it has raised its epoch, its word looks old and its calls are unknown.
 		// Should the message be lost, the next subscription brings this back.
 		p.synced = false
 		if p.told {
-			c.tell(p)
+			c.tell(p, parkd.Announce{})
 		}
-		c.emit(RaisePeer{Peer: p.name, Epoch: before.Epoch})
+		c.emit(RaisePeer{Peer: p.name, Epoch: p.epoch})
 		return
 	}
-	newer := now.Epoch > before.Epoch || now.Generation > before.Generation
-	p.state, p.synced, p.closed, p.lostAt, p.forget = now, true, in.Closed, time.Time{}, time.Time{}
-	if newer {
-		p.mirror.Take(c.now, c.cfg.ForgetDead, now)
-	}
-	p.mirror.SetAlive(c.now, p.alive())
-	c.strike()
-	for _, s := range now.Slots {
-		if g, ok := c.grants[s.Orbit]; ok && g.peer == p.name {
-			delete(c.grants, s.Orbit) // the claim has become a call
-		}
-	}
+	newer := now.Epoch > p.epoch || now.Generation > p.generation
+	p.epoch, p.generation, p.synced, p.closed, p.lostAt = now.Epoch, now.Generation, true, in.Closed, time.Time{}
 	if newer || p.alive() != p.told {
-		c.tell(p)
+		c.tell(p, now)
 	}
 }
 
 // alive reports whether what the peer said last is what holds.
 func (p *peer) alive() bool { return !p.heard.IsZero() && p.synced && !p.closed }
 
-func (c *Core) tell(p *peer) {
+// tell gives parkd a document, or the zero one: then only whether the peer lives is news.
+func (c *Core) tell(p *peer, a parkd.Announce) {
 	p.told = p.alive()
-	p.mirror.SetAlive(c.now, p.told)
-	c.emit(Tell{Peer: parkd.Peer{
-		Name: p.name, Alive: p.told,
-		Epoch: p.state.Epoch, Generation: p.state.Generation, State: slices.Clone(p.state.Slots),
-		Leaving: p.closed && p.state.Leaving, Settled: p.state.Settled,
-	}})
+	c.emit(Tell{Peer: parkd.Peer{Name: p.name, Alive: p.told, Epoch: a.Epoch, Generation: a.Generation,
+		State: a.Slots, Leaving: p.closed && a.Leaving, Settled: a.Settled}})
 }

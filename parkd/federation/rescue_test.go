@@ -56,8 +56,7 @@ func (n *node) quiet() bool {
 
 // takes says whether the core refuses claims of an orbit for a call that it knows of.
 func (c *Core) takes(orbit string) bool {
-	return occupies(c.local.Slots, orbit) ||
-		slices.ContainsFunc(c.peers, func(p *peer) bool { return occupies(p.mirror.Calls(), orbit) })
+	return c.known.Refuses(orbit) != parkd.ReasonNone
 }
 
 // goes ends an appliance for a reboot, as package wire does: its peers have some time to take over.

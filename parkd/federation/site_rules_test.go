@@ -142,6 +142,23 @@ func TestDeadPeerIsUnknownAndComesBack(t *testing.T) {
 	}
 }
 
+// The calls of a dead peer refuse claims until they are forgotten.
+func TestDeadPeersCallsRefuseUntilForgotten(t *testing.T) {
+	s := settledSite(t, 1, "dock-1", "dock-2", "office")
+	s.node("dock-2").ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p")
+	s.run(time.Second)
+	s.node("dock-2").kill()
+	s.run(parkd.Default().ForgetDead)
+	for _, want := range []bool{false, true} {
+		tok := s.id("park")
+		s.node("office").ask(parkd.Park{Token: tok, Leg: parkd.LegID(tok), Orbit: "703"}, tok)
+		s.run(5 * time.Second)
+		if o := s.outcomes[tok]; o.ok != want {
+			t.Errorf("%+v, want %v", o, want)
+		}
+	}
+}
+
 // A restart that is faster than the detection of its death must not leave lamps of its former life.
 func TestQuickRestartClearsLamps(t *testing.T) {
 	for _, epoch := range []uint64{2000, 3} { // 3: the clock went back over the restart

@@ -205,7 +205,9 @@ func (n *node) start(epoch uint64) {
 	n.watching, n.watchers, n.told = map[string]int{}, map[string]int{}, map[int]bool{}
 	n.asked = map[string]time.Time{}
 	n.remote, n.answers = map[string]func(parkd.Reason){}, map[string]func(parkd.SlotState){}
-	n.fed(Local{State: n.machine.Hosted()})
+	for _, p := range cfg.Peers {
+		n.park(parkd.Peer{Name: p.Name})
+	}
 	n.fed(Start{})
 }
 
@@ -235,13 +237,13 @@ func (n *node) effect(e Effect, r *Reply) {
 	case Reply:
 		*r = e
 	case Tell:
-		n.park(e.Peer)
+		n.posts(e.Peer)
 	case RaiseSelf:
-		n.park(parkd.RaiseEpoch(e))
+		n.posts(parkd.RaiseEpoch(e))
 	case Wake:
 		n.tickAt = e.At
 	case Decided:
-		n.park(parkd.ClaimResult{Token: e.Token, Orbit: e.Orbit, Granted: e.Granted, Reason: e.Reason})
+		n.posts(parkd.ClaimResult{Token: e.Token, Orbit: e.Orbit, Granted: e.Granted, Reason: e.Reason})
 	case Probe:
 		to := s.node(e.Peer)
 		s.send(n, to, func() { s.send(to, n, func() { n.fed(Heard{Peer: to.name}) }) })
@@ -284,6 +286,11 @@ func (n *node) effect(e Effect, r *Reply) {
 		to := s.node(e.Peer)
 		s.send(n, to, func() { to.fed(Raised{Epoch: e.Epoch}) })
 	}
+}
+
+// posts gives an input to the machine a little later, in order: the two have a goroutine each.
+func (n *node) posts(in parkd.Input) {
+	n.s.carry(n, n, " loop", time.Duration(n.s.rng.IntN(3))*time.Millisecond, func() { n.park(in) })
 }
 
 func (n *node) subscribe(to *node, id int) {
@@ -335,14 +342,15 @@ func (n *node) finish(token string, o outcome) {
 // park gives an input to the machine and carries its effects out. Phones and media work at once.
 func (n *node) park(in parkd.Input) {
 	s := n.s
-	for _, e := range n.machine.Step(s.now, in) {
+	effects := n.machine.Step(s.now, in)
+	n.fed(Known{n.machine.Known()})
+	for _, e := range effects {
 		switch e := e.(type) {
 		case parkd.Claim:
 			n.fed(Claim{Token: e.Token, Orbit: e.Orbit})
 		case parkd.ReleaseClaim:
 			n.fed(Release{Token: e.Token, Orbit: e.Orbit})
 		case parkd.Announce:
-			n.fed(Local{State: e})
 			n.tellAll()
 		case parkd.Committed:
 			s.parked[e.Leg] = true

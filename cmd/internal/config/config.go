@@ -191,8 +191,8 @@ func (c *Config) complete() {
 	c.Phone.FetchTimeout = c.Lot.FetchTimeout*5/4 + lotMargin
 	c.Federation.Name = c.Appliance.Name
 	c.Federation.Proof = c.SIP.SiteCA != ""
-	c.Federation.ForgetDead = c.Lot.ForgetDead
 	c.Lot.RescueAfter = c.Federation.RescueAfter
+	c.Lot.BackWithin = c.Journal.MaxAge
 }
 
 // Check reads a file like Load and keeps nothing.

@@ -73,8 +73,7 @@ type synced struct {
 // and who asked for the park hear of it; that a call is gone is told at once.
 type keeper struct {
 	*Appliance
-	tell    func(parkd.Announce) // immutable; what peers and the arbiter are told
-	vacate  func(orbit string)   // immutable; gives back a claim for a call that was never told
+	tell    func(parkd.Announce) // immutable; what peers are told
 	journal *journal.Journal     // nil: off. Its methods are run's, but for the time before and after run.
 	commits chan commit          // capacity 1; a newer state takes the place of one that waits
 
@@ -91,7 +90,7 @@ type keeper struct {
 }
 
 func newKeeper(a *Appliance) *keeper {
-	k := &keeper{Appliance: a, tell: a.federation.SetLocal, vacate: a.federation.Vacate, commits: make(chan commit, 1),
+	k := &keeper{Appliance: a, tell: a.federation.SetLocal, commits: make(chan commit, 1),
 		stored: map[string]parkd.SlotState{}, last: map[string]journal.Entry{}}
 	if a.cfg.Journal.Path != "" {
 		k.journal = journal.New(a.cfg.Journal.Path, a.cfg.Appliance.Name)
@@ -107,13 +106,6 @@ func (k *keeper) announce(e parkd.Announce) {
 		return
 	}
 	k.wait()
-	if k.held != nil {
-		for _, s := range k.held.Slots { // of a call that came and went meanwhile nobody will ever hear
-			if !slices.ContainsFunc(e.Slots, func(o parkd.SlotState) bool { return o.Orbit == s.Orbit }) {
-				k.vacate(s.Orbit)
-			}
-		}
-	}
 	k.held = &e
 }
 

@@ -35,6 +35,7 @@ type request struct {
 type lot struct {
 	*Appliance
 	machine  *parkd.Machine
+	know     func(parkd.Known)   // immutable; the arbiter is told by it
 	requests map[string]*request // by token; each open until its one answer
 	tokens   uint64
 	lives    map[string]uint64 // the epoch of each peer that was heard
@@ -57,7 +58,9 @@ func (p *lot) open(kind string, r *request) string {
 // turn.
 func (p *lot) step(in parkd.Input) {
 	p.inTurn(func() {
-		for _, e := range p.machine.Step(p.now(), in) {
+		effects := p.machine.Step(p.now(), in)
+		p.know(p.machine.Known())
+		for _, e := range effects {
 			p.do(e)
 		}
 	})

@@ -131,29 +131,31 @@ func (a *Appliance) lotLamp(orbits []parkd.OrbitView) leds.State {
 
 // onPeer takes what federation knows of a peer.
 func (a *Appliance) onPeer(in parkd.Peer) {
-	a.loop.post(func() {
-		state := panel.PeerDead
-		switch {
-		case in.Alive:
-			state = panel.PeerAlive
-		case in.Epoch == 0:
-			state = panel.PeerUnknown
+	a.loop.post(func() { a.peerTold(in) })
+}
+
+func (a *Appliance) peerTold(in parkd.Peer) {
+	again, state := a.lot.newLife(in), panel.PeerDead
+	switch {
+	case in.Alive:
+		state = panel.PeerAlive
+	case a.lot.lives[in.Name] == 0:
+		state = panel.PeerUnknown
+	}
+	old, seen := a.peers[in.Name]
+	if !seen || old.State != state {
+		address, _ := a.federation.PeerURI(in.Name, in.Name)
+		a.peers[in.Name] = panel.Peer{Name: in.Name, Address: hostPort(address), State: state, Since: a.now()}
+		if in.Alive {
+			a.log.Info("peer is there", "peer", in.Name)
+		} else {
+			a.log.Warn("peer is not there: what is parked at it is unknown", "peer", in.Name)
 		}
-		old, seen := a.peers[in.Name]
-		if !seen || old.State != state {
-			address, _ := a.federation.PeerURI(in.Name, in.Name)
-			a.peers[in.Name] = panel.Peer{Name: in.Name, Address: hostPort(address), State: state, Since: a.now()}
-			if in.Alive {
-				a.log.Info("peer is there", "peer", in.Name)
-			} else {
-				a.log.Warn("peer is not there: what is parked at it is unknown", "peer", in.Name)
-			}
-		}
-		if again := a.lot.newLife(in); again || !in.Alive {
-			a.lot.peerVanished(in.Name)
-		}
-		a.lot.step(in)
-	})
+	}
+	if again || !in.Alive {
+		a.lot.peerVanished(in.Name)
+	}
+	a.lot.step(in)
 }
 
 // onPeerHealth says why a peer is not there.

@@ -69,7 +69,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	if a.moh, err = moh.Open(cfg.Music); err != nil {
 		return nil, fmt.Errorf("music: %w", err)
 	}
-	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), requests: map[string]*request{}}
+	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), know: a.federation.Know, requests: map[string]*request{}}
 	a.keeper = newKeeper(a)
 	if withPhone {
 		if err := a.addPhone(); err != nil {
@@ -201,6 +201,9 @@ func (a *Appliance) runLoop(ctx context.Context) error {
 
 // begin tells everybody the state at start, so that lamps are right before anything happens.
 func (a *Appliance) begin() {
+	for _, p := range a.cfg.Federation.Peers { // first, as any of them may have taken over who was parked here
+		a.peerTold(parkd.Peer{Name: p.Name})
+	}
 	a.resume()
 	a.federation.SetLocal(a.lot.machine.Hosted())
 	a.lot.orbitsChanged(a.cfg.Lot.Orbits)
