@@ -22,10 +22,17 @@ type farEnd struct {
 	knew  map[[2]any]bool // appliances, and their lives, that have shown him
 }
 
-// leaves says that a caller is nobody's any more.
-func (s *site) leaves(d parkd.DialogRef) {
-	if f := s.far[d.CallID]; f != nil {
+// leaves says that a caller is somebody's, as n has it. Was he taken over in that very moment, n has nobody, and hears of him
+// again by the word of his new host.
+func (s *site) leaves(n *node, slot parkd.SlotState) {
+	if f := s.far[slot.Dialog.CallID]; f != nil {
 		f.over = true
+		return
+	}
+	for _, f := range s.callers {
+		if f.call == slot.CallID {
+			delete(f.knew, [2]any{n.name, n.life})
+		}
 	}
 }
 

@@ -408,7 +408,7 @@ func (n *node) hand(token string, slot parkd.SlotState) bool {
 	for _, c := range n.machine.Hosted().Slots {
 		if c.CallID == slot.CallID && c.State == parkd.Fetching && n.s.parked[slot.Leg] {
 			n.s.fetched[slot.CallID]++
-			n.s.leaves(slot.Dialog)
+			n.s.leaves(n, slot)
 			delete(n.s.parked, slot.Leg)
 			delete(n.remote, token)
 			n.park(parkd.JoinResult{Token: token, OK: true})
@@ -433,7 +433,7 @@ func (n *node) fetchRemote(e parkd.FetchRemote) {
 					s.send(n, host, func() { host.park(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone}) })
 					return
 				}
-				s.leaves(slot.Dialog)
+				s.leaves(n, slot)
 				res := parkd.JoinResult{Token: e.Token, OK: true}
 				if e.Fetcher != "" {
 					res.Leg = parkd.LegID(token)
