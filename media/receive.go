@@ -78,7 +78,6 @@ func (s *Session) receiveControl(b []byte, from netip.AddrPort, now time.Duratio
 	if w.guard != nil {
 		var err error
 		if b, err = w.guard.unprotectControl(b); err != nil {
-			s.count.bad.Add(1)
 			return
 		}
 	}
@@ -102,7 +101,6 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	if w.guard != nil {
 		var err error
 		if b, err = w.guard.unprotect(b); err != nil {
-			s.count.bad.Add(1)
 			return
 		}
 	}

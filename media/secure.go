@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"parklamp/media/srtp"
 )
@@ -33,16 +34,16 @@ type sealing struct {
 	mu  sync.Mutex   // guards the Sealer's RTCP
 }
 
-// opening is the same for the other direction; what packets change of it is guarded by in.mu of the session.
+// opening is the same for the other direction. The openers are guarded by in.mu of the session.
 type opening struct {
 	key    srtp.Key
 	opener *srtp.Opener
-	// before is the opener of the key that this one took the place of. Packets under it are on their way, or the far
-	// end takes the new one later: it is tried first, until the new key has opened as many packets as overlap says. The
-	// first is too early: RTP and RTCP come on two ports, and a network may let packets overtake each other.
-	before  *srtp.Opener
-	overlap int
-	try     []byte // with before: room for a packet that is tried with both, as an attempt that fails may overwrite it
+	// before is the key that this one took the place of. Packets under it are on their way, or the far end takes the new
+	// one later: it is tried first, until the new key has opened keyOverlap packets. The first is too early: RTP and RTCP
+	// come on two ports, and a network may let packets overtake each other.
+	before *opening
+	opened atomic.Uint32 // packets by the new key, up to keyOverlap
+	try    []byte        // with before: room for a packet that is tried with both, as an attempt that fails may overwrite it
 }
 
 // keyOverlap is how many packets the new key opens before the old one goes: a second of RTP.
@@ -84,18 +85,26 @@ func (s *Session) openedBy(old *opening, key srtp.Key) (*opening, error) {
 	switch {
 	case key.Suite() == srtp.None:
 		return nil, nil
-	case old != nil && old.key.Equal(key):
+	case old == nil:
+		opener, err := srtp.NewOpener(key, s.restored)
+		return &opening{key: key, opener: opener}, err
+	case old.key.Equal(key):
 		return old, nil
 	}
-	opener, err := srtp.NewOpener(key, s.restored || old != nil)
-	if err != nil {
-		return nil, err
+	next := &opening{key: key, try: make([]byte, readSize)}
+	was := old.before
+	switch {
+	case was != nil && was.key.Equal(key): // back to it; what came under it must not come again
+		next.opener, next.before = was.opener, &opening{key: old.key, opener: old.opener}
+		return next, nil
+	case was != nil && old.opened.Load() == 0: // nothing came under it: the far end may still use the one before
+		next.before = was
+	default:
+		next.before = &opening{key: old.key, opener: old.opener}
 	}
-	next := &opening{key: key, opener: opener}
-	if old != nil {
-		next.before, next.overlap, next.try = old.opener, keyOverlap, make([]byte, readSize)
-	}
-	return next, nil
+	var err error
+	next.opener, err = srtp.NewOpener(key, true)
+	return next, err
 }
 
 // ExpectKey makes an encrypted session ready for packets under a new key of the far end's, beside those under the present
@@ -148,13 +157,13 @@ func (g *guard) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, e
 	switch {
 	case o == nil:
 		return nil, errNoKey
-	case o.before == nil:
+	case o.before == nil || o.opened.Load() == keyOverlap:
 		return with(o.opener, packet)
 	case len(packet) > len(o.try):
 		return nil, srtp.ErrMalformed
 	}
 	n := copy(o.try, packet)
-	out, refused := with(o.before, o.try[:n])
+	out, refused := with(o.before.opener, o.try[:n])
 	if refused == nil {
 		return packet[:copy(packet, out)], nil
 	}
@@ -163,9 +172,7 @@ func (g *guard) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, e
 	out, err := with(o.opener, packet)
 	switch {
 	case err == nil:
-		if o.overlap--; o.overlap == 0 {
-			o.before, o.try = nil, nil
-		}
+		o.opened.Add(1)
 	case errors.Is(err, srtp.ErrAuthentication):
 		err = refused
 	}
@@ -176,9 +183,13 @@ func (g *guard) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, e
 func (g *guard) counted(packet []byte, err error) ([]byte, error) {
 	switch {
 	case err == nil:
+	case errors.Is(err, errNoKey):
+		g.count.early.Add(1)
 	case errors.Is(err, srtp.ErrReplayed):
+		g.count.bad.Add(1)
 		g.count.replayed.Add(1)
 	default:
+		g.count.bad.Add(1)
 		g.count.unauthentic.Add(1)
 	}
 	return packet, err

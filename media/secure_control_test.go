@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"parklamp/media/srtp"
@@ -79,81 +80,126 @@ func newFarKey(t *testing.T, suite srtp.Suite) *farKey {
 	return k
 }
 
+// keyRig is an encrypted session of which the far end changes its keys.
+type keyRig struct {
+	*rig
+	s *Session
+	p Params
+}
+
+func newKeyRig(t *testing.T, first *farKey) *keyRig {
+	t.Helper()
+	r := newRig(t)
+	k := &keyRig{rig: r, s: r.session(t)}
+	k.p = k.s.wiring.Load().params
+	k.p.Secure, k.p.SendKey = true, srtp.GenerateKey(first.key.Suite())
+	k.agree(t, first)
+	return k
+}
+
+// agree configures the session with a key of the far end's.
+func (k *keyRig) agree(t *testing.T, f *farKey) {
+	t.Helper()
+	k.p.ReceiveKey = f.key
+	if err := k.s.Configure(k.p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k *keyRig) expect(t *testing.T, f *farKey) {
+	t.Helper()
+	if err := k.s.ExpectKey(f.key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (k *keyRig) audio(t *testing.T, f *farKey) []byte {
+	t.Helper()
+	k.next()
+	packet, err := f.seal.RTP(append(make([]byte, 0, readSize), k.packet...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packet
+}
+
+// hears gives packets to the session, which overwrites them.
+func (k *keyRig) hears(packets ...[]byte) {
+	for _, b := range packets {
+		k.s.receive(b, rigRemote, k.clock.now)
+	}
+}
+
+func (k *keyRig) reports(t *testing.T, f *farKey) {
+	t.Helper()
+	report, err := f.seal.RTCP(append(make([]byte, 0, readSize), 0x80, 201, 0, 1, 0, 0, 0, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.s.receiveControl(report, rigRemote, k.clock.now, false)
+}
+
+// refused checks how many packets were not taken, and why.
+func (k *keyRig) refused(t *testing.T, when string, unauthentic, replayed uint64) {
+	t.Helper()
+	if st := k.s.Stats(); st.Unauthentic != unauthentic || st.Replayed != replayed || st.Bad != unauthentic+replayed {
+		t.Errorf("%s: unauthentic %d, replayed %d, bad %d", when, st.Unauthentic, st.Replayed, st.Bad)
+	}
+}
+
 // RFC 3264 §6.1, RFC 3711 §3.3.1: from the moment on that a new key is agreed, packets under it are taken, also before the rest of
 // what was agreed is known, and those under the old one for a while more, whatever overtakes what.
 func TestKeysOverlap(t *testing.T) {
 	for _, suite := range []srtp.Suite{srtp.AES128CM80, srtp.AEADAES256GCM} {
 		t.Run(suite.String(), func(t *testing.T) {
-			r := newRig(t)
-			s := r.session(t)
 			first, second := newFarKey(t, suite), newFarKey(t, suite)
-			p := s.wiring.Load().params
-			p.Secure, p.SendKey, p.ReceiveKey = true, srtp.GenerateKey(suite), first.key
-			configure := func() {
-				t.Helper()
-				if err := s.Configure(p); err != nil {
-					t.Fatal(err)
-				}
-			}
-			audio := func(k *farKey) []byte {
-				t.Helper()
-				r.next()
-				packet, err := k.seal.RTP(append(make([]byte, 0, readSize), r.packet...))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return packet
-			}
-			hears := func(packets ...[]byte) {
-				for _, b := range packets {
-					s.receive(b, rigRemote, r.clock.now)
-				}
-			}
-			reports := func(k *farKey) {
-				t.Helper()
-				report, err := k.seal.RTCP(append(make([]byte, 0, readSize), 0x80, 201, 0, 1, 0, 0, 0, 7))
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.receiveControl(report, rigRemote, r.clock.now, false)
-			}
-			none := func(when string) {
-				t.Helper()
-				if st := s.Stats(); st.Bad > 0 {
-					t.Errorf("%s: unauthentic %d, replayed %d", when, st.Unauthentic, st.Replayed)
-				}
-			}
-			configure()
+			k := newKeyRig(t, first)
 			for range 80 { // more than the window of a replay, so that a count from the beginning on looks like one
-				hears(audio(first))
-				reports(first)
+				k.hears(k.audio(t, first))
+				k.reports(t, first)
 			}
-			none("the first key")
-			late := audio(first)
-			seal := s.wiring.Load().guard.seal
-			if err := s.ExpectKey(second.key); err != nil {
-				t.Fatal(err)
-			}
-			if s.wiring.Load().guard.seal != seal {
+			k.refused(t, "the first key", 0, 0)
+			late := k.audio(t, first)
+			seal := k.s.wiring.Load().guard.seal
+			k.expect(t, second)
+			if k.s.wiring.Load().guard.seal != seal {
 				t.Error("our key has changed")
 			}
-			reports(second)
-			none("a report under the second key before it is configured")
-			hears(audio(second), late)
-			none("a packet that was overtaken")
-			p.ReceiveKey = second.key
-			configure()
-			reports(first)
-			hears(audio(first), audio(second))
-			none("both keys")
+			k.reports(t, second)
+			k.refused(t, "a report under the second key before it is configured", 0, 0)
+			k.hears(k.audio(t, second), late)
+			k.refused(t, "a packet that was overtaken", 0, 0)
+			k.agree(t, second)
+			k.reports(t, first)
+			k.hears(k.audio(t, first), k.audio(t, second))
+			k.refused(t, "both keys", 0, 0)
 			for range keyOverlap {
-				hears(audio(second))
+				k.hears(k.audio(t, second))
 			}
-			none("the second key")
-			hears(audio(first))
-			if st := s.Stats(); st.Unauthentic != 1 {
-				t.Errorf("unauthentic %d when the first key has had its day", st.Unauthentic)
-			}
+			k.refused(t, "the second key", 0, 0)
+			k.hears(k.audio(t, first))
+			k.refused(t, "when the first key has had its day", 1, 0)
 		})
 	}
+}
+
+// Two changes in a row: the far end may still use the key before them. An agreement that comes late, with a
+// key that was replaced meanwhile, lets nothing come twice.
+func TestKeysInARow(t *testing.T) {
+	suite := srtp.AES128CM80
+	first, second, third := newFarKey(t, suite), newFarKey(t, suite), newFarKey(t, suite)
+	k := newKeyRig(t, first)
+	again := k.audio(t, first)
+	k.hears(slices.Clone(again))
+	k.expect(t, second)
+	k.agree(t, first) // was on its way when the second was agreed
+	k.hears(again)
+	k.refused(t, "a packet that comes again", 0, 1)
+	k.hears(k.audio(t, second), k.audio(t, first))
+	k.refused(t, "both keys", 0, 1)
+
+	k.expect(t, newFarKey(t, suite))
+	k.expect(t, third)
+	k.hears(k.audio(t, first), k.audio(t, third), k.audio(t, first))
+	k.refused(t, "the key that is in use, and the one after the next", 0, 1)
 }

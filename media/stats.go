@@ -33,7 +33,7 @@ type Stats struct {
 	Unauthentic, Replayed       uint64 // parts of Bad: not made with the agreed key; came before, or too late to tell
 	Unwanted                    uint64 // a payload type that was not agreed
 	Strangers                   uint64 // from another source than the far end
-	Early                       uint64 // before Configure
+	Early                       uint64 // before Configure, or encrypted before there is a key
 	Overruns                    uint64 // more than a far end may send, or than the receiver could take in one tick
 	DigitsDropped               uint64
 	ReportsSent, ReportsTaken   uint64        // compound packets of RTCP

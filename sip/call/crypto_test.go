@@ -281,3 +281,26 @@ func TestNewKeyIsToldBeforeTheAnswer(t *testing.T) {
 		}
 	})
 }
+
+// The far end gives a new key in the answer to our offer, in its 200 or in an ACK: packets under it may be here already.
+func TestNewKeyInAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, ca, cb := secureCall(t)
+		synctest.Wait()
+		var told []sdp.Media
+		a.mu.Lock()
+		a.on = func(_ *Call, ev Event) {
+			if ev, ok := ev.(KeyAgreed); ok {
+				told = append(told, ev.Media)
+			}
+		}
+		a.mu.Unlock()
+		cb.must(func() { cb.d.Local.Keys = sdp.NewKeys() })
+		l := ca.Dialog().Local
+		l.Direction = sdp.SendOnly
+		ca.Update(l)
+		if m := a.media(ca); len(told) != 1 || !m.Theirs.Equal(told[0].Theirs) || !b.media(cb).Ours.Equal(m.Theirs) {
+			t.Errorf("told %d times", len(told))
+		}
+	})
+}

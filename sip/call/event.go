@@ -25,8 +25,8 @@ type Answered struct {
 // Acked says that the caller has acknowledged our answer: an incoming call is established.
 type Acked struct{}
 
-// KeyAgreed says that an answer of ours is about to go to an offer that has a new key of the far end's, which may use it as
-// soon as it has the answer: RFC 3264 §6.1, the answerer is prepared then. MediaChanged follows when the answer has gone.
+// KeyAgreed says that the far end has a new key: an answer of ours to its offer is about to go, after which it may use it (RFC
+// 3264 §6.1: the answerer is prepared then), or its answer has come. MediaChanged follows.
 type KeyAgreed struct{ Media sdp.Media }
 
 // MediaChanged says that an offer of either side has been accepted.

@@ -159,6 +159,7 @@ func (c *Call) onReSuccess(inv *invite, res *gosip.Response) {
 	}
 	news := !inv.refresh || !sameMedia(m, c.media)
 	c.adopt(inv.local)
+	c.foretell(m)
 	c.setMedia(m)
 	c.newIdentity(res)
 	if news && c.state == phaseActive {
@@ -311,7 +312,8 @@ func (c *Call) consider(req *gosip.Request) (body []byte, m sdp.Media, code int,
 	return body, m, 0, nil
 }
 
-// foretell tells the owner of a new key of the far end's before the answer goes. m is what the answer agrees on.
+// foretell tells the owner of a new key of the far end's at once: before our answer goes, or as soon as theirs has come. m is
+// what the answer agrees on.
 func (c *Call) foretell(m sdp.Media) {
 	if m.Secure() && !m.Theirs.Equal(c.media.Theirs) {
 		c.emit(KeyAgreed{Media: m})

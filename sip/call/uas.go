@@ -257,6 +257,7 @@ func (c *Call) onACK(req *gosip.Request) {
 			c.hangup(Ended{Cause: BadMedia, Code: 488, Reason: err.Error()}, `SIP;cause=488;text="Not Acceptable Here"`)
 			return
 		}
+		c.foretell(m)
 		c.setMedia(m)
 		if first {
 			c.emit(Answered{Media: m})
