@@ -23,6 +23,8 @@ import (
 
 	"github.com/beevik/ntp"
 	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/storage"
 )
 
 const (
@@ -257,16 +259,12 @@ func Set(t time.Time) error {
 	return nil
 }
 
-// save writes the time down in one step.
+// save writes the time down.
 func (k *Keeper) save() {
 	if k.opt.File == "" {
 		return
 	}
-	next := k.opt.File + ".new"
-	err := os.WriteFile(next, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o644)
-	if err == nil {
-		err = os.Rename(next, k.opt.File)
-	}
+	err := storage.Replace(k.opt.File, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o644)
 	if err != nil {
 		k.opt.Log.Debug("the time is not kept", "err", err)
 	}

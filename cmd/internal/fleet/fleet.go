@@ -31,6 +31,7 @@ import (
 
 	"parklamp/cmd/internal/authority"
 	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/storage"
 	"parklamp/cmd/internal/tomlfile"
 )
 
@@ -355,16 +356,5 @@ func replace(path string, data []byte) error {
 	if strings.HasSuffix(path, ".key") || strings.HasPrefix(filepath.Base(path), provision.SecretPrefix) {
 		mode = 0o600
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return storage.Replace(path, data, mode)
 }

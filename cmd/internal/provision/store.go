@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"parklamp/cmd/internal/storage"
 )
 
 // Where Import keeps sets below the folder that it is given.
@@ -111,7 +113,7 @@ func (s *store) put(set *Set) error {
 	if err := s.do(func() error { return os.Rename(filepath.Join(sets, newLink), filepath.Join(sets, currentLink)) }); err != nil {
 		return errors.Join(fmt.Errorf("switch to the new set: %w", err), s.sweep(sets))
 	}
-	if err := s.do(func() error { return syncFolder(sets) }); err != nil { // which set a power cut would leave is not known: both stay
+	if err := s.do(func() error { return storage.SyncFolder(sets) }); err != nil { // which set a power cut would leave is not known: both stay
 		return fmt.Errorf("switch to the new set: %w", err)
 	}
 	return s.tidy(set.files)
@@ -162,7 +164,9 @@ func (s *store) write(sets string, set *Set) (string, error) {
 			return "", err
 		}
 	}
-	return dir, s.do(func() error { return errors.Join(s.own(dir), syncFolder(dir), s.own(sets), syncFolder(sets)) })
+	return dir, s.do(func() error {
+		return errors.Join(s.own(dir), storage.SyncFolder(dir), s.own(sets), storage.SyncFolder(sets))
+	})
 }
 
 func (s *store) writeFile(path string, data []byte, mode fs.FileMode) error {
@@ -202,7 +206,7 @@ func (s *store) link(f Files) error {
 	if !changed {
 		return nil
 	}
-	return s.do(func() error { return syncFolder(s.dir) })
+	return s.do(func() error { return storage.SyncFolder(s.dir) })
 }
 
 func linkTo(name string) string { return filepath.Join(setsFolder, currentLink, name) }
@@ -268,7 +272,7 @@ func RemoveKey(dir string) error {
 	if err := removeSecrets(dir); err != nil {
 		return err
 	}
-	return syncFolder(dir)
+	return storage.SyncFolder(dir)
 }
 
 func removeSecrets(dir string) error {
@@ -310,12 +314,4 @@ func removeIfThere(path string) error {
 		return err
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parklamp/cmd/internal/storage"
 )
 
 // ca makes certificates of a site.
@@ -233,7 +235,7 @@ func TestStoreKeepsAFew(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 2 { // a power cut while one was written
-			if err := os.WriteFile(filepath.Join(dir, ".selftest-123"), nil, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, storage.Unfinished+"selftest-123"), nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

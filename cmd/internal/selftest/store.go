@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"parklamp/cmd/internal/storage"
 )
 
 // Config says where reports go and who signs them.
@@ -66,40 +68,14 @@ func Store(folder string, began time.Time, report []byte, signature string, keep
 		return "", err
 	}
 	path := filepath.Join(folder, fileName(began))
-	err := writeFile(path, report)
+	err := storage.Replace(path, report, 0o644)
 	if err == nil && signature != "" {
-		err = writeFile(SignaturePath(path), []byte(signature+"\n"))
+		err = storage.Replace(SignaturePath(path), []byte(signature+"\n"), 0o644)
 	}
 	if err != nil {
 		return "", err
 	}
 	return path, prune(folder, keep)
-}
-
-// writeFile writes a file as a whole.
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+reportPrefix+"*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Reports lists the names of the reports in a folder, the newest first. A folder that is not there has none.
@@ -133,7 +109,7 @@ func prune(folder string, keep int) error {
 		}
 		errs = append(errs, os.Remove(path))
 	}
-	halves, _ := filepath.Glob(filepath.Join(folder, "."+reportPrefix+"*")) // the pattern is right
+	halves, _ := filepath.Glob(filepath.Join(folder, storage.Unfinished+reportPrefix+"*")) // the pattern is right
 	for _, h := range halves {
 		errs = append(errs, os.Remove(h))
 	}
