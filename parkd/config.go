@@ -2,6 +2,7 @@ package parkd
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -15,7 +16,7 @@ const (
 // Config is the policy of the lot, the same on every appliance of the federation.
 type Config struct {
 	Lot           string        `toml:"lot" doc:"name of the lot, shown with every call"`
-	Orbits        []string      `toml:"orbits" doc:"orbit numbers of the lot, in the order in which free ones are taken"`
+	Orbits        []string      `toml:"orbits" doc:"orbit numbers of the lot, each of 1 to 16 digits, in the order in which free ones are taken"`
 	Timeout       time.Duration `toml:"timeout" doc:"how long a call waits before the parker is recalled"`
 	RecallRing    time.Duration `toml:"recall_ring" doc:"how long a recall of the parker rings"`
 	RecallRefused string        `toml:"recall_refused" doc:"what a refused recall does: next (go on), park (again, for the whole timeout) or release (end the call)"`
@@ -67,8 +68,8 @@ func (c Config) Validate() error {
 	}
 	seen := make(map[string]bool, len(c.Orbits))
 	for _, o := range c.Orbits {
-		if !dialable(o) {
-			return fmt.Errorf("orbits has %q: 1 to 16 of 0-9 * #", o)
+		if o == "" || len(o) > 16 || strings.Trim(o, "0123456789") != "" {
+			return fmt.Errorf("orbits has %q: each is one number of 1 to 16 digits", o)
 		}
 		if seen[o] {
 			return fmt.Errorf("orbits has %q twice: each once", o)
@@ -115,17 +116,4 @@ func (c Config) Validate() error {
 		return fmt.Errorf("max_peers = %d: 0 to 1000", c.MaxPeers)
 	}
 	return nil
-}
-
-// dialable reports whether s can be dialled on a keypad.
-func dialable(s string) bool {
-	if s == "" || len(s) > 16 {
-		return false
-	}
-	for _, r := range s {
-		if (r < '0' || r > '9') && r != '*' && r != '#' {
-			return false
-		}
-	}
-	return true
 }

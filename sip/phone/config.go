@@ -10,10 +10,9 @@ import (
 const (
 	MaxVolume = 10 // highest level of ringer and voice
 
-	maxDigits      = 48 // digits dialled in one go; E.164 numbers have 15, codes and prefixes come on top
-	maxEnding      = 16 // calls hung up whose end was not reported; the oldest is forgotten
-	maxPatterns    = 256
-	maxOrbitRanges = 1000 // as many as a lot may have
+	maxDigits   = 48 // digits dialled in one go; E.164 numbers have 15, codes and prefixes come on top
+	maxEnding   = 16 // calls hung up whose end was not reported; the oldest is forgotten
+	maxPatterns = 256
 
 	maxList = 2 * time.Minute // spoken list whose end is not reported
 )
@@ -23,7 +22,7 @@ type Config struct {
 	DialPlan []string `toml:"dial_plan" doc:"Patterns of numbers that can be dialled: 0-9 * #, x (any digit), [2-9] (one of), . (the element before it, any number of times or not at all), T at the end (wait for inter_digit). A number that is complete without a T is dialled at once."`
 	// Emergency numbers are matched before everything else.
 	Emergency []string `toml:"emergency" doc:"Numbers that dial at once, from any state, and whose calls can be neither parked nor held."`
-	Orbits    []string `toml:"-"` // orbit numbers that can be dialled to fetch a call, "701" or a range "701-720"; those of the lot
+	Orbits    []string `toml:"-"` // orbit numbers that can be dialled to fetch a call: those of the lot, which has checked them
 	ParkCode  string   `toml:"park_code" doc:"Dialled alone, parks the held call on the lowest free orbit; followed by an orbit, parks it there. Empty: no such code."`
 	FetchCode string   `toml:"fetch_code" doc:"Dialled alone, fetches the call that has waited longest; followed by an orbit, fetches that one. Empty: no such code."`
 
@@ -47,12 +46,11 @@ type Config struct {
 	VoiceVolume  int `toml:"voice_volume" doc:"Volume of handset and loudspeaker at start, 0 to 10."`
 }
 
-// Default returns a phone for orbits 701 to 720 that dials anything after a pause or #.
+// Default returns a phone that dials anything after a pause or #; it knows no orbits yet.
 func Default() Config {
 	return Config{
 		DialPlan:        []string{"xx.T", "*xx.T", "*xx*xx.T"},
 		Emergency:       []string{"112", "911"},
-		Orbits:          []string{"701-720"},
 		ParkCode:        "*68",
 		FetchCode:       "*88",
 		InterDigit:      4 * time.Second,

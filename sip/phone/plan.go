@@ -175,30 +175,6 @@ func (p pattern) skip(at uint64) uint64 {
 	return at
 }
 
-// orbitRange has all numbers of the length of low between low and high, inclusive.
-type orbitRange struct{ low, high string }
-
-func parseOrbits(s string) (orbitRange, error) {
-	low, high, isRange := strings.Cut(s, "-")
-	if !isRange {
-		high = low
-	}
-	digits := func(s string) bool { return isDialable(s) && !strings.ContainsAny(s, "*#") }
-	if !digits(low) || len(low) != len(high) || !digits(high) || low > high {
-		return orbitRange{}, fmt.Errorf("orbits: %q: must be a number or an ascending range of the same length, such as 701-720", s)
-	}
-	return orbitRange{low, high}, nil
-}
-
-// match is pattern.match for orbit numbers.
-func (r orbitRange) match(digits string) (whole, more bool) {
-	n := len(digits)
-	if n > len(r.low) || digits < r.low[:n] || digits > r.high[:n] {
-		return false, false
-	}
-	return n == len(r.low), n < len(r.low)
-}
-
 // targetKind is what dialled digits ask for.
 type targetKind uint8
 
@@ -230,17 +206,14 @@ const (
 type plan struct {
 	patterns            []pattern
 	emergency           []string
-	orbits              []orbitRange
+	orbits              []string
 	parkCode, fetchCode string
 }
 
 func newPlan(c Config) (*plan, error) {
-	p := &plan{emergency: slices.Clone(c.Emergency), parkCode: c.ParkCode, fetchCode: c.FetchCode}
+	p := &plan{emergency: slices.Clone(c.Emergency), orbits: slices.Clone(c.Orbits), parkCode: c.ParkCode, fetchCode: c.FetchCode}
 	if len(c.DialPlan) > maxPatterns {
 		return nil, fmt.Errorf("dial_plan has %d patterns: at most %d", len(c.DialPlan), maxPatterns)
-	}
-	if len(c.Orbits) > maxOrbitRanges {
-		return nil, fmt.Errorf("orbits has %d entries: at most %d", len(c.Orbits), maxOrbitRanges)
 	}
 	if len(c.Emergency) > maxPatterns {
 		return nil, fmt.Errorf("emergency has %d numbers: at most %d", len(c.Emergency), maxPatterns)
@@ -251,13 +224,6 @@ func newPlan(c Config) (*plan, error) {
 			return nil, fmt.Errorf("dial_plan: %w", err)
 		}
 		p.patterns = append(p.patterns, pat)
-	}
-	for _, s := range c.Orbits {
-		r, err := parseOrbits(s)
-		if err != nil {
-			return nil, err
-		}
-		p.orbits = append(p.orbits, r)
 	}
 	for _, s := range c.Emergency {
 		if !isDialable(s) || strings.Contains(s, "#") {
@@ -360,10 +326,11 @@ func (p *plan) takesPound(digits string) bool {
 	return false
 }
 
+// matchOrbit is pattern.match for orbit numbers.
 func (p *plan) matchOrbit(digits string) (whole, more bool) {
-	for _, r := range p.orbits {
-		w, m := r.match(digits)
-		whole, more = whole || w, more || m
+	for _, o := range p.orbits {
+		whole = whole || o == digits
+		more = more || o != digits && strings.HasPrefix(o, digits)
 	}
 	return whole, more
 }

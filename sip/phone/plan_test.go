@@ -78,7 +78,7 @@ func TestPlan(t *testing.T) {
 	c := Default()
 	c.DialPlan = []string{"2xx", "21", "0xx.T", "91x", "*3#"}
 	c.Emergency = []string{"112", "911", "9119"}
-	c.Orbits = []string{"701-720", "75"}
+	c.Orbits = []string{"701", "720", "75"}
 	p, err := newPlan(c)
 	if err != nil {
 		t.Fatal(err)
@@ -157,9 +157,6 @@ func TestConfig(t *testing.T) {
 		{"too many patterns", func(c *Config) { c.DialPlan = make([]string, maxPatterns+1) }, []string{"dial_plan", "256"}},
 		{"emergency", func(c *Config) { c.Emergency = []string{"police"} }, []string{"emergency", `"police"`, "0-9"}},
 		{"too many emergency", func(c *Config) { c.Emergency = make([]string, maxPatterns+1) }, []string{"emergency", "256"}},
-		{"orbits", func(c *Config) { c.Orbits = []string{"720-701"} }, []string{"orbits", `"720-701"`, "701-720"}},
-		{"orbit length", func(c *Config) { c.Orbits = []string{"1-20"} }, []string{"orbits", "same length"}},
-		{"too many orbits", func(c *Config) { c.Orbits = make([]string, maxOrbitRanges+1) }, []string{"orbits", "1000"}},
 		{"park code", func(c *Config) { c.ParkCode = "#68" }, []string{"park_code", `"#68"`}},
 		{"code is emergency", func(c *Config) { c.FetchCode = "911" }, []string{"fetch_code", "emergency"}},
 		{"same codes", func(c *Config) { c.FetchCode = c.ParkCode }, []string{"fetch_code", "park_code"}},

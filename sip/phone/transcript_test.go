@@ -16,10 +16,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
-// testConfig has closed numbers of three digits that begin with 2, and open ones.
+// testConfig has closed numbers of three digits that begin with 2, open ones, and ten orbits.
 func testConfig() Config {
 	c := Default()
 	c.DialPlan = []string{"2xx", "0x.T", "*3x"}
+	c.Orbits = strings.Fields("701 702 703 704 705 706 707 708 709 710")
 	return c
 }
 

@@ -75,7 +75,7 @@ func (a *faults) validate(c reflect.Value) {
 }
 
 // origins are the keys in a file behind the values that complete fills in.
-var origins = map[string]string{"federation.name": "appliance.name", "phone.orbits": "lot.orbits", "phone.undo": "lot.undo_window",
+var origins = map[string]string{"federation.name": "appliance.name", "phone.undo": "lot.undo_window",
 	"phone.park_timeout": "lot.claim_timeout", "phone.fetch_timeout": "lot.fetch_timeout"}
 
 // leadingKey is the key that a section's error begins with, such as "peers[1].address".

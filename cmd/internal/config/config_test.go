@@ -107,7 +107,7 @@ func TestFaults(t *testing.T) {
 		{"empty file", "", "dock.toml: sip.listen: names no socket"},
 		{"table for a list", "[federation.peers]\nname = \"a\"\n", "dock.toml:1:13: federation.peers: is a list of tables; begin each with [[federation.peers]]"},
 		{"missing key", "\n[[federation.peers]]\naddress = \"192.0.2.2:5060\"\n", `dock.toml:2:14: federation.peers[0].name: ""`},
-		{"orbits of the phone", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits: "*1": must be a number`},
+		{"orbit with a star", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits: has "*1": each is one number of 1 to 16 digits`},
 		{"srtp without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n\n[calls]\nsrtp = \"required\"\n", `dock.toml:5:1: calls.srtp: "required": no call could be had`},
 		{"srtp of an account without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[[registration.accounts]]\naor = \"sip:a@b\"\ntransport = \"udp\"\nsrtp = \"required\"\n",
 			`dock.toml:6:1: registration.accounts[0].srtp: "required": no call could be had: keys need TLS, and transport is "udp"`},
