@@ -10,7 +10,7 @@ import (
 const (
 	MaxVolume = 10 // highest level of ringer and voice
 
-	maxDigits   = 48 // digits dialled in one go; E.164 numbers have 15, codes and prefixes come on top
+	MaxDigits   = 48 // digits dialled in one go; E.164 numbers have 15, codes and prefixes come on top
 	maxEnding   = 16 // calls hung up whose end was not reported; the oldest is forgotten
 	maxPatterns = 256
 
@@ -115,7 +115,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// isDialable reports whether s has only digits that a keypad has, and from 1 to maxDigits of them.
+// isDialable reports whether s has only digits that a keypad has, and from 1 to MaxDigits of them.
 func isDialable(s string) bool {
-	return len(s) > 0 && len(s) <= maxDigits && strings.Trim(s, "0123456789*#") == ""
+	return len(s) > 0 && len(s) <= MaxDigits && strings.Trim(s, "0123456789*#") == ""
 }

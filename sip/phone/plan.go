@@ -67,8 +67,8 @@ func parsePattern(s string) (pattern, error) {
 		default:
 			return bad(i, "allowed are 0-9 * # x [ ] . T")
 		}
-		if len(p.elements) > maxDigits {
-			return bad(i, fmt.Sprintf("at most %d digits", maxDigits))
+		if len(p.elements) > MaxDigits {
+			return bad(i, fmt.Sprintf("at most %d digits", MaxDigits))
 		}
 	}
 	if len(p.elements) == 0 {
@@ -227,7 +227,7 @@ func newPlan(c Config) (*plan, error) {
 	}
 	for _, s := range c.Emergency {
 		if !isDialable(s) || strings.Contains(s, "#") {
-			return nil, fmt.Errorf("emergency: %q: must be 1 to %d of 0-9 and *", s, maxDigits)
+			return nil, fmt.Errorf("emergency: %q: must be 1 to %d of 0-9 and *", s, MaxDigits)
 		}
 	}
 	for _, code := range []struct{ key, value string }{{"park_code", c.ParkCode}, {"fetch_code", c.FetchCode}} {
@@ -235,7 +235,7 @@ func newPlan(c Config) (*plan, error) {
 			continue
 		}
 		if !isDialable(code.value) || strings.Contains(code.value, "#") {
-			return nil, fmt.Errorf("%s = %q: must be empty or 1 to %d of 0-9 and *", code.key, code.value, maxDigits)
+			return nil, fmt.Errorf("%s = %q: must be empty or 1 to %d of 0-9 and *", code.key, code.value, MaxDigits)
 		}
 		if slices.Contains(c.Emergency, code.value) {
 			return nil, fmt.Errorf("%s = %q: is an emergency number", code.key, code.value)
@@ -249,6 +249,17 @@ func newPlan(c Config) (*plan, error) {
 
 // isEmergency reports whether digits are exactly an emergency number.
 func (p *plan) isEmergency(digits string) bool { return slices.Contains(p.emergency, digits) }
+
+// emergencyAtEnd is the longest emergency number that digits end with, "" for none.
+func (p *plan) emergencyAtEnd(digits string) string {
+	found := ""
+	for _, e := range p.emergency {
+		if len(e) > len(found) && strings.HasSuffix(digits, e) {
+			found = e
+		}
+	}
+	return found
+}
 
 // resolve gives the meaning of digits. The target is valid for waiting and complete only.
 //

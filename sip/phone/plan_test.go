@@ -41,7 +41,7 @@ func TestPattern(t *testing.T) {
 }
 
 func TestPatternErrors(t *testing.T) {
-	for _, s := range []string{"", "T", ".", "x..", "2a", "[", "[]", "[2", "[5-2]", "[*-3]", "[2-#]", "[a]", "xTx", "x]", strings.Repeat("1", maxDigits+1)} {
+	for _, s := range []string{"", "T", ".", "x..", "2a", "[", "[]", "[2", "[5-2]", "[*-3]", "[2-#]", "[a]", "xTx", "x]", strings.Repeat("1", MaxDigits+1)} {
 		if _, err := parsePattern(s); !errors.Is(err, errPattern) {
 			t.Errorf("%q: error %v", s, err)
 		}
@@ -140,6 +140,17 @@ func TestEmergencyIsNeverCutOff(t *testing.T) {
 			}
 			b.step(Ended{b.m.View().Active})
 			b.step(Hook{false})
+		}
+	}
+}
+
+func TestEmergencyAtEnd(t *testing.T) {
+	c := testConfig()
+	c.Emergency = []string{"12", "112", "*9"}
+	m := New(c)
+	for keys, want := range map[string]string{"": "", "1": "", "11": "", "112": "112", "5112": "112", "512": "12", "1123": "", "11*9": "*9"} {
+		if got := m.EmergencyAtEnd(keys); got != want {
+			t.Errorf("keys %q end with %q, want %q", keys, got, want)
 		}
 	}
 }

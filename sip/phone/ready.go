@@ -120,7 +120,7 @@ func (m *Machine) dialDigit(in Digit) {
 	switch {
 	case how == complete:
 		m.reach(t)
-	case how == impossible, len(digits) == maxDigits:
+	case how == impossible, len(digits) == MaxDigits:
 		m.enterFailure(sound{tone: ToneReorder})
 	default:
 		m.enterDialing(digits)
@@ -165,7 +165,7 @@ func (m *Machine) emergencyDigit(in Digit) {
 		m.emergencyDigits = ""
 	}
 	m.emergencyTyped = m.now
-	if len(m.emergencyDigits) < maxDigits {
+	if len(m.emergencyDigits) < MaxDigits {
 		m.emergencyDigits += string(rune(in.Digit))
 	}
 	if m.plan.isEmergency(m.emergencyDigits) {

@@ -37,6 +37,10 @@ type View struct {
 	Calls        []CallView // at most MaxCalls, an emergency call, and those that are ending
 }
 
+// EmergencyAtEnd returns the longest emergency number that the keys pressed lately end with, "" for none. Who lends the
+// keypad to something else, such as a self test, asks with each key and gives the number back to Step, digit by digit.
+func (m *Machine) EmergencyAtEnd(keys string) string { return m.plan.emergencyAtEnd(keys) }
+
 // View returns a copy of what can be seen.
 func (m *Machine) View() View {
 	v := View{

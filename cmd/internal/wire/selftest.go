@@ -190,10 +190,10 @@ func (e *exam) key(k keypad.Event) {
 	}
 }
 
-// dialled says which emergency number was dialled: it dials from any state, also when keys mean something else. Digits that
+// dialled says which emergency number was dialled: it dials from any state, also when keys mean something else. Keys that
 // were all asked for are none.
 func (e *exam) dialled(key string) string {
-	if len(key) != 1 || key[0] < '0' || key[0] > '9' {
+	if len(key) != 1 || key == "#" { // # is in no emergency number
 		e.digits, e.strayed = nil, false
 		return ""
 	}
@@ -201,16 +201,13 @@ func (e *exam) dialled(key string) string {
 		e.digits, e.strayed = nil, false
 	}
 	e.digitAt = e.now()
-	const longest = 16
 	e.digits = append(e.digits, key[0])
-	e.digits = e.digits[max(0, len(e.digits)-longest):]
+	e.digits = e.digits[max(0, len(e.digits)-phone.MaxDigits):]
 	e.strayed = e.strayed || e.walk.Expects() != key
-	for _, number := range e.cfg.Phone.Emergency {
-		if e.strayed && strings.HasSuffix(string(e.digits), number) {
-			return number
-		}
+	if !e.strayed {
+		return ""
 	}
-	return ""
+	return e.machine.EmergencyAtEnd(string(e.digits))
 }
 
 // take steps the walk and carries out what it says.
