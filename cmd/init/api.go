@@ -16,6 +16,7 @@ import (
 
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/parkd/panel"
 )
 
 const (
@@ -117,9 +118,9 @@ func answer(w http.ResponseWriter, code int, body any) {
 }
 
 // restart restarts phoned or the appliance, at once or when nothing is there that it has to wait for.
-func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func(phoneCalls) string) {
+func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func([]panel.Call) string) {
 	busy := func(ctx context.Context) (string, error) {
-		why, err := callsThat(ctx, waitFor)
+		why, err := s.callsThat(ctx, waitFor)
 		if s.waits(req.Service, why); err != nil {
 			s.waits(req.Service, "phoned does not answer")
 		}
@@ -180,9 +181,6 @@ func (s *system) askEnd(command int) {
 	default:
 	}
 }
-
-// busy says what an absence of the appliance would disturb, "" for nothing.
-func busy(ctx context.Context) (string, error) { return callsThat(ctx, inAbsence) }
 
 // status collects everything.
 func (s *system) status() initapi.Status {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -87,7 +86,7 @@ func TestGrantNodes(t *testing.T) {
 
 func TestAPI(t *testing.T) {
 	s := newSystem()
-	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), alive, s.reaper, s.log)
+	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
 	s.judgeSpace(1000, 5)
 	routes := s.routes(t.Context())
 	ask := func(method, path, body string) string {
@@ -158,7 +157,7 @@ func TestDefaultConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Board.Model != "desk" || c.Panel.Socket != phonedSocket || panel.Default().Socket != phonedSocket {
+	if c.Board.Model != "desk" || c.Panel.Socket != provision.PhonedSocket || panel.Default().Socket != provision.PhonedSocket {
 		t.Errorf("%+v %+v", c.Board, c.Panel)
 	}
 }
@@ -166,26 +165,6 @@ func TestDefaultConfig(t *testing.T) {
 func TestRestartRequest(t *testing.T) {
 	if err := (initapi.Restart{Service: initapi.Phoned, When: initapi.Idle}).Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestVerdictOfATrial(t *testing.T) {
-	for name, c := range map[string]struct{ status, want string }{
-		"alone":                {`{}`, ""},
-		"registered":           {`{"accounts":[{"state":"failed"},{"state":"registered"}],"peers":[{"state":"dead"}]}`, ""},
-		"a peer is alive":      {`{"peers":[{"state":"dead"},{"state":"alive"}]}`, ""},
-		"out of touch":         {`{"accounts":[{"state":"trying"}],"peers":[{"state":"dead"}]}`, "neither registered nor in touch with a peer"},
-		"hears nothing":        {`{"health":[{"code":"sip.listener.udp:eth0:5060","severity":"error","text":"deaf"}]}`, "deaf"},
-		"a lamp is broken":     {`{"health":[{"code":"board.lamps","severity":"error","text":"dark"}]}`, ""},
-		"the journal was lost": {`{"health":[{"code":"journal.read","severity":"error","text":"no calls"}]}`, "no calls"},
-	} {
-		var h phoneHealth
-		if err := json.Unmarshal([]byte(c.status), &h); err != nil {
-			t.Fatal(err)
-		}
-		if ok, why := h.verdict(); why != c.want || ok != (c.want == "") {
-			t.Errorf("%s: %t %s", name, ok, why)
-		}
 	}
 }
 
@@ -212,33 +191,6 @@ func TestPanicIsNoBadConfiguration(t *testing.T) {
 	dead.Answering = true
 	if refuses(dead, 0) || refuses(supervise.Report{Starts: 2, LastExit: dead.LastExit}, 1) {
 		t.Error("one that answers, or whose configuration was changed just now, has refused nothing")
-	}
-}
-
-// Who is parked waits on over a restart, and holds it up only where he would not, or where somebody is about to have
-// him.
-func TestWhomARestartWaitsFor(t *testing.T) {
-	for _, tc := range []struct{ calls, phoned, appliance string }{
-		{`[]`, "", ""},
-		{`[{"state":"parked","kept":true,"movable":true},{"state":"parked","kept":true,"movable":true}]`, "", ""},
-		{`[{"state":"parked","kept":true,"orbit":"703"},{"state":"parked","kept":true,"movable":true,"orbit":"702"},{"state":"parked","kept":true,"orbit":"701"}]`,
-			"", "2 parked callers (on 701, 703) whom no other appliance would take over"},
-		{`[{"state":"parked","kept":true,"movable":true},{"state":"talking"}]`, "1 call", "1 call"},
-		{`[{"state":"parked","kept":true,"movable":true},{"state":"ringing","kept":true}]`, "", ""}, // who is recalled again
-		{`[{"state":"parked","movable":true},{"state":"ringing"},{"state":"held"},{"state":"parked","kept":true,"orbit":"701"}]`,
-			"2 calls, 1 parked caller being recalled or fetched, or not in the journal",
-			"2 calls, 1 parked caller being recalled or fetched, or not in the journal, 1 parked caller (on 701) whom no other appliance would take over"},
-	} {
-		var st phoneCalls
-		if err := json.Unmarshal([]byte(`{"calls":`+tc.calls+`}`), &st); err != nil {
-			t.Fatal(err)
-		}
-		if got := inRestart(st); got != tc.phoned {
-			t.Errorf("%s: phoned waits for %q, want %q", tc.calls, got, tc.phoned)
-		}
-		if got := inAbsence(st); got != tc.appliance {
-			t.Errorf("%s: the appliance waits for %q, want %q", tc.calls, got, tc.appliance)
-		}
 	}
 }
 

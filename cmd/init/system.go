@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/lldp"
@@ -56,6 +57,7 @@ type system struct {
 	disk    *slots.Disk // nil: no card
 	network *netconf.Manager
 	phoned  *supervise.Service
+	phone   *client.Client     // asks phoned
 	ssh     *supervise.Service // nil: no SSH server
 	ending  chan int           // capacity 1: the reboot(2) command; later ones are dropped
 	// capacity 1: an address is there; full: the clock will look anyway
@@ -81,7 +83,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
+	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(provision.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
 		conditions: map[string]initapi.Condition{}, waiting: map[string]string{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
@@ -115,7 +117,7 @@ func (s *system) run() {
 	s.dog = openWatchdog("/dev/watchdog")
 	patience := supervise.DefaultPolicy()
 	patience.StopFor = initapi.EndFor
-	s.phoned = supervise.NewService("phoned", supervise.Spec{}, patience, alive, s.reaper, s.log)
+	s.phoned = supervise.NewService("phoned", supervise.Spec{}, patience, s.alive, s.reaper, s.log)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -149,7 +151,7 @@ func (s *system) run() {
 	_ = os.Symlink("/proc/1/exe", hook)
 	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hook, Port: cfg.Port,
 		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
-		Idle: func(ctx context.Context) bool { return untilIdle(ctx, busy) },
+		Idle: func(ctx context.Context) bool { return untilIdle(ctx, s.busy) },
 		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
 	_ = os.Remove("/etc/resolv.conf")
 	_ = os.Symlink(filepath.Join(runFolder, "resolv.conf"), "/etc/resolv.conf")

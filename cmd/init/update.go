@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +24,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 	if err != nil {
 		s.log.Warn("keys of updates", "err", err)
 	}
-	u := update.New(update.Config{Disk: s.disk, Running: boot.Slot, Trial: boot.Trial, Keys: keys, Busy: busy, Log: s.log,
+	u := update.New(update.Config{Disk: s.disk, Running: boot.Slot, Trial: boot.Trial, Keys: keys, Busy: s.busy, Log: s.log,
 		System: update.System{Board: firstLine(filepath.Join(etcFolder, "board")), Version: s.version, Time: built},
 		Restart: func(reason string) {
 			s.log.Info("restart", "reason", reason)
@@ -64,54 +62,4 @@ func (s *system) watchUpdater(ctx context.Context, u *update.Updater) {
 			return
 		}
 	}
-}
-
-// phoneHealth is what counts of phoned's status.
-type phoneHealth struct {
-	Accounts []struct {
-		State string `json:"state"`
-	} `json:"accounts"`
-	Peers []struct {
-		State string `json:"state"`
-	} `json:"peers"`
-	Health []struct {
-		Code     string `json:"code"`
-		Severity string `json:"severity"`
-		Text     string `json:"text"`
-	} `json:"health"`
-}
-
-// healthy says whether this system does its work: phoned answers, hears SIP, has its journal, and is registered or has a
-// peer if it has any of them to reach.
-func (s *system) healthy(ctx context.Context) (bool, string) {
-	if !s.phoned.Report().Answering {
-		return false, "phoned does not answer"
-	}
-	var h phoneHealth
-	if err := ask(ctx, "/api/status", &h); err != nil {
-		return false, fmt.Sprintf("phoned does not answer: %v", err)
-	}
-	return h.verdict()
-}
-
-func (h phoneHealth) verdict() (bool, string) {
-	for _, c := range h.Health {
-		if c.Severity == "error" && (strings.HasPrefix(c.Code, "journal") || strings.HasPrefix(c.Code, "sip.listener")) {
-			return false, c.Text
-		}
-	}
-	if len(h.Accounts)+len(h.Peers) == 0 {
-		return true, ""
-	}
-	for _, a := range h.Accounts {
-		if a.State == "registered" {
-			return true, ""
-		}
-	}
-	for _, p := range h.Peers {
-		if p.State == "alive" { // panel.PeerAlive
-			return true, ""
-		}
-	}
-	return false, "neither registered nor in touch with a peer"
 }

@@ -101,6 +101,9 @@ func (t *tool) run(ctx context.Context, args []string) int {
 	case errors.As(err, new(configError)):
 		fmt.Fprintf(t.err, "%v%s\n", err, whose(err))
 		return exitUsage
+	case errors.Is(err, client.ErrNoSocket):
+		fmt.Fprintf(t.err, "parkctl: %v Give its socket with --socket or PARKLAMP_SOCKET\n", err)
+		return exitError
 	}
 	fmt.Fprintf(t.err, "parkctl: %v%s\n", err, whose(err))
 	return exitError

@@ -293,7 +293,7 @@ func TestCommands(t *testing.T) {
 		{"config check", "", 2, "want: parkctl config check FILE"},
 		{"--help", "", 0, "press KEY [down|up|tap|long]"},
 		{"help", "", 0, "usage: parkctl"},
-		{"--socket /nowhere/phoned.sock status", "", 1, "no appliance on /nowhere/phoned.sock: the socket does not exist; is phoned running?"},
+		{"--socket /nowhere/phoned.sock status", "", 1, "no appliance on /nowhere/phoned.sock: the socket does not exist; is phoned running? Give its socket with --socket or PARKLAMP_SOCKET"},
 	} {
 		code, out, errs := parkctl(socket, strings.Fields(c.line)...)
 		a.mu.Lock()

@@ -291,7 +291,7 @@ func words(name string) string { return strings.ReplaceAll(name, "-", " ") }
 // grade shades text by the state or severity that it tells.
 func grade(state, text string) cell {
 	switch state {
-	case panel.StateParkedHere, panel.PeerAlive, "registered":
+	case panel.StateParkedHere, panel.PeerAlive, panel.AccountRegistered:
 		return cell{text, green}
 	case panel.StateParkedElsewhere, panel.StateRecalling, panel.StateEnding, panel.StateQueued, panel.PeerDead, panel.SeverityError, "failed":
 		return cell{text, red}

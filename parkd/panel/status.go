@@ -182,10 +182,19 @@ func (p Party) String() string {
 	return p.Name + " (" + who + ")"
 }
 
+// Call states.
+const (
+	CallRinging = "ringing"
+	CallTalking = "talking"
+	CallHeld    = "held"
+	CallParked  = "parked"
+	CallEnded   = "ended"
+)
+
 // Call is one leg that this appliance has, parked or not, or has had.
 type Call struct {
 	ID        string    `json:"id"`
-	State     string    `json:"state"`     // "ringing", "talking", "held", "parked", "ended"
+	State     string    `json:"state"`     // one of the Call states
 	Direction string    `json:"direction"` // "in" or "out"
 	Remote    Party     `json:"remote"`
 	Since     time.Time `json:"since,omitzero"`
@@ -247,6 +256,12 @@ type Peer struct {
 	Since   time.Time `json:"since,omitzero"`
 }
 
+// Codes of conditions by which other programs decide whether the appliance does its work, each with what follows a dot.
+const (
+	CodeJournal  = "journal"
+	CodeListener = "sip.listener" // and the address
+)
+
 // Severities of a Condition.
 const (
 	SeverityWarning = "warning" // works, but not as it should
@@ -261,6 +276,9 @@ type Condition struct {
 	Text     string    `json:"text"` // what is wrong
 	Hint     string    `json:"hint"` // what to do about it
 }
+
+// AccountRegistered is the state of an account under which calls come in.
+const AccountRegistered = "registered"
 
 // Account is one registration.
 type Account struct {

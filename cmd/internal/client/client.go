@@ -1,5 +1,6 @@
 // Package client talks to the API of a running appliance (package parkd/panel), over its unix socket. It is
-// what parkctl, the demonstration and the tests use. It starts no goroutine; a stream is read by its caller.
+// what parkctl, the first process of an image, the demonstration and the tests use. It starts no goroutine; a stream is read by
+// its caller.
 package client
 
 import (
@@ -26,6 +27,9 @@ const (
 	maxAnswer   = 8 << 20          // bytes of an answer or an event
 	maxRefusal  = 4 << 10          // bytes of an error's text
 )
+
+// ErrNoSocket: there is no socket to ask on.
+var ErrNoSocket = errors.New("the socket does not exist; is phoned running?")
 
 // Refusal is an answer of the appliance that is no success.
 type Refusal struct {
@@ -86,13 +90,13 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no appliance on %s: the socket does not exist; is phoned running? Give its socket with --socket or PARKLAMP_SOCKET", c.socket)
+		return fmt.Errorf("no appliance on %s: %w", c.socket, ErrNoSocket)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", c.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("no access to %s: be root or in the group of that file", c.socket)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the appliance on %s did not answer in %v", c.socket, askTimeout)
+		return fmt.Errorf("the appliance on %s did not answer in time", c.socket)
 	}
 	return fmt.Errorf("ask %s: %w", c.socket, err)
 }

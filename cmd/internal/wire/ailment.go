@@ -7,6 +7,7 @@ import (
 	"parklamp/cmd/internal/health"
 	"parklamp/keypad"
 	"parklamp/media/prompt"
+	"parklamp/parkd/panel"
 	"parklamp/sip/phone"
 )
 
@@ -21,7 +22,7 @@ var ailments = []struct {
 	warning bool
 }{
 	{"provision", prompt.NotSetUp, true}, {"identity", prompt.NotSetUp, true}, {"configuration", prompt.NotSetUp, true},
-	{"network", prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {"sip.listener.", prompt.NoNetwork, false},
+	{"network", prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {panel.CodeListener, prompt.NoNetwork, false},
 	{"registration.", prompt.NotRegistered, false},
 	{journalCode, prompt.NoStorage, true}, {storageCode, prompt.NoStorage, false}, {"data", prompt.NoStorage, false},
 	{"clock", prompt.NoClock, true},

@@ -16,6 +16,7 @@ import (
 	"parklamp/media"
 	"parklamp/parkd"
 	"parklamp/parkd/journal"
+	"parklamp/parkd/panel"
 	"parklamp/sip/call"
 	"parklamp/sip/sdp"
 )
@@ -31,7 +32,7 @@ const (
 	// address in a re-INVITE that changed nothing else. What is as it was is not written.
 	keepAgainAfter = 30 * time.Second
 	// journalCode is the health condition of the journal.
-	journalCode = "journal"
+	journalCode = panel.CodeJournal
 )
 
 // storedDialog is a call in the journal.

@@ -64,7 +64,7 @@ func (a *Appliance) soundEnded(l *leg, ev call.Ended) {
 	a.log.Info("call ended", append(attrs, "for", a.now().Sub(l.call.Info().Started).Round(time.Second).String(), soundLog("heard", q.In), soundLog("far_end_heard", q.Out),
 		"round_trip_ms", millis(q.RoundTrip))...)
 	c := a.callStatus(l)
-	c.State, c.Ended, c.Cause = "ended", a.now(), ev.Cause.String()
+	c.State, c.Ended, c.Cause = panel.CallEnded, a.now(), ev.Cause.String()
 	a.sounds.ended = slices.Insert(a.sounds.ended, 0, c)
 	a.sounds.ended = a.sounds.ended[:min(len(a.sounds.ended), maxEnded)]
 	a.judge(stats.Remote.Addr(), q)

@@ -211,7 +211,7 @@ func (a *Appliance) begin() {
 
 // onListener shows a dead listener.
 func (a *Appliance) onListener(listen string, err error) {
-	code := "sip.listener." + listen
+	code := panel.CodeListener + "." + listen
 	if err == nil {
 		a.health.Clear(code)
 		return

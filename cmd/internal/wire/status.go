@@ -117,20 +117,20 @@ func orbitStatus(v parkd.OrbitView) panel.Orbit {
 
 func (a *Appliance) callStatus(l *leg) panel.Call {
 	info := l.call.Info()
-	c := panel.Call{ID: string(l.id), Direction: "out", Remote: partyStatus(l.caller), Since: info.Started, State: "ringing", Kept: a.lot.kept(l)}
+	c := panel.Call{ID: string(l.id), Direction: "out", Remote: partyStatus(l.caller), Since: info.Started, State: panel.CallRinging, Kept: a.lot.kept(l)}
 	if l.incoming {
 		c.Direction = "in"
 	}
 	switch {
 	case l.parked:
-		c.State = "parked"
+		c.State = panel.CallParked
 		if slot, ok := a.lot.callOf(l.id); ok {
 			c.Orbit, c.Movable = slot.Orbit, a.lot.machine.Movable(slot)
 		}
 	case l.onHold:
-		c.State = "held"
+		c.State = panel.CallHeld
 	case l.answered:
-		c.State = "talking"
+		c.State = panel.CallTalking
 	}
 	if l.media != nil {
 		c.Media = mediaStatus(l.media.Stats(), l.agreed)

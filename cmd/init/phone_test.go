@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"parklamp/cmd/internal/client"
+	"parklamp/parkd/panel"
+)
+
+// phoneThatSays is the phone behind a panel: it shows what a test has stored.
+type phoneThatSays struct {
+	panel.Backend // nil: nobody presses a key
+	status        atomic.Pointer[panel.Status]
+}
+
+func (p *phoneThatSays) Status() panel.Status    { return *p.status.Load() }
+func (p *phoneThatSays) Subscribe(func()) func() { return func() {} }
+
+// withPanel is a system that asks a panel, as phoned serves it, and the phone behind that.
+func withPanel(t *testing.T) (*system, *phoneThatSays) {
+	t.Helper()
+	p := &phoneThatSays{}
+	p.status.Store(&panel.Status{})
+	cfg := panel.Default()
+	cfg.Listen, cfg.Socket = netip.AddrPort{}, filepath.Join(t.TempDir(), "phoned.sock")
+	server := panel.New(cfg, p, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-server.Ready():
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	s := newSystem()
+	s.phone = client.Socket(cfg.Socket)
+	return s, p
+}
+
+// What a system on trial is confirmed by is what phoned's panel says.
+func TestVerdictOfATrial(t *testing.T) {
+	s, phone := withPanel(t)
+	account := func(state string) panel.Account { return panel.Account{AOR: "sip:dock-1@example.net", State: state} }
+	peer := func(state string) panel.Peer { return panel.Peer{Name: "dock-2", State: state} }
+	ails := func(code, severity, text string) panel.Status {
+		return panel.Status{Health: []panel.Condition{{Code: code, Severity: severity, Text: text}}}
+	}
+	for name, c := range map[string]struct {
+		status panel.Status
+		want   string
+	}{
+		"alone":           {panel.Status{}, ""},
+		"registered":      {panel.Status{Accounts: []panel.Account{account("failed"), account(panel.AccountRegistered)}, Peers: []panel.Peer{peer(panel.PeerDead)}}, ""},
+		"a peer is alive": {panel.Status{Peers: []panel.Peer{peer(panel.PeerDead), peer(panel.PeerAlive)}}, ""},
+		"out of touch": {panel.Status{Accounts: []panel.Account{account("trying")}, Peers: []panel.Peer{peer(panel.PeerUnknown), peer(panel.PeerDead)}},
+			"neither registered nor in touch with a peer"},
+		"hears nothing":             {ails(panel.CodeListener+".udp:eth0:5060", panel.SeverityError, "deaf"), "deaf"},
+		"a lamp is broken":          {ails("board.lamps", panel.SeverityError, "dark"), ""},
+		"the journal was lost":      {ails(panel.CodeJournal, panel.SeverityError, "no calls"), "no calls"},
+		"the journal is not stored": {ails(panel.CodeJournal, panel.SeverityWarning, "full"), ""},
+	} {
+		phone.status.Store(&c.status)
+		if ok, why := s.verdict(t.Context()); why != c.want || ok != (c.want == "") {
+			t.Errorf("%s: %t %s", name, ok, why)
+		}
+	}
+}
+
+// Who is parked waits on over a restart, and holds it up only where he would not, or where somebody is about to have
+// him.
+func TestWhomARestartWaitsFor(t *testing.T) {
+	s, phone := withPanel(t)
+	call := func(state string, kept bool) panel.Call { return panel.Call{State: state, Kept: kept} }
+	parked := func(orbit string, kept, movable bool) panel.Call {
+		return panel.Call{State: panel.CallParked, Orbit: orbit, Kept: kept, Movable: movable}
+	}
+	for name, c := range map[string]struct {
+		calls                       []panel.Call
+		phoned, appliance, newcomer string
+	}{
+		"nobody":           {nil, "", "", ""},
+		"parked, and kept": {[]panel.Call{parked("701", true, true), parked("702", true, true)}, "", "", "2 calls"},
+		"parked, and not moved": {[]panel.Call{parked("703", true, false), parked("702", true, true), parked("701", true, false)},
+			"", "2 parked callers (on 701, 703) whom no other appliance would take over", "3 calls"},
+		"a talk":                {[]panel.Call{parked("", true, true), call(panel.CallTalking, false)}, "1 call", "1 call", "2 calls"},
+		"who is recalled again": {[]panel.Call{parked("", true, true), call(panel.CallRinging, true)}, "", "", "2 calls"},
+		"everything": {[]panel.Call{parked("", false, true), call(panel.CallRinging, false), call(panel.CallHeld, false), parked("701", true, false)},
+			"2 calls, 1 parked caller being recalled or fetched, or not in the journal",
+			"2 calls, 1 parked caller being recalled or fetched, or not in the journal, 1 parked caller (on 701) whom no other appliance would take over", "4 calls"},
+	} {
+		phone.status.Store(&panel.Status{Calls: c.calls, Ended: []panel.Call{{State: panel.CallEnded}}})
+		check := func(who, got, want string, err error) {
+			if got != want || err != nil {
+				t.Errorf("%s: %s waits for %q, %v, want %q", name, who, got, err, want)
+			}
+		}
+		got, err := s.callsThat(t.Context(), inRestart)
+		check("phoned", got, c.phoned, err)
+		got, err = s.busy(t.Context())
+		check("the appliance", got, c.appliance, err)
+		got, err = s.callsThat(t.Context(), anybody)
+		check("a newcomer", got, c.newcomer, err)
+	}
+}
+
+// A phoned that is not there is neither alive nor free of calls.
+func TestSilentPhone(t *testing.T) {
+	s, _ := withPanel(t)
+	if err := s.alive(t.Context()); err != nil {
+		t.Errorf("one that answers: %v", err)
+	}
+	gone := filepath.Join(t.TempDir(), "phoned.sock")
+	s.phone = client.Socket(gone)
+	if err := s.alive(t.Context()); err == nil {
+		t.Error("alive without a socket")
+	}
+	want := "no appliance on " + gone + ": the socket does not exist; is phoned running?"
+	if why, err := s.busy(t.Context()); why != "" || err == nil || err.Error() != want {
+		t.Errorf("waits for %q, %v, want %s", why, err, want)
+	}
+	if ok, why := s.verdict(t.Context()); ok || why != "phoned does not answer: "+want {
+		t.Errorf("%t %s", ok, why)
+	}
+}
