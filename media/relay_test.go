@@ -7,6 +7,7 @@ import (
 
 	"parklamp/media"
 	"parklamp/media/codec"
+	"parklamp/media/dtmf"
 	"parklamp/media/mediatest"
 )
 
@@ -132,6 +133,36 @@ func TestRelayKeepsLossAndOrderVisible(t *testing.T) {
 	})
 }
 
+// A packet that comes after its successor goes on however long the relay has been there: also when more numbers than half
+// of those that there are lie behind.
+func TestRelayForwardsLatePacketsAfterMinutes(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, _ := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		late := false
+		b.net.Hook(func(d *mediatest.Datagram) {
+			if late && d.From == p1.Addr() {
+				d.Delay = 30 * time.Millisecond
+			}
+		})
+		const packets = 1<<15 + 1000 // eleven minutes
+		for n := range packets {
+			late = n%1000 == 999
+			if err := p1.Send(s1.LocalAddr(), 0, false, make([]byte, 160), 160); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(media.FrameDuration)
+		}
+		time.Sleep(media.FrameDuration)
+		if n := s2.Stats().Relayed; n != packets {
+			t.Errorf("%d of %d packets went on", n, packets)
+		}
+	})
+}
+
 func TestRelayFollowsAChangeOfStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()
@@ -176,6 +207,45 @@ func TestRelayCarriesDigits(t *testing.T) {
 		if a, z := drain(here), drain(there); a != "1#" || z != "1#" {
 			t.Errorf("the relay heard %q, the other leg %q; want 1# twice", a, z)
 		}
+	})
+}
+
+// RFC 4733 §2.2.1: however long a key is held, it stays one event with one timestamp.
+func TestRelayCarriesALongDigit(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 400*time.Millisecond))
+		const held = 150 // packets: 3 s
+		for n := range held + 2 {
+			e := dtmf.Event{Code: 5, End: n >= held-1, Volume: 10, Duration: uint16(min(n+1, held) * media.FrameSamples)}
+			var payload [dtmf.EventSize]byte
+			e.Put(payload[:])
+			ticks := 0
+			if n == held+1 {
+				ticks = held * media.FrameSamples
+			}
+			if err := p1.Send(s1.LocalAddr(), 101, n == 0, payload[:], ticks); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(media.FrameDuration)
+		}
+		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(2, 400*time.Millisecond))
+		var keys dtmf.Receiver
+		digits, stamps := "", map[uint32]bool{}
+		for _, q := range p2.Packets() {
+			if q.Header.PayloadType == 101 {
+				stamps[q.Header.Timestamp] = true
+				digits += string(keys.Put(q.Header.Timestamp, q.Header.Marker, q.Payload, time.Duration(q.At.UnixNano())))
+			}
+		}
+		if digits != "5" || len(stamps) != 1 {
+			t.Errorf("a digit became %q with %d timestamps", digits, len(stamps))
+		}
+		b.oneStream(p2.Packets())
 	})
 }
 

@@ -43,7 +43,7 @@ type outgoing struct {
 	feed     *Bridge // the relay that has begun to send
 	relayed  bool    // the last packet came from the relay: else the shifts no longer fit
 	feedSSRC uint32
-	anchor   uint16 // first sequence number that the relay sent; older ones are not forwarded
+	anchor   uint16 // first sequence number that the relay sent, or a later one; older ones are not forwarded
 	seqShift uint16
 	tsShift  uint32
 }
@@ -318,7 +318,7 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt
 	marker := h.Marker
 	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
 	ahead := timeline.Packets(seq, o.seq)
-	clock := timeline.Ticks(ts, o.stamp(at))
+	clock := timeline.Ticks(ts+samples, o.stamp(at)) // where it ends: RFC 4733 §2.2.1, an event is stamped with its beginning
 	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
 		seq, ts = o.seq, o.stamp(at)
 		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
@@ -334,6 +334,9 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt
 	s.emit(w, packet, pt, marker, seq, ts)
 	if ahead >= 0 {
 		o.seq = seq + 1
+		if timeline.Packets(seq, o.anchor) > 2*relayGap {
+			o.anchor = seq - relayGap // nothing older is taken, and what is 2^15 behind would be ahead again
+		}
 		o.talk = true
 		o.advance(ts+samples, end)
 	}
