@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"parklamp/media/rtpio"
 )
 
 const (
@@ -15,9 +17,8 @@ const (
 	slots    = int64(FrameDuration / slotTime)
 	// maxCatchUp ticks are made up for after a stall; what is older is left out, as a longer burst helps nobody.
 	maxCatchUp = 5
-	// The goroutine yields after so long where so much time is left before the next slot.
-	yieldAfter = 8 * time.Millisecond
-	yieldRoom  = slotTime / 4
+	// yieldRoom is how much time must be left before the next slot for the goroutine to yield.
+	yieldRoom = slotTime / 4
 	// Sessions that a relay feeds have nothing to send in their ticks. They share every so manieth slot: a thread that wakes
 	// up each millisecond gets in the way of the one that relays.
 	sharedSlot = 5
@@ -82,8 +83,7 @@ func (p *pacer) step(room *scratch) {
 		return
 	}
 	now := p.clock.Now()
-	// As rtpio's yieldAfter: at a time of our own choice instead of the monitor's.
-	if now-p.yielded > yieldAfter && next-now > yieldRoom {
+	if now-p.yielded > rtpio.YieldAfter && next-now > yieldRoom {
 		p.yielded = now
 		runtime.Gosched()
 		now = p.clock.Now()
