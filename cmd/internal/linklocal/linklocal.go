@@ -152,6 +152,8 @@ func Run(ctx context.Context, index int, tell func(netip.Addr)) error {
 			}
 		}
 	}
+	for range heard { // until the reader has ended: the context has, or the socket has failed
+	}
 	return nil
 }
 
