@@ -186,7 +186,7 @@ func (d *definition) sound(m *Model) {
 		s.Device, _ = d.integer(t, "device", path+".device", 0, 31)
 		s.CaptureDevice, _ = d.integer(t, "capture_device", path+".capture_device", 0, 31)
 		if rate, given := value[int64](&d.reader, t, "rate", path+".rate", "a whole number"); given != nil {
-			if s.Rate = int(rate); !slices.Contains([]int{8000, 16000, 48000}, s.Rate) {
+			if s.Rate = int(rate); !slices.Contains([]int64{8000, 16000, 48000}, rate) {
 				d.fail(given, path+".rate", "%d: allowed is 8000, 16000, 48000", rate)
 			}
 		}
