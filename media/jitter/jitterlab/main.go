@@ -2,7 +2,8 @@
 // played when. It knows nothing of which trace it reads. What the sender says are our own prompts, so that time
 // stretching works on speech.
 //
-// The trace is CSV, gzip or plain: comment lines with key=value words (rx_skew_ppm, tick_phase_us, ptime_us), then
+// The trace is CSV, gzip or plain: comment lines with key=value words (clock_rate, which has to be 8000, rx_skew_ppm,
+// tick_phase_us, ptime_us; others are passed over), then
 // seq,rtp_ts,send_time_us,arrival_time_us[,flags] in send order; arrival may be "lost", flag C is comfort noise, M a
 // marker, D a copy. The log is "# jblog=1 buffer=parklamp rx_skew_ppm=P mode=events" and a row for each packet that
 // begins to play and each piece of concealment or silence: tick_index,playout_time_us,seq|conceal|silence,note. Times
@@ -15,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 
 	"parklamp/media/codec"
 	"parklamp/media/jitter"
@@ -29,7 +29,10 @@ func main() {
 	out := flag.String("log", "", "playout log to write; - is standard output")
 	skew := flag.String("skew", "", "receiver clock skew in ppm instead of the trace's")
 	flag.Parse()
-	if *in == "" || *out == "" {
+	if *in == "" || *out == "" || flag.NArg() > 0 {
+		if flag.NArg() > 0 {
+			fmt.Fprintf(os.Stderr, "jitterlab: %q is not an option\n", flag.Arg(0))
+		}
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -50,12 +53,15 @@ func run(in, out, skew string) (err error) {
 		return fmt.Errorf("read %s: %w", in, err)
 	}
 	if skew != "" {
-		if t.SkewPPM, err = strconv.ParseFloat(skew, 64); err != nil {
-			return fmt.Errorf("skew %q is not a number of ppm", skew)
+		if t.SkewPPM, err = lab.ParseSkew(skew); err != nil {
+			return fmt.Errorf("-skew: %w", err)
 		}
 	}
 	var w io.WriteCloser = os.Stdout
 	if out != "-" {
+		if same(f, out) {
+			return fmt.Errorf("-log %s is the trace itself; name another file", out)
+		}
 		if w, err = os.Create(out); err != nil {
 			return err
 		}
@@ -66,6 +72,13 @@ func run(in, out, skew string) (err error) {
 		fmt.Println(r.Score())
 	}
 	return r.WriteLog(w)
+}
+
+// same says whether the open file is what path names.
+func same(f *os.File, path string) bool {
+	a, err1 := f.Stat()
+	b, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(a, b)
 }
 
 // speech is half a minute of prompts, µ-law.

@@ -93,7 +93,32 @@ func TestBadTraceNamesTheLine(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# name=x\n1,160,0,1\nx,y,z,1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(path, path+".log", ""); err == nil || !strings.Contains(err.Error(), "line 3") {
-		t.Errorf("error %v does not name line 3", err)
+	if err := run(path, path+".log", ""); err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), `line 3: seq="x"; 0 to 65535`) {
+		t.Errorf("error %v does not name file, line, column and what is allowed", err)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	path := traceFile(t)
+	for _, skew := range []string{"NaN", "Inf", "-1000000", "-2e6", "1e9", "fast"} {
+		if err := run(path, path+".log", skew); err == nil || !strings.Contains(err.Error(), "-skew") || !strings.Contains(err.Error(), "-10000 to 10000 is allowed") {
+			t.Errorf("-skew %s: error %v", skew, err)
+		}
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := path + ".link"
+	if err := os.Symlink(path, other); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []string{path, other} {
+		if err := run(path, log, ""); err == nil || !strings.Contains(err.Error(), "is the trace itself") {
+			t.Errorf("log over the trace: error %v", err)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the trace is another now (%v)", err)
 	}
 }

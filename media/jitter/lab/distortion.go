@@ -33,10 +33,10 @@ var edges = [bands + 1]float64{100, 200, 300, 400, 510, 630, 770, 920, 1080, 127
 
 // piece is a part of what is heard and where it was said.
 type piece struct {
-	from, to int // samples of the sound
-	said     int // sample of the speech, from its first packet on
-	length   int // samples of the speech
-	kind     int // 0 as received, 1 stretched, 2 concealed
+	from, to int   // samples of the sound
+	said     int64 // sample of the speech, from its first packet on
+	length   int   // samples of the speech
+	kind     int   // 0 as received, 1 stretched, 2 concealed
 }
 
 // Distortion measures a run that kept its sound.
@@ -49,16 +49,16 @@ func (r *Run) Distortion(speech []byte) (d Distortion) {
 	codec.Decode(codec.PCMU, ref, speech)
 	limit := loudest(ref) * math.Pow(10, -floorDB/10)
 	size := int(t.PTime * rate / 1e9)
-	said := map[uint16]int{}
-	spoke := map[int]bool{} // packets' places
+	said := map[uint16]int64{}
+	spoke := map[int64]bool{} // packets' places
 	for _, p := range t.Packets {
-		place := int(p.TS - t.Packets[0].TS)
+		place := t.ticks(p.TS)
 		said[p.Seq] = place
-		spoke[place/size] = spoke[place/size] || !p.Comfort
+		spoke[place/int64(size)] = spoke[place/int64(size)] || !p.Comfort
 	}
 	var sum [3]float64
 	var n [3]int
-	at, due := 0, 0 // in the sound, in the speech
+	at, due := 0, int64(0) // in the sound, in the speech
 	for _, e := range r.Events {
 		length := size
 		if !e.New || e.Kind != playout.Audio {
@@ -73,16 +73,16 @@ func (r *Run) Distortion(speech []byte) (d Distortion) {
 			if e.Change != 0 {
 				p.kind = 1
 			}
-			due = p.said + size
+			due = p.said + int64(size)
 		case e.Kind == playout.Silence || e.Kind == playout.Comfort:
 			at += length
 			continue
 		default:
-			due += length
+			due += int64(length)
 		}
 		for pos := p.from + hop/2; pos < p.to; pos += hop {
-			where := p.said + (pos-p.from)*p.length/length
-			if !spoke[where/size] {
+			where := p.said + int64((pos-p.from)*p.length/length)
+			if !spoke[where/int64(size)] {
 				continue // the sender paused
 			}
 			if x, ok := r.difference(pos, where, ref, limit); ok {
@@ -112,7 +112,7 @@ func Apart(heard, said []int16, wanted func(at int) bool) float64 {
 		if !wanted(at) {
 			continue
 		}
-		if x, ok := r.difference(at, at, said, limit); ok {
+		if x, ok := r.difference(at, int64(at), said, limit); ok {
 			sum += x
 			n++
 		}
@@ -121,7 +121,7 @@ func Apart(heard, said []int16, wanted func(at int) bool) float64 {
 }
 
 // difference compares the sound around a place with the speech around another; false where nobody speaks.
-func (r *Run) difference(heard, said int, ref []int16, limit float64) (float64, bool) {
+func (r *Run) difference(heard int, said int64, ref []int16, limit float64) (float64, bool) {
 	if heard < windowSize/2 || heard+windowSize/2 > len(r.Sound) {
 		return 0, false
 	}
@@ -129,7 +129,7 @@ func (r *Run) difference(heard, said int, ref []int16, limit float64) (float64, 
 	for i := range windowSize {
 		w := window[i]
 		a[i] = w * float64(r.Sound[heard-windowSize/2+i])
-		k := (said - windowSize/2 + i) % len(ref)
+		k := int((said - windowSize/2 + int64(i)) % int64(len(ref)))
 		if k < 0 {
 			k += len(ref)
 		}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,55 @@ func TestTraceSurvivesItsFile(t *testing.T) {
 		if d := n.Trace(4, 10*time.Second); slices.Equal(a.Packets, d.Packets) {
 			t.Errorf("%s: two seeds make the same trace", n.Name)
 		}
+	}
+}
+
+// TestBadTraceIsRefused wants each error to name the line, the column or key, its value and what is allowed.
+func TestBadTraceIsRefused(t *testing.T) {
+	many := strings.Builder{}
+	for n := range maxPackets + 1 {
+		fmt.Fprintf(&many, "%d,0,0,0\n", n%65536)
+	}
+	const good = "\n1,160,20000,50000\n"
+	for _, tc := range []struct{ name, text, want string }{
+		{"nothing", "", "without a voice packet"},
+		{"comments alone", "# name=x\nseq,rtp_ts\n", "without a voice packet"},
+		{"comfort noise alone", "1,160,20000,50000,C\n", "without a voice packet"},
+		{"skew not a number", "# rx_skew_ppm=NaN" + good, `line 1: rx_skew_ppm="NaN"; -10000 to 10000 is allowed`},
+		{"skew without end", "# rx_skew_ppm=-Inf" + good, `rx_skew_ppm="-Inf"; -10000`},
+		{"clock that stands", "# rx_skew_ppm=-1000000" + good, `rx_skew_ppm="-1000000"; -10000`},
+		{"packets not of a length", "# ptime_us=nan" + good, `ptime_us="nan"; 5000 to 60000`},
+		{"tick of another day", "# tick_phase_us=1e9" + good, `tick_phase_us="1e9"; 0 to 19999`},
+		{"wideband", "#clock_rate=16000" + good, `clock_rate="16000"; 8000 is allowed`},
+		{"arrival not a number", good + "2,320,40000,NaN\n", `line 3: arrival_time_us="NaN"; -86400000000 to 86400000000 is allowed`},
+		{"arrival after years", "2,320,40000,9e17\n", `arrival_time_us="9e17"; -864`},
+		{"sent never", "2,320,inf,0\n", `send_time_us="inf"; -864`},
+		{"seq of 17 bits", "65536,320,0,0\n", `seq="65536"; 0 to 65535 is allowed`},
+		{"timestamp below 0", "1,-1,0,0\n", `rtp_ts="-1"; 0 to 4294967295 is allowed`},
+		{"flag nobody knows", "1,0,0,0,MX\n", `flags="MX"; M, C and D are allowed`},
+		{"a column too many", "1,0,0,0,M,0\n", `line 1: "1,0,0,0,M,0" has 6 columns; seq,rtp_ts,`},
+		{"noise", strings.Repeat("\x01\xff", 700), `line 1: "\x01\xff\x01\xff`},
+		{"a line without end", good + strings.Repeat("1", 70000), "line 3 has 65536 bytes or more"},
+		{"more than seq can name", many.String(), "line 65536: packet 65536; 65535 are allowed"},
+	} {
+		_, err := Read(strings.NewReader(tc.text))
+		if !errors.Is(err, errTrace) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: error %v does not say %q", tc.name, err, tc.want)
+		} else if len(err.Error()) > 250 {
+			t.Errorf("%s: an error of %d bytes", tc.name, len(err.Error()))
+		}
+	}
+}
+
+// TestNothingHeardIsAllBad: a trace in which all was lost is a measurement, and the worst.
+func TestNothingHeardIsAllBad(t *testing.T) {
+	trace, err := Read(strings.NewReader("1,160,0,lost\n2,320,20000,lost\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Score{Bad: 1, Longest: 40 * time.Millisecond}
+	if s := Replay(trace, jitter.Default(), make([]byte, 400), false).Score(); s != want {
+		t.Errorf("%v, want %v", s, want)
 	}
 }
 

@@ -100,9 +100,12 @@ func Replay(t *Trace, cfg jitter.Config, speech []byte, keepSound bool) *Run {
 	return run
 }
 
+// ticks is how far a timestamp is from the trace's first, which is before all others (it may wrap once).
+func (t *Trace) ticks(ts uint32) int64 { return int64(ts - t.Packets[0].TS) }
+
 // spoken fills payload with what the sender says at a timestamp, µ-law.
 func spoken(payload, speech []byte, t *Trace, ts uint32) {
-	from := int(ts-t.Packets[0].TS) % len(speech)
+	from := int(t.ticks(ts) % int64(len(speech)))
 	for n := 0; n < len(payload); from = 0 {
 		n += copy(payload[n:], speech[from:])
 	}

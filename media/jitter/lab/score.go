@@ -102,13 +102,16 @@ func (r *Run) Score() Score {
 		last, lastAt, c = i, e.At, 0
 	}
 	burst(float64(before[len(t.Packets)] - before[last+1]))
-	if played == 0 {
+	if voice == 0 {
 		return s
 	}
 	total := float64(voice) + inserted
+	s.Bad, s.Own = bad/total, (bad-float64(lost))/total
+	if played == 0 {
+		return s // silence has no quality: R 0
+	}
 	mean := delay / time.Duration(played)
 	s.Delay = mean - least
-	s.Bad, s.Own = bad/total, (bad-float64(lost))/total
 	burstR := 1.0
 	if bursts > 0 {
 		burstR = max(1, bad/float64(bursts)*(1-s.Bad))

@@ -7,6 +7,7 @@ package lab
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -15,10 +16,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"parklamp/media/timeline"
 )
 
 // errTrace wraps what is wrong with a trace that was read.
 var errTrace = errors.New("lab: bad trace")
+
+const (
+	maxPackets = 65535  // of a trace, without copies
+	maxSkew    = 10_000 // ppm: no clock is off by one in a hundred
+	maxTime    = 86.4e9 // µs before and after 0: a day
+)
 
 // Packet is one packet of a trace. Times are on the sender's clock, which is true.
 type Packet struct {
@@ -52,7 +61,8 @@ func Read(r io.Reader) (*Trace, error) {
 	}
 	t := &Trace{PTime: 20 * time.Millisecond}
 	lines := bufio.NewScanner(text)
-	for n := 1; lines.Scan(); n++ {
+	n, packets, voice := 1, 0, 0
+	for ; lines.Scan(); n++ {
 		var err error
 		line := strings.TrimSpace(lines.Text())
 		switch {
@@ -60,14 +70,28 @@ func Read(r io.Reader) (*Trace, error) {
 		case line[0] == '#':
 			err = t.header(line[1:])
 		default:
-			err = t.line(line)
+			var p Packet
+			if p, err = parsePacket(line); !p.Copy {
+				packets++
+			}
+			if !p.Comfort {
+				voice++
+			}
+			if t.Packets = append(t.Packets, p); err == nil && packets > maxPackets {
+				err = fmt.Errorf("packet %d; %d are allowed, since seq names a packet", packets, maxPackets)
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", errTrace, n, err)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errTrace, err)
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return nil, fmt.Errorf("%w: line %d has %d bytes or more", errTrace, n, bufio.MaxScanTokenSize)
+	} else if err != nil {
+		return nil, fmt.Errorf("%w: line %d: %w", errTrace, n, err)
+	}
+	if voice == 0 {
+		return nil, fmt.Errorf("%w: %d lines without a voice packet; seq,rtp_ts,send_time_us,arrival_time_us[,flags] is one", errTrace, n-1)
 	}
 	return t, nil
 }
@@ -80,52 +104,85 @@ func (t *Trace) header(words string) error {
 		switch key {
 		case "name":
 			t.Name = value
-			continue
-		case "rx_skew_ppm", "tick_phase_us", "ptime_us":
-			if number, err = strconv.ParseFloat(value, 64); err != nil {
-				return fmt.Errorf("%s=%q is not a number", key, value)
+		case "clock_rate":
+			if value != strconv.Itoa(rate) {
+				err = fmt.Errorf("%s=%s; %d is allowed, what is replayed is G.711", key, short(value), rate)
 			}
-		}
-		switch key {
 		case "rx_skew_ppm":
-			t.SkewPPM = number
+			t.SkewPPM, err = ParseSkew(value)
 		case "tick_phase_us":
+			number, err = within(key, value, 0, float64(timeline.Frame.Microseconds()-1))
 			t.Phase = us(number)
 		case "ptime_us":
-			if number < 5000 || number > 60000 {
-				return fmt.Errorf("ptime_us=%s; 5000 to 60000 is allowed", value)
-			}
+			number, err = within(key, value, 5000, 60000)
 			t.PTime = us(number)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (t *Trace) line(line string) error {
+// ParseSkew reads by how many ppm the receiver's clock is fast.
+func ParseSkew(text string) (ppm float64, err error) {
+	return within("rx_skew_ppm", text, -maxSkew, maxSkew)
+}
+
+// within reads a number of a range.
+func within(name, text string, low, high float64) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= low && v <= high) { // so that it holds for what is not a number
+		return 0, fmt.Errorf("%s=%s; %.0f to %.0f is allowed", name, short(text), low, high)
+	}
+	return v, nil
+}
+
+// short quotes what was read, of what is long the beginning.
+func short(text string) string {
+	const most = 24
+	if len(text) > most {
+		return strconv.Quote(text[:most]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+func parsePacket(line string) (p Packet, err error) {
 	fields := strings.Split(line, ",")
-	if len(fields) < 4 {
-		return fmt.Errorf("%q has %d fields, not 4 or 5", line, len(fields))
+	if len(fields) < 4 || len(fields) > 5 {
+		return p, fmt.Errorf("%s has %d columns; seq,rtp_ts,send_time_us,arrival_time_us[,flags] are wanted", short(line), len(fields))
 	}
-	seq, err1 := strconv.ParseUint(fields[0], 10, 16)
-	ts, err2 := strconv.ParseUint(fields[1], 10, 32)
-	sent, err3 := strconv.ParseFloat(fields[2], 64)
-	p := Packet{Seq: uint16(seq), TS: uint32(ts), Sent: us(sent)}
-	var err4 error
+	whole := func(name, text string, bits int) uint64 {
+		v, e := strconv.ParseUint(text, 10, bits)
+		if e != nil {
+			err = cmp.Or(err, fmt.Errorf("%s=%s; 0 to %d is allowed", name, short(text), uint64(1)<<bits-1))
+		}
+		return v
+	}
+	at := func(name, text string) time.Duration {
+		v, e := within(name, text, -maxTime, maxTime)
+		err = cmp.Or(err, e)
+		return us(v)
+	}
+	p.Seq, p.TS, p.Sent = uint16(whole("seq", fields[0], 16)), uint32(whole("rtp_ts", fields[1], 32)), at("send_time_us", fields[2])
 	if p.Lost = fields[3] == "lost"; !p.Lost {
-		var at float64
-		at, err4 = strconv.ParseFloat(fields[3], 64)
-		p.Arrival = us(at)
+		p.Arrival = at("arrival_time_us", fields[3])
 	}
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return fmt.Errorf("%q is not a packet: %w", line, err)
+	if len(fields) == 5 {
+		for _, flag := range fields[4] {
+			switch flag {
+			case 'M':
+				p.Marker = true
+			case 'C':
+				p.Comfort = true
+			case 'D':
+				p.Copy = true
+			default:
+				return p, cmp.Or(err, fmt.Errorf("flags=%s; M, C and D are allowed", short(fields[4])))
+			}
+		}
 	}
-	if len(fields) > 4 {
-		p.Marker = strings.Contains(fields[4], "M")
-		p.Comfort = strings.Contains(fields[4], "C")
-		p.Copy = strings.Contains(fields[4], "D")
-	}
-	t.Packets = append(t.Packets, p)
-	return nil
+	return p, err
 }
 
 // arrivals returns the indexes of the packets that came, in order of arrival.
@@ -136,7 +193,7 @@ func (t *Trace) arrivals() []int {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(t.Packets[a].Arrival - t.Packets[b].Arrival) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(t.Packets[a].Arrival, t.Packets[b].Arrival) })
 	return order
 }
 
