@@ -21,6 +21,8 @@ func (t *mediaTotals) add(s media.Stats) {
 	t.Reordered += s.Reordered
 	t.Restarts += s.Restarts
 	t.Bad += s.Bad
+	t.Malformed += s.Malformed
+	t.Looped += s.Looped
 	t.Unauthentic += s.Unauthentic
 	t.Replayed += s.Replayed
 	t.Unwanted += s.Unwanted
@@ -52,7 +54,7 @@ func (a *Appliance) count(s *panel.Status) {
 		"media.lost": total.Lost, "media.overruns": total.Overruns, "media.played_ms": milliseconds(total.Played),
 		"media.received": total.Received, "media.relayed": total.Relayed, "media.reordered": total.Reordered,
 		"media.restarts": total.Restarts, "media.send_errors": total.SendErrors, "media.sent": total.Sent,
-		"media.replayed": total.Replayed, "media.unauthentic": total.Unauthentic, "media.strangers": total.Strangers, "media.unwanted": total.Unwanted,
+		"media.malformed": total.Malformed, "media.looped": total.Looped, "media.replayed": total.Replayed, "media.unauthentic": total.Unauthentic, "media.strangers": total.Strangers, "media.unwanted": total.Unwanted,
 		"media.reports_sent": total.ReportsSent, "media.reports_taken": total.ReportsTaken, "media.reports_refused": total.ReportsRefused,
 		"quality.published": a.sounds.published.Load(), "quality.not_published": a.sounds.failed.Load(),
 		"media.sessions_now": uint64(a.engine.Sessions()), "media.ticks_skipped": a.engine.Skipped(),

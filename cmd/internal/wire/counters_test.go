@@ -3,9 +3,11 @@ package wire
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"parklamp/cmd/internal/config"
+	"parklamp/media"
 	"parklamp/parkd/panel"
 )
 
@@ -34,5 +36,22 @@ func TestCountersHaveMeanings(t *testing.T) {
 	}
 	if !slices.IsSorted(names) {
 		t.Errorf("not in order: %v", names)
+	}
+}
+
+// What is refused says so: the parts of media.bad are counted each, and each is told to be a part.
+func TestPartsOfBadAreTold(t *testing.T) {
+	var a mediaTotals
+	a.add(media.Stats{Bad: 10, Malformed: 1, Looped: 2, Unauthentic: 3, Replayed: 4})
+	if sum := a.Malformed + a.Looped + a.Unauthentic + a.Replayed; sum != a.Bad {
+		t.Errorf("the parts are %d, the whole %d", sum, a.Bad)
+	}
+	for _, part := range []string{"malformed", "looped", "unauthentic", "replayed"} {
+		if about := panel.CounterAbout("media." + part); !strings.Contains(about, "part of media.bad") {
+			t.Errorf("media.%s is told as %q", part, about)
+		}
+		if about := panel.CounterAbout("media.bad"); !strings.Contains(about, part) {
+			t.Errorf("media.bad is told as %q, without %s", about, part)
+		}
 	}
 }
