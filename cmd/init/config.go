@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,10 +18,6 @@ import (
 
 //go:embed phoned.toml
 var defaultConfig []byte
-
-// badConfig is how phoned ends when its configuration cannot be used (daemon.exitConfig). It is not 2: the Go runtime ends a
-// program that panics so, and a phone that crashed must not start again as nobody.
-const badConfig = "exit status 78"
 
 // config is the file that phoned starts with: the appliance's own; without one, and when it was refused, the built-in one;
 // when that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
@@ -53,7 +50,7 @@ func anyBoard(text []byte) []byte {
 
 // refuses says whether phoned has refused its configuration; at is how often it had been started when that was changed.
 func refuses(r supervise.Report, at int) bool {
-	return r.Starts-at > 1 && r.LastExit == badConfig && !r.Answering
+	return r.Starts-at > 1 && r.LastExit == fmt.Sprintf("exit status %d", initapi.BadConfig) && !r.Answering
 }
 
 // watchConfig starts phoned with a configuration that works when it refuses its own, until ctx ends: a phone with a
@@ -85,9 +82,6 @@ func (s *system) watchConfig(ctx context.Context) {
 	}
 }
 
-// refusalWords is how phoned's complaint begins; a line for each fault follows.
-const refusalWords = "the configuration cannot be used:"
-
 // complaint is the first fault of the last configuration that phoned has refused.
 func complaint(lines []logs.Line) string {
 	text, next := "it cannot be used", false
@@ -98,7 +92,7 @@ func complaint(lines []logs.Line) string {
 		if next {
 			text = l.Text
 		}
-		next = strings.HasSuffix(l.Text, refusalWords)
+		next = strings.HasSuffix(l.Text, initapi.BadConfigWords)
 	}
 	return text
 }

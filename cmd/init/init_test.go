@@ -157,7 +157,7 @@ func TestDefaultConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Board.Model != "desk" || c.Panel.Socket != provision.PhonedSocket || panel.Default().Socket != provision.PhonedSocket {
+	if c.Board.Model != "desk" || c.Panel.Socket != initapi.PhonedSocket || panel.Default().Socket != initapi.PhonedSocket {
 		t.Errorf("%+v %+v", c.Board, c.Panel)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"parklamp/cmd/internal/depot"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/nettest"
 	"parklamp/cmd/internal/provision"
@@ -247,7 +248,7 @@ func TestComplaint(t *testing.T) {
 		}
 		return out
 	}
-	log := slices.Concat(says("phoned", "phoned: the configuration cannot be used:"), says("init", "exit status 2"),
+	log := slices.Concat(says("phoned", "phoned: "+initapi.BadConfigWords), says("init", "exit status 2"),
 		says("phoned", "phoned.toml:1:1: foo: unknown key", "phoned.toml:2:1: bar: unknown key"))
 	if got := complaint(log); got != "phoned.toml:1:1: foo: unknown key" {
 		t.Error(got)

@@ -83,7 +83,7 @@ type system struct {
 }
 
 func newSystem() *system {
-	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(provision.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
+	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(initapi.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
 		conditions: map[string]initapi.Condition{}, waiting: map[string]string{}, version: version}
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))

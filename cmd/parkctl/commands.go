@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/tomlfile"
 )
 
@@ -72,7 +73,7 @@ var options = map[string]option{
 
 const globalOptions = `
   --json         print JSON for programs
-  --socket PATH  of the appliance; else $PARKLAMP_SOCKET, else ` + defaultSocket + "\n"
+  --socket PATH  of the appliance; else $PARKLAMP_SOCKET, else ` + initapi.PhonedSocket + "\n"
 
 func (t *tool) usage(w io.Writer) {
 	fmt.Fprint(w, "usage: parkctl [--json] [--socket PATH] COMMAND\n       parkctl --version\n\n")

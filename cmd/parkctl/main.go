@@ -87,8 +87,6 @@ type tool struct {
 	initSocket string // of the first process of an image
 }
 
-const defaultSocket = "/run/parklamp/phoned.sock"
-
 // run carries out one command line and returns the exit code.
 func (t *tool) run(ctx context.Context, args []string) int {
 	err := t.dispatch(ctx, args)
@@ -197,7 +195,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	}
 	flags.Visit(func(f *flag.Flag) { t.given = append(t.given, f.Name) })
 	if t.socket == "" {
-		t.socket = defaultSocket
+		t.socket = initapi.PhonedSocket
 	}
 	return words, nil
 }

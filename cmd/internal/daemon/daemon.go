@@ -28,8 +28,7 @@ const memoryLimit = 256 << 20
 
 const (
 	exitFailed = 1
-	exitUsage  = 2  // as the flag package has it, and the runtime after a panic
-	exitConfig = 78 // EX_CONFIG of sysexits.h: the first process of an appliance tells it from a crash
+	exitUsage  = 2 // as the flag package has it, and the runtime after a panic
 )
 
 // Main runs a daemon and ends the process.
@@ -58,8 +57,8 @@ func run(name, version string, phone bool, args []string) int {
 	}
 	cfg, err := config.Load(*file)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: the configuration cannot be used:\n%v\n", name, err)
-		return exitConfig
+		fmt.Fprintf(os.Stderr, "%s: %s\n%v\n", name, initapi.BadConfigWords, err)
+		return initapi.BadConfig
 	}
 	if *check {
 		fmt.Println(*file + ": the configuration is good")

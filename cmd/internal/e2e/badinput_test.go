@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"parklamp/cmd/internal/initapi"
 	"parklamp/parkd/panel"
 )
 
@@ -38,11 +39,13 @@ func TestBadConfigurationHasItsOwnStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, said := phoned(t, file)
-	if status != 78 {
-		t.Errorf("status %d, want 78", status)
+	if status != initapi.BadConfig {
+		t.Errorf("status %d, want %d", status, initapi.BadConfig)
 	}
-	if want := file + `:3:1: lot.orbit: unknown key; did you mean "orbits"?`; !strings.Contains(said, want) {
-		t.Errorf("it said:\n%swant: %s", said, want)
+	for _, want := range []string{initapi.BadConfigWords + "\n" + file, file + `:3:1: lot.orbit: unknown key; did you mean "orbits"?`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it said:\n%swant: %s", said, want)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	socket = "/run/parklamp/phoned.sock"
+	socket = initapi.PhonedSocket
 	limit  = 2 * time.Minute // of a wait for something that takes a second on a board
 )
 

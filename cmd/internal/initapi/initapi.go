@@ -20,6 +20,19 @@ const (
 	SocketEnv = "PARKLAMP_INIT"
 )
 
+// PhonedSocket is where phoned answers the first process, and everybody by default: panel.socket of every appliance. The first
+// process asks there whether the phone works, and starts a phone anew that does not answer.
+const PhonedSocket = "/run/parklamp/phoned.sock"
+
+// How a daemon ends whose configuration cannot be used.
+const (
+	// BadConfig is its exit status, EX_CONFIG of sysexits.h. It is not 2: the Go runtime ends a program that panics so, and a
+	// phone that crashed must not start again as nobody.
+	BadConfig = 78
+	// BadConfigWords are the end of the line that it says then; a line for each fault follows.
+	BadConfigWords = "the configuration cannot be used:"
+)
+
 // How phoned is told to go so that its parked callers are there when it comes back (wire.Going). Sent to the first process
 // itself the same signals switch the machine off: that is what busybox's halt and poweroff send it.
 const (

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"parklamp/cmd/internal/authority"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/tomlfile"
 )
 
@@ -123,14 +124,10 @@ func (f Files) identity(where string, phoned *tomlfile.File) (Identity, error) {
 	return i, file.Err()
 }
 
-// PhonedSocket is panel.socket of every appliance: there its first process asks whether the phone works, and starts a phone
-// anew that does not answer.
-const PhonedSocket = "/run/parklamp/phoned.sock"
-
 // answers complains of a configuration with which the first process would take the phone for one that hangs.
 func answers(phoned *tomlfile.File) {
-	if v := phoned.Value("panel.socket"); v != nil && v != PhonedSocket {
-		phoned.Fail("panel.socket", "%#v: must be %q, or left away: the first process asks there whether the phone works", v, PhonedSocket)
+	if v := phoned.Value("panel.socket"); v != nil && v != initapi.PhonedSocket {
+		phoned.Fail("panel.socket", "%#v: must be %q, or left away: the first process asks there whether the phone works", v, initapi.PhonedSocket)
 	}
 }
 
