@@ -19,7 +19,8 @@ const (
 // latch decides from which source packets are taken, and so where ours are sent (RFC 4961): first and always
 // the signalled address; behind a NAT, one other source on a host that fits the signalling, once it has sent
 // a few packets in sequence. A locked source stays until it has been silent; then only the same stream
-// (SSRC and sequence) may move. Everybody else is ignored, so that a port that is sprayed with packets
+// (SSRC and sequence) may move, or after a re-INVITE any on such a host: many phones resume with a new stream, and the
+// mapping of a NAT does not outlive a hold. Everybody else is ignored, so that a port that is sprayed with packets
 // neither plays them nor answers them.
 type latch struct {
 	signalled netip.AddrPort
@@ -29,6 +30,8 @@ type latch struct {
 	ssrc      uint32
 	seq       uint16
 	at        time.Duration // last packet of current
+	anew      bool          // agreed again, and current has not gone on since
+	anewAt    time.Duration // when that was seen
 
 	try      netip.AddrPort // source on probation
 	trySSRC  uint32
@@ -38,9 +41,10 @@ type latch struct {
 
 // signal takes what was agreed. An unchanged address keeps the lock: behind a NAT a re-INVITE repeats the
 // private one.
-func (l *latch) signal(remote netip.AddrPort, via netip.Addr) {
+func (l *latch) signal(remote netip.AddrPort, via netip.Addr, at time.Duration) {
 	l.via = via
 	if remote == l.signalled {
+		l.anew, l.anewAt = true, at
 		return
 	}
 	previous := l.current
@@ -55,6 +59,7 @@ func (l *latch) admit(from netip.AddrPort, ssrc uint32, seq uint16, at time.Dura
 	if from == l.current {
 		l.ssrc, l.seq, l.at = ssrc, seq, at
 		l.tryCount = 0
+		l.anew = l.anew && at-l.anewAt < relatchSilence // before that it may be what was on its way
 		return true, false
 	}
 	if from == l.signalled && !l.current.IsValid() {
@@ -83,7 +88,7 @@ func (l *latch) admit(from netip.AddrPort, ssrc uint32, seq uint16, at time.Dura
 
 func (l *latch) lock(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) {
 	l.current, l.ssrc, l.seq, l.at = from, ssrc, seq, at
-	l.tryCount = 0
+	l.tryCount, l.anew = 0, false
 }
 
 // need returns how many packets in sequence make a source believed; 0 never.
@@ -99,8 +104,8 @@ func (l *latch) need(from netip.AddrPort, ssrc uint32, seq uint16, at time.Durat
 		return probationStranger
 	case at-l.at < relatchSilence:
 		return 0
-	case ssrc == l.ssrc && seq-l.seq < relatchWindow:
-		return probationStranger // the same stream after a NAT has moved it
+	case l.anew, ssrc == l.ssrc && seq-l.seq < relatchWindow:
+		return probationStranger // the latter: the same stream after a NAT has moved it
 	}
 	return 0
 }

@@ -76,6 +76,51 @@ func TestFarEndBehindNAT(t *testing.T) {
 	})
 }
 
+// A hold outlives the mapping of the NAT, and the phone resumes with another SSRC: the re-INVITE says the same private
+// address as before. Who talks on through one stays the only one.
+func TestResumeFromAnotherMapping(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		hold  time.Duration
+		first time.Duration // what the phone says from its first mapping
+		moves bool
+	}{
+		{"after a hold", 2 * time.Minute, 2 * time.Second, true},
+		{"after packets that were on their way", 0, 3500 * time.Millisecond, true},
+		{"who talked on is silent later", 0, 6 * time.Second, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				public := netip.MustParseAddr("203.0.113.7")
+				s, nat := b.session(), b.peer(public)
+				params := both(netip.MustParseAddrPort("192.168.1.20:4000"), codec.PCMU)
+				params.SignalledFrom = public
+				b.configure(s, params)
+				s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+				b.talk(nat, s, codec.PCMU, mediatest.Voice(1, tc.first))
+				time.Sleep(3 * time.Second)
+				held := params
+				held.Receive = tc.hold == 0
+				b.configure(s, held)
+				time.Sleep(tc.hold)
+				b.configure(s, params)
+				time.Sleep(5 * time.Second)
+				ear := mediatest.NewRecorder()
+				s.Listen(ear)
+				voice, next := mediatest.Voice(3, 5*time.Second), b.peer(public)
+				b.talk(next, s, codec.PCMU, voice)
+				time.Sleep(6 * time.Second)
+				if tc.moves {
+					b.hears("the phone", ear.Samples(), voice)
+					b.hears("the far end", mediatest.Audio(next.Packets()), mediatest.Melody(1, time.Second))
+				} else if n := len(next.Packets()); n > 0 || s.Stats().Remote != nat.Addr() {
+					t.Errorf("%d packets went to another stream on the same host", n)
+				}
+			})
+		})
+	}
+}
+
 func TestNATRebindingIsFollowedOnlyForTheSameStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()

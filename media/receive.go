@@ -96,7 +96,7 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	in := &s.in
 	if in.revision != w.revision {
 		in.revision = w.revision
-		in.latch.signal(w.params.Remote, w.params.SignalledFrom)
+		in.latch.signal(w.params.Remote, w.params.SignalledFrom, now)
 	}
 	if w.guard != nil {
 		var err error
