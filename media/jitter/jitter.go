@@ -258,16 +258,17 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		spliced, ts = moved != ts, moved
 		b.highSeq, b.highTS, b.highAt = seq, ts, arrival
 	}
-	d := arrival - time.Duration(ts)*tick
-	if !p.Comfort {
-		b.delay.add(d, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
+	// What was overtaken by the first packet after a splice is of the old clock, and tells nothing by the new one.
+	old := step < 0 && (ts > b.highTS || ts < b.highTS-int64(spliceJump/tick))
+	if !p.Comfort && !old {
+		b.delay.add(arrival-time.Duration(ts)*tick, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
 	}
 	s := &b.slot[seq&(slots-1)]
 	switch {
 	case s.seq == seq:
 		b.stats.Duplicates++
 		return Duplicate
-	case s.seq > seq || b.playing && (ts < b.playTS || seq < b.playSeq):
+	case s.seq > seq || old || b.playing && (ts < b.playTS || seq < b.playSeq):
 		b.stats.Late++
 		if s.seq < seq { // a second copy of it is a duplicate
 			b.forget(s)

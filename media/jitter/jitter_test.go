@@ -281,6 +281,33 @@ func TestNewStream(t *testing.T) {
 	}
 }
 
+// TestOvertakenAtASplice: the last packet of the old clock comes after the first of the new one. It is of no use any more,
+// and says nothing of the delay.
+func TestOvertakenAtASplice(t *testing.T) {
+	for _, jump := range []time.Duration{-20 * time.Minute, -2 * time.Second, -200 * ms, 2 * time.Second, 20 * time.Minute} {
+		for depth := 1; depth <= 3; depth++ {
+			l := newLine()
+			for n := range 500 {
+				l.send(n, 5*ms)
+				p := &l.pending[n]
+				if n >= 250 {
+					p.p.TS += uint32(jump / tick)
+				}
+				if n == 250-depth {
+					p.at = 250*20*ms + 6*ms
+				}
+			}
+			l.run(10100 * ms)
+			if m := l.missing(t, 500); m > 8 {
+				t.Errorf("clock moved by %s, %d overtaken: %d packets were not played", jump, depth, m)
+			}
+			if st := l.b.Stats(); st.Delay > 60*ms || st.Target > 60*ms {
+				t.Errorf("clock moved by %s, %d overtaken: delay %s, target %s", jump, depth, st.Delay, st.Target)
+			}
+		}
+	}
+}
+
 // TestLargePackets: payloads of several blocks come back as they were, also when there are more than fit.
 func TestLargePackets(t *testing.T) {
 	b := New(Default())
