@@ -177,17 +177,16 @@ func checks() provision.Options {
 }
 
 // takeIn brings the set of files on the boot partition into force if it is another than the one in use.
-func (s *system) takeIn() {
-	from := filepath.Join(bootMount, provision.Folder)
+func (s *system) takeIn(from, to string, o provision.Options) {
 	f, err := provision.ReadDir(from)
 	if err == nil && f.Bare() {
 		err = provision.ErrNone // how to find an identity, and none
 	}
 	var res provision.Result
 	if err == nil {
-		res, err = f.Import(from, dataFolder, checks())
+		res, err = f.Import(from, to, o)
 	}
-	s.settle(res, err)
+	s.settle(res, err, to)
 	if err == nil && res.KeyLeft && s.isOnCard() {
 		if err := s.removeKey(from); err != nil {
 			s.log.Warn("the private key is still on the boot partition", "err", err)
@@ -206,8 +205,8 @@ func networkConfig(folders ...string) (netconf.Config, error) {
 	return netconf.DefaultConfig(), nil
 }
 
-// settle says what came of an import.
-func (s *system) settle(res provision.Result, err error) {
+// settle says what came of an import into a folder.
+func (s *system) settle(res provision.Result, err error, to string) {
 	if err != nil && !errors.Is(err, provision.ErrNone) {
 		s.raise(initapi.Condition{Code: "provision", Error: true, Text: "the new identity is not used: " + err.Error(),
 			Hint: "mend the folder parklamp of the card's first partition, or make it anew with parkctl site"})
@@ -215,14 +214,23 @@ func (s *system) settle(res provision.Result, err error) {
 	set := res.Set
 	if set == nil {
 		var lost error
-		if set, lost = provision.Current(dataFolder, provision.Options{}); lost != nil {
-			s.raise(noIdentity(lost))
+		if set, lost = provision.Current(to, provision.Options{}); lost != nil {
+			if errors.Is(lost, provision.ErrNone) && err != nil {
+				lost = err // what is on the boot partition is all that there is
+			}
+			none := noIdentity(lost)
+			s.raise(none)
+			s.mu.Lock()
+			if s.nameless = none.Text; errors.Is(lost, provision.ErrNone) {
+				s.nameless = ""
+			}
+			s.mu.Unlock()
 			return
 		}
 	}
 	s.clear("identity")
 	s.mu.Lock()
-	s.identity = set.Identity
+	s.identity, s.nameless = set.Identity, ""
 	s.mu.Unlock()
 	s.log.Info("identity", "site", set.Identity.Site, "id", set.Identity.ID, "number", set.Identity.Number, "new", res.Imported, "was", res.Renamed)
 }

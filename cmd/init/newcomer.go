@@ -23,7 +23,8 @@ import (
 
 // An appliance without an identity asks the server that network.toml or DHCP names or, if neither does, those that its link
 // names by DNS-SD. Once it has one, however it came, it asks nobody: neither DHCP nor the link proves anything, and whoever
-// answers first must not be able to make another phone of this one.
+// answers first must not be able to make another phone of this one. That holds as well where its files are damaged or refused, and
+// where the card that had them does not show them.
 // For the same reason http is good enough here and nowhere else: there is nothing yet that a forger could take over.
 
 const (
@@ -116,8 +117,8 @@ func (n *newcomer) wait(ctx context.Context, asked []string, again <-chan time.T
 
 // startNewcomer looks for an identity if there is none.
 func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start func(func())) {
-	if _, err := provision.Current(dataFolder, provision.Options{}); !errors.Is(err, provision.ErrNone) {
-		return // one that the card has damaged is not replaced by whatever the network says
+	if !s.isNew() {
+		return
 	}
 	n := &newcomer{stir: s.newURLs, fetch: s.fetch,
 		urls: func() []string {
@@ -148,6 +149,14 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 	start(func() { n.run(ctx) })
 }
 
+// isNew says that this appliance has never been anybody, as far as its card can tell.
+func (s *system) isNew() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	noCard := s.disk == nil && s.boot.slot == "" // started over the network, or by hand
+	return s.identity.ID == "" && s.nameless == "" && (noCard || s.data.Device != "")
+}
+
 // adopt brings a set that came over the network into force in a folder that has none.
 func (s *system) adopt(where string, f provision.Files, to string, o provision.Options) (*provision.Set, error) {
 	if _, err := provision.Current(to, provision.Options{}); !errors.Is(err, provision.ErrNone) {
@@ -157,7 +166,7 @@ func (s *system) adopt(where string, f provision.Files, to string, o provision.O
 	if err != nil {
 		return nil, err
 	}
-	s.settle(res, nil)
+	s.settle(res, nil, to)
 	return res.Set, nil
 }
 

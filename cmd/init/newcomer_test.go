@@ -117,6 +117,51 @@ func TestNewcomer(t *testing.T) {
 	}
 }
 
+// Only an appliance that has never been anybody, as far as its card can tell, asks the network who it is.
+func TestWhoIsNew(t *testing.T) {
+	files := func(all map[string]string) string {
+		dir := t.TempDir()
+		for name, text := range all {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	data := t.TempDir() // of an appliance that was somebody
+	if _, err := provision.Import(files(map[string]string{provision.PhonedFile: dock7}), data, provision.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	const device = "/dev/vda4"
+	key := map[string]string{provision.PhonedFile: dock7, provision.SiteFile: "torn"} // as after the import took the key away
+	for name, c := range map[string]struct {
+		boot   map[string]string
+		data   string
+		device string // of the data partition; "" where it is lost
+		slot   string
+		is     bool
+	}{
+		"new card":                     {nil, t.TempDir(), device, "a", true},
+		"new card that names a server": {map[string]string{provision.NetworkFile: ""}, t.TempDir(), device, "a", true},
+		"without a card":               {nil, t.TempDir(), "", "", true},
+		"known":                        {nil, data, device, "a", false},
+		"data lost, identity came by the network": {nil, t.TempDir(), "", "a", false},
+		"data lost, identity came by card":        {key, t.TempDir(), "", "a", false},
+		"data made anew, identity came by card":   {key, t.TempDir(), device, "a", false},
+		"without a card that it was started from": {nil, t.TempDir(), "", "b", false},
+	} {
+		s := newSystem()
+		s.boot.slot, s.data.Device = c.slot, c.device
+		s.takeIn(files(c.boot), c.data, provision.Options{})
+		if got := s.isNew(); got != c.is {
+			t.Errorf("%s: %t", name, got)
+		}
+		if was := s.nameless != ""; was != (c.boot[provision.SiteFile] != "") {
+			t.Errorf("%s: %q", name, s.nameless)
+		}
+	}
+}
+
 func receive[T any](t *testing.T, c <-chan T) (v T) {
 	t.Helper()
 	select {

@@ -16,13 +16,33 @@ func (s *system) alive(ctx context.Context) error {
 	return err
 }
 
-// healthy says whether this system does its work: phoned answers, hears SIP, has its journal, and is registered or has a
-// peer if it has any of them to reach.
+// healthy says whether this system does its work: it has the appliance's own data, identity and configuration, phoned answers,
+// hears SIP, has its journal, and is registered or has a peer if it has any of them to reach.
 func (s *system) healthy(ctx context.Context) (bool, string) {
+	if lack := s.lacks(); lack != "" {
+		return false, lack
+	}
 	if !s.phoned.Report().Answering {
 		return false, "phoned does not answer"
 	}
 	return s.verdict(ctx)
+}
+
+// lacks says what of the appliance this system cannot use, "" for nothing. A phone that runs on the built-in configuration
+// instead has neither accounts nor peers to miss. Where the system before had the same fault, that is to be mended before
+// an update: nobody could tell whether the new system works.
+func (s *system) lacks() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.data.Device == "":
+		return "the data partition is not in use: " + s.data.Fault
+	case s.nameless != "":
+		return s.nameless
+	case s.refused > 0:
+		return "the phone refuses its configuration"
+	}
+	return ""
 }
 
 // verdict is healthy by what phoned says of itself.

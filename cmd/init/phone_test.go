@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"parklamp/cmd/internal/client"
+	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/supervise"
 	"parklamp/parkd/panel"
 )
 
@@ -74,6 +76,32 @@ func TestVerdictOfATrial(t *testing.T) {
 		phone.status.Store(&c.status)
 		if ok, why := s.verdict(t.Context()); why != c.want || ok != (c.want == "") {
 			t.Errorf("%s: %t %s", name, ok, why)
+		}
+	}
+}
+
+// A phone that runs without what makes it the site's has nothing to miss, and is none the better for it: such a system is not
+// confirmed.
+func TestTrialThatLacksTheAppliance(t *testing.T) {
+	s, phone := withPanel(t)
+	phone.status.Store(&panel.Status{}) // neither accounts nor peers
+	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
+	const well = "phoned does not answer" // its process is not there
+	whole := initapi.Data{Device: "/dev/vda4"}
+	for name, c := range map[string]struct {
+		data     initapi.Data
+		nameless string
+		refused  int
+		want     string
+	}{
+		"new, or whole":          {whole, "", 0, well},
+		"data is lost":           {initapi.Data{Fault: "mount: invalid argument"}, "", 0, "the data partition is not in use: mount: invalid argument"},
+		"the set is not taken":   {whole, "the identity of this appliance cannot be used: x", 0, "the identity of this appliance cannot be used: x"},
+		"phoned refuses its own": {whole, "", 1, "the phone refuses its configuration"},
+	} {
+		s.data, s.nameless, s.refused = c.data, c.nameless, c.refused
+		if ok, why := s.healthy(t.Context()); ok || why != c.want {
+			t.Errorf("%s: %t %q, want %q", name, ok, why, c.want)
 		}
 	}
 }

@@ -72,6 +72,7 @@ type system struct {
 	mu         sync.Mutex
 	data       initapi.Data                 // guarded by mu
 	identity   provision.Identity           // guarded by mu
+	nameless   string                       // guarded by mu: why the set that is there makes nobody of this appliance; "" without a set
 	confirmed  bool                         // guarded by mu: the trial
 	refused    int                          // guarded by mu: how many configurations phoned could not use
 	refusedAt  int                          // guarded by mu: its starts by then
@@ -133,7 +134,7 @@ func (s *system) run() {
 	wg.Go(func() { d.watch(ctx) })
 	s.mountCard(ctx)
 	s.floorClock()
-	s.takeIn()
+	s.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
 	wg.Go(func() { s.watchData(ctx) })
 
 	cfg, err := networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder))

@@ -18,10 +18,10 @@ const (
 // Confirm watches a system on trial: when healthy has said true for HealthyFor without a break, the slot is the good one
 // from then on. When that does not come within ConfirmWithin of the call it restarts, and the boot script falls back; while there
 // are calls it waits, and a system that becomes healthy meanwhile is kept.
-// healthy also says what is missing. Confirm returns at once if the system is not on trial. An error is one of the card:
-// the system goes on, and the next start falls back.
+// healthy also says what is missing. Confirm returns at once if the system is not on trial. A system that does not find
+// the card that it came from is never healthy. An error is one of the card: the system goes on, and the next start falls back.
 func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bool, string)) error {
-	if !u.cfg.Trial || u.cfg.Disk == nil {
+	if !u.cfg.Trial {
 		return nil
 	}
 	begin := time.Now()
@@ -35,6 +35,9 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 		asking, cancel := context.WithTimeout(ctx, askFor)
 		well, why := healthy(asking)
 		cancel()
+		if u.cfg.Disk == nil {
+			well, why = false, ErrNoSlots.Error()
+		}
 		now := time.Now()
 		switch {
 		case !well:

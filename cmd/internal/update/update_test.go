@@ -392,6 +392,19 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// A new system that cannot find the card that it came from is not kept running: the boot script brings the one before back.
+func TestConfirmWithoutCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{}
+		u := New(Config{Running: slots.B, Trial: true, System: system(2), Busy: p.Busy, Restart: p.Restart, Log: slog.New(slog.DiscardHandler)})
+		begin := time.Now()
+		err := u.Confirm(t.Context(), func(context.Context) (bool, string) { return true, "" })
+		if took := time.Since(begin); err != nil || took != ConfirmWithin || p.told() == "" {
+			t.Errorf("%v after %v, restarted %q", err, took, p.told())
+		}
+	})
+}
+
 // What the last update left is told and put in order.
 func TestSettle(t *testing.T) {
 	for name, x := range map[string]struct {
