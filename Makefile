@@ -110,7 +110,7 @@ buildroot-check: ## check each board's configuration and the packages with Build
 .PHONY: image-test
 image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch, update the card; builds the kernel once (12 CPU minutes)
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base'
-	@$(MAKE) --no-print-directory image BOARD=qemu-virt KERNEL=own
+	@$(MAKE) --no-print-directory image BOARD=qemu-virt
 	buildroot/test/boot.sh $(OUT)/image/qemu-virt
 	ICOUNT=2 buildroot/test/run.sh $(GUEST_TESTS)
 	ICOUNT=2 buildroot/test/run.sh $(GUEST_LINES)

@@ -15,7 +15,7 @@ esac
 # shellcheck source=/dev/null
 . "$tree/boards/$board.env"
 [ -n "${LAYERS:-}" ] || { echo "$board has no layers for Buildroot" >&2; exit 2; }
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600} PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned} PARKLAMP_BOARD=$board LC_ALL=C
+export PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned} PARKLAMP_BOARD=$board LC_ALL=C
 mkdir -p "$out/buildroot"
 out=$(readlink -f "$out")
 # shellcheck disable=SC2206 # a list of words

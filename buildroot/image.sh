@@ -10,6 +10,7 @@ tree=$(dirname "$(readlink -f "$0")")
 . "$tree/boards/$board.env"
 [ -z "${PARKLAMP_UPDATE_PUB:-}" ] || grep -qs -e '^-----BEGIN PUBLIC KEY-----' "$PARKLAMP_UPDATE_PUB" ||
 	{ echo "UPDATE_PUB: $PARKLAMP_UPDATE_PUB is no public key; it is update.pub of the site's folder (parkctl site new)" >&2; exit 2; }
+# The time that the image bears: all scripts take it from here.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$tree" log -1 --format=%ct 2>/dev/null || echo 1767225600)}
 export SOURCE_DATE_EPOCH PARKLAMP_VERSION=${PARKLAMP_VERSION:-unversioned}
 mkdir -p "$out"
@@ -28,11 +29,11 @@ else
 	packages="./cmd/phoned ./cmd/parkctl"
 	if [ -n "${INIT:-}" ]; then install -m 755 "$INIT" "$out/programs/init"; else packages="$packages ./cmd/init"; fi
 	echo "image of $board: building the programs"
-# shellcheck disable=SC2086 # a list of packages
+	# shellcheck disable=SC2086 # a list of packages
 	CGO_ENABLED=0 GOOS=linux GOARCH=$GOARCH GOARM=${GOARM:-} \
 		"${GO:-go}" build -trimpath -buildvcs=false -ldflags "${LDFLAGS:--s -w}" -o "$out/programs/" $packages
 	echo "image of $board: putting the card together from Debian's packages (a minute or two)"
-"$tree/debian/build.sh" "$board" "$out/programs" "$out/build"
+	"$tree/debian/build.sh" "$board" "$out/programs" "$out/build"
 fi
 for part in card.img slot.img boot slot licenses.tar.gz; do
 	rm -rf "${out:?}/$part"

@@ -2,6 +2,7 @@
 # build.sh BOARD PROGRAMS OUT: the image of a board from Debian's packages for its architecture and our programs (a folder with
 # init, phoned and parkctl for that board). Makes OUT/target (the root file system) and OUT/images (all that the card is made
 # of) as Buildroot does, and calls the same scripts. KERNEL=own takes the test kernel of buildroot/test, KERNEL=debian Debian's.
+# SOURCE_DATE_EPOCH is given.
 set -euo pipefail
 board=$1 programs=$2 out=$3
 here=$(dirname "$(readlink -f "$0")")
@@ -10,7 +11,7 @@ tree=$(dirname "$here")
 # shellcheck source=/dev/null
 . "$tree/boards/$board.env"
 kernel_from=${KERNEL:-${KERNEL_FROM:-debian}}
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600} LC_ALL=C TZ=UTC
+export LC_ALL=C TZ=UTC
 rm -rf "$out" && mkdir -p "$out"/{target,images,packages}
 out=$(readlink -f "$out") programs=$(readlink -f "$programs")
 target=$out/target images=$out/images packages=$out/packages

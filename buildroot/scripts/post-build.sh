@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # post-build.sh TARGET BOARD: the last touch to the root file system, the same for both engines: what this image is.
-# PARKLAMP_VERSION names the version; PARKLAMP_UPDATE_PUB is the site's public key, without which the image takes no updates.
+# PARKLAMP_VERSION names the version; PARKLAMP_UPDATE_PUB is the site's public key, without which the image takes no updates;
+# SOURCE_DATE_EPOCH is its time.
 set -euo pipefail
 target=$1 board=$2
 tree=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -11,7 +12,7 @@ done
 mkdir -p "$target"/{boot,data,dev,proc,sys,run,tmp,etc/parklamp}
 echo "$board" >"$target/etc/parklamp/board"
 echo "${PARKLAMP_VERSION:-unversioned}" >"$target/etc/parklamp/version"
-date -u -d "@${SOURCE_DATE_EPOCH:-1767225600}" +%FT%TZ >"$target/etc/parklamp/time"
+date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ >"$target/etc/parklamp/time"
 rm -f "$target/etc/parklamp/update.pub"
 if [ -n "${PARKLAMP_UPDATE_PUB:-}" ]; then cp "$PARKLAMP_UPDATE_PUB" "$target/etc/parklamp/update.pub"; fi
 # The loader's work is done by then: nothing in the root reads boot files, manuals or the kernel's own symbols.

@@ -7,8 +7,7 @@ images=$(readlink -f "$1") board=$2
 tree=$(dirname "$(dirname "$(readlink -f "$0")")")
 # shellcheck source=/dev/null
 . "$tree/boards/$board.env"
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1767225600} TZ=UTC LC_ALL=C MTOOLS_SKIP_CHECK=1
-export E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH
+export TZ=UTC LC_ALL=C MTOOLS_SKIP_CHECK=1 E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH
 cd "$images"
 rm -rf slot boot tmp && mkdir -p slot boot/parklamp tmp/empty
 
@@ -41,7 +40,7 @@ initrd_crc=$(sum slot/initrd)
 kernel_number=$(number "slot/$KERNEL_FILE")
 initrd_number=$(number slot/initrd)
 END
-fat slot.img "$SLOT_MIB" SLOT 504c0001 "$images/slot"
+fat slot.img 38 SLOT 504c0001 "$images/slot"
 
 { cat "$tree/boot/config.txt"; echo "${CONFIG_TXT:-}"; } >config.txt
 for file in $BOOT_FILES; do install -D -m 644 "${file%%:*}" "boot/${file##*:}"; done

@@ -6,4 +6,4 @@ config=$1
 shift
 lost=$(cat "$@" | grep -E '^(CONFIG|BR2)_[A-Za-z0-9_]+=[^n]' | grep -vxFf "$config" || true)
 wrong=$(cat "$@" | sed -nE 's/^# ((CONFIG|BR2)_[A-Za-z0-9_]+) is not set$/\1=/p; s/^(CONFIG_[A-Za-z0-9_]+)=n$/\1=/p' | while read -r name; do grep "^$name" "$config" || true; done)
-[ -z "$lost$wrong" ] || { printf '%s lost or kept against the wish:\n%s\n' "$config" "$lost$wrong" >&2; exit 1; }
+[ -z "$lost$wrong" ] || { printf '%s\n' "$config lost or kept against the wish:" ${lost:+"$lost"} ${wrong:+"$wrong"} >&2; exit 1; }

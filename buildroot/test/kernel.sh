@@ -3,7 +3,7 @@
 #
 # The result is kept in $PARKLAMP_CACHE (default ~/.cache/parklamp) under a hash of the configuration, of the source and
 # of this script; 12 CPU minutes the first time, nothing afterwards. Needs Debian's linux-source-6.1,
-# gcc-arm-linux-gnueabihf, flex, bison, bc and lz4 (`make image-test-deps`).
+# gcc-arm-linux-gnueabihf, flex, bison, bc and lz4 (`make image-test` installs them).
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 source=${KERNEL_SOURCE:-/usr/src/linux-source-6.1.tar.xz}
@@ -32,8 +32,7 @@ build() {
 }
 build KCONFIG_ALLCONFIG="$here/kernel.config" allnoconfig
 # A configuration that drops what was asked for builds a kernel that fails in a way nobody expects.
-lost=$(grep -E '^CONFIG_[A-Z0-9_]+=[^n]' "$here/kernel.config" | grep -vxFf "$work/obj/.config" || true)
-[ -z "$lost" ] || { echo "the kernel's configuration lost: $lost" >&2; exit 1; }
+"$here/../scripts/stuck.sh" "$work/obj/.config" "$here/kernel.config"
 build -j"$jobs" zImage
 mkdir -p "$dir.new"
 cp "$work/obj/.config" "$dir.new/config"

@@ -154,8 +154,6 @@ func (s *system) run() {
 		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
 		Idle: func(ctx context.Context) bool { return untilIdle(ctx, s.busy) },
 		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
-	_ = os.Remove("/etc/resolv.conf")
-	_ = os.Symlink(filepath.Join(runFolder, "resolv.conf"), "/etc/resolv.conf")
 	running.Go(func() {
 		if err := s.network.Run(services); err != nil {
 			s.log.Error("network", "err", err)
