@@ -71,6 +71,17 @@ var options = map[string]option{
 	"downgrade-from": {"V", "an appliance that runs V takes it although it is older"},
 }
 
+// notes are what --help says besides, by the name of a command.
+var notes = map[string]string{
+	"calls": `  For a call that lasts:
+  OUT IN    packets sent and received; LOST did not come, LATE came too late to be played
+  JITTER    how unevenly they come (RFC 3550); R 0 to 100 and MOS 1 to 5 rate what is heard here (ITU-T G.107)
+  THERE     the MOS at the far end, as its reports say; TRIP the time to the far end and back
+  Of the last calls a line tells what was HEARD here and one there, as the far end's reports say; LOST and LATE are
+  percent of the sound.
+`,
+}
+
 const globalOptions = `
   --json         print JSON for programs
   --socket PATH  of the appliance; else $PARKLAMP_SOCKET, else ` + initapi.PhonedSocket + "\n"
@@ -109,6 +120,7 @@ func (t *tool) help(words []string) error {
 			rows = append(rows, []cell{{text: "  " + strings.TrimSpace("--"+o+" "+options[o].value)}, {text: options[o].about}})
 		}
 		t.table(t.out, rows)
+		fmt.Fprint(t.out, notes[c.name])
 		fmt.Fprintf(t.out, "  for example: parkctl %s\n", c.example)
 	}
 	if found == 0 {

@@ -204,7 +204,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 func optionText(err error) string {
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 		text := fmt.Sprintf("there is no option --%s", name)
-		if near := tomlfile.Near(slices.Sorted(maps.Keys(options)), name); near != "" {
+		if near := tomlfile.Near(append(slices.Sorted(maps.Keys(options)), "help", "json", "socket", "version"), name); near != "" {
 			text += fmt.Sprintf("; did you mean --%s?", near)
 		}
 		return text

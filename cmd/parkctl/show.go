@@ -176,7 +176,7 @@ func (t *tool) calls(ctx context.Context, _ []string) error {
 }
 
 func (t *tool) liveCalls(s panel.Status) {
-	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "SRTP", "OUT", "IN", "LOST", "LATE", "JITTER", "MOS", "THERE", "TRIP")}
+	rows := [][]cell{head("CALL", "STATE", "DIRECTION", "WITH", "FOR", "ORBIT", "CODEC", "SRTP", "OUT", "IN", "LOST", "LATE", "JITTER", "R", "MOS", "THERE", "TRIP")}
 	for _, c := range s.Calls {
 		m := c.Media
 		lost := cell{fmt.Sprint(m.Lost), plain}
@@ -185,18 +185,23 @@ func (t *tool) liveCalls(s panel.Status) {
 		}
 		rows = append(rows, []cell{{c.ID, bold}, {words(c.State), plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(s.At, c.Since), plain},
 			{c.Orbit, plain}, {m.Codec, plain}, {encrypted(m), plain}, {fmt.Sprint(m.Sent), plain}, {fmt.Sprint(m.Received), plain}, lost,
-			{fmt.Sprint(m.Late), plain}, {fmt.Sprintf("%.1f ms", m.JitterMS), plain}, score(c.Quality.In), score(c.Quality.Out), trip(c.Quality)})
+			{fmt.Sprint(m.Late), plain}, {fmt.Sprintf("%.1f ms", m.JitterMS), plain}, rating(c.Quality.In), score(c.Quality.In), score(c.Quality.Out), trip(c.Quality)})
 	}
 	t.table(t.out, rows)
 }
 
-// endedCalls shows how the last calls sounded, here and there.
+// endedCalls shows how the last calls sounded: here in a line, there in another if that is known.
 func (t *tool) endedCalls(s panel.Status) {
-	rows := [][]cell{head("ENDED", "DIRECTION", "WITH", "LASTED", "CODEC", "LOST", "LATE", "MOS", "LOST THERE", "LATE THERE", "MOS THERE", "TRIP", "END")}
+	rows := [][]cell{head("ENDED", "DIRECTION", "WITH", "LASTED", "CODEC", "END", "TRIP", "HEARD", "LOST", "LATE", "JITTER", "R", "MOS")}
+	heard := func(where string, q panel.Sound) []cell {
+		return []cell{{where, plain}, percent(q, q.LossPercent), percent(q, q.DiscardPercent), jitter(q), rating(q), score(q)}
+	}
 	for _, c := range s.Ended {
-		in, out := c.Quality.In, c.Quality.Out
-		rows = append(rows, []cell{{age(s.At, c.Ended) + " ago", plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(c.Ended, c.Since), plain}, {c.Media.Codec, plain},
-			percent(in, in.LossPercent), percent(in, in.DiscardPercent), score(in), percent(out, out.LossPercent), percent(out, out.DiscardPercent), score(out), trip(c.Quality), {c.Cause, plain}})
+		call := []cell{{age(s.At, c.Ended) + " ago", plain}, {c.Direction, plain}, {c.Remote.String(), plain}, {age(c.Ended, c.Since), plain}, {c.Media.Codec, plain}, {c.Cause, plain}, trip(c.Quality)}
+		rows = append(rows, append(call, heard("here", c.Quality.In)...))
+		if c.Quality.Out.Known {
+			rows = append(rows, append(blank(len(call)), heard("there", c.Quality.Out)...))
+		}
 	}
 	t.table(t.out, rows)
 }
@@ -231,6 +236,22 @@ func score(s panel.Sound) cell {
 		return cell{fmt.Sprintf("%.1f", s.MOS), yellow}
 	}
 	return cell{fmt.Sprintf("%.1f", s.MOS), green}
+}
+
+// rating is the R of ITU-T G.107 behind the score.
+func rating(s panel.Sound) cell {
+	c := score(s)
+	if s.Known {
+		c.text = fmt.Sprintf("%.0f", s.R)
+	}
+	return c
+}
+
+func jitter(s panel.Sound) cell {
+	if !s.Known {
+		return cell{}
+	}
+	return cell{fmt.Sprintf("%.1f ms", s.JitterMS), plain}
 }
 
 func trip(q panel.Quality) cell {

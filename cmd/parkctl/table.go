@@ -34,6 +34,15 @@ func head(names ...string) []cell {
 	return row
 }
 
+// blank makes cells that stay empty, where others are marked as not known.
+func blank(n int) []cell {
+	row := make([]cell, n)
+	for i := range row {
+		row[i].text = " "
+	}
+	return row
+}
+
 // table prints rows in columns that are as wide as their widest cell. What
 // callers told is made harmless first.
 func (t *tool) table(w io.Writer, rows [][]cell) {

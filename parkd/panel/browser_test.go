@@ -261,8 +261,8 @@ func testWords(b *browser) {
 	}
 	for id, want := range map[string]string{
 		"state": "Being called by Acme", "sound": "The phone rings in the recall rhythm: a parked call comes back · do not disturb is on",
-		"health": "office does not answer", "peers": "does not answer, its orbits are not known", "accounts": "sip:dock-1@example.net", "calls": "PCMU, not encrypted, 1250 out, 1247 in, 0.2 % lost",
-		"ended": "4:00MOS 3.6 here (7.0 % lost)",
+		"health": "office does not answer", "peers": "does not answer, its orbits are not known", "accounts": "sip:dock-1@example.net", "calls": "PCMU, not encrypted, 1250 out, 1247 in; MOS 4.3 here (R 88, 0.2 % lost, jitter 0.0 ms)",
+		"ended": "4:00G722, encrypted; MOS 3.6 here (R 70, 7.0 % lost, jitter 12.3 ms), MOS 4.4 there (R 93, 0.0 % lost, 0.3 % late, jitter 2.0 ms), round trip 31 ms",
 	} {
 		if got := eval[string](b, `document.getElementById("`+id+`").textContent`); !strings.Contains(got, want) {
 			b.t.Errorf("%s: %q, want %q in it", id, got, want)
@@ -288,6 +288,11 @@ func testNames(b *browser) {
 	b.do(chromedp.EmulateViewport(360, 740))
 	if wide := eval[bool](b, `document.documentElement.scrollWidth > innerWidth`); wide {
 		b.t.Error("the page is wider than a small telephone")
+	}
+	b.do(chromedp.EmulateViewport(390, 844))
+	eval[bool](b, `document.getElementById("ended-details").open = true`)
+	if narrow := eval[[]float64](b, `[...document.querySelectorAll("#calls td:nth-child(4), #ended td:nth-child(4)")].map((td) => td.clientWidth).filter((w) => w < 250)`); len(narrow) > 0 {
+		b.t.Errorf("on a screen of 390 pixels the sound of a call has %v", narrow)
 	}
 	b.do(chromedp.ResetViewport())
 	b.phone.change(func(f *fakePhone) {

@@ -42,8 +42,8 @@ func newFakePhone() *fakePhone {
 		Calls: []Call{{ID: "c1", State: "talking", Direction: "in", Remote: Party{Name: "Jane Miller", Number: "0123456"}, Since: now.Add(-25 * time.Second),
 			Media:   Media{Codec: "PCMU", Remote: "127.0.0.1:40000", Sent: 1250, Received: 1247, Lost: 3, JitterMS: 0.4},
 			Quality: Quality{In: Sound{Known: true, LossPercent: 0.2, R: 88.1, MOS: 4.3}, Out: Sound{Known: true, LossPercent: 1.5, DiscardPercent: 0.4, R: 84, MOS: 4.2}, RoundTripMS: 24}}},
-		Ended: []Call{{ID: "c0", State: "ended", Direction: "out", Remote: Party{Number: "202"}, Since: now.Add(-5 * time.Minute), Ended: now.Add(-time.Minute), Cause: "remote",
-			Quality: Quality{In: Sound{Known: true, LossPercent: 7, R: 70, MOS: 3.6}}}},
+		Ended: []Call{{ID: "c0", State: "ended", Direction: "out", Remote: Party{Number: "202"}, Since: now.Add(-5 * time.Minute), Ended: now.Add(-time.Minute), Cause: "remote", Media: Media{Codec: "G722", Encryption: "AES_CM_128_HMAC_SHA1_80"},
+			Quality: Quality{In: Sound{Known: true, LossPercent: 7, JitterMS: 12.34, R: 70, MOS: 3.6}, Out: Sound{Known: true, DiscardPercent: .3, JitterMS: 2, R: 92.6, MOS: 4.4}, RoundTripMS: 31}}},
 		Health:   []Condition{{"peer-dead", SeverityError, now.Add(-42 * time.Second), "office does not answer", "Look whether the appliance has power and network; its orbits are shown as not known."}},
 		Accounts: []Account{{AOR: "sip:dock-1@example.net", Registrar: "sip:pbx.example.net", State: "registered", Since: now.Add(-time.Hour), Expires: now.Add(time.Hour)}},
 	}

@@ -4,7 +4,7 @@
 import { complain, keyButton, named, orbitLetters, padOrder, post, shortcuts } from "./keys.js";
 import { Clock, Lamp } from "./lamps.js";
 import { Listener } from "./sound.js";
-import { el, orbitText, qualityText, soundText, stateText, upper, who, words } from "./words.js";
+import { el, mediaText, orbitText, qualityText, soundText, stateText, upper, who, words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 // put changes a text only if it is another, so that screen readers and
@@ -203,9 +203,7 @@ function showLists(s) {
     put(b, words(c.state) + (c.orbit ? " on " + c.orbit : ""));
     put(d, age(c.since));
     const n = c.media;
-    const lost = n.lost_packets + n.received_packets > 0 ? 100 * n.lost_packets / (n.lost_packets + n.received_packets) : 0;
-    put(m, n.codec ? `${n.codec}, ${n.encryption ? "encrypted" : "not encrypted"}, ${n.sent_packets} out, ${n.received_packets} in, ${lost.toFixed(1)} % lost, jitter ${n.jitter_ms.toFixed(1)} ms`
-      + (qualityText(c.quality) && "; " + qualityText(c.quality)) : "none");
+    put(m, [mediaText(n) && `${mediaText(n)}, ${n.sent_packets} out, ${n.received_packets} in`, qualityText(c.quality)].filter(Boolean).join("; ") || "none");
   });
   $("calls-table").hidden = s.calls.length === 0;
   list($("ended"), "ended-none", s.ended, (c) => c.id, () => {
@@ -217,7 +215,7 @@ function showLists(s) {
     put(a, (c.direction === "in" ? "from " : "to ") + (who(c.remote) || "unknown"));
     put(b, new Date(c.ended).toLocaleTimeString());
     put(d, span((time(c.ended) - time(c.since)) / 1000));
-    put(m, qualityText(c.quality) || "not known");
+    put(m, [mediaText(c.media), qualityText(c.quality) || "quality not known"].filter(Boolean).join("; "));
   });
   $("ended-details").hidden = s.ended.length === 0;
   list($("health"), "health-none", s.health, (c) => c.code + c.text, entry, (li, c) =>

@@ -74,9 +74,12 @@ export function soundText(p) {
   return parts.join(" · ");
 }
 
+// mediaText says what a call's sound is made of, "" if there is none.
+export const mediaText = (m) => m.codec ? `${m.codec}, ${m.encryption ? "encrypted" : "not encrypted"}` : "";
+
 // qualityText says how a call sounds to whom, "" if nothing is known.
 export function qualityText(q) {
   const side = (s, name) => s.known
-    ? `MOS ${s.mos.toFixed(1)} ${name} (${s.loss_percent.toFixed(1)} % lost${s.discard_percent >= .05 ? `, ${s.discard_percent.toFixed(1)} % late` : ""})` : "";
+    ? `MOS ${s.mos.toFixed(1)} ${name} (R ${s.r.toFixed(0)}, ${s.loss_percent.toFixed(1)} % lost, ${s.discard_percent >= .05 ? `${s.discard_percent.toFixed(1)} % late, ` : ""}jitter ${s.jitter_ms.toFixed(1)} ms)` : "";
   return [side(q.in, "here"), side(q.out, "there"), q.round_trip_ms ? `round trip ${q.round_trip_ms.toFixed(0)} ms` : ""].filter(Boolean).join(", ");
 }
