@@ -17,6 +17,7 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/conference"
 	"parklamp/media/mediatest"
+	"parklamp/media/rtcp"
 )
 
 // The way from a mouth at one phone to an ear at another, in exact time: two cards with clocks of their own, two engines
@@ -252,6 +253,10 @@ func TestMouthToEar(t *testing.T) {
 		} else {
 			t.Logf("| mouth to ear, %s | capture %.1f | packet 20.0 | jitter buffer %.1f | playout %.1f | card's queue %.1f | total %.1f ms (%.1f to %.1f by phase) |",
 				tc.name, sum.capture, sum.wait, sum.line, sum.queue, sum.total, least, sum.most)
+		}
+		// What RTCP tells the far end, without the jitter buffer and the way from it, is what is measured here.
+		if own := sum.capture + 20 + sum.queue; !tc.conference && math.Abs(own-rtcp.Stages.Seconds()*1e3) > 3 {
+			t.Errorf("%s: %.1f ms besides the jitter buffer, and RTCP tells %s", tc.name, own, rtcp.Stages)
 		}
 		if sum.total > tc.most {
 			t.Errorf("%s: %.1f ms in the mean, want at most %.0f", tc.name, sum.total, tc.most)

@@ -14,6 +14,7 @@ import (
 
 	pion "github.com/pion/rtcp"
 
+	"parklamp/media/quality"
 	"parklamp/media/timeline"
 )
 
@@ -188,6 +189,58 @@ func TestCallTranscript(t *testing.T) {
 	q := c.a.r.Call(Received{}, false, c.a.playout)
 	if q.In.Known || !q.Out.Known || q.Out.LossRate() < 0.098 || q.Out.LossRate() > 0.101 || q.Out.R > 70 || q.Out.MOS > 3.6 {
 		t.Errorf("quality at a: %+v", q)
+	}
+}
+
+// TestDelayIsThatOfEachDirection: both ends of a call tell the same delays, each direction that of the buffer at its ear, and
+// the mean of both is what RFC 3611 §4.7.3 reckons from what both tell.
+func TestDelayIsThatOfEachDirection(t *testing.T) {
+	c := &call{a: newEnd("a", 1), b: newEnd("b", 2), delay: 25 * time.Millisecond}
+	c.b.playout.Delay = 90 * time.Millisecond
+	c.a.r.Extend()
+	c.b.r.Extend()
+	c.run(0, 20*time.Second)
+	rate := func(e *end) quality.Call {
+		in, known := e.in.Received()
+		return e.r.Call(in, known, e.playout)
+	}
+	a, b := rate(c.a), rate(c.b)
+	for _, d := range []struct {
+		what string
+		got  time.Duration
+		want time.Duration
+	}{
+		{"a hears", a.In.Delay, 25 + 30 + 28}, {"a tells that b hears", a.Out.Delay, 25 + 90 + 28},
+		{"b hears", b.In.Delay, 25 + 90 + 28}, {"b tells that a hears", b.Out.Delay, 25 + 30 + 28},
+	} {
+		if d.want *= time.Millisecond; (d.got - d.want).Abs() > time.Millisecond {
+			t.Errorf("%s it after %s, want %s", d.what, d.got, d.want)
+		}
+	}
+	// endSystem of both, as in RFC 3611 §4.7.3.
+	if got, want := (a.In.Delay+a.Out.Delay)/2, (50+30+28+90+28)*time.Millisecond/2; (got - want).Abs() > time.Millisecond {
+		t.Errorf("the mean is %s, want %s", got, want)
+	}
+}
+
+// TestFarEndThatTellsLess: what an extended report leaves out is assumed.
+func TestFarEndThatTellsLess(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name           string
+		told           Metrics
+		buffer, stages time.Duration
+	}{
+		{"no report", Metrics{}, 40 * ms, 28 * ms},
+		{"all", Metrics{Known: true, EndSystem: 110 * ms, BufferNominal: 70 * ms}, 70 * ms, 40 * ms},
+		{"no end system", Metrics{Known: true, BufferNominal: 70 * ms}, 70 * ms, 28 * ms},
+		{"no buffer", Metrics{Known: true, EndSystem: 110 * ms}, 40 * ms, 70 * ms},
+		{"an end system shorter than the buffer", Metrics{Known: true, EndSystem: 20 * ms, BufferNominal: 70 * ms}, 20 * ms, 0},
+	} {
+		r := Reporter{learnt: Learnt{Extended: c.told, RoundTrip: 50 * ms}}
+		if buffer, stages := r.farEnd(); buffer != c.buffer || stages != c.stages {
+			t.Errorf("%s: a buffer of %s and %s besides, want %s and %s", c.name, buffer, stages, c.buffer, c.stages)
+		}
 	}
 }
 

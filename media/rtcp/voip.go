@@ -16,6 +16,10 @@ const (
 	assumedBuffer = 40 * time.Millisecond
 )
 
+// Stages is what we add between mouth and network and between network and ear besides the jitter buffer, with the default
+// period of the sound card: capture 3 ms, a packet 20, the card's queue 5, as TestMouthToEar of media/audio measures them.
+const Stages = 28 * time.Millisecond
+
 // Metrics is a VoIP metrics block of RFC 3611 §4.7. A rating of 127 is not known.
 type Metrics struct {
 	Known                            bool
@@ -63,7 +67,7 @@ func (r *Reporter) voip(in Received, p Playout) *pion.VoIPMetricsReportBlock {
 }
 
 // endSystem is the delay between the network and the ear, and between the mouth and the network (RFC 3611 §4.7.3).
-func endSystem(p Playout) time.Duration { return p.Delay + 2*timeline.Frame }
+func endSystem(p Playout) time.Duration { return p.Delay + Stages }
 
 // extendedBlock takes a block of the far end's extended report.
 func (r *Reporter) extendedBlock(block pion.ReportBlock, from uint32, now time.Duration, out Sending) {
@@ -108,25 +112,38 @@ func (r *Reporter) Call(in Received, known bool, p Playout) quality.Call {
 // heard rates what we hear.
 func (r *Reporter) heard(in Received, p Playout) quality.Stream {
 	s := quality.Stream{Known: true, Packets: in.Packets, Lost: in.Lost, Discarded: in.Discarded, Jitter: in.Jitter, Bursts: in.Bursts,
-		Delay: r.oneWay(p)}
+		Delay: r.oneWay(p.Delay)}
 	s.Rate(quality.G711)
 	return s
 }
 
-// oneWay is the delay from mouth to ear, the same in both directions (RFC 3611 §4.7.3): half of the round trip and of what
-// both ends add; as long as no round trip is known, without it.
-func (r *Reporter) oneWay(p Playout) time.Duration {
-	theirs := assumedBuffer + 2*timeline.Frame
-	if x := r.learnt.Extended; x.Known && x.EndSystem > 0 {
-		theirs = x.EndSystem
+// oneWay is the delay from mouth to ear with a jitter buffer at the ear: half of the round trip and of what both ends add
+// besides their buffers. The mean of both directions is the delay of RFC 3611 §4.7.3, which takes them to be the same. As long
+// as no round trip is known, it is left out.
+func (r *Reporter) oneWay(buffer time.Duration) time.Duration {
+	_, stages := r.farEnd()
+	return buffer + (r.learnt.RoundTrip+Stages+stages)/2
+}
+
+// farEnd is how long the far end's jitter buffer delays and what it adds besides, as it tells (RFC 3611 §4.7.3, §4.7.5); what
+// it does not tell is taken to be a buffer of 40 ms, and what we add.
+func (r *Reporter) farEnd() (buffer, stages time.Duration) {
+	x := r.learnt.Extended
+	if buffer = x.BufferNominal; buffer == 0 {
+		buffer = assumedBuffer
 	}
-	return (r.learnt.RoundTrip + endSystem(p) + theirs) / 2
+	if x.EndSystem == 0 {
+		return buffer, Stages
+	}
+	buffer = min(buffer, x.EndSystem) // which holds it
+	return buffer, x.EndSystem - buffer
 }
 
 // theirs rates what the far end hears of us, as far as it tells.
 func (r *Reporter) theirs() quality.Stream {
 	l := &r.learnt
-	s := quality.Stream{Known: l.Reported, Packets: l.Expected, Lost: uint64(max(l.Lost, 0)), Jitter: l.Jitter, Delay: r.oneWay(Playout{Delay: assumedBuffer})}
+	buffer, _ := r.farEnd()
+	s := quality.Stream{Known: l.Reported, Packets: l.Expected, Lost: uint64(max(l.Lost, 0)), Jitter: l.Jitter, Delay: r.oneWay(buffer)}
 	if !s.Known {
 		return quality.Stream{}
 	}
