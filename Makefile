@@ -85,8 +85,8 @@ flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=doc
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -dev '$(DEV)' -id '$(ID)'
 
-flash-many: ## write many cards: BOARD=rpi-3 SITE=folder CSV=file with columns id, device (a disk, a file, or "next card")
-	@[ -n "$(CSV)" ] || { echo "which cards? make flash-many BOARD=rpi-3 SITE=folder CSV=file"; exit 2; }
+flash-many: ## write many cards: SITE=folder CSV=file with columns id, device (a disk, a file, or "next card"), board if site.toml has none
+	@[ -n "$(CSV)" ] || { echo "which cards? make flash-many SITE=folder CSV=file"; exit 2; }
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -csv '$(CSV)'
 

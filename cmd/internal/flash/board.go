@@ -18,7 +18,7 @@ const emulated = "qemu-virt"
 // images of boards lie beside that one. It says what it has found.
 func (f *flasher) guess() error {
 	missing := errors.New("BOARD is missing: name the board, such as BOARD=rpi-3")
-	if f.csv != "" || f.dev == "" {
+	if f.dev == "" {
 		return missing
 	}
 	if f.site != "" && f.id != "" {

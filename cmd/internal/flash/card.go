@@ -45,7 +45,7 @@ func openCard(path string) (*card, error) {
 		c.imageKey, err = checkImage(path, f)
 	}
 	if err == nil {
-		_, _, err = c.bootPartition()
+		_, _, err = bootPartition(f, c.size)
 	}
 	if err != nil {
 		f.Close()
@@ -85,16 +85,16 @@ func checkImage(path string, f *os.File) (key string, err error) {
 	return facts.Key, nil
 }
 
-// bootPartition is where the first partition lies, by the MBR. Bytes.
-func (c *card) bootPartition() (at, size int64, err error) {
+// bootPartition is where the first partition of an image of so many bytes lies, by the MBR. Bytes.
+func bootPartition(image io.ReaderAt, length int64) (at, size int64, err error) {
 	sector := make([]byte, mbr.SectorSize)
-	if _, err := c.image.ReadAt(sector, 0); err != nil {
+	if _, err := image.ReadAt(sector, 0); err != nil {
 		return 0, 0, fmt.Errorf("is no image of a card: %w", err)
 	}
 	table, err := mbr.Parse(sector)
 	boot := table.Partitions[0]
 	isFAT := slices.Contains([]byte{0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e}, boot.Type)
-	if err != nil || !isFAT || boot.Start == 0 || boot.Size == 0 || boot.Start+boot.Size > c.size {
+	if err != nil || !isFAT || boot.Start == 0 || boot.Size == 0 || boot.Start+boot.Size > length {
 		return 0, 0, errors.New("is no image of a card: no boot partition at its begin")
 	}
 	return boot.Start, boot.Size, nil
@@ -110,7 +110,7 @@ func (c *card) provision(ctx context.Context, from string) error {
 	if keys := update.ParseKeys(files[provision.UpdateFile]); len(keys) > 0 {
 		c.siteKey = update.ShowKey(keys[0])
 	}
-	at, size, err := c.bootPartition()
+	at, size, err := bootPartition(c.image, c.size)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,8 @@ type partition struct {
 // disk is what is to be overwritten.
 type disk struct {
 	path, name string
-	size       int64 // bytes; of a file that is not there yet: 0
+	size       int64  // bytes; of a file that is not there yet: 0
+	real       string // path without links, one for each disk or file
 	model      string
 	file       bool // a plain file, no disk
 	partition  bool // a part of another disk
@@ -43,18 +44,22 @@ type disk struct {
 
 // look finds out what a path is.
 func (m machine) look(path string) (disk, error) {
-	info, err := os.Stat(m.at(path))
-	if errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(path, "/dev/") {
-		return disk{path: path, name: filepath.Base(path), file: true}, nil
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return disk{}, err
+	}
+	info, err := os.Stat(m.at(abs))
+	if !strings.HasPrefix(abs, "/dev/") && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular()) {
+		return m.plain(path, abs)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return disk{}, fmt.Errorf("%w: lsblk lists the disks that there are", err)
 	}
 	if err != nil {
 		return disk{}, err
 	}
-	if info.Mode().IsRegular() && !strings.HasPrefix(path, "/dev/") {
-		return disk{path: path, name: filepath.Base(path), file: true, size: info.Size()}, nil
-	}
 	// A link such as /dev/disk/by-id/NAME leads to the disk.
-	real, err := filepath.EvalSymlinks(m.at(path))
+	real, err := filepath.EvalSymlinks(m.at(abs))
 	if err != nil {
 		return disk{}, err
 	}
@@ -71,7 +76,7 @@ func (m machine) block(name string) (disk, error) {
 	if err != nil {
 		return disk{}, fmt.Errorf("%s is neither a file nor a disk: allowed are a whole disk, such as /dev/sdb or /dev/mmcblk0, and a file, such as card.img", name)
 	}
-	d := disk{path: "/dev/" + name, name: name, model: m.model(dir)}
+	d := disk{path: "/dev/" + name, real: "/dev/" + name, name: name, model: m.model(dir)}
 	sectors, err := strconv.ParseInt(m.text(dir, "size"), 10, 64)
 	if err != nil {
 		return disk{}, fmt.Errorf("size of %s: %w", name, err)
@@ -194,9 +199,6 @@ type allowance struct{ internal, large bool }
 func (d disk) refuse(need int64, a allowance) error {
 	var errs []error
 	no := func(format string, args ...any) { errs = append(errs, fmt.Errorf(d.path+" "+format, args...)) }
-	if d.file {
-		return nil
-	}
 	if d.partition {
 		no("is a partition: name the whole disk")
 	}

@@ -101,6 +101,7 @@ func TestFlashFails(t *testing.T) {
 	const size = 3 * chunk
 	for name, c := range map[string]struct {
 		medium medium
+		image  int64 // bytes that it has; 0: size
 		cancel int64 // before the write of this offset
 		want   []error
 		text   string
@@ -109,6 +110,7 @@ func TestFlashFails(t *testing.T) {
 		"fake card":         {medium: medium{real: 2 * chunk}, want: []error{errReread, errUnusable}},
 		"bad cell":          {medium: medium{stale: map[int64]byte{2*chunk + 7: 0}}, want: []error{errReread, errUnusable}},
 		"bad cell in front": {medium: medium{stale: map[int64]byte{510: 0xfe}}, want: []error{errReread, errUnusable}},
+		"short image":       {image: size - 512, want: []error{io.EOF, errUnusable}, text: "read the image"},
 		"interrupted":       {cancel: headSize + chunk, want: []error{errUnusable}, text: "interrupted"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -123,6 +125,9 @@ func TestFlashFails(t *testing.T) {
 		}
 		image := testCard(size)
 		image[510] = 0x55
+		if c.image > 0 {
+			image = image[:c.image]
+		}
 		err := flash(ctx, &m, bytes.NewReader(image), size, silent)
 		cancel()
 		for _, want := range c.want {
@@ -199,6 +204,9 @@ func run(t *testing.T, dir string, m machine, answers string, args ...string) (s
 func TestFile(t *testing.T) {
 	dir, site := newImage(t), newFleet(t)
 	to := filepath.Join(dir, "card-7.img")
+	if err := os.WriteFile(to, nil, 0o644); err != nil { // it was there, and everybody could read it
+		t.Fatal(err)
+	}
 	out, err := run(t, dir, machine{"/"}, "", "-board", "rpi-3", "-dev", to, "-site", site, "-id", "dock-7")
 	if err != nil {
 		t.Fatal(err)
@@ -228,6 +236,9 @@ func TestFile(t *testing.T) {
 	key, _ := os.ReadFile(filepath.Join(site, "appliances/dock-7", provision.KeyFile))
 	if strings.Contains(out, string(key[30:60])) {
 		t.Error("the key was printed")
+	}
+	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the card with the key: %v, %v", info.Mode(), err)
 	}
 	// Without an identity it is the image.
 	if _, err := run(t, dir, machine{"/"}, "", "-board", "rpi", "-dev", to); err != nil {
@@ -274,6 +285,50 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := os.Stat(to); err == nil {
 		t.Error("a refused run has written a file")
+	}
+}
+
+// Nobody is asked about a file: what is no card stays, and so does what the card is made from.
+func TestFileThatIsNoCard(t *testing.T) {
+	dir, m := newImage(t), newMachine(t)
+	image := filepath.Join(dir, "image/rpi/card.img")
+	before, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, err := range []error{os.Symlink(image, "link.img"), os.Link(image, "hard.img"), os.Symlink("none.img", "nowhere.img"), os.Symlink("/dev/null", "null"),
+		os.WriteFile("precious.txt", []byte("precious\n"), 0o600), os.WriteFile("precious.img", testCard(2*headSize), 0o600),
+		os.WriteFile("late.img", append(make([]byte, 64<<10), 1), 0o600), os.WriteFile("empty", nil, 0o600), os.WriteFile("zeros.img", make([]byte, headSize+9), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ dev, want string }{
+		{image, "is the image that the card is made from"},
+		{"image/rpi/../rpi/card.img", "is the image that the card is made from"},
+		{"link.img", "is the image that the card is made from"},
+		{"hard.img", "is the image that the card is made from"},
+		{"nowhere.img", "is a link to a file that is not there"},
+		{"null", "is neither a file nor a disk"},
+		{"precious.txt", "holds something else than the image of a card"},
+		{"precious.img", "holds something else than the image of a card"},
+		{"late.img", "holds something else than the image of a card"},
+		{"empty", "must end in .img, such as empty.img"},
+		{"new", "must end in .img, such as new.img"},
+		{"zeros.img", ""},
+		{"new.img", ""},
+		{"new.img", ""},
+	} {
+		if _, err := run(t, dir, machine{"/"}, "", "-board", "rpi", "-dev", c.dev); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.dev, err, c.want)
+		}
+	}
+	if _, err := run(t, dir, m, "", "-board", "rpi", "-dev", "sdb"); err == nil || !strings.Contains(err.Error(), "sdb is no path of a disk: name it with its folder, /dev/sdb") {
+		t.Error(err)
+	}
+	if after, _ := os.ReadFile(image); !bytes.Equal(after, before) {
+		t.Error("the image was written")
 	}
 }
 
@@ -341,9 +396,9 @@ func TestKeyOfUpdates(t *testing.T) {
 func TestMany(t *testing.T) {
 	dir, site := newImage(t), newFleet(t)
 	list := filepath.Join(dir, "fleet.csv")
-	one, two := filepath.Join(dir, "7.img"), filepath.Join(dir, "none", "8.img")
-	os.WriteFile(list, fmt.Appendf(nil, "\ufeffID, device\n# the dock\ndock-8,%s\ndock-7, %s\n", two, one), 0o644)
-	out, err := run(t, dir, machine{"/"}, "", "-board", "rpi-3", "-csv", list, "-site", site)
+	one := filepath.Join(dir, "7.img")
+	os.WriteFile(list, fmt.Appendf(nil, "\ufeffID, device\n# the dock\ndock-8,/dev/mmcblk0\ndock-7, %s\n", one), 0o644)
+	out, err := run(t, dir, newMachine(t), "no\n", "-board", "rpi-3", "-csv", list, "-site", site)
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 cards are not written: dock-8") || !strings.Contains(out, "2 of 2: dock-7") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -352,10 +407,59 @@ func TestMany(t *testing.T) {
 	}
 }
 
+// A wrong disk, two names of one, and a board that has no image are found before the first card is touched.
+func TestManyLooksFirst(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	list, card := filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "7.img")
+	folder := filepath.Join(t.TempDir(), "here")
+	if err := os.Symlink(dir, folder); err != nil {
+		t.Fatal(err)
+	}
+	names := strings.NewReplacer("CARD", card, "DIR", dir, "LINK", folder)
+	for name, c := range map[string]struct{ text, want string }{
+		"in use":        {"id,device\ndock-7,CARD\ndock-8,/dev/sdb\n", "fleet.csv:3: /dev/sdb is in use: mounted on /media/me/boot"},
+		"no such disk":  {"id,device\ndock-7,CARD\ndock-8,/dev/sdz\n", "fleet.csv:3: stat"},
+		"two names":     {"id,device\ndock-7,CARD\ndock-8,DIR/./7.img\n", "fleet.csv:3: DIR/./7.img is in line 2 already, by another name"},
+		"through links": {"id,device\ndock-7,CARD\ndock-8,LINK/7.img\n", "fleet.csv:3: LINK/7.img is in line 2 already"},
+		"two of a disk": {"id,device\ndock-7,/dev/mmcblk0\ndock-8,/dev/card\n", "fleet.csv:3: /dev/card is in line 2 already"},
+		"another board": {"id,device,board\ndock-7,CARD,\ndock-8,next card,rpi-9\n", "fleet.csv:3: BOARD=rpi-9: there are"},
+		"no image":      {"id,device,board\ndock-7,CARD,\ndock-8,next card,qemu-virt\n", "fleet.csv:3: there is no"},
+	} {
+		os.WriteFile(list, []byte(names.Replace(c.text)), 0o644)
+		m := machine{"/"}
+		if strings.Contains(c.text, "/dev/") {
+			m = newMachine(t)
+			if err := os.Symlink(m.at("dev/mmcblk0"), m.at("dev/card")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := run(t, dir, m, "mmcblk0\n", "-csv", list, "-site", site)
+		if want := names.Replace(c.want); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v\nwant %s\n%s", name, err, want, out)
+		}
+		if _, err := os.Stat(card); err == nil {
+			t.Fatalf("%s: the first card was written", name)
+		}
+	}
+}
+
+// Each row's board is its own: the column counts, then BOARD, then site.toml.
+func TestManyBoards(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	list, image := filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "image/rpi/card.img")
+	for args, want := range map[string]string{"": "(rpi-3), for dock-7", "-board rpi-zero-2w": "dock-7 is a rpi-3 in site.toml; BOARD=rpi-zero-2w is another", "-image " + image: "(rpi-3), for dock-7"} {
+		os.WriteFile(list, fmt.Appendf(nil, "id,device,board\ndock-7,%s,\ndock-8,%s,rpi-3\n", filepath.Join(dir, "7.img"), filepath.Join(dir, "8.img")), 0o644)
+		out, _ := run(t, dir, machine{"/"}, "", append(strings.Fields(args), "-csv", list, "-site", site)...)
+		if !strings.Contains(out, want) || !strings.Contains(out, "card.img (rpi-3), for dock-8, goes onto") {
+			t.Errorf("%q: lacks %s\n%s", args, want, out)
+		}
+	}
+}
+
 func TestJobs(t *testing.T) {
 	ids := []string{"dock-7", "dock-8"}
 	jobs, err := readJobs("f.csv", strings.NewReader("device,note,id\nnext card,x,dock-7\nnext card,,dock-8\n"), ids)
-	if err != nil || len(jobs) != 2 || jobs[1] != (job{3, "dock-8", nextCard}) {
+	if err != nil || len(jobs) != 2 || jobs[1] != (job{line: 3, id: "dock-8", device: nextCard}) {
 		t.Errorf("%+v %v", jobs, err)
 	}
 	for name, c := range map[string]struct{ text, want string }{
@@ -365,6 +469,8 @@ func TestJobs(t *testing.T) {
 		"twice":         {"id,device\ndock-7,next card\n\ndock-7,next card\n", "f.csv:4: id dock-7 is in line 2 already"},
 		"same device":   {"id,device\ndock-7,/dev/sdb\ndock-8,/dev/sdb\n", "f.csv:3: device /dev/sdb is in line 2 already"},
 		"no device":     {"id,device\ndock-7,\n", `f.csv:2: device is empty`},
+		"other column":  {"id,device,boards\ndock-7,/dev/sdb,rpi\n", `f.csv:1: column "boards": allowed are id, device, board, note, each once`},
+		"column twice":  {"id,device,id\n", `f.csv:1: column "id": allowed are`},
 		"columns":       {"id,device\ndock-7\n", "f.csv:2: 1 columns: must be 2"},
 		"nobody at all": {"id,device\n", "has no appliances"},
 	} {

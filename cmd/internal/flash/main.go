@@ -1,7 +1,8 @@
 // Flash writes the image of a card to an SD card, or to a file, and puts an appliance's identity, certificate and
 // configuration onto it. `make flash` and `make flash-many` run it.
 //
-// It refuses what is not a card: a partition, a disk in use, one that is built in, one that is too large. It shows what it will
+// It refuses what is not a card: a partition, a disk in use, one that is built in, one that is too large, a file that holds
+// something else. It shows what it will
 // erase and asks for the name of the device. What it wrote it reads back from the medium. The partition table comes last:
 // a card that was not written to its end starts nothing. It starts no goroutine.
 package main
@@ -64,7 +65,7 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 	flags.StringVar(&f.image, "image", "", "image to write; default: that of the board in out/image")
 	flags.StringVar(&f.site, "site", "", "folder of the site, as parkctl site makes it")
 	flags.StringVar(&f.id, "id", "", "appliance of the site")
-	flags.StringVar(&f.csv, "csv", "", "file with columns id and device, for many cards")
+	flags.StringVar(&f.csv, "csv", "", "file with columns id, device and perhaps board, for many cards")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	allow := flags.String("allow", "", "internal, large: what may be in spite of the usual doubts")
 	if err := flags.Parse(args); err != nil {
@@ -80,6 +81,9 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 			return fmt.Errorf("ALLOW=%s: allowed are internal and large", word)
 		}
 	}
+	if f.csv != "" {
+		return f.many(ctx)
+	}
 	if f.image == "" {
 		if f.board == "" {
 			if err := f.guess(); err != nil {
@@ -91,9 +95,6 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 			return err
 		}
 		f.image = filepath.Join(f.images, name, "card.img")
-	}
-	if f.csv != "" {
-		return f.many(ctx)
 	}
 	if f.dev == "" {
 		return errors.New("DEV is missing: name the card's disk, such as DEV=/dev/sdb, or a file, such as DEV=card.img")
@@ -115,7 +116,7 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 		return err
 	}
 	defer c.Close()
-	if err := d.refuse(c.size, f.allow); err != nil {
+	if err := f.refuse(d, c); err != nil {
 		return err
 	}
 	who := "an appliance without identity: it will say so by its fault lamp"
@@ -158,6 +159,14 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	}
 	fmt.Fprintf(f.out, "Done: %s written and read back in %v.%s\n", bytesText(c.size), f.now().Sub(begin).Round(time.Second/10), last)
 	return nil
+}
+
+// refuse says why the card must not be written onto d.
+func (f *flasher) refuse(d disk, c *card) error {
+	if d.file {
+		return f.refuseFile(d, c.image)
+	}
+	return d.refuse(c.size, f.allow)
 }
 
 // appliance makes the files of an appliance and says where they are.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,10 +18,13 @@ import (
 // nextCard stands in the column device for whichever card is put in next.
 const nextCard = "next card"
 
+// columns are those that the file may have; note is for people.
+var columns = []string{"id", "device", "board", "note"}
+
 // job is one row of the file.
 type job struct {
-	line       int
-	id, device string
+	line              int
+	id, device, board string
 }
 
 // readJobs reads the file and checks all of it against the site, before the first card is touched.
@@ -37,9 +41,14 @@ func readJobs(name string, r io.Reader, ids []string) ([]job, error) {
 	for i := range head {
 		head[i] = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(head[i], "\ufeff")))
 	}
-	idAt, deviceAt := slices.Index(head, "id"), slices.Index(head, "device")
+	idAt, deviceAt, boardAt := slices.Index(head, "id"), slices.Index(head, "device"), slices.Index(head, "board")
 	if idAt < 0 || deviceAt < 0 {
 		return nil, fmt.Errorf("%s:1: %q: the first line must name the columns id and device", name, strings.Join(head, ","))
+	}
+	for i, column := range head {
+		if !slices.Contains(columns, column) || slices.Contains(head[:i], column) {
+			return nil, fmt.Errorf("%s:1: column %q: allowed are %s, each once", name, column, strings.Join(columns, ", "))
+		}
 	}
 	var jobs []job
 	var errs []error
@@ -57,7 +66,10 @@ func readJobs(name string, r io.Reader, ids []string) ([]job, error) {
 			errs = append(errs, fmt.Errorf("%s:%d: %d columns: must be %d, as in the first line", name, line, len(row), len(head)))
 			continue
 		}
-		j := job{line, strings.TrimSpace(row[idAt]), strings.TrimSpace(row[deviceAt])}
+		j := job{line: line, id: strings.TrimSpace(row[idAt]), device: strings.TrimSpace(row[deviceAt])}
+		if boardAt >= 0 {
+			j.board = strings.TrimSpace(row[boardAt])
+		}
 		if !slices.Contains(ids, j.id) {
 			errs = append(errs, fmt.Errorf("%s:%d: id %q: the site has %s", name, line, j.id, strings.Join(ids, ", ")))
 		}
@@ -107,9 +119,14 @@ func (f *flasher) many(ctx context.Context) error {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
+	images, err := f.imagesOf(s, jobs)
+	if err = errors.Join(err, f.checkDevices(jobs, images)); err != nil {
+		return err
+	}
 	var failed []string
 	for i, j := range jobs {
 		fmt.Fprintf(f.out, "\n%d of %d: %s\n", i+1, len(jobs), j.id)
+		f.board, f.image = j.board, images[i]
 		err := f.job(ctx, j)
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w; not written: %s", j.id, err, idsFrom(jobs[i:]))
@@ -123,6 +140,69 @@ func (f *flasher) many(ctx context.Context) error {
 		return fmt.Errorf("%d of %d cards are not written: %s", len(failed), len(jobs), strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+// imagesOf names the board and the image of each row: the column board counts, then BOARD, then site.toml.
+func (f *flasher) imagesOf(s *fleet.Site, jobs []job) ([]string, error) {
+	images, errs := make([]string, len(jobs)), []error{}
+	for i := range jobs {
+		j := &jobs[i]
+		if j.board == "" {
+			j.board = f.board
+		}
+		a := s.Appliances[slices.IndexFunc(s.Appliances, func(a fleet.Appliance) bool { return a.ID == j.id })]
+		if j.board == "" && a.Board != "auto" && !strings.HasSuffix(a.Board, ".toml") {
+			j.board = a.Board
+		}
+		if images[i] = f.image; images[i] != "" {
+			continue
+		}
+		if j.board == "" {
+			errs = append(errs, fmt.Errorf("%s:%d: the board of %s is missing: name it in the column board, by BOARD= for all, or in %s", f.csv, j.line, j.id, fleet.SiteFile))
+			continue
+		}
+		name, err := f.imageOf(j.board)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", f.csv, j.line, err))
+			continue
+		}
+		images[i] = filepath.Join(f.images, name, "card.img")
+	}
+	return images, errors.Join(errs...)
+}
+
+// checkDevices looks at every disk and file that a row names, before the first card is touched: two names of one are found
+// here too.
+func (f *flasher) checkDevices(jobs []job, images []string) error {
+	var errs []error
+	seen := map[string]int{}
+	cards := map[string]*card{}
+	for i, j := range jobs {
+		if cards[images[i]] == nil && images[i] != "" {
+			c, err := openCard(images[i])
+			if err != nil {
+				return fmt.Errorf("%s:%d: %w", f.csv, j.line, err)
+			}
+			defer c.Close()
+			cards[images[i]] = c
+		}
+		if j.device == nextCard || images[i] == "" {
+			continue
+		}
+		d, err := f.look(j.device)
+		if err == nil {
+			err = f.refuse(d, cards[images[i]])
+		}
+		if first := seen[d.real]; err == nil && first > 0 {
+			err = fmt.Errorf("%s is in line %d already, by another name", j.device, first)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", f.csv, j.line, err))
+			continue
+		}
+		seen[d.real] = j.line
+	}
+	return errors.Join(errs...)
 }
 
 func idsFrom(jobs []job) string {

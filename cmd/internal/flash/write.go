@@ -98,8 +98,8 @@ func (b *buffers) write(ctx context.Context, to target, from io.ReaderAt, begin,
 			return ctx.Err()
 		}
 		p := b.want[:min(chunk, end-off)]
-		if _, err := from.ReadAt(p, off); err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read the image: %w", err)
+		if n, err := from.ReadAt(p, off); n < len(p) {
+			return fmt.Errorf("read the image: %d bytes at byte %d instead of %d: %w", n, off, len(p), err)
 		}
 		if _, err := to.WriteAt(p, off); err != nil {
 			return err
@@ -120,8 +120,8 @@ func (b *buffers) verify(ctx context.Context, to target, from io.ReaderAt, begin
 			return ctx.Err()
 		}
 		n := min(chunk, end-off)
-		if _, err := from.ReadAt(b.want[:n], off); err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read the image: %w", err)
+		if got, err := from.ReadAt(b.want[:n], off); int64(got) < n {
+			return fmt.Errorf("read the image: %d bytes at byte %d instead of %d: %w", got, off, n, err)
 		}
 		clear(b.got)
 		got, err := to.Reread(b.got, off) // a whole chunk: O_DIRECT takes no odd lengths
@@ -157,7 +157,10 @@ func openDevice(d disk, size int64) (*device, error) {
 		return nil, err
 	}
 	if d.file {
-		err := f.Truncate(0) // what it had is room for what it gets
+		err := f.Chmod(0o600) // it may have been there: nobody else reads the key that it gets
+		if err == nil {
+			err = f.Truncate(0) // what it had is room for what it gets
+		}
 		if err == nil {
 			err = unix.Fallocate(int(f.Fd()), 0, 0, size)
 		}
