@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/board"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
@@ -65,7 +66,7 @@ func (s *system) mountCard(ctx context.Context) {
 		if err := storage.MountMemory(dataMount, memoryData); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
-		s.raise(initapi.Condition{Code: "data", Error: true, Text: "nothing is kept over a restart: " + fault.Error(),
+		s.raise(health.Condition{Code: "data", Severity: health.Error, Text: "nothing is kept over a restart: " + fault.Error(),
 			Hint: "replace the card, or write it anew with make flash"})
 	}
 	for _, folder := range []string{dataFolder, filepath.Join(dataFolder, "journal"), filepath.Join(dataFolder, "reports"), filepath.Join(dataFolder, "log")} {
@@ -148,7 +149,7 @@ func (s *system) watchData(ctx context.Context) {
 		}
 		var st unix.Statfs_t
 		if onCard && unix.Statfs(dataMount, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
-			s.raise(initapi.Condition{Code: "data", Error: true, Text: "the card takes no more writes: parked calls would not outlive a restart",
+			s.raise(health.Condition{Code: "data", Severity: health.Error, Text: "the card takes no more writes: parked calls would not outlive a restart",
 				Hint: "replace the card"})
 		}
 		select {
@@ -161,7 +162,11 @@ func (s *system) watchData(ctx context.Context) {
 
 func (s *system) judgeSpace(size, free uint64) {
 	if free < size/fullAt {
-		s.raise(initapi.Condition{Code: "data.space", Error: free < size/(8*fullAt), Text: fmt.Sprintf("the data partition is full: %d KiB of %d are free", free>>10, size>>10),
+		severity := health.Warning
+		if free < size/(8*fullAt) {
+			severity = health.Error
+		}
+		s.raise(health.Condition{Code: "data.space", Severity: severity, Text: fmt.Sprintf("the data partition is full: %d KiB of %d are free", free>>10, size>>10),
 			Hint: "remove reports and recordings below " + dataFolder})
 		return
 	}
@@ -208,7 +213,7 @@ func networkConfig(folders ...string) (netconf.Config, error) {
 // settle says what came of an import into a folder.
 func (s *system) settle(res provision.Result, err error, to string) {
 	if err != nil && !errors.Is(err, provision.ErrNone) {
-		s.raise(initapi.Condition{Code: "provision", Error: true, Text: "the new identity is not used: " + err.Error(),
+		s.raise(health.Condition{Code: "provision", Severity: health.Error, Text: "the new identity is not used: " + err.Error(),
 			Hint: "mend the folder parklamp of the card's first partition, or make it anew with parkctl site"})
 	}
 	set := res.Set
@@ -236,12 +241,12 @@ func (s *system) settle(res provision.Result, err error, to string) {
 }
 
 // noIdentity tells a card that has never had an identity from one whose files are damaged or refused.
-func noIdentity(err error) initapi.Condition {
+func noIdentity(err error) health.Condition {
 	text := "this appliance has no identity yet"
 	if !errors.Is(err, provision.ErrNone) {
 		text = "the identity of this appliance cannot be used: " + err.Error()
 	}
-	return initapi.Condition{Code: "identity", Error: true, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160 or 66"}
+	return health.Condition{Code: "identity", Severity: health.Error, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160 or 66"}
 }
 
 func (s *system) isOnCard() bool {

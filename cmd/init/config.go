@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/provision"
@@ -75,7 +76,7 @@ func (s *system) watchConfig(ctx context.Context) {
 		if !again {
 			continue
 		}
-		s.raise(initapi.Condition{Code: "configuration", Error: true, Text: "the phone runs without its configuration: " + complaint(s.journal.Last(logLines)),
+		s.raise(health.Condition{Code: "configuration", Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(s.journal.Last(logLines)),
 			Hint: "parkctl config check FILE says everything that is wrong; bring the set anew, by card"})
 		s.phoned.SetSpec(s.phonedSpec())
 		s.phoned.Restart()

@@ -94,7 +94,7 @@ func TestAPI(t *testing.T) {
 		routes.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 		return strings.TrimSpace(w.Body.String())
 	}
-	if got := ask("GET", "/status", ""); !strings.Contains(got, `"name":"phoned","state":"stopped"`) || !strings.Contains(got, `"code":"data.space","error":true`) {
+	if got := ask("GET", "/status", ""); !strings.Contains(got, `"name":"phoned","state":"stopped"`) || !strings.Contains(got, `"code":"data.space","severity":"error"`) {
 		t.Error(got)
 	}
 	if got := ask("GET", "/log?n=1", ""); !strings.Contains(got, "data.space") {
@@ -124,7 +124,7 @@ func TestAPI(t *testing.T) {
 		t.Error("nothing ends")
 	}
 	s.judgeSpace(1000, 500)
-	if all := s.allConditions(); len(all) != 0 {
+	if all := s.health.All(); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/depot"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
@@ -134,7 +135,7 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 			return []string{byDNSSD}
 		},
 		failed: func(why string) {
-			s.raise(initapi.Condition{Code: "provision.fetch", Text: "no identity from the network yet: " + why,
+			s.raise(health.Condition{Code: "provision.fetch", Text: "no identity from the network yet: " + why,
 				Hint: "put this appliance's set where DHCP option 160 or 66 or DNS-SD points, named by its Ethernet address " + s.network.State().MAC})
 		},
 		take: func(where string, f provision.Files) error {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -35,12 +35,12 @@ func (s *system) startSSH(ctx context.Context, keys []string, start func(func())
 	}
 	at := slices.IndexFunc(servers, func(path string) bool { _, err := os.Stat(path); return err == nil })
 	if at < 0 {
-		s.raise(initapi.Condition{Code: "ssh", Text: "network.toml has ssh_keys, but this image has no SSH server",
+		s.raise(health.Condition{Code: "ssh", Text: "network.toml has ssh_keys, but this image has no SSH server",
 			Hint: "use an image with dropbear, or remove ssh_keys"})
 		return
 	}
 	if err := openLogin("/", hostKeys, keys); err != nil {
-		s.raise(initapi.Condition{Code: "ssh", Text: "nobody can log in by SSH: " + err.Error(), Hint: "replace the card"})
+		s.raise(health.Condition{Code: "ssh", Text: "nobody can log in by SSH: " + err.Error(), Hint: "replace the card"})
 		return
 	}
 	s.ssh = supervise.NewService("dropbear", sshSpec(servers[at], s), supervise.DefaultPolicy(), nil, s.reaper, s.log)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"parklamp/cmd/internal/health"
 )
 
 // Who has a key can log in; nothing else of the root changes.
@@ -52,11 +54,11 @@ func TestStartSSH(t *testing.T) {
 	servers = []string{filepath.Join(t.TempDir(), "dropbear")}
 	s := newSystem()
 	s.startSSH(t.Context(), nil, func(func()) { t.Error("started without a key") })
-	if all := s.allConditions(); len(all) != 0 {
+	if all := s.health.All(); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
 	s.startSSH(t.Context(), []string{"ssh-ed25519 AAAA one"}, func(func()) { t.Error("started without a program") })
-	if all := s.allConditions(); len(all) != 1 || all[0].Code != "ssh" || all[0].Error || s.ssh != nil {
+	if all := s.health.All(); len(all) != 1 || all[0].Code != "ssh" || all[0].Severity != health.Warning || s.ssh != nil {
 		t.Errorf("%+v", all)
 	}
 	for _, option := range []string{"-F", "-s", "-g"} {

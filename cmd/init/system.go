@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +17,7 @@ import (
 
 	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/clock"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/lldp"
 	"parklamp/cmd/internal/logs"
@@ -66,27 +66,28 @@ type system struct {
 	restarts   chan struct{} // capacity maxRestarts: one for each that waits; full: refused
 	listeners  chan struct{} // capacity maxListeners: one for each; full: refused
 	news       *news         // of what is told
+	health     *health.Set   // what is wrong
 
 	bootDevice string // "" without a boot partition
 
-	mu         sync.Mutex
-	data       initapi.Data                 // guarded by mu
-	identity   provision.Identity           // guarded by mu
-	nameless   string                       // guarded by mu: why the set that is there makes nobody of this appliance; "" without a set
-	confirmed  bool                         // guarded by mu: the trial
-	refused    int                          // guarded by mu: how many configurations phoned could not use
-	refusedAt  int                          // guarded by mu: its starts by then
-	updater    *update.Updater              // guarded by mu; nil without a card
-	clock      *clock.Keeper                // guarded by mu
-	floor      string                       // guarded by mu: where the first time came from
-	conditions map[string]initapi.Condition // guarded by mu
-	waiting    map[string]string            // guarded by mu: what the restart of a service waits for
+	mu        sync.Mutex
+	data      initapi.Data       // guarded by mu
+	identity  provision.Identity // guarded by mu
+	nameless  string             // guarded by mu: why the set that is there makes nobody of this appliance; "" without a set
+	confirmed bool               // guarded by mu: the trial
+	refused   int                // guarded by mu: how many configurations phoned could not use
+	refusedAt int                // guarded by mu: its starts by then
+	updater   *update.Updater    // guarded by mu; nil without a card
+	clock     *clock.Keeper      // guarded by mu
+	floor     string             // guarded by mu: where the first time came from
+	waiting   map[string]string  // guarded by mu: what the restart of a service waits for
 }
 
 func newSystem() *system {
 	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(initapi.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
-		conditions: map[string]initapi.Condition{}, waiting: map[string]string{}, version: version}
+		waiting: map[string]string{}, version: version}
+	s.health = health.New(s.news.send)
 	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
 }
@@ -139,7 +140,7 @@ func (s *system) run() {
 
 	cfg, err := networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder))
 	if err != nil {
-		s.raise(initapi.Condition{Code: "network.toml", Error: true, Text: err.Error(), Hint: "mend network.toml; DHCP is used meanwhile"})
+		s.raise(health.Condition{Code: "network.toml", Severity: health.Error, Text: err.Error(), Hint: "mend network.toml; DHCP is used meanwhile"})
 	}
 	host := cfg.Hostname
 	if host == "" {
@@ -290,39 +291,18 @@ func (s *system) phonedSpec() supervise.Spec {
 }
 
 // raise adds a fault that lasts and tells phoned.
-func (s *system) raise(c initapi.Condition) {
-	s.mu.Lock()
-	same := s.conditions[c.Code] == c
-	s.conditions[c.Code] = c
-	s.mu.Unlock()
-	if !same {
+func (s *system) raise(c health.Condition) {
+	c.Since = time.Now()
+	if s.health.Put(c) {
 		s.log.Warn("condition", "code", c.Code, "text", c.Text)
-		s.news.send()
 	}
 }
 
 // clear ends a fault.
 func (s *system) clear(code string) {
-	s.mu.Lock()
-	_, was := s.conditions[code]
-	delete(s.conditions, code)
-	s.mu.Unlock()
-	if was {
+	if s.health.Clear(code) {
 		s.log.Info("condition is over", "code", code)
-		s.news.send()
 	}
-}
-
-// allConditions is a copy, by code.
-func (s *system) allConditions() []initapi.Condition {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]initapi.Condition, 0, len(s.conditions))
-	for _, c := range s.conditions {
-		all = append(all, c)
-	}
-	slices.SortFunc(all, func(x, y initapi.Condition) int { return strings.Compare(x.Code, y.Code) })
-	return all
 }
 
 // consoleQueue is how many lines wait for a slow serial line; more are not shown there.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parklamp/cmd/internal/clock"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
 )
@@ -82,7 +83,7 @@ func (s *system) watchClock(ctx context.Context, k *clock.Keeper) {
 		case st.Synchronised && time.Since(st.At) < 24*time.Hour:
 			s.clear("clock")
 		case time.Since(s.started) > noTime:
-			s.raise(initapi.Condition{Code: "clock", Text: "the time may be wrong: " + firstOf(st.Fault),
+			s.raise(health.Condition{Code: "clock", Text: "the time may be wrong: " + firstOf(st.Fault),
 				Hint: "name a time server by DHCP option 42 or by time_servers in network.toml"})
 		}
 		select {
@@ -121,7 +122,7 @@ func (s *system) onNetwork(n initapi.Network) {
 	default: // it will look anyway
 	}
 	if n.Shunned != 0 {
-		s.raise(initapi.Condition{Code: "vlan", Text: fmt.Sprintf("nobody answers DHCP in VLAN %d, where the phone shall be: it is in the untagged network", n.Shunned),
+		s.raise(health.Condition{Code: "vlan", Text: fmt.Sprintf("nobody answers DHCP in VLAN %d, where the phone shall be: it is in the untagged network", n.Shunned),
 			Hint: "mend the DHCP server of that VLAN and put the cable in anew, or set vlan or address in network.toml"})
 	} else {
 		s.clear("vlan")
@@ -141,7 +142,7 @@ func (s *system) onNetwork(n initapi.Network) {
 		text, hint = "no cable, or the switch is off", "check the cable and the switch"
 	}
 	if time.Since(s.started) > addressWait {
-		s.raise(initapi.Condition{Code: "network", Error: true, Text: text, Hint: hint})
+		s.raise(health.Condition{Code: "network", Severity: health.Error, Text: text, Hint: hint})
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *system) tell(w http.ResponseWriter, r *http.Request) {
 	var last []byte
 	for {
 		changed := s.news.wait()
-		t := initapi.Told{Conditions: s.allConditions()}
+		t := initapi.Told{Conditions: s.health.All()}
 		if s.network != nil {
 			t.Voice = s.network.State().Voice
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 )
 
@@ -22,23 +23,29 @@ func TestTell(t *testing.T) {
 	server := &http.Server{Handler: s.routes(t.Context())}
 	go func() { _ = server.Serve(l) }()
 	defer server.Close()
-	s.raise(initapi.Condition{Code: "a", Text: "x"})
+	s.raise(health.Condition{Code: "a", Text: "x"})
 	ctx, cancel := context.WithCancel(t.Context())
 	told, ended := make(chan string), make(chan error)
 	go func() {
-		ended <- initapi.Listen(ctx, socket, func(one initapi.Told) { told <- fmt.Sprint(one.Conditions) })
+		ended <- initapi.Listen(ctx, socket, func(one initapi.Told) {
+			said := ""
+			for _, c := range one.Conditions {
+				said += fmt.Sprintln(c.Code, c.Severity, c.Since.IsZero(), c.Text)
+			}
+			told <- said
+		})
 	}()
 	for _, c := range []struct {
 		do   func()
 		want string
 	}{
-		{func() {}, "[{a false x }]"},
-		{func() { s.news.send(); s.clear("a") }, "[]"}, // what changes nothing is not told
-		{func() { s.raise(initapi.Condition{Code: "b", Text: "y"}) }, "[{b false y }]"},
+		{func() {}, "a warning false x\n"},
+		{func() { s.news.send(); s.clear("a") }, ""}, // what changes nothing is not told
+		{func() { s.raise(health.Condition{Code: "b", Severity: health.Error, Text: "y"}) }, "b error false y\n"},
 	} {
 		c.do()
 		if got := <-told; got != c.want {
-			t.Errorf("%s, want %s", got, c.want)
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 	for range maxListeners - 1 {

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/update"
@@ -36,7 +36,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 	start(func() { u.Run(ctx) })
 	start(func() {
 		if err := u.Confirm(ctx, s.healthy); err != nil && ctx.Err() == nil {
-			s.raise(initapi.Condition{Code: "update", Error: true, Text: "the new system is not confirmed: " + err.Error(), Hint: "replace the card"})
+			s.raise(health.Condition{Code: "update", Severity: health.Error, Text: "the new system is not confirmed: " + err.Error(), Hint: "replace the card"})
 			return
 		}
 		s.mu.Lock()
@@ -52,7 +52,7 @@ func (s *system) watchUpdater(ctx context.Context, u *update.Updater) {
 	defer look.Stop()
 	for {
 		if st := u.Status(); st.Error != "" {
-			s.raise(initapi.Condition{Code: "update", Text: "the last update failed: " + st.Error, Hint: "parkctl update says more; the system before it runs"})
+			s.raise(health.Condition{Code: "update", Text: "the last update failed: " + st.Error, Hint: "parkctl update says more; the system before it runs"})
 		} else {
 			s.clear("update")
 		}

@@ -6,6 +6,7 @@
 package health
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -31,13 +32,27 @@ func (s Severity) String() string {
 	return "warning"
 }
 
-// Condition is one lasting fault.
+// MarshalText makes "warning" or "error" of it.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText makes.
+func (s *Severity) UnmarshalText(text []byte) error {
+	for _, known := range []Severity{Warning, Error} {
+		if string(text) == known.String() {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("severity %q: want warning or error", text)
+}
+
+// Condition is one lasting fault, also as one process of an appliance tells it to another.
 type Condition struct {
-	Code     string    // stable name of the fault and its object
-	Severity Severity  // how bad it is
-	Since    time.Time // when it was first seen
-	Text     string    // what happened
-	Hint     string    // what to do
+	Code     string    `json:"code"`     // stable name of the fault and its object
+	Severity Severity  `json:"severity"` // how bad it is
+	Since    time.Time `json:"since"`    // when it was first seen
+	Text     string    `json:"text"`     // what happened
+	Hint     string    `json:"hint"`     // what to do
 }
 
 // Set holds the conditions of one appliance. Its methods may be called from any goroutine.
@@ -56,9 +71,16 @@ func New(changed func()) *Set {
 
 // Raise adds a fault, or replaces the text and hint of one that lasts; its Since stays.
 func (s *Set) Raise(now time.Time, code string, severity Severity, text, hint string) {
-	if s.put(Condition{Code: code, Severity: severity, Since: now, Text: text, Hint: hint}) {
+	s.Put(Condition{Code: code, Severity: severity, Since: now, Text: text, Hint: hint})
+}
+
+// Put is Raise of a condition that is there already, such as another process's. It says whether that changed anything.
+func (s *Set) Put(c Condition) bool {
+	changed := s.put(c)
+	if changed {
 		s.changed()
 	}
+	return changed
 }
 
 func (s *Set) put(c Condition) bool {
@@ -76,8 +98,8 @@ func (s *Set) put(c Condition) bool {
 	return true
 }
 
-// Clear removes a fault; clearing one that is not there does nothing.
-func (s *Set) Clear(code string) {
+// Clear removes a fault, and says whether it was there; clearing one that is not does nothing.
+func (s *Set) Clear(code string) bool {
 	s.mu.Lock()
 	_, ok := s.conditions[code]
 	delete(s.conditions, code)
@@ -85,6 +107,7 @@ func (s *Set) Clear(code string) {
 	if ok {
 		s.changed()
 	}
+	return ok
 }
 
 // All returns a copy, worst first, then by code.

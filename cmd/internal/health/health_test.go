@@ -1,6 +1,7 @@
 package health
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -18,13 +19,34 @@ func TestConditionKeepsItsStart(t *testing.T) {
 	if len(got) != 1 || got[0] != want {
 		t.Fatalf("All() = %+v, want only %+v", got, want)
 	}
-	s.Clear("peer dock-2")
-	s.Clear("peer dock-2")
+	if s.Put(want) {
+		t.Error("the same again is a change")
+	}
+	if !s.Clear("peer dock-2") || s.Clear("peer dock-2") {
+		t.Error("it is over once")
+	}
 	if n := len(s.All()); n != 0 {
 		t.Fatalf("%d conditions after Clear, want 0", n)
 	}
 	if changes != 3 {
 		t.Errorf("changed was called %d times, want 3: raised, worse, cleared", changes)
+	}
+}
+
+// One process of an appliance tells another.
+func TestConditionIsTold(t *testing.T) {
+	for _, want := range []Condition{{"data", Error, time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), "no card", "put one in"}, {Code: "clock"}} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Condition
+		if err := json.Unmarshal(text, &got); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+	if err := json.Unmarshal([]byte(`{"severity":"fatal"}`), new(Condition)); err == nil {
+		t.Error("a severity that nobody knows")
 	}
 }
 

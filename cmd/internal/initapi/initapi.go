@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/logs"
 )
 
@@ -45,19 +46,19 @@ const EndFor = 30 * time.Second
 
 // Status is everything that the first process tells.
 type Status struct {
-	Version    string        `json:"version"`
-	Board      string        `json:"board"`
-	Slot       string        `json:"slot"`  // a or b; "" if the boot loader did not say
-	Trial      bool          `json:"trial"` // the slot is not confirmed yet
-	Uptime     time.Duration `json:"uptime"`
-	Services   []Service     `json:"services"`
-	Network    Network       `json:"network"`
-	Clock      Clock         `json:"clock"`
-	Data       Data          `json:"data"`
-	Watchdog   string        `json:"watchdog"` // its identity; "" if there is none
-	RSS        int64         `json:"rss"`      // bytes of memory of the first process
-	Orphans    uint64        `json:"orphans"`  // processes that were nobody's
-	Conditions []Condition   `json:"conditions"`
+	Version    string             `json:"version"`
+	Board      string             `json:"board"`
+	Slot       string             `json:"slot"`  // a or b; "" if the boot loader did not say
+	Trial      bool               `json:"trial"` // the slot is not confirmed yet
+	Uptime     time.Duration      `json:"uptime"`
+	Services   []Service          `json:"services"`
+	Network    Network            `json:"network"`
+	Clock      Clock              `json:"clock"`
+	Data       Data               `json:"data"`
+	Watchdog   string             `json:"watchdog"` // its identity; "" if there is none
+	RSS        int64              `json:"rss"`      // bytes of memory of the first process
+	Orphans    uint64             `json:"orphans"`  // processes that were nobody's
+	Conditions []health.Condition `json:"conditions"`
 	// Waiting says what a restart that was asked for waits for, by Phoned or Appliance: "1 call".
 	Waiting map[string]string `json:"waiting,omitempty"`
 }
@@ -114,14 +115,6 @@ type Data struct {
 	Size   uint64 `json:"size"`   // bytes
 	Free   uint64 `json:"free"`   // bytes
 	Fault  string `json:"fault,omitempty"`
-}
-
-// Condition is a lasting fault that the first process has found, as package health has them.
-type Condition struct {
-	Code  string `json:"code"`
-	Error bool   `json:"error"` // a part does not work; else a warning
-	Text  string `json:"text"`
-	Hint  string `json:"hint"`
 }
 
 // Log is the answer to GET /log.

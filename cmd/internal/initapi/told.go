@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"parklamp/cmd/internal/health"
 )
 
 // Told is what the first process tells phoned: the stream GET /told has a line of it at once and one after each change.
 type Told struct {
-	Conditions []Condition `json:"conditions"`
-	Voice      *Voice      `json:"voice,omitempty"`
+	Conditions []health.Condition `json:"conditions"`
+	Voice      *Voice             `json:"voice,omitempty"`
 }
 
 const (

@@ -38,7 +38,7 @@ func (a *Appliance) watchFirmware(ctx context.Context) error {
 			a.endpoint.SetDSCP(signalling)
 		})
 		if silent == firmwareSilence {
-			shown = a.showFirmware([]initapi.Condition{{Code: "conditions", Text: fmt.Sprintf("what the first process has found cannot be read: %v", err), Hint: "restart the appliance"}}, shown)
+			shown = a.showFirmware([]health.Condition{{Code: "conditions", Since: a.now(), Text: fmt.Sprintf("what the first process has found cannot be read: %v", err), Hint: "restart the appliance"}}, shown)
 		}
 		select {
 		case <-time.After(firmwareRetry):
@@ -62,15 +62,12 @@ func marks(cfg config.Config, v *initapi.Voice) (audio, signalling int) {
 }
 
 // showFirmware raises what there is and clears what is there no more of what was shown.
-func (a *Appliance) showFirmware(all []initapi.Condition, shown map[string]bool) map[string]bool {
+func (a *Appliance) showFirmware(all []health.Condition, shown map[string]bool) map[string]bool {
 	now := map[string]bool{}
 	for _, c := range all {
-		severity := health.Warning
-		if c.Error {
-			severity = health.Error
-		}
 		now[c.Code] = true
-		a.health.Raise(a.now(), firmwareCode+c.Code, severity, c.Text, c.Hint)
+		c.Code = firmwareCode + c.Code
+		a.health.Put(c)
 	}
 	for code := range shown {
 		if !now[code] {

@@ -71,15 +71,19 @@ func TestFirstProcess(t *testing.T) {
 			}
 		}
 	}
-	clock := initapi.Condition{Code: "clock", Text: "no time"}
-	told <- initapi.Told{Conditions: []initapi.Condition{{Code: "data", Error: true, Text: "no card"}, clock}}
+	since := time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC) // before this program began
+	clock := health.Condition{Code: "clock", Since: since, Text: "no time"}
+	told <- initapi.Told{Conditions: []health.Condition{{Code: "data", Severity: health.Error, Text: "no card"}, clock}}
 	expect("system.data error;system.clock warning;")
-	told <- initapi.Told{Conditions: []initapi.Condition{clock}}
+	told <- initapi.Told{Conditions: []health.Condition{clock}}
 	expect("system.clock warning;")
 	told <- initapi.Told{}
 	expect("")
-	told <- initapi.Told{Conditions: []initapi.Condition{clock}} // a second later, on another connection
+	told <- initapi.Told{Conditions: []health.Condition{clock}} // a second later, on another connection
 	expect("system.clock warning;")
+	if got := a.health.All()[0].Since; !got.Equal(since) {
+		t.Errorf("since %v, want %v", got, since)
+	}
 	close(told)
 	cancel()
 	if err := <-ended; err != nil {
