@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
 	"parklamp/parkd/panel"
 )
@@ -41,6 +42,28 @@ func TestFetcherAcknowledgesTooLate(t *testing.T) {
 		fetcher.ended()
 	}
 	g.hangUp()
+}
+
+// An INVITE by UDP can come from anywhere and name anybody as the receiver of music. Who does not confirm our answer, as only
+// somebody can who has seen it, is sent nothing while that is repeated; his ACK brings him the music.
+func TestNoMediaBeforeTheACK(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.guest(p.dock1(), "*68", visit{scenario: "slow"})
+	expect(t, g.SIPp, "the answer three times", func(all []peer.Message) (struct{}, bool) {
+		n := 0
+		for _, m := range all {
+			if answers(m) {
+				n++
+			}
+		}
+		return struct{}{}, n >= 3 // RFC 3261 §13.3.1.4: 1.5 s
+	})
+	if n := len(g.Heard(time.Time{})); n > 0 {
+		t.Errorf("%d packets went to somebody who has confirmed nothing", n)
+	}
+	g.act("INFO")
+	p.hearsMusic(g)
 }
 
 // The appliance that fetched loses its power in the middle of the conversation: the caller, whose line ends at the host,

@@ -189,7 +189,7 @@ func (a *Appliance) event(l *leg, ev call.Event) {
 		}
 		a.agree(l, ev.Media)
 	case call.Acked:
-		l.confirmed = true
+		a.confirm(l)
 	case call.MediaChanged:
 		a.agree(l, ev.Media)
 	case call.UpdateFailed:

@@ -78,7 +78,7 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 	}
 	if l.incoming && l.answered {
 		// A request inside the dialog: our 200 has arrived, though a proxy let the ACK fall behind.
-		l.confirmed = true
+		p.confirm(l)
 		p.joined(l)
 	}
 	what, orbit := p.serviceOf(t.Target.User, true)

@@ -175,6 +175,14 @@ func (a *Appliance) agree(l *leg, m sdp.Media) {
 	}
 }
 
+// confirm notes that the far end of a leg has our answer: now it is sent what it is to hear.
+func (a *Appliance) confirm(l *leg) {
+	if !l.confirmed {
+		l.confirmed = true
+		a.agree(l, l.agreed)
+	}
+}
+
 // invite calls somebody, in the codec of other if it is going to be joined with that leg. with may change the INVITE before
 // it goes.
 func (a *Appliance) invite(to gosip.Uri, other *leg, with func(*call.Invite)) (*leg, error) {
