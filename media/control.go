@@ -21,8 +21,8 @@ const (
 	controlLook = 500 * time.Millisecond
 )
 
-// reports is the RTCP of a session (RFC 3550 §6). It is never touched on the path of a frame: the reader hands datagrams
-// over in copies, and the engine's control goroutine does the rest.
+// reports is the RTCP of a session (RFC 3550 §6). It is never touched on the path of a frame: the session's reader hands
+// datagrams over in copies, and the engine's control goroutine does the rest.
 type reports struct {
 	waiting atomic.Int32  // datagrams in the queue
 	dropped atomic.Uint64 // that found no place there
@@ -55,7 +55,7 @@ func (r *reports) counts() (sent, taken, refused uint64) {
 	return sent, taken, refused
 }
 
-// controlled is one datagram on its way from the reader to the control goroutine.
+// controlled is one datagram on its way from a reader to the control goroutine.
 type controlled struct {
 	session *Session
 	from    netip.AddrPort
@@ -74,7 +74,7 @@ func newControlQueue() (queue, spare chan *controlled) {
 	return queue, spare
 }
 
-// queueControl takes the RTCP of a session, on the reader: decrypted, not looked into, from a source that is not checked.
+// queueControl takes the RTCP of a session, on its reader: decrypted, not looked into, from a source that is not checked.
 // It neither blocks nor keeps b.
 func (s *Session) queueControl(b []byte, from netip.AddrPort, at time.Duration, muxed bool) {
 	r := &s.reports

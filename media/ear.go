@@ -26,8 +26,8 @@ const (
 	standsStill = 5 * FrameDuration
 )
 
-// ear turns received packets into samples, a frame in each tick or whatever a Puller asks for. The reader puts packets
-// into a ring without a lock; everything behind it belongs to whoever holds mu.
+// ear turns received packets into samples, a frame in each tick or whatever a Puller asks for. The session's reader puts
+// packets into a ring that needs no lock of the ear; everything behind it belongs to whoever holds mu.
 type ear struct {
 	// immutable
 	clock Clock
@@ -35,7 +35,7 @@ type ear struct {
 	rate  int       // samples a second of what is played: 8,000, or 16,000 for a wide sink
 
 	ring [ringSlots]arrived
-	head atomic.Uint32 // written by the reader: packets offered
+	head atomic.Uint32 // written by the session's reader: packets offered
 	tail atomic.Uint32 // packets taken
 
 	mu     sync.Mutex // the pacer never waits for it while somebody else pulls
@@ -66,7 +66,7 @@ func newEar(e *Engine, count *counters, rate int) *ear {
 
 var _ Voice = (*ear)(nil)
 
-// offer queues a packet and reports whether it fitted. The reader calls it.
+// offer queues a packet and reports whether it fitted. The session's reader calls it.
 func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) bool {
 	head := e.head.Load()
 	if head-e.tail.Load() == ringSlots || len(payload) > jitter.MaxPayload {

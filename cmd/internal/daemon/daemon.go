@@ -66,8 +66,9 @@ func run(name, version string, phone bool, args []string) int {
 	}
 	debug.SetMemoryLimit(memoryLimit)
 	// What paces and what reads media (package media) need a processor of the runtime the moment they wake, whatever the
-	// others do: without one for each besides the cores they wait for a goroutine to yield. Measured with one reader, 500 parked calls and
-	// one of two cores busy, packets off by p99 and p99.9: one more 349 and 2,300 µs, two more 200 and 857 µs.
+	// others do: without one for each besides the cores they wait for a goroutine to yield. Measured when there was one reader, with 500
+	// parked calls and one of two cores busy, packets off by p99 and p99.9: one more 349 and 2,300 µs, two more 200 and 857 µs. The
+	// second reader has one for the same reason.
 	runtime.GOMAXPROCS(runtime.NumCPU() + 1 + rtpio.Readers())
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(cfg.Appliance.LogLevel)}))
 	if cfg.Media.Nice < 0 {

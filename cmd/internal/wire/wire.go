@@ -1,6 +1,8 @@
 // Package wire joins the parts of an appliance: it owns the legs, steps the desk phone and the orbit machine, and
-// carries out their effects on SIP, media, lamps and sounds. It holds no rule of its own about parked calls or about
-// what a key does: those are in parkd and sip/phone.
+// carries out their effects on SIP, media, lamps and sounds. What becomes of a parked call and what a key does is decided
+// in parkd and sip/phone; here are the rules that need legs or hands: who is parked again because messages crossed, a fetcher
+// vanished or an orbit is free in a moment (stranded.go, vanish.go, lot.go), short and long presses, the headset's key and Park
+// held at power-on (desk.go, headset.go, poweron.go), and when digits in the middle of a self test dial (selftest.go).
 //
 // One goroutine, the loop, owns every leg and both machines. Keypad, calls, federation and panel post to it, so that
 // every event is taken whole before the next. Appliance.Run starts a goroutine for each part (endpoint, calls, events,
