@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,13 +68,22 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 // busy says what an absence of the appliance would disturb, "" for nothing.
 func (s *system) busy(ctx context.Context) (string, error) { return s.callsThat(ctx, inAbsence) }
 
-// callsThat asks phoned for its calls and says which of them something would disturb, "" for none.
+// callsThat asks phoned for its calls and says which of them something would disturb, "" for none. The error is one of a phone
+// that is silent: one that lives and only cannot say which calls it has may have any.
 func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) string) (string, error) {
 	st, err := s.phone.Status(ctx)
-	if err != nil {
+	if err == nil {
+		return disturb(st.Calls), nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return "", err
 	}
-	return disturb(st.Calls), nil
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor) // the answer may have taken all the time that there was
+	defer cancel()
+	if s.alive(asking) == nil {
+		return "calls of which the phone does not say how many", nil
+	}
+	return "", err
 }
 
 // inRestart tells whom a restart of phoned alone would disturb: those who talk or ring. Who is parked waits on, unless phoned

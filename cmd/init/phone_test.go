@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -140,6 +141,21 @@ func TestWhomARestartWaitsFor(t *testing.T) {
 		check("the appliance", got, c.appliance, err)
 		got, err = s.callsThat(t.Context(), anybody)
 		check("a newcomer", got, c.newcomer, err)
+	}
+}
+
+// A phone whose status cannot be read is not one without calls as long as it answers anything.
+func TestPhoneThatSaysTooMuch(t *testing.T) {
+	s, phone := withPanel(t)
+	phone.status.Store(&panel.Status{Calls: []panel.Call{{State: panel.CallParked, Remote: panel.Party{Name: strings.Repeat("x", 9<<20)}}}})
+	why, err := s.busy(t.Context())
+	if want := "calls of which the phone does not say how many"; why != want || err != nil {
+		t.Errorf("waits for %q, %v, want %q", why, err, want)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if why, err := s.busy(ended); why != "" || err == nil {
+		t.Errorf("waits for %q, %v although nobody asks any more", why, err)
 	}
 }
 

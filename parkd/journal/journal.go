@@ -259,6 +259,12 @@ func (j *Journal) abandon() {
 	j.f, j.live = nil, nil
 }
 
+// Has says that the entry with that key is on the disk as the last Store got it.
+func (j *Journal) Has(key string) bool {
+	_, ok := j.live[key]
+	return ok
+}
+
 // Lock makes the path this process's until Close or its end, however it ends: the kernel lets go with the process. The
 // error is ErrHeld when another process has it; any other error says that no lock can be had there at all.
 func (j *Journal) Lock() error {

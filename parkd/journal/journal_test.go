@@ -482,12 +482,18 @@ func TestKeepSaysWhoIsThere(t *testing.T) {
 			store(t, j, entry("a", 1), talks)
 			fail, now = tc.fault, now.Add(time.Second)
 			found, err := j.Keep(tc.keep)
+			if j.Has("large") {
+				t.Error("it has what is too large")
+			}
 			if !errors.Is(err, tc.err) || len(found) != len(tc.want) {
 				t.Errorf("found %v, %v; want %v, %v", found, err, tc.want, tc.err)
 			}
 			for _, key := range tc.want {
 				if !found[key] {
 					t.Errorf("%s is not found", key)
+				}
+				if j.Has(key) != (tc.fault == nil) {
+					t.Errorf("%s: it has it: %t", key, j.Has(key))
 				}
 			}
 			if c, err := New(j.path, j.owner).Load(); err != nil || tc.fault == nil && !c.At.Equal(now) {

@@ -22,6 +22,13 @@ type message interface {
 // maxName bounds a display name in bytes. A name is shown and spoken, never interpreted.
 const maxName = 128
 
+// Bounds of who somebody is, in bytes: what is longer is nobody's address (see party). It stands several times in each status
+// of a phone and in the journal, and a request may have 64 KiB of it. RFC 3261 has no limit.
+const (
+	maxNumber = 128
+	maxURI    = 512
+)
+
 var quotedPairs = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // clean removes what would end or fold a header line. sipgo writes values as they are.

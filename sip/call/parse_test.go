@@ -57,6 +57,10 @@ func TestNameAddr(t *testing.T) {
 		`<tel:+1-201-555-0123;phone-context=x>`:             {"", "tel:+1-201-555-0123;phone-context=x", "+1-201-555-0123"},
 		`<sip:100;phone-context=x@example.com>`:             {"", "sip:100;phone-context=x@example.com", "100"},
 		"\"a\tb\x7f\" <sip:x@y>":                            {"ab", "sip:x@y", "x"},
+		// Whoever writes 47000 bytes about himself is nobody, and takes up no room in each status.
+		`Ann <sip:` + strings.Repeat("4", 47000) + `@example.com>`:      {"Ann", "sip:anonymous@anonymous.invalid", "anonymous"},
+		`Ann <sip:4711@example.com;x=` + strings.Repeat("4", 600) + `>`: {"Ann", "sip:anonymous@anonymous.invalid", "anonymous"},
+		`<tel:` + strings.Repeat("4", 129) + `>`:                        {"", "sip:anonymous@anonymous.invalid", "anonymous"},
 	} {
 		if got, _, _, err := nameAddr(in); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", in, got, err)

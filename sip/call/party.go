@@ -41,8 +41,15 @@ func party(name string, uri gosip.Uri) Party {
 	// RFC 3261 §19.1.1: telephone-subscriber parameters can follow the number in the user part.
 	number, _, _ = strings.Cut(number, ";")
 	uri.Headers = nil
-	return Party{Name: unquote(name), URI: clean(uri.String()), Number: clean(number)}
+	p := Party{Name: unquote(name), URI: clean(uri.String()), Number: clean(number)}
+	if len(p.Number) > maxNumber || len(p.URI) > maxURI {
+		p.URI, p.Number = anonymous.URI, anonymous.Number // a part of an address would be somebody else's
+	}
+	return p
 }
+
+// anonymous is who does not say who he is. RFC 3323 §4.1.1.3.
+var anonymous = Party{Name: "Anonymous", URI: "sip:anonymous@anonymous.invalid", Number: "anonymous"}
 
 // remoteParty is who the far end says to be: P-Asserted-Identity, then Remote-Party-ID if they are
 // believed, then From (requests) or what was known (responses).
@@ -75,7 +82,7 @@ func assertedParty(m message, trust bool) (Party, bool) {
 	// RFC 3323 §4.2, RFC 3325 §7: who asks for privacy is not shown, not even to us who know.
 	for _, v := range split(value(m, "privacy"), ';') {
 		if strings.EqualFold(v, "id") || strings.EqualFold(v, "user") {
-			return Party{Name: "Anonymous", URI: "sip:anonymous@anonymous.invalid", Number: "anonymous"}, true
+			return anonymous, true
 		}
 	}
 	return found, true

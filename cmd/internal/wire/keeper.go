@@ -81,7 +81,7 @@ type keeper struct {
 	// owned by the loop
 	dirty  bool
 	stored map[string]parkd.SlotState // parked calls as they are on the disk, by id
-	unsafe bool                       // the last write failed: stored is what there would be
+	lost   map[string]bool            // those of stored that the last write could not bring there, by id
 	held   *parkd.Announce            // waits for that
 	after  []promise                  // wait for it as well, oldest first
 
@@ -213,7 +213,7 @@ func (k *keeper) sync(last func()) synced {
 // safe says that a parked call is on the disk.
 func (k *keeper) safe(s parkd.SlotState) bool {
 	_, there := k.stored[s.CallID]
-	return there && !k.unsafe && k.journal != nil
+	return there && !k.lost[s.CallID] && k.journal != nil
 }
 
 // snapshot is every answered call as it is now.
@@ -267,15 +267,15 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case c := <-k.commits:
-			err := k.write(c)
-			k.loop.post(func() { k.written(c.slots, err) })
+			lost := k.write(c)
+			k.loop.post(func() { k.written(c.slots, lost) })
 		}
 	}
 }
 
-// written goes on when a state is on the disk, or could not be written: parking goes on then.
-func (k *keeper) written(slots map[string]parkd.SlotState, err error) {
-	k.stored, k.unsafe = slots, err != nil
+// written goes on when a state is on the disk, but for the calls that could not be written: parking goes on then.
+func (k *keeper) written(slots map[string]parkd.SlotState, lost map[string]bool) {
+	k.stored, k.lost = slots, lost
 	if k.held != nil && !k.has(*k.held) {
 		return // who waits for one of its calls waits for all of it: the peers hear first
 	}
@@ -289,7 +289,9 @@ func (k *keeper) owes() bool {
 	return slices.ContainsFunc(k.after, func(p promise) bool { _, ok := k.stored[p.call]; return !ok })
 }
 
-func (k *keeper) write(c commit) error {
+// write stores a state and says which parked calls of it are not on the disk, by id. A call that the journal does not take
+// says nothing of the others.
+func (k *keeper) write(c commit) (lost map[string]bool) {
 	entries := make([]journal.Entry, 0, len(c.calls))
 	next := make(map[string]journal.Entry, len(c.calls))
 	var errs []error
@@ -310,9 +312,14 @@ func (k *keeper) write(c commit) error {
 	} else {
 		errs = append(errs, k.journal.Store(entries))
 	}
-	err := errors.Join(errs...)
-	k.report(err)
-	return err
+	k.report(errors.Join(errs...))
+	lost = map[string]bool{}
+	for _, e := range c.calls {
+		if e.slot != nil && !k.journal.Has(e.key) {
+			lost[e.slot.CallID] = true
+		}
+	}
+	return lost
 }
 
 // encode writes a call as an entry. A stream that runs is as good as it was when it was stored last: where it would be

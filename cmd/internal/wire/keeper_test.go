@@ -14,6 +14,7 @@ import (
 	"parklamp/cmd/internal/health"
 	"parklamp/parkd"
 	"parklamp/parkd/journal"
+	"parklamp/sip/call"
 )
 
 // keeping is a keeper whose disk is the test: nothing is written before the test says so.
@@ -192,6 +193,28 @@ func TestNewestStateIsWritten(t *testing.T) {
 			t.Error("a commit of nothing")
 		}
 	})
+}
+
+// A call that the journal does not take is not on the disk; the others are, and hold up no restart.
+func TestCallThatDoesNotFit(t *testing.T) {
+	k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+	long := strings.Repeat("x", 100<<10)
+	all := commit{slots: map[string]parkd.SlotState{}}
+	for id, uri := range map[string]string{"1": "sip:1@a", "2": "sip:" + long + "@a", "3": "sip:3@a"} {
+		s := slotOf(id)
+		s.Leg = ""
+		all.slots[id] = s
+		all.calls = append(all.calls, storedCall{key: id, slot: &s, dialog: storedDialog{Dialog: call.Dialog{CallID: id, RemoteURI: uri}}})
+	}
+	k.loop.ask(func() { k.written(all.slots, k.write(all)) })
+	for id, safe := range map[string]bool{"1": true, "2": false, "3": true, "4": false} {
+		if got := k.safe(slotOf(id)); got != safe {
+			t.Errorf("%s: safe %t", id, got)
+		}
+	}
+	if conditions := k.health.All(); len(conditions) != 1 || conditions[0].Code != journalCode {
+		t.Errorf("conditions %+v", conditions)
+	}
 }
 
 // A disk that does not work is a health condition until it works.
