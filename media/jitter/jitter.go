@@ -62,7 +62,7 @@ const (
 	Resumed           // accepted as the first after a long silence
 	Duplicate         // dropped: it is here or was played
 	Late              // dropped: its time has passed
-	Jumped            // dropped: far outside the sequence, wait for a second one that follows it
+	Jumped            // put aside: far outside the sequence or of another SSRC, until a second one follows it
 	Oversized         // dropped: more than MaxPayload bytes, or no duration
 	verdicts
 )
@@ -109,7 +109,7 @@ type Stats struct {
 	Late         uint64 // of Lost, those that came at last
 	Duplicates   uint64
 	Reordered    uint64
-	Jumped       uint64
+	Jumped       uint64 // put aside
 	Oversized    uint64
 	Overflows    uint64 // packets thrown away for want of room
 	NewSources   uint64
@@ -161,8 +161,7 @@ type Buffer struct {
 	shift   int64 // added to unwrapped timestamps since a splice
 	lastPut time.Duration
 	highAt  time.Duration // arrival of the packet with highSeq
-	badSeq  uint16
-	badSeen bool
+	rival   rival
 
 	playTS    int64 // extended timestamp that is due next
 	playSeq   int64 // extended sequence number expected next
@@ -221,34 +220,40 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		b.stats.Oversized++
 		return Oversized
 	}
-	if !b.started || p.SSRC != b.ssrc {
-		v := NewSource
-		if !b.started {
-			v = Restarted
-		} else {
-			b.stats.NewSources++
-		}
-		b.restart(p, arrival)
-		return v
-	}
-	step := timeline.Packets(p.Seq, uint16(b.highSeq))
-	if arrival-b.lastPut > idleAfter {
-		b.restart(p, arrival)
-		b.stats.Pauses++
-		return Resumed
-	}
-	// RFC 3550 appendix A.1: a packet far outside the sequence counts only once a second one follows it.
-	if step > maxDropout || step < -maxDropout {
-		if !b.badSeen || p.Seq != b.badSeq {
-			b.badSeen, b.badSeq = true, p.Seq+1
-			b.stats.Jumped++
-			return Jumped
-		}
-		b.stats.Restarts++
+	if !b.started {
 		b.restart(p, arrival)
 		return Restarted
 	}
-	b.badSeen = false
+	another := p.SSRC != b.ssrc
+	if arrival-b.lastPut > idleAfter {
+		b.restart(p, arrival)
+		if another {
+			b.stats.NewSources++
+			return NewSource
+		}
+		b.stats.Pauses++
+		return Resumed
+	}
+	step := timeline.Packets(p.Seq, uint16(b.highSeq))
+	if !another && step <= maxDropout && step >= -maxMisorder {
+		return b.take(p, step, arrival)
+	}
+	if b.rival.hear(p, arrival) < together {
+		b.stats.Jumped++
+		return Jumped
+	}
+	b.restart(&b.rival.first, b.rival.at)
+	b.take(p, 1, arrival)
+	if another {
+		b.stats.NewSources++
+		return NewSource
+	}
+	b.stats.Restarts++
+	return Restarted
+}
+
+// take sorts in a packet of the present stream that is step after the newest one.
+func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	b.lastPut = arrival
 	seq := b.highSeq + step
 	ts := b.highTS + timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS))
@@ -267,15 +272,16 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 	switch {
 	case s.seq == seq:
 		b.stats.Duplicates++
-		return Duplicate
+		return b.behind(p, Duplicate, arrival)
 	case s.seq > seq || old || b.playing && (ts < b.playTS || seq < b.playSeq):
 		b.stats.Late++
 		if s.seq < seq { // a second copy of it is a duplicate
 			b.forget(s)
 			*s = slot{seq: seq, block: noBlock}
 		}
-		return Late
+		return b.behind(p, Late, arrival)
 	}
+	b.rival.run = 0
 	b.store(p, seq, ts)
 	switch {
 	case step < 0:
@@ -307,7 +313,7 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 // restart makes a packet the first of a stream.
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
-	b.started, b.playing, b.badSeen, b.pause = true, false, false, false
+	b.started, b.playing, b.pause, b.rival.run = true, false, false, 0
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
 	b.concealed, b.tooLong, b.planned, b.restUntil = 0, false, 0, 0
 	b.highSeq, b.highTS = int64(p.Seq)+1<<16, int64(p.TS)+1<<32

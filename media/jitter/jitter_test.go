@@ -245,39 +245,108 @@ func TestPauseIsSilenceNotLoss(t *testing.T) {
 
 func TestNewStream(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		change func(p *Packet)
-		want   Verdict
+		name         string
+		change       func(p *Packet)
+		first, later Verdict
 	}{
-		{"another SSRC", func(p *Packet) { p.SSRC, p.Seq, p.TS = 2, 777, 888 }, NewSource},
-		{"another sequence", func(p *Packet) { p.Seq, p.TS = p.Seq+30000, p.TS+5e6 }, Jumped},
-		{"another clock under the same numbers", func(p *Packet) { p.TS -= 5e6 }, Spliced},
-		{"a clock that leaps ahead", func(p *Packet) { p.TS += 5e6 }, Spliced},
+		{"another SSRC", func(p *Packet) { p.SSRC, p.Seq, p.TS = 2, p.Seq+777, p.TS+888 }, Jumped, NewSource},
+		{"another sequence", func(p *Packet) { p.Seq, p.TS = p.Seq+30000, p.TS+5e6 }, Jumped, Restarted},
+		{"another clock under the same numbers", func(p *Packet) { p.TS -= 5e6 }, Spliced, Accepted},
+		{"a clock that leaps ahead", func(p *Packet) { p.TS += 5e6 }, Spliced, Accepted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := New(Default())
-			now, played := time.Duration(0), 0
+			now, played := time.Duration(0), map[byte]bool{}
 			for n := range 400 {
-				p := Packet{SSRC: 1, Seq: uint16(n), TS: uint32(n * 160), Samples: 160, Payload: []byte{1}}
+				p := Packet{SSRC: 1, Seq: uint16(n), TS: uint32(n * 160), Samples: 160, Payload: []byte{byte(n)}}
 				if n >= 200 {
-					before := p
 					tc.change(&p)
-					if tc.want == NewSource {
-						p.Seq, p.TS = p.Seq+before.Seq, p.TS+before.TS
-					}
 				}
 				now += 20 * ms
-				if v := b.Put(&p, now); n == 200 && v != tc.want {
-					t.Errorf("verdict %s, want %s", v, tc.want)
+				v := b.Put(&p, now)
+				if n == 200 && v != tc.first || n == 201 && v != tc.later {
+					t.Errorf("verdict of packet %d is %s, want %s, then %s", n, v, tc.first, tc.later)
 				}
-				if b.Get(Ask{At: now}).Kind == Play {
-					played++
+				if out := b.Get(Ask{At: now}); out.Kind == Play && n >= 200 {
+					played[out.Payload[0]] = true
 				}
 			}
-			if played < 390 {
-				t.Errorf("played %d of 400", played)
+			if !played[200] || len(played) < 195 {
+				t.Errorf("played %d of 200, the first one %v", len(played), played[200])
 			}
 		})
+	}
+}
+
+// TestStrayPacket: what does not go on beside the stream leaves it alone (RFC 3550 appendix A.1).
+func TestStrayPacket(t *testing.T) {
+	for name, stray := range map[string]func(p *Packet, n int){
+		"of another SSRC":          func(p *Packet, n int) { p.SSRC, p.Seq = 2, uint16(n) },
+		"of another SSRC, in line": func(p *Packet, n int) { p.SSRC, p.Seq = 2, uint16(n/5) },
+		"of another sequence":      func(p *Packet, n int) { p.Seq += 20000 },
+	} {
+		l := newLine()
+		for n := range 500 {
+			l.send(n, 5*ms)
+			if p := l.pending[len(l.pending)-1]; n%5 == 4 {
+				stray(&p.p, n)
+				l.pending = append(l.pending, p)
+			}
+		}
+		l.run(9900 * ms)
+		if m := l.missing(t, 500); m > 7 || l.kinds[Conceal] > 0 {
+			t.Errorf("a packet %s now and then: %d of 500 were not played, %d concealed", name, m, l.kinds[Conceal])
+		}
+	}
+}
+
+// TestNumbersBeginAnew: a gateway that was answered begins at its first number and timestamp again, under the same SSRC.
+func TestNumbersBeginAnew(t *testing.T) {
+	for _, size := range []int{160, 240} {
+		for _, before := range []int{10, 40, 64, 99, 100, 101, 200, 400, 499, 600} {
+			b := New(Default())
+			length := time.Duration(size) * tick
+			var last, gap, due time.Duration
+			for n := range 2*before + 50 {
+				now := time.Duration(n) * length
+				k := n
+				if n >= before {
+					k = n - before
+				}
+				p := Packet{SSRC: 1, Seq: uint16(k), TS: uint32(k * size), Samples: size, Payload: make([]byte, size)}
+				b.Put(&p, now)
+				for ; due < now+length; due += 20 * ms {
+					gap = max(gap, due-last)
+					if b.Get(Ask{At: due}).Kind == Play {
+						last = due
+					}
+				}
+			}
+			if most := (anew + 2) * length; gap > most {
+				t.Errorf("%d ticks, after %d packets: nothing was played for %s, want at most %s", size, before, gap, most)
+			}
+		}
+	}
+}
+
+// TestHeldUpIsNotAnew: packets that were held up come in a row, late and beside newer ones.
+func TestHeldUpIsNotAnew(t *testing.T) {
+	for _, every := range []time.Duration{0, ms, 20 * ms} {
+		l := newLine()
+		for n := range 500 {
+			d := 5 * ms
+			if n >= 200 && n < 220 {
+				d = time.Duration(240-n)*20*ms + time.Duration(n-200)*every
+			}
+			l.send(n, d)
+		}
+		l.run(11 * time.Second)
+		if st := l.b.Stats(); st.Restarts > 0 {
+			t.Errorf("20 packets that came %s after each other began another stream", every)
+		}
+		if m := l.missing(t, 500); m > 25 {
+			t.Errorf("20 packets that came %s after each other: %d not played", every, m)
+		}
 	}
 }
 
