@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// maxJump is how far sequence numbers may move before the stream is taken for a new one (RFC 3550 appendix A.1).
-	maxJump = 3000
+	// maxDropout and maxMisorder are how far sequence numbers may move on and back before the stream may be a new one
+	// (RFC 3550 appendix A.1).
+	maxDropout, maxMisorder = 3000, 100
 	// patience is how many packets a missing one may come after its successors before its loss is final.
 	patience = 32
 	// maxTransitStep is the change of transit time beyond which a timestamp says nothing about jitter.
@@ -50,6 +51,8 @@ type Received struct {
 type Reception struct {
 	// owned by the caller of Take
 	known   bool
+	aside   Packet // the first of what may be another stream
+	waiting bool   // there is one
 	ssrc    uint32
 	first   int64 // extended sequence numbers
 	high    int64
@@ -88,14 +91,31 @@ type published struct {
 	worse      atomic.Uint64
 }
 
-// Take notes a packet and reports whether it begins another stream.
+// Take notes a packet and reports whether another stream has begun. It does with the second packet in sequence, with none
+// of the present stream between them (RFC 3550 appendix A.1): one alone is a stray, and is not counted.
 func (r *Reception) Take(p *Packet) (restarted bool) {
 	step := timeline.Packets(p.Seq, uint16(r.high))
-	if !r.known || p.SSRC != r.ssrc || step > maxJump || step < -maxJump {
-		restarted = r.known
+	switch {
+	case !r.known:
 		r.restart(p)
-		step = 0
+		r.take(p, 0)
+	case p.SSRC == r.ssrc && step <= maxDropout && step >= -maxMisorder:
+		r.waiting = false
+		r.take(p, step)
+	case r.waiting && p.SSRC == r.aside.SSRC && p.Seq == r.aside.Seq+1:
+		r.waiting = false
+		r.restart(&r.aside)
+		r.take(&r.aside, 0)
+		r.take(p, 1)
+		return true
+	default:
+		r.aside, r.waiting = *p, true
 	}
+	return false
+}
+
+// take notes a packet of the present stream that is step after the newest one.
+func (r *Reception) take(p *Packet, step int64) {
 	r.spoil(p.Late)
 	switch {
 	case step > 0:
@@ -116,7 +136,6 @@ func (r *Reception) Take(p *Packet) (restarted bool) {
 	if p.Timed {
 		r.time(p)
 	}
-	return restarted
 }
 
 func (r *Reception) see() {

@@ -53,6 +53,27 @@ func TestReception(t *testing.T) {
 				r.Take(p)
 			}
 		}, Received{SSRC: 8, Highest: 109, Expected: 10, Arrived: 10, Packets: 70, Lost: 2, Restarts: 1}},
+		{"a stray of another SSRC now and then", func(r *Reception) {
+			for n := range 100 {
+				take(r, n, n+1)
+				p := packet(n)
+				p.SSRC, p.Seq = 8, uint16(n)
+				r.Take(p)
+			}
+		}, Received{SSRC: 7, Highest: 65530 + 99, Expected: 100, Arrived: 100, Packets: 100}},
+		{"a stray of another sequence", func(r *Reception) {
+			take(r, 0, 50)
+			take(r, 20000, 20001)
+			take(r, 50, 100)
+		}, Received{SSRC: 7, Highest: 65530 + 99, Expected: 100, Arrived: 100, Packets: 100}},
+		{"numbers that begin anew", func(r *Reception) {
+			take(r, 0, 200)
+			for n := range 50 {
+				p := packet(200 + n)
+				p.Seq, p.TS = packet(n).Seq, packet(n).TS
+				r.Take(p)
+			}
+		}, Received{SSRC: 7, Highest: 65530 + 49, Expected: 50, Arrived: 50, Packets: 250, Restarts: 1}},
 		{"too late for the ear", func(r *Reception) {
 			for n := range 100 {
 				p := packet(n)
