@@ -9,6 +9,7 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
 	"parklamp/media/mediatest"
+	"parklamp/media/rtpio"
 )
 
 // told collects digits, those in band in brackets.
@@ -171,5 +172,40 @@ func TestRelayPassesEventsThatWereAgreed(t *testing.T) {
 		if events != 2 {
 			t.Errorf("%d packets with events were sent on, want 2", events)
 		}
+	})
+}
+
+// TestEventsOfAnotherSource: a gateway that sends its events under an SSRC of their own presses each key once, and its audio
+// is heard.
+func TestEventsOfAnotherSource(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		conn, err := b.net.Listen(netip.AddrPortFrom(farHost, 0), rtpio.Socket{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		s, audio, events := b.session(), mediatest.NewPeer(conn), mediatest.NewPeer(conn)
+		b.configure(s, both(conn.LocalAddr(), codec.PCMU))
+		heard := make(chan byte, 10)
+		s.OnDTMF(func(d byte, _ bool) { heard <- d })
+		ear := mediatest.NewRecorder()
+		s.Listen(ear)
+		voice := mediatest.Voice(1, 2*time.Second)
+		b.talk(audio, s, codec.PCMU, voice)
+		for n := range 10 {
+			time.Sleep(media.FrameDuration)
+			end := byte(0)
+			if n >= 7 {
+				end = 0x80
+			}
+			for range 1 + int(end>>7) { // its last reports come in a row
+				events.Send(s.LocalAddr(), 101, n == 0, []byte{5, end | 10, byte((n + 1) * 160 >> 8), byte((n + 1) * 160)}, 0)
+			}
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if text := drain(heard); text != "5" {
+			t.Errorf("heard %q, want 5", text)
+		}
+		b.hears("the near end", ear.Samples(), voice)
 	})
 }

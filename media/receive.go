@@ -136,12 +136,9 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	s.count.received.Add(1)
 	s.count.lastReceived.Store(int64(now))
-	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: s.count.late.Load()}) {
-		in.events.Reset()
-		if in.tones != nil {
-			in.tones.known = false
-			in.tones.detector.Reset()
-		}
+	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: s.count.late.Load()}) && in.tones != nil {
+		in.tones.known = false
+		in.tones.detector.Reset()
 	}
 	if w.params.Receive {
 		s.deliver(w, kind, id, payload, now)
@@ -162,7 +159,7 @@ func (s *Session) sendTo(to netip.AddrPort, revision uint64) {
 func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
 	h := &s.in.header
 	if kind == event {
-		for _, digit := range s.in.events.Put(h.Timestamp, h.Marker, payload, now) {
+		for _, digit := range s.in.events.Put(h.SSRC, h.Timestamp, h.Marker, payload, now) {
 			s.digit(w, digit)
 		}
 	}

@@ -239,7 +239,7 @@ func TestRelayCarriesALongDigit(t *testing.T) {
 		for _, q := range p2.Packets() {
 			if q.Header.PayloadType == 101 {
 				stamps[q.Header.Timestamp] = true
-				digits += string(keys.Put(q.Header.Timestamp, q.Header.Marker, q.Payload, time.Duration(q.At.UnixNano())))
+				digits += string(keys.Put(q.Header.SSRC, q.Header.Timestamp, q.Header.Marker, q.Payload, time.Duration(q.At.UnixNano())))
 			}
 		}
 		if digits != "5" || len(stamps) != 1 {

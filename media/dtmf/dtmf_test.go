@@ -69,7 +69,7 @@ func TestReceiver(t *testing.T) {
 					b = append(b, make([]byte, EventSize)...)
 					e.Put(b[len(b)-EventSize:])
 				}
-				got += string(r.Put(p.ts, p.marker, b, time.Duration(i)*20*time.Millisecond))
+				got += string(r.Put(1, p.ts, p.marker, b, time.Duration(i)*20*time.Millisecond))
 			}
 			if got != tc.want {
 				t.Errorf("heard %q, want %q", got, tc.want)
@@ -80,16 +80,32 @@ func TestReceiver(t *testing.T) {
 
 // TestReceiverForgets: a sender whose clock began anew is heard, though its timestamps are older than those before.
 func TestReceiverForgets(t *testing.T) {
-	var r Receiver
 	b := []byte{5, 10, 0, 160}
-	if got := r.Put(1e6, true, b, 0); string(got) != "5" {
-		t.Fatalf("heard %q", got)
+	for _, tc := range []struct {
+		name  string
+		back  uint32 // ticks
+		after time.Duration
+		want  string
+	}{
+		{"an event of a second before, overtaken", 8000, 100 * time.Millisecond, ""},
+		{"a clock that went back by a minute", 480000, 100 * time.Millisecond, "5"},
+		{"a clock that went back by a second, later", 8000, 3 * time.Second, "5"},
+	} {
+		var r Receiver
+		r.Put(1, 1e6, true, b, 0)
+		if got := r.Put(1, 1e6-tc.back, true, b, tc.after); string(got) != tc.want {
+			t.Errorf("%s: heard %q, want %q", tc.name, got, tc.want)
+		}
 	}
-	if got := r.Put(1000, true, b, time.Second); len(got) > 0 {
-		t.Errorf("an older event was taken for %q", got)
-	}
-	if got := r.Put(1000, true, b, time.Minute); string(got) != "5" {
-		t.Errorf("a minute later heard %q, want 5", got)
+}
+
+// TestReceiverOfAnotherSource: another SSRC has another clock.
+func TestReceiverOfAnotherSource(t *testing.T) {
+	var r Receiver
+	for ssrc := uint32(1); ssrc <= 2; ssrc++ {
+		if got := r.Put(ssrc, 1000, true, []byte{5, 10, 0, 160}, 0); string(got) != "5" {
+			t.Errorf("source %d: heard %q, want 5", ssrc, got)
+		}
 	}
 }
 
@@ -122,7 +138,7 @@ func TestLongPress(t *testing.T) {
 			}
 			var b [EventSize]byte
 			step.Event.Put(b[:])
-			got += string(r.Put(77+step.Offset, step.First, b[:], time.Duration(tick)*20*time.Millisecond))
+			got += string(r.Put(1, 77+step.Offset, step.First, b[:], time.Duration(tick)*20*time.Millisecond))
 		}
 		want := 0
 		if on > 409 {
@@ -182,7 +198,7 @@ func FuzzReceiver(f *testing.F) {
 	f.Add(uint32(1), true, []byte{5, 0x8a, 3, 0x20, 6, 0x8a, 3, 0x20, 5, 10, 0, 80})
 	var r Receiver
 	f.Fuzz(func(t *testing.T, ts uint32, marker bool, b []byte) {
-		got := r.Put(ts, marker, b, 0)
+		got := r.Put(1, ts, marker, b, 0)
 		if len(got) > len(b)/EventSize {
 			t.Errorf("%x gave %q", b, got)
 		}
@@ -192,7 +208,7 @@ func FuzzReceiver(f *testing.F) {
 			}
 		}
 		if len(b) < 2*EventSize {
-			if again := r.Put(ts, marker, b, 0); len(again) > 0 {
+			if again := r.Put(1, ts, marker, b, 0); len(again) > 0 {
 				t.Errorf("%x counted twice", b)
 			}
 		}
@@ -207,6 +223,6 @@ func BenchmarkReceiver(b *testing.B) {
 	var r Receiver
 	p := []byte{5, 10, 0, 160}
 	for ts := uint32(0); b.Loop(); ts += 80 {
-		r.Put(ts, true, p, 0)
+		r.Put(1, ts, true, p, 0)
 	}
 }

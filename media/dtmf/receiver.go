@@ -13,6 +13,9 @@ const (
 	// forget is how long after its last packet an event is remembered. Nothing is repeated as late as that, and a sender
 	// may have begun its clock anew by then without changing its SSRC.
 	forget = 5 * time.Second
+	// overtaken is how long after the last report of the next event one of the event before may come, and how long before the
+	// next one it may have ended. An older timestamp is of a clock that went back.
+	overtaken = 2 * time.Second
 	// longest is the greatest duration that a packet can report (RFC 4733 §2.3.5).
 	longest = 0xffff
 )
@@ -21,6 +24,7 @@ const (
 // many of the others are lost, repeated or out of order. The zero value is ready; one goroutine uses it.
 type Receiver struct {
 	known    bool
+	ssrc     uint32
 	at       time.Duration // when its last packet came
 	ts       uint32        // where the event, or its present segment, began
 	code     uint8
@@ -30,10 +34,13 @@ type Receiver struct {
 	digits [maxEvents]byte // of the last Put
 }
 
-// Put takes a packet that came at the given time of any clock, and returns the digits that begin with it, most often none
+// Put takes a packet that came at the given time of any clock (another SSRC has another one for ts), and returns the digits that begin with it, most often none
 // or one. The slice is valid until the next Put. Events that are not digits are ignored, flash (16) among them: it asks
 // for a service of a line that this phone is not.
-func (r *Receiver) Put(ts uint32, marker bool, payload []byte, at time.Duration) []byte {
+func (r *Receiver) Put(ssrc, ts uint32, marker bool, payload []byte, at time.Duration) []byte {
+	if ssrc != r.ssrc {
+		r.known, r.ssrc = false, ssrc
+	}
 	n := 0
 	for range maxEvents {
 		e, ok := parse(payload)
@@ -61,7 +68,7 @@ func (r *Receiver) put(ts uint32, marker bool, e Event, at time.Duration) (digit
 		return 0, false
 	}
 	if r.known && at-r.at < forget {
-		switch r.compare(ts, marker, e) {
+		switch r.compare(ts, marker, e, at-r.at < overtaken) {
 		case past:
 			return 0, false
 		case same:
@@ -88,11 +95,14 @@ const (
 	past                      // was over before that one began
 )
 
-func (r *Receiver) compare(ts uint32, marker bool, e Event) relation {
+// soon: little time has passed since that one.
+func (r *Receiver) compare(ts uint32, marker bool, e Event, soon bool) relation {
 	ahead := timeline.Ticks(ts, r.ts)
 	switch {
-	case ahead < 0:
+	case ahead < 0 && soon && ahead+int64(e.Duration) > -int64(overtaken/timeline.Tick):
 		return past // RFC 4733 §2.5.2.2: further reports of an event that has lapsed are ignored
+	case ahead < 0:
+		return another
 	case e.Code != r.code:
 		return another // also with the same timestamp: two digits at a time is no event, some sender's clock stands
 	case ahead == 0:
@@ -107,6 +117,3 @@ func (r *Receiver) compare(ts uint32, marker bool, e Event) relation {
 	}
 	return another
 }
-
-// Reset forgets the stream (a new SSRC has another clock).
-func (r *Receiver) Reset() { *r = Receiver{} }
