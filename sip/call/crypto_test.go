@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -301,6 +302,40 @@ func TestNewKeyInAnAnswer(t *testing.T) {
 		ca.Update(l)
 		if m := a.media(ca); len(told) != 1 || !m.Theirs.Equal(told[0].Theirs) || !b.media(cb).Ours.Equal(m.Theirs) {
 			t.Errorf("told %d times", len(told))
+		}
+	})
+}
+
+// RFC 3711 §9.1: who comes back to a suite, from another one or from a time in the clear, is given another key of ours, as
+// the counters of what is sent under it begin anew. Who stays gets the same.
+func TestASuiteThatComesBackHasAnotherKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := secure(t)
+		ka := sdp.NewKeys()
+		ca := a.call(b, "701", byTLS(a.keyed(sdp.Preferred, ka)))
+		cb := b.incoming()
+		cb.Answer(b.keyed(sdp.Preferred, sdp.NewKeys()))
+		first := b.media(cb).Suite
+		var ours []string
+		for _, suite := range []string{first, first, "AES_CM_128_HMAC_SHA1_80", first, "", first, first} {
+			security := sdp.Preferred
+			if suite == "" {
+				security = sdp.Clear
+			}
+			ca.must(func() { ca.d.Local.Suite = suite }) // a far end that changes its mind
+			ca.Update(a.keyed(security, ka))
+			ma, mb := a.media(ca), b.media(cb)
+			if ma.Suite != suite || !ma.Ours.Equal(mb.Theirs) || !ma.Theirs.Equal(mb.Ours) {
+				t.Fatalf("a %q, b %q, want %q", ma.Suite, mb.Suite, suite)
+			}
+			ours = append(ours, string(mb.Ours.Key()))
+		}
+		same := make([]int, len(ours))
+		for i, k := range ours {
+			same[i] = slices.Index(ours, k)
+		}
+		if want := []int{0, 0, 2, 3, 4, 5, 5}; !slices.Equal(same, want) {
+			t.Errorf("first place of each key: %v, want %v", same, want)
 		}
 	})
 }

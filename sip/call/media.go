@@ -61,6 +61,9 @@ func (c *Call) describe(l *sdp.Local, build func(sdp.Local) []byte) []byte {
 
 // setMedia takes what an exchange has agreed on.
 func (c *Call) setMedia(m sdp.Media) {
+	if m.Suite != c.media.Suite {
+		c.d.Local.Keys.Renew(c.media.Suite) // no offer with it is open: one exchange at a time
+	}
 	c.media, c.hasMedia = m, true
 	c.d.Local.Shape = m.Shape
 	c.d.Local.Proto, c.d.Local.Suite = m.Proto, m.Suite

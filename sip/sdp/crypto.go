@@ -12,6 +12,7 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // errCrypto says that an a=crypto line is not one that can be used; such a line is passed over.
@@ -104,18 +105,34 @@ func (c Crypto) MarshalJSON() ([]byte, error) { return nil, errors.New("sdp: key
 
 var _ json.Marshaler = Crypto{}
 
-// Keys are our master keys for one call, one for each suite. They never change, so that what is repeated in a later
-// description is the same key, and its rollover counter goes on (RFC 3711 §3.3.1).
-type Keys struct{ each [len(suites)]*secret }
+// Keys are our master keys for one call, one for each suite. They do not change while the session keeps its suite, so that
+// what is repeated in a later description is the same key, and its rollover counter goes on (RFC 3711 §3.3.1).
+type Keys struct {
+	mu   sync.Mutex
+	each [len(suites)]*secret // guarded by mu; none is ever written to
+}
 
 // NewKeys makes random keys for a call.
 func NewKeys() *Keys {
 	k := &Keys{}
-	for i, s := range suites {
-		k.each[i] = &secret{new([maxSecret]byte)}
-		rand.Read(k.each[i].bytes[:s.length])
+	for _, s := range suites {
+		k.Renew(s.name)
 	}
 	return k
+}
+
+// Renew makes another key for a suite, which a session calls when it leaves that: should it come back, its counters begin
+// anew, and nothing may be sent under one key with the same counter again (RFC 3711 §9.1).
+func (k *Keys) Renew(suite string) {
+	i := suiteOf(suite)
+	if k == nil || i < 0 {
+		return
+	}
+	fresh := &secret{new([maxSecret]byte)}
+	rand.Read(fresh.bytes[:suites[i].length])
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.each[i] = fresh
 }
 
 // String hides the keys.
@@ -128,6 +145,8 @@ var _ json.Marshaler = (*Keys)(nil)
 
 // with is our line with the key for a suite.
 func (k *Keys) with(tag uint32, suite int) Crypto {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	return Crypto{Tag: tag, Suite: suites[suite].name, key: k.each[suite]}
 }
 
