@@ -144,7 +144,7 @@ func TestRelayForwardsLatePacketsAfterMinutes(t *testing.T) {
 		}
 		late := false
 		b.net.Hook(func(d *mediatest.Datagram) {
-			if late && d.From == p1.Addr() {
+			if d.From == p1.Addr() && late {
 				d.Delay = 30 * time.Millisecond
 			}
 		})
