@@ -11,6 +11,10 @@ const (
 	// wakes the control goroutine.
 	controlRate  = 20
 	controlBurst = 40
+	// searchRate packets a second are tried with all rollover counters (srtp.Opener), which takes 0.2 ms each. One of the far
+	// end's is enough; as it sends 50, this is another number, so that nobody's forged ones are always a step ahead of them.
+	searchRate  = 47
+	searchBurst = 10
 )
 
 // flow bounds what a far end can make us do. Its packets are worked on by the readers of all sockets and are sent on by

@@ -23,6 +23,7 @@ type incoming struct {
 	events   dtmf.Receiver
 	tones    *tones // nil until audio came of a far end that sends no events
 	flow     flow
+	search   flow
 	// reception is read by others too
 	reception rtcp.Reception
 }
@@ -100,7 +101,11 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	if w.guard != nil {
 		var err error
-		if b, err = w.guard.unprotect(b); err != nil {
+		search := &in.search
+		if !in.latch.fits(from.Addr()) {
+			search = nil
+		}
+		if b, err = w.guard.unprotect(b, search, now); err != nil {
 			return
 		}
 	}

@@ -4,12 +4,18 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parklamp/media/srtp"
 )
 
-// errNoKey says that a session is to be encrypted and has no key yet: after a restart, until the re-INVITE is answered.
-var errNoKey = errors.New("media: no key")
+var (
+	// errNoKey says that a session is to be encrypted and has no key yet: after a restart, until the re-INVITE is answered.
+	errNoKey = errors.New("media: no key")
+	// errStranger and errSearch say why no rollover counter was looked for: not the far end's host, or too many packets.
+	errStranger = errors.New("media: a stranger's packet")
+	errSearch   = errors.New("media: too many packets without a rollover counter")
+)
 
 // guardRoom is how many octets protect may add to a packet.
 const guardRoom = 64
@@ -142,9 +148,19 @@ func (g *guard) protectControl(packet []byte) ([]byte, error) {
 	return g.seal.rtp.RTCP(packet)
 }
 
-// unprotect is called before anything looks into the packet. The caller holds in.mu of the session.
-func (g *guard) unprotect(packet []byte) ([]byte, error) {
-	return g.counted(g.opened(packet, (*srtp.Opener).RTP))
+// unprotect is called before anything looks into the packet. search bounds those that are tried with all rollover counters;
+// nil: none is, as it comes from a host that the far end is not at. The caller holds in.mu of the session.
+func (g *guard) unprotect(packet []byte, search *flow, now time.Duration) ([]byte, error) {
+	return g.counted(g.opened(packet, func(o *srtp.Opener, packet []byte) ([]byte, error) {
+		switch {
+		case !o.Searching():
+		case search == nil:
+			return nil, errStranger
+		case !search.admit(now, searchRate, searchBurst):
+			return nil, errSearch
+		}
+		return o.RTP(packet)
+	}))
 }
 
 // unprotectControl is unprotect for RTCP.
@@ -185,6 +201,10 @@ func (g *guard) counted(packet []byte, err error) ([]byte, error) {
 	case err == nil:
 	case errors.Is(err, errNoKey):
 		g.count.early.Add(1)
+	case errors.Is(err, errStranger):
+		g.count.strangers.Add(1)
+	case errors.Is(err, errSearch):
+		g.count.overruns.Add(1)
 	case errors.Is(err, srtp.ErrReplayed):
 		g.count.bad.Add(1)
 		g.count.replayed.Add(1)

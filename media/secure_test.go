@@ -313,6 +313,47 @@ func TestForgedAndReplayedPackets(t *testing.T) {
 	})
 }
 
+// A new key's rollover counter is looked for, which is dear where a packet is forged: strangers' are not tried at all, and of
+// those from the far end's host so many that it is heard all the same.
+func TestSearchForTheRolloverCounterIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		l, s, p := b.line(), b.session(), b.peer(farHost)
+		agreed := both(p.Addr(), codec.PCMU)
+		agreed.SignalledFrom = farHost
+		b.configure(s, newKeys(srtp.AEADAES256GCM).in(agreed))
+		k := newKeys(srtp.AEADAES256GCM)
+		b.configure(s, k.in(agreed))
+		ear := mediatest.NewRecorder()
+		s.Listen(ear)
+		flood := func(from *mediatest.Peer, n int) {
+			l.give(from.Addr(), newKeys(srtp.AEADAES256GCM))
+			for range n {
+				if err := from.Send(s.LocalAddr(), 0, false, make([]byte, 160), 160); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(2 * time.Millisecond)
+			}
+		}
+		liar := b.peer(farHost)
+		flood(b.peer(otherHost), 1000)
+		flood(liar, 1000)
+		if st := s.Stats(); st.Strangers != 1000 || st.Unauthentic > 110 || st.Unauthentic+st.Overruns != 1000 {
+			t.Errorf("%d strangers' packets, %d tried, %d not", st.Strangers, st.Unauthentic, st.Overruns)
+		}
+		seal, err := srtp.NewSealer(k.theirs, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.mu.Lock()
+		l.seal[p.Addr()] = seal
+		l.mu.Unlock()
+		voice := mediatest.Voice(2, 4*time.Second)
+		b.talk(p, s, codec.PCMU, voice)
+		flood(liar, 2500)
+		b.hears("the near end", ear.Samples(), voice)
+	})
+}
+
 // A far end that changes its SSRC is heard at once.
 func TestEncryptedSSRCChange(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {

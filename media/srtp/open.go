@@ -70,6 +70,9 @@ func NewOpener(k Key, late bool) (*Opener, error) {
 	return o, nil
 }
 
+// Searching says that the next packet of RTP costs up to as many attempts as rollover counters are tried, if it is forged.
+func (o *Opener) Searching() bool { return o.search != nil }
+
 // RTP undoes the protection of a packet in place and returns what was sent. On error the buffer may be overwritten.
 func (o *Opener) RTP(packet []byte) ([]byte, error) {
 	if len(packet) < o.short || packet[0]>>6 != 2 {
