@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -86,16 +87,26 @@ func (p place) do(req *http.Request) (bundles.Status, int, error) {
 	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&answer); err != nil {
-		return answer.Status, res.StatusCode, fmt.Errorf("%s answers %s without a status: is it a Parklamp's panel?", p.name, res.Status)
+		return answer.Status, res.StatusCode, fmt.Errorf("%s answers %s without a status: is it a Parklamp's panel?", p.name, clean(res.Status))
+	}
+	// Whatever is at that address, a terminal shows it and does not obey it.
+	answer.Refusal = clean(answer.Refusal)
+	for _, text := range []*string{(*string)(&answer.Stage), &answer.Board, &answer.Version, &answer.Slot, &answer.Target, &answer.Waiting} {
+		*text = clean(*text)
 	}
 	if res.StatusCode >= 300 {
-		if p.own {
-			return answer.Status, res.StatusCode, errors.New(answer.Refusal)
-		}
-		return answer.Status, res.StatusCode, fmt.Errorf("%s says: %s", p.name, answer.Refusal)
+		return answer.Status, res.StatusCode, p.says(errors.New(answer.Refusal))
 	}
 	answer.Error = answer.Refusal
 	return answer.Status, res.StatusCode, nil
+}
+
+// says is what an appliance has against a bundle.
+func (p place) says(err error) error {
+	if p.own {
+		return err
+	}
+	return fmt.Errorf("%s says: %w", p.name, err)
 }
 
 // bare is an error of a request without the request, which whoever reads it has typed.
@@ -119,7 +130,7 @@ func (t *tool) open(ctx context.Context, source string) (body io.ReadCloser, siz
 		}
 		if res.StatusCode != http.StatusOK {
 			res.Body.Close()
-			return nil, 0, fmt.Errorf("fetch %s: %s", req.URL.Redacted(), res.Status)
+			return nil, 0, fmt.Errorf("fetch %s: %s", req.URL.Redacted(), clean(res.Status))
 		}
 		return res.Body, res.ContentLength, nil
 	}
@@ -128,6 +139,9 @@ func (t *tool) open(ctx context.Context, source string) (body io.ReadCloser, siz
 		return nil, 0, err
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file: want a bundle, such as out/image/rpi/rpi-v1.2.bundle, which make bundle makes", source)
+	}
 	if err != nil {
 		f.Close()
 		return nil, 0, err
@@ -178,11 +192,23 @@ func (t *tool) update(ctx context.Context, args []string) error {
 		return err
 	}
 	defer body.Close()
+	s, err := p.status(ctx)
+	if err != nil {
+		return err
+	}
+	whole, err := p.judge(body, bundles.System{Board: s.Board, Version: s.Version, Time: s.Time})
+	if errors.Is(err, bundles.ErrSame) {
+		fmt.Fprintf(t.out, "The appliance runs %s already.\n", s.Version)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not sent: %w", args[0], err)
+	}
 	target := p.url
 	if t.up.now {
 		target += "?now=1"
 	}
-	upload := &counter{Reader: body, t: t, size: size}
+	upload := &counter{Reader: whole, t: t, size: size}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, upload)
 	if err != nil {
 		return err
@@ -191,7 +217,8 @@ func (t *tool) update(ctx context.Context, args []string) error {
 	req.Header.Set("Content-Type", "application/octet-stream")
 	// RFC 9110 §10.1.1: who is refused at once reads why, and sends nothing into a connection that is closed.
 	req.Header.Set("Expect", "100-continue")
-	s, code, err := p.do(req)
+	var code int
+	s, code, err = p.do(req)
 	if t.colour && upload.told > 0 {
 		fmt.Fprintln(t.err)
 	}
@@ -204,6 +231,36 @@ func (t *tool) update(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintf(t.out, "%s is written, read back and proved. It starts as soon as no call is on the appliance.\n", s.Target)
 	return t.follow(ctx, p, s)
+}
+
+// judge reads a bundle before it is sent: what the appliance would refuse is not sent, and a file that is damaged neither. Only
+// the appliance can tell whether it is genuine. It returns the whole bundle again.
+func (p place) judge(body io.Reader, runs bundles.System) (io.Reader, error) {
+	var head bytes.Buffer
+	b, err := bundles.Inspect(io.TeeReader(body, &head))
+	if err != nil {
+		return nil, err
+	}
+	fault := b.Manifest.Fits(runs, time.Now())
+	if fault != nil && !errors.Is(fault, bundles.ErrSame) {
+		return nil, p.says(fault)
+	}
+	file, again := body.(io.Seeker)
+	if !again && fault == nil {
+		return io.MultiReader(&head, body), nil
+	}
+	// Of one that comes from afar there is no second time.
+	b, err = bundles.Inspect(io.MultiReader(&head, body))
+	if err == nil {
+		_, err = io.Copy(io.Discard, b)
+	}
+	if err == nil && again {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return body, fault
 }
 
 // follow tells what the appliance waits for and, from another machine, what became of the new system.
@@ -276,6 +333,9 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 		return err
 	}
 	m.MinVersion, m.DowngradeFrom = t.up.minVersion, t.up.downgradeFrom
+	if m.DowngradeFrom != "" {
+		m.Until = time.Now().Add(bundles.DowngradeFor).UTC().Truncate(time.Second)
+	}
 	key, err := bundles.ReadPrivateKey(args[1])
 	if err != nil {
 		return err
@@ -292,6 +352,9 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 		return json.NewEncoder(t.out).Encode(m)
 	}
 	fmt.Fprintf(t.out, "%s: %s for %s, %.1f MB\n", out, m.Version, m.Board, float64(m.Packed)/1e6)
+	if m.DowngradeFrom != "" {
+		fmt.Fprintf(t.out, "It goes back from %s until %s.\n", m.DowngradeFrom, m.Until.Format(time.RFC1123))
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,6 +113,33 @@ func TestUpdateRefusedAtOnce(t *testing.T) {
 	}
 }
 
+// A panel that is none cannot write on the technician's terminal what it likes.
+func TestUpdateShowsControlCharacters(t *testing.T) {
+	for name, x := range map[string]struct {
+		code   int
+		answer string
+	}{
+		"refuses":     {409, `{"error":"\u001b[2Jv9 runs and is confirmed\nfaked"}`},
+		"status":      {200, `{"stage":"idle\u001b[2J","version":"\u001b[31mv9\n","slot":"a\u001b","board":"x\r","target":"\u0007","waiting":"\u001b","error":"\u009b1m\n"}`},
+		"status line": {200, "no JSON"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 %d \x1b[2J\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", x.code, len(x.answer), x.answer)
+			conn.Close()
+		}))
+		_, out, errs := parkctl("", "update", "--at", server.URL, "status")
+		server.Close()
+		if all := out + errs; strings.ContainsAny(all, "\x1b\x07\r\u009b") || strings.Count(all, "\n") != 1 {
+			t.Errorf("%s: printed %q", name, all)
+		}
+	}
+}
+
 func TestUpdateFromTheDesk(t *testing.T) {
 	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	public, key := siteKey(t, 1)
@@ -128,6 +156,33 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	if code, _, errs := parkctl("", "bundle", newer, foreign, wrong); code != 0 {
 		t.Fatal(errs)
 	}
+	// What an appliance would refuse by the head, and what is damaged, is not sent.
+	damaged := func(dir, from string, change func([]byte) []byte) string {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "damaged-"+filepath.Base(from))
+		if err := os.WriteFile(path, change(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cutOff := damaged(t.TempDir(), file, func(b []byte) []byte { return b[:len(b)-9] })
+	flipped := damaged(newer, file, func(b []byte) []byte { b[len(b)-6] ^= 1; return b })
+	runs := imageFolder(t, "v1.0.0", day)
+	if code, _, errs := parkctl("", "bundle", runs, key); code != 0 {
+		t.Fatal(errs)
+	}
+	same := filepath.Join(runs, "qemu-virt-v1.0.0.bundle")
+	sameCut := damaged(newer, same, func(b []byte) []byte { return b[:len(b)-9] })
+	other := imageFolder(t, "v1.1.0", day.Add(time.Hour))
+	if err := os.WriteFile(filepath.Join(other, "slot/slot.env"), []byte("board=rpi\nversion=v1.1.0\ntime=2026-11-01T01:00:00Z\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := parkctl("", "bundle", other, key); code != 0 {
+		t.Fatal(errs)
+	}
 	web := httptest.NewServer(http.FileServer(http.Dir(newer)))
 	defer web.Close()
 	for _, x := range []struct {
@@ -142,6 +197,15 @@ func TestUpdateFromTheDesk(t *testing.T) {
 		{"ill", false, []string{file}, 1, []string{"not updated", "was not healthy", "v1.0.0 runs"}},
 		{"older", true, []string{old}, 1, []string{"--downgrade-from v1.0.0"}},
 		{"another site's", true, []string{wrong}, 1, []string{"signature is wrong"}},
+		{"another board's", true, []string{filepath.Join(other, "rpi-v1.1.0.bundle")}, 1, []string{"is not sent: 127.0.0.1:", "it is for rpi and this is a qemu-virt"}},
+		{"cut off", true, []string{cutOff}, 1, []string{"damaged-qemu-virt-v1.1.0.bundle is not sent: the bundle is cut off"}},
+		{"damaged", true, []string{flipped}, 1, []string{"is not sent: the bundle is damaged"}},
+		{"runs", true, []string{same}, 0, []string{"The appliance runs v1.0.0 already."}},
+		{"runs, cut off", true, []string{sameCut}, 1, []string{"is not sent: the bundle is cut off"}},
+		{"runs, from afar, cut off", true, []string{web.URL + "/damaged-qemu-virt-v1.0.0.bundle"}, 1, []string{"is not sent: the bundle is cut off"}},
+		{"from afar, damaged", true, []string{web.URL + "/damaged-qemu-virt-v1.1.0.bundle"}, 1, []string{"says: update to v1.1.0: the bundle is damaged"}},
+		{"no bundle", true, []string{key}, 1, []string{"update.key is not sent: not an update bundle"}},
+		{"a folder", true, []string{newer}, 1, []string{"is no file: want a bundle"}},
 		{"no such file", true, []string{"none.bundle"}, 1, []string{"none.bundle"}},
 		{"no such address", true, []string{web.URL + "/none"}, 1, []string{"404"}},
 		{"state", true, []string{"status"}, 0, []string{"qemu-virt runs v1.0.0 from slot a: idle"}},
@@ -155,6 +219,18 @@ func TestUpdateFromTheDesk(t *testing.T) {
 				}
 			}
 		})
+	}
+	back := imageFolder(t, "v0.8.0", day)
+	if code, out, errs := parkctl("", "bundle", back, key, "--downgrade-from", "v1.0.0"); code != 0 || !strings.Contains(out, "It goes back from v1.0.0 until ") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	f, err := os.Open(filepath.Join(back, "qemu-virt-v0.8.0.bundle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if b, err := bundles.Inspect(f); err != nil || time.Until(b.Manifest.Until).Round(time.Hour) != bundles.DowngradeFor {
+		t.Errorf("%+v %v", b, err)
 	}
 	for _, x := range [][]string{{"update"}, {"update", file, "--at", "ftp://x"}, {"status", "--now"}} {
 		if code, _, _ := parkctl("", x...); code != exitUsage {

@@ -40,25 +40,11 @@ type Bundle struct {
 
 // OpenBundle reads the head of a bundle and checks its signature against the keys: ErrNotBundle, ErrSignature.
 func OpenBundle(r io.Reader, keys []ed25519.PublicKey) (*Bundle, error) {
-	head := make([]byte, len(magic)+4)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotBundle, cut(err))
+	text, signature, err := readHead(r)
+	if err != nil {
+		return nil, err
 	}
-	if string(head[:len(magic)]) != magic {
-		if bytes.HasPrefix(head, []byte("parklamp bundle ")) {
-			return nil, fmt.Errorf("%w: it has a newer format; install a version between them first", ErrNotBundle)
-		}
-		return nil, fmt.Errorf("%w: its first line is another; make one with `make bundle`", ErrNotBundle)
-	}
-	n := binary.BigEndian.Uint32(head[len(magic):])
-	if n == 0 || n > mostManifest {
-		return nil, fmt.Errorf("%w: a manifest of %d bytes; at most %d are allowed", ErrNotBundle, n, mostManifest)
-	}
-	text := make([]byte, int(n)+ed25519.SignatureSize)
-	if _, err := io.ReadFull(r, text); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotBundle, cut(err))
-	}
-	signed, signature := append([]byte(magic), text[:n]...), text[n:]
+	signed := append([]byte(magic), text...)
 	genuine := false
 	for _, key := range keys {
 		genuine = genuine || len(key) == ed25519.PublicKeySize && ed25519.Verify(key, signed, signature)
@@ -69,7 +55,43 @@ func OpenBundle(r io.Reader, keys []ed25519.PublicKey) (*Bundle, error) {
 		}
 		return nil, fmt.Errorf("%w: it was not signed with this site's update.key, or it was changed since", ErrSignature)
 	}
-	m, err := parseManifest(text[:n])
+	return newBundle(r, text)
+}
+
+// Inspect is OpenBundle for who has no key: what it says is not proved, but its image is what it says.
+func Inspect(r io.Reader) (*Bundle, error) {
+	text, _, err := readHead(r)
+	if err != nil {
+		return nil, err
+	}
+	return newBundle(r, text)
+}
+
+// readHead reads the manifest and its signature, and no byte more.
+func readHead(r io.Reader) (text, signature []byte, err error) {
+	head := make([]byte, len(magic)+4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotBundle, cut(err))
+	}
+	if string(head[:len(magic)]) != magic {
+		if bytes.HasPrefix(head, []byte("parklamp bundle ")) {
+			return nil, nil, fmt.Errorf("%w: it has a newer format; install a version between them first", ErrNotBundle)
+		}
+		return nil, nil, fmt.Errorf("%w: its first line is another; make one with `make bundle`", ErrNotBundle)
+	}
+	n := binary.BigEndian.Uint32(head[len(magic):])
+	if n == 0 || n > mostManifest {
+		return nil, nil, fmt.Errorf("%w: a manifest of %d bytes; at most %d are allowed", ErrNotBundle, n, mostManifest)
+	}
+	text = make([]byte, int(n)+ed25519.SignatureSize)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotBundle, cut(err))
+	}
+	return text[:n], text[n:], nil
+}
+
+func newBundle(r io.Reader, text []byte) (*Bundle, error) {
+	m, err := parseManifest(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotBundle, err)
 	}

@@ -2,11 +2,13 @@ package update
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,10 +24,15 @@ type Manifest struct {
 	// DowngradeFrom is the one version that may go back to this one; empty: none. It is in what is signed, because who may
 	// upload a bundle need not be who may decide that.
 	DowngradeFrom string `json:"downgrade_from,omitempty"`
-	Size          int64  `json:"size"`   // bytes of the slot's image
-	SHA256        string `json:"sha256"` // of the slot's image, hexadecimal
-	Packed        int64  `json:"packed"` // bytes of the image in the bundle, gzip (RFC 1952)
+	// Until is the end of that permission, which whoever has kept a copy could use again else; zero without DowngradeFrom.
+	Until  time.Time `json:"until,omitzero"`
+	Size   int64     `json:"size"`   // bytes of the slot's image
+	SHA256 string    `json:"sha256"` // of the slot's image, hexadecimal
+	Packed int64     `json:"packed"` // bytes of the image in the bundle, gzip (RFC 1952)
 }
+
+// DowngradeFor is how long a bundle that goes back can be used.
+const DowngradeFor = 14 * 24 * time.Hour
 
 // mostImage is far more than a slot has: bytes.
 const mostImage = 1 << 30
@@ -68,6 +75,9 @@ func (m Manifest) check() error {
 	if m.Time.IsZero() || m.Time.Year() > 9999 {
 		return fmt.Errorf("manifest: time: must be there, as RFC 3339 has it")
 	}
+	if (m.DowngradeFrom == "") != m.Until.IsZero() || m.Until.Year() > 9999 {
+		return fmt.Errorf("manifest: until: must be there, as RFC 3339 has it, where downgrade_from is, and nowhere else")
+	}
 	return nil
 }
 
@@ -77,8 +87,8 @@ type System struct {
 	Time           time.Time // zero: not known
 }
 
-// Fits says why the appliance must not install the bundle: ErrBoard, ErrDowngrade, ErrSame, ErrTooOld.
-func (m Manifest) Fits(now System) error {
+// Fits says why the appliance must not install the bundle: ErrBoard, ErrDowngrade, ErrSame, ErrTooOld. clock is the time of day.
+func (m Manifest) Fits(now System, clock time.Time) error {
 	if m.Board != now.Board {
 		return fmt.Errorf("%w: it is for %s and this is a %s; take the bundle that was made with BOARD=%s", ErrBoard, m.Board, now.Board, now.Board)
 	}
@@ -88,12 +98,16 @@ func (m Manifest) Fits(now System) error {
 	if m.MinVersion != "" && compare(now.Version, m.MinVersion) < 0 {
 		return fmt.Errorf("%w: it needs %s or later, this runs %s; install a version between them first", ErrTooOld, m.MinVersion, now.Version)
 	}
-	if m.DowngradeFrom != "" && m.DowngradeFrom == now.Version {
+	back := m.DowngradeFrom != "" && m.DowngradeFrom == now.Version
+	if back && clock.Before(m.Until) {
 		return nil
 	}
 	older := compare(m.Version, now.Version)
 	if older == 0 && m.Time.Before(now.Time) {
 		older = -1
+	}
+	if older < 0 && back {
+		return fmt.Errorf("%w: it was allowed to go back from %s until %s, and today is %s; make another bundle", ErrDowngrade, now.Version, day(m.Until), day(clock))
 	}
 	if older < 0 {
 		return fmt.Errorf("%w: this runs %s of %s and the bundle has %s of %s; if that is meant, make a bundle with --downgrade-from %s", ErrDowngrade,
@@ -109,46 +123,68 @@ func day(t time.Time) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// compare orders versions like v1.2 or 1.2.3-4-gabc (git describe: 4 commits after 1.2.3) by their numbers. 0: the same, or
-// one of them has no numbers (a bare commit), so that their times have to tell.
+// compare orders versions like v1.2 or 1.2.3-rc.1-4-gabc (git describe: 4 commits after 1.2.3-rc.1): by their numbers, a
+// prerelease before its release, then by the commits since. 0: the same, or one of them is no release (a bare commit), so that
+// their times have to tell.
 func compare(a, b string) int {
-	x, y := numbers(a), numbers(b)
+	x, y := parseVersion(a), parseVersion(b)
 	if x == nil || y == nil {
 		return 0
 	}
-	for i := range max(len(x), len(y)) {
-		var p, q int
-		if i < len(x) {
-			p = x[i]
-		}
-		if i < len(y) {
-			q = y[i]
-		}
-		if p != q {
-			if p < q {
+	if c := slices.Compare(x.numbers[:], y.numbers[:]); c != 0 {
+		return c
+	}
+	if c := comparePrereleases(x.pre, y.pre); c != 0 {
+		return c
+	}
+	return cmp.Compare(x.commits, y.commits)
+}
+
+// version is a release, or a prerelease of it.
+type version struct {
+	numbers [4]int
+	pre     string // "" is the release
+	commits int    // since
+}
+
+// release is v1.2.3, perhaps with a prerelease (SemVer 2.0.0 §9), the distance that git describe adds, and build metadata (§10).
+var release = regexp.MustCompile(`^v?(\d{1,6}(?:\.\d{1,6}){1,3})(?:[-~]([0-9A-Za-z.~-]+?))??(?:-(\d{1,6})-g[0-9a-f]+)?(?:-dirty)?(?:\+.*)?$`)
+
+// parseVersion returns nil if text is not a release.
+func parseVersion(text string) *version {
+	found := release.FindStringSubmatch(text)
+	if found == nil {
+		return nil
+	}
+	v := &version{pre: found[2]}
+	for i, n := range strings.Split(found[1], ".") {
+		v.numbers[i], _ = strconv.Atoi(n) // at most six digits
+	}
+	v.commits, _ = strconv.Atoi(found[3]) // none: 0
+	return v
+}
+
+// part is a run of digits or of letters in a prerelease.
+var part = regexp.MustCompile(`[0-9]+|[A-Za-z]+`)
+
+// comparePrereleases orders them as SemVer 2.0.0 §11 does.
+// Departs from SemVer 2.0.0 §11.4.2: rc10 comes after rc9, as rc.10 after rc.9 does, since that is what who writes it means.
+func comparePrereleases(a, b string) int {
+	if a == "" || b == "" { // §11.3: the release is the later one
+		return cmp.Compare(len(b), len(a))
+	}
+	return slices.CompareFunc(part.FindAllString(a, -1), part.FindAllString(b, -1), func(x, y string) int {
+		xDigits, yDigits := x[0] <= '9', y[0] <= '9'
+		switch {
+		case xDigits && yDigits: // §11.4.1; a number of any length
+			x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+			return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+		case xDigits != yDigits: // §11.4.3: numbers come before letters
+			if xDigits {
 				return -1
 			}
 			return 1
 		}
-	}
-	return 0
-}
-
-// release is v1.2.3, with the distance that git describe adds.
-var release = regexp.MustCompile(`^v?(\d{1,6}(?:\.\d{1,6}){1,3})(?:-(\d{1,6})-g[0-9a-f]+)?(?:-dirty)?$`)
-
-// numbers returns four numbers of a release and a fifth, the commits since; nil if version is not one.
-func numbers(version string) []int {
-	found := release.FindStringSubmatch(version)
-	if found == nil {
-		return nil
-	}
-	out := make([]int, 5)
-	for i, n := range strings.Split(found[1], ".") {
-		out[i], _ = strconv.Atoi(n) // at most six digits
-	}
-	if found[2] != "" {
-		out[4], _ = strconv.Atoi(found[2])
-	}
-	return out
+		return cmp.Compare(x, y)
+	})
 }

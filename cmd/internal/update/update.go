@@ -186,17 +186,17 @@ func (u *Updater) Install(ctx context.Context, r io.Reader, now bool) error {
 }
 
 // take calls genuine when the bundle's signature has been found right. Until then, and while the bundle does not fit, nothing
-// changes but the status of an appliance that is doing nothing: an update that waits for calls to end goes on waiting.
+// changes, not even the status: whoever reaches the panel can send anything. The sender hears why.
 func (u *Updater) take(ctx context.Context, r io.Reader, now bool, genuine func()) error {
 	if err := u.free(); err != nil {
 		return err
 	}
 	b, err := OpenBundle(r, u.cfg.Keys)
 	if err = u.refusal(err); err == nil {
-		err = b.Manifest.Fits(u.cfg.System)
+		err = b.Manifest.Fits(u.cfg.System, time.Now())
 	}
 	if err != nil {
-		u.refuse(err)
+		u.cfg.Log.Warn("a bundle is refused", "err", err)
 		return err
 	}
 	genuine()
@@ -250,21 +250,6 @@ func (u *Updater) begin() error {
 	}
 	u.writing = true
 	return nil
-}
-
-// refuse tells why a bundle was not taken, unless there is something better to tell.
-func (u *Updater) refuse(err error) {
-	u.cfg.Log.Warn("a bundle is refused", "err", err)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	pause := (*PauseError)(nil)
-	switch idle := !u.writing && (u.status.Stage == Idle || u.status.Stage == Failed); {
-	case !idle || errors.As(err, &pause):
-	case errors.Is(err, ErrSame):
-		u.status.Stage, u.status.Target = Idle, ""
-	default:
-		u.status.Stage, u.status.Error = Failed, err.Error()
-	}
 }
 
 func (u *Updater) install(ctx context.Context, b *Bundle) error {

@@ -193,6 +193,7 @@ func TestRefused(t *testing.T) {
 	if _, err := MakeBundle(&foreign, m, bytes.NewReader(image(2)), other, spool(t)); err != nil {
 		t.Fatal(err)
 	}
+	later := time.Now().Add(time.Hour)
 	bigger := make([]byte, slotSize+slots.Sector)
 	for name, x := range map[string]struct {
 		data []byte
@@ -215,7 +216,8 @@ func TestRefused(t *testing.T) {
 		"other board":      {change(func(m *Manifest) { m.Board = "rpi" }), ErrBoard, "BOARD=qemu-virt"},
 		"older":            {change(func(m *Manifest) { m.Version = "v1.0.9" }), ErrDowngrade, "--downgrade-from v1.1.0"},
 		"older build":      {change(func(m *Manifest) { m.Version, m.Time = "v1.1.0", day1 }), ErrDowngrade, ""},
-		"other downgrade":  {change(func(m *Manifest) { m.Version, m.DowngradeFrom = "v1.0.9", "v1.0.10" }), ErrDowngrade, ""},
+		"other downgrade":  {change(func(m *Manifest) { m.Version, m.DowngradeFrom, m.Until = "v1.0.9", "v1.0.10", later }), ErrDowngrade, ""},
+		"past downgrade":   {change(func(m *Manifest) { m.Version, m.DowngradeFrom, m.Until = "v1.0.9", "v1.1.0", day1 }), ErrDowngrade, "from v1.1.0 until 2026-11-01"},
 		"too old":          {change(func(m *Manifest) { m.MinVersion = "v1.1.1" }), ErrTooOld, "v1.1.1"},
 		"too large":        {bundle(t, m, bigger), ErrTooLarge, "make flash"},
 		"runs already":     {bundle(t, manifest(1), image(1)), ErrSame, ""},
@@ -238,7 +240,7 @@ func TestRefused(t *testing.T) {
 	}
 	// What the bundle says of itself is meant: the exact downgrade is taken.
 	_, u, _ := appliance(t, 1)
-	if err := u.Install(t.Context(), bytes.NewReader(change(func(m *Manifest) { m.Version, m.DowngradeFrom = "v1.0.9", "v1.1.0" })), false); err != nil {
+	if err := u.Install(t.Context(), bytes.NewReader(change(func(m *Manifest) { m.Version, m.DowngradeFrom, m.Until = "v1.0.9", "v1.1.0", later })), false); err != nil {
 		t.Errorf("a downgrade that was signed: %v", err)
 	}
 	// A signed manifest of another image.
@@ -275,6 +277,11 @@ func TestVersionOrder(t *testing.T) {
 	}{
 		{"v1.2.3", "1.2.3", 0}, {"v1.2", "v1.2.1", -1}, {"v1.10.0", "v1.9.9", 1}, {"v1.2.3-4-gabc123", "v1.2.3", 1},
 		{"v1.2.3-4-gabc123", "v1.2.3-10-gdef-dirty", -1}, {"3f019e4", "v1.2", 0}, {"unversioned", "unversioned", 0}, {"v2", "v1.0", 0},
+		// SemVer 2.0.0 §11, and git describe after a prerelease.
+		{"v1.0.0-alpha", "v1.0.0-alpha.1", -1}, {"v1.0.0-alpha.1", "v1.0.0-alpha.beta", -1}, {"v1.0.0-alpha.beta", "v1.0.0-beta", -1}, {"v1.0.0-beta", "v1.0.0-beta.2", -1},
+		{"v1.0.0-beta.2", "v1.0.0-beta.11", -1}, {"v1.0.0-beta.11", "v1.0.0-rc.1", -1}, {"v1.0.0-rc.1", "v1.0.0", -1}, {"v1.0.0+b7", "v1.0.0", 0},
+		{"v1.0-rc1", "v2.0", -1}, {"v1.0-rc2", "v1.0-rc10", -1}, {"v1.0-rc10", "v1.0-rc100000000000000000000", -1}, {"v1.0-rc01", "v1.0-rc1", 0}, {"v1.0~rc1", "v1.0-rc1", 0},
+		{"v1.0-rc1", "v1.0-rc1-3-gabc", -1}, {"v1.0-rc1-3-gabc", "v1.0-rc1-12-gabc-dirty", -1}, {"v1.0-rc1-3-gabc", "v1.0-rc2", -1}, {"v1.0-rc1-3-gabc-dirty", "v1.0", -1}, {"v1.0-dirty", "v1.0", 0},
 	} {
 		if got := compare(x.a, x.b); got != x.want || compare(x.b, x.a) != -x.want {
 			t.Errorf("%s to %s: %d, want %d", x.a, x.b, got, x.want)
@@ -283,11 +290,11 @@ func TestVersionOrder(t *testing.T) {
 	// Commits without a release are ordered by their times.
 	now := System{Board: "b", Version: "3f019e4", Time: day1}
 	m := Manifest{Board: "b", Version: "aaaaaaa", Time: day1.Add(-time.Hour)}
-	if err := m.Fits(now); !errors.Is(err, ErrDowngrade) {
+	if err := m.Fits(now, day1); !errors.Is(err, ErrDowngrade) {
 		t.Error(err)
 	}
 	m.Time = day1.Add(time.Hour)
-	if err := m.Fits(now); err != nil {
+	if err := m.Fits(now, day1); err != nil {
 		t.Error(err)
 	}
 }
@@ -403,6 +410,52 @@ func TestConfirmWithoutCard(t *testing.T) {
 			t.Errorf("%v after %v, restarted %q", err, took, p.told())
 		}
 	})
+}
+
+// A permission to go back ends, and is nowhere without an end.
+func TestDowngradeEnds(t *testing.T) {
+	m := manifest(0)
+	m.DowngradeFrom, m.Until = "v1.1.0", day1.Add(DowngradeFor)
+	if err := m.Fits(system(1), m.Until.Add(-time.Second)); err != nil {
+		t.Error(err)
+	}
+	if err := m.Fits(system(1), m.Until); !errors.Is(err, ErrDowngrade) || !strings.Contains(err.Error(), "until 2026-11-15, and today is 2026-11-15; make another bundle") {
+		t.Error(err)
+	}
+	newer := manifest(2)
+	newer.DowngradeFrom, newer.Until = "v1.1.0", day1
+	if err := newer.Fits(system(1), day1.AddDate(1, 0, 0)); err != nil {
+		t.Errorf("no step back: %v", err)
+	}
+	for _, m := range []Manifest{{DowngradeFrom: "v1.1.0"}, {Until: day1}, {DowngradeFrom: "v1", Until: day1.AddDate(9000, 0, 0)}} {
+		m.Board, m.Version, m.Time = "b", "v1.0", day1
+		if _, err := MakeBundle(io.Discard, m, bytes.NewReader(image(1)), siteKey, spool(t)); err == nil || !strings.Contains(err.Error(), "until") {
+			t.Errorf("%+v: %v", m, err)
+		}
+	}
+}
+
+// What is refused is told to who sent it: whoever reaches the panel lights no fault lamp, and an old refusal stands nowhere.
+func TestRefusalLeavesTheStatus(t *testing.T) {
+	c := slotstest.NewCard(slotSize, slots.State{Seq: 3, Good: slots.A, Try: slots.B})
+	u := updater(t, c, slots.Boot{Slot: slots.A}, system(1), &phone{})
+	for range 2 {
+		before := u.Status()
+		for name, wrong := range map[string][]byte{"nonsense": []byte("x"), "replayed": bundle(t, manifest(0), image(0)), "that runs": bundle(t, manifest(1), image(1))} {
+			if err := u.Install(t.Context(), bytes.NewReader(wrong), true); err == nil {
+				t.Errorf("%s: taken", name)
+			}
+		}
+		if s := u.Status(); s != before {
+			t.Errorf("%+v became %+v", before, s)
+		}
+		if err := u.Settle(); err != nil { // and once more with a failed update to tell
+			t.Fatal(err)
+		}
+	}
+	if s := u.Status(); s.Stage != Failed {
+		t.Errorf("%+v", s)
+	}
 }
 
 // What the last update left is told and put in order.
