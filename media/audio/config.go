@@ -9,7 +9,7 @@ import (
 
 // Config says which sound card the phone has and what its paths are.
 type Config struct {
-	Speech        string        `toml:"speech" doc:"WAV file that the simulated microphone hears again and again while the handset is lifted; empty for silence."`
+	Speech        string        `toml:"speech" doc:"WAV file that the simulated microphone hears again and again while the handset is lifted (4 to 192 kHz, 1 to 8 channels, which are mixed; PCM of 8 to 32 bits, float, mu-law or A-law); empty for silence."`
 	Card          string        `toml:"card" doc:"Id or name of the sound card, as in /proc/asound/cards. Then this section counts; empty: the card, rate and paths of the board's definition count, and of this section only period and speech. 'none', or a board without a card: a simulated one."`
 	Device        int           `toml:"device" doc:"Number of the card's PCM device, 0 to 31."`
 	CaptureCard   string        `toml:"capture_card" doc:"Card of the microphone where it is another one; empty for the same."`

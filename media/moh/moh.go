@@ -40,7 +40,7 @@ const seam = media.WideRate / 4
 
 // Config says what is played.
 type Config struct {
-	File      string  `toml:"file" doc:"WAV file that callers on hold hear (8 to 48 kHz, mono or stereo, PCM); empty for the built-in piece."`
+	File      string  `toml:"file" doc:"WAV file that callers on hold hear (4 to 192 kHz, 1 to 8 channels, which are mixed; PCM of 8 to 32 bits, float, mu-law or A-law); empty for the built-in piece."`
 	LevelDBFS float64 `toml:"level_dbfs" doc:"Loudness to which the file is brought, in dB below full scale (mean power)."`
 }
 

@@ -33,6 +33,9 @@ var (
 // Rate is the rate of all audio in Parklamp, in hertz.
 const Rate = timeline.ClockRate
 
+// Taken says what is read, for people. The keys of the configuration that name a WAV file have it in their documentation.
+const Taken = "4 to 192 kHz, 1 to 8 channels, which are mixed; PCM of 8 to 32 bits, float, mu-law or A-law"
+
 // Limits of what is read.
 const (
 	minRate     = 4000   // hertz

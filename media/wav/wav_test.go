@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -187,5 +189,11 @@ func BenchmarkResample48k(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
 		resampled(in, 48000, Rate)
+	}
+}
+
+func TestTakenIsTrue(t *testing.T) {
+	if want := fmt.Sprintf("%d to %d kHz, 1 to %d channels", minRate/1000, maxRate/1000, maxChannels); !strings.HasPrefix(Taken, want) {
+		t.Errorf("%q, want %q", Taken, want)
 	}
 }

@@ -162,6 +162,7 @@ func (a *faults) inspect(c Config) {
 			a.try(fmt.Sprintf("sip.listen[%d]", i), fmt.Errorf("%q: nobody could know the port: name one, such as 5060", text))
 		}
 	}
+	a.inspectPorts(c)
 	for number, text := range c.Dial.Directory {
 		var u gosip.Uri
 		if err := gosip.ParseUri(text, &u); err != nil || u.Host == "" || strings.ContainsAny(text, " \t<>\"") {
@@ -199,6 +200,31 @@ func (a *faults) inspect(c Config) {
 	}
 }
 
+// inspectPorts refuses a range of RTP ports that SIP is in, and one that has no room for the sessions that the file names. Who
+// names a narrow range alone has as many sessions as it has ports for.
+func (a *faults) inspectPorts(c Config) {
+	low, high := int(c.Media.PortMin), int(c.Media.PortMax)
+	key := "media.port_min"
+	if a.Has("media.port_max") && !a.Has(key) {
+		key = "media.port_max"
+	}
+	for i, text := range c.SIP.Listen {
+		port, err := strconv.Atoi(text[strings.LastIndex(text, ":")+1:])
+		if err != nil || !strings.HasPrefix(text, "udp:") || port < low || port > high {
+			continue
+		}
+		if !a.Has(key) {
+			key = fmt.Sprintf("sip.listen[%d]", i)
+		}
+		a.try(key, fmt.Errorf("the RTP ports %d to %d hold the port of sip.listen[%d] = %q; name a range, or a port, beside it", low, high, i, text))
+		break
+	}
+	if room := (high - (low + low%2) + 1) / 2; a.Has("media.max_sessions") && c.Media.MaxSessions > room && room > 0 {
+		a.try("media.max_sessions", fmt.Errorf("%d: %d is allowed, as the ports %d to %d (media.port_min, media.port_max) have room for; a session takes two",
+			c.Media.MaxSessions, room, low, high))
+	}
+}
+
 // openFiles reads what the programs will read.
 func (a *faults) openFiles(c Config) {
 	_, err := moh.Open(c.Music)
@@ -206,7 +232,11 @@ func (a *faults) openFiles(c Config) {
 	_, err = audio.OpenSpeech(c.Audio)
 	a.try("audio.speech", err)
 	if _, err = c.Board.Load(c.Lot.Orbits); !errors.Is(err, board.ErrUnknownBoard) { // which is no reason not to start
-		a.try("board.file", err)
+		key := "board.file"
+		if c.Board.File == "" {
+			key = "board.model"
+		}
+		a.try(key, err)
 	}
 	_, err = access.Guard(c.Access, nil)
 	a.try("access.password_file", err)

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -165,6 +166,7 @@ func read(path string, data []byte, files func(*faults, Config)) (Config, error)
 	}
 	a := &faults{f}
 	a.Assign(&c)
+	c.beside(filepath.Dir(path))
 	c.complete()
 	a.validate(reflect.ValueOf(c))
 	a.inspect(c)
@@ -176,6 +178,21 @@ func read(path string, data []byte, files func(*faults, Config)) (Config, error)
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// beside makes relative names of files, folders and sockets those of the folder of the configuration, wherever the program
+// was started.
+func (c *Config) beside(folder string) {
+	names := []*string{&c.SIP.TLSCert, &c.SIP.TLSKey, &c.SIP.TLSCA, &c.SIP.SiteCA, &c.Access.PasswordFile, &c.Journal.Path, &c.Board.File,
+		&c.Music.File, &c.Audio.Speech, &c.Panel.Socket, &c.SelfTest.Reports}
+	for i := range c.Registration.Accounts {
+		names = append(names, &c.Registration.Accounts[i].PasswordFile)
+	}
+	for _, name := range names {
+		if *name != "" && !filepath.IsAbs(*name) {
+			*name = filepath.Join(folder, *name)
+		}
+	}
 }
 
 // lotMargin is how much later than the lot the phone gives up.
@@ -203,7 +220,8 @@ func Check(path string) error {
 
 // Describe prints every key with its documentation and default, as a file that could be read back.
 func Describe(w io.Writer) error {
-	fmt.Fprint(w, "# Every key of an appliance's configuration, with its default.\n\n")
+	fmt.Fprint(w, "# Every key of an appliance's configuration, with its default. A file, folder or socket whose name does not begin with\n"+
+		"# / is in the folder of the configuration or below it, wherever the program is started.\n\n")
 	c := Default()
 	describe(w, "", reflect.ValueOf(c))
 	return nil

@@ -2,12 +2,17 @@ package config
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"parklamp/media/wav"
 )
 
 func TestReferenceIsCommitted(t *testing.T) {
@@ -21,6 +26,17 @@ func TestReferenceIsCommitted(t *testing.T) {
 	}
 	if !bytes.Equal(now.Bytes(), committed) {
 		t.Error("reference.toml is not what 'parkctl config describe' prints: run make generate")
+	}
+}
+
+// What the reference says of WAV files is what is read.
+func TestReferenceTellsOfWAV(t *testing.T) {
+	text, err := os.ReadFile("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(strings.ReplaceAll(string(text), "\n# ", " "), wav.Taken); n != 2 {
+		t.Errorf("it is told %d times that %s is taken; want it at music.file and audio.speech", n, wav.Taken)
 	}
 }
 
@@ -111,6 +127,11 @@ func TestFaults(t *testing.T) {
 		{"srtp without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n\n[calls]\nsrtp = \"required\"\n", `dock.toml:5:1: calls.srtp: "required": no call could be had`},
 		{"srtp of an account without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[[registration.accounts]]\naor = \"sip:a@b\"\ntransport = \"udp\"\nsrtp = \"required\"\n",
 			`dock.toml:6:1: registration.accounts[0].srtp: "required": no call could be had: keys need TLS, and transport is "udp"`},
+		{"unknown board", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[board]\nmodel = \"rpi-5\"\n", `dock.toml:4:1: board.model: "rpi-5" is not one of auto, `},
+		{"more sessions than ports", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[media]\nport_min = 20001\nport_max = 20100\nmax_sessions = 60\n",
+			`dock.toml:6:1: media.max_sessions: 60: 49 is allowed, as the ports 20001 to 20100`},
+		{"SIP among the RTP ports", "[sip]\nlisten = [\"udp:eth0:5060\"]\n[media]\nport_min = 5000\n", `dock.toml:4:1: media.port_min: the RTP ports 5000 to 20999 hold the port of sip.listen[0] = "udp:eth0:5060"`},
+		{"SIP among the usual RTP ports", "[sip]\nlisten = [\"tcp:127.0.0.1:20500\", \"udp:[::1]:20500\"]\n", `dock.toml:2:1: sip.listen[1]: the RTP ports 20000 to 20999 hold`},
 		{"unknown key of three letters", "[foo]\na = 1\n", "dock.toml:1:2: foo: unknown key; allowed here: access, "},
 		{"directory", "[dial.directory]\n202 = \"dock-2\"\n", `dock.toml:2:1: dial.directory.202: "dock-2": want a SIP URI`},
 	} {
@@ -118,8 +139,62 @@ func TestFaults(t *testing.T) {
 			_, err := load(t, c.text)
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("error %q\n want %q", err, c.want)
+			} else if strings.Count(err.Error(), "board.") > 1 {
+				t.Errorf("twice: %q", err)
 			}
 		})
+	}
+}
+
+// A narrow range of RTP ports alone is right: it bounds the sessions.
+func TestNarrowPorts(t *testing.T) {
+	if _, err := load(t, "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[media]\nport_max = 20099\n"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A relative name is that of a file beside the configuration, for every key that names one.
+func TestRelativeNames(t *testing.T) {
+	keys := map[string]func(Config) string{
+		"sip.tls_cert": func(c Config) string { return c.SIP.TLSCert }, "sip.tls_key": func(c Config) string { return c.SIP.TLSKey },
+		"sip.tls_ca": func(c Config) string { return c.SIP.TLSCA }, "sip.site_ca": func(c Config) string { return c.SIP.SiteCA },
+		"access.password_file": func(c Config) string { return c.Access.PasswordFile }, "journal.path": func(c Config) string { return c.Journal.Path },
+		"board.file": func(c Config) string { return c.Board.File }, "music.file": func(c Config) string { return c.Music.File },
+		"audio.speech": func(c Config) string { return c.Audio.Speech }, "panel.socket": func(c Config) string { return c.Panel.Socket },
+		"selftest.reports": func(c Config) string { return c.SelfTest.Reports },
+	}
+	text := "sip.listen = [\"tls:127.0.0.1:5061\"]\n"
+	for key := range keys {
+		text += fmt.Sprintf("%s = \"files/x\"\n", key)
+	}
+	text += "[[registration.accounts]]\naor = \"sip:a@example.net\"\npassword_file = \"files/x\"\n"
+	c, err := read("/site/dock.toml", []byte(text), func(*faults, Config) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range keys {
+		if got := value(c); got != "/site/files/x" {
+			t.Errorf("%s = %q", key, got)
+		}
+	}
+	if got := c.Registration.Accounts[0].PasswordFile; got != "/site/files/x" {
+		t.Errorf("registration.accounts[0].password_file = %q", got)
+	}
+	if c, err = read("/site/dock.toml", []byte("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[journal]\npath = \"\"\n"), func(*faults, Config) {}); err != nil ||
+		c.Journal.Path != "" || c.SelfTest.Reports != Default().SelfTest.Reports {
+		t.Errorf("%v: journal %q, reports %q: want what is empty or begins with / as it is", err, c.Journal.Path, c.SelfTest.Reports)
+	}
+	// What names a file and is missing above would be looked for in the working directory.
+	reference, err := os.ReadFile("reference.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^#? ?((?:PEM |WAV )?[Ff](?:ile|older) |Unix socket |Board definition )`).FindAllIndex(reference, -1) {
+		rest := string(reference[m[0]:])
+		key := regexp.MustCompile(`(?m)^(?:# )?([a-z_]+) = `).FindStringSubmatch(rest)[1]
+		if !strings.Contains(fmt.Sprint(slices.Collect(maps.Keys(keys))), "."+key) {
+			t.Errorf("%s names a file and is not beside the configuration", key)
+		}
 	}
 }
 
