@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/slots"
 )
 
 // What every program expects of a system; devtmpfs is often there already.
@@ -44,31 +47,18 @@ func mountEarly(log *slog.Logger) {
 
 // bootArgs are what the boot loader passed on.
 type bootArgs struct {
-	slot    string // a, b or ""
-	trial   bool
-	board   string
+	slots.Boot
 	verbose bool // phoned's log goes to the console
 }
 
-// parseCmdline reads the words of the kernel's command line that are for us; others are the kernel's.
-func parseCmdline(text string) bootArgs {
-	var a bootArgs
-	for _, word := range strings.Fields(text) {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "parklamp.slot":
-			if value == "a" || value == "b" {
-				a.slot = value
-			}
-		case "parklamp.trial":
-			a.trial = value == "1"
-		case "parklamp.board":
-			a.board = value
-		case "parklamp.verbose":
-			a.verbose = true
-		}
-	}
-	return a
+// parseCmdline reads the words of the kernel's command line that are for us; others are the kernel's. An error is slots'.
+func parseCmdline(text string) (bootArgs, error) {
+	boot, err := slots.ParseCommandLine(text)
+	verbose := slices.ContainsFunc(strings.Fields(text), func(word string) bool {
+		key, _, _ := strings.Cut(word, "=")
+		return key == "parklamp.verbose"
+	})
+	return bootArgs{boot, verbose}, err
 }
 
 // firstLine is the first line of a small file, "" if there is none.

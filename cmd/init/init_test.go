@@ -18,17 +18,18 @@ import (
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
 	"parklamp/parkd/panel"
 )
 
 func TestParseCmdline(t *testing.T) {
-	got := parseCmdline("console=ttyAMA0 parklamp.slot=b parklamp.trial=1 parklamp.board=rpi parklamp.verbose quiet\n")
-	if want := (bootArgs{slot: "b", trial: true, board: "rpi", verbose: true}); got != want {
-		t.Errorf("%+v", got)
+	got, err := parseCmdline("console=ttyAMA0 parklamp.slot=b parklamp.trial=1 parklamp.board=rpi parklamp.verbose quiet\n")
+	if want := (bootArgs{slots.Boot{Slot: slots.B, Trial: true, Board: "rpi"}, true}); got != want || err != nil {
+		t.Errorf("%+v, %v", got, err)
 	}
-	if got := parseCmdline("parklamp.slot=c parklamp.trial=yes"); got != (bootArgs{}) {
-		t.Errorf("%+v", got)
+	if got, err := parseCmdline("parklamp.slot=c parklamp.board=rpi quiet"); got != (bootArgs{Boot: slots.Boot{Board: "rpi"}}) || err == nil {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -154,7 +155,7 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 func (s *system) isNew() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	noCard := s.disk == nil && s.boot.slot == "" // started over the network, or by hand
+	noCard := s.disk == nil && s.boot.Slot == slots.None // started over the network, or by hand
 	return s.identity.ID == "" && s.nameless == "" && (noCard || s.data.Device != "")
 }
 
@@ -192,7 +193,7 @@ func (s *system) begin(ctx context.Context, set *provision.Set) {
 func (s *system) onTrial() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.boot.trial && !s.confirmed
+	return s.boot.Trial && !s.confirmed
 }
 
 // fetch lets a child of another user bring the archive into memory, and reads it.

@@ -24,6 +24,7 @@ import (
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/nettest"
 	"parklamp/cmd/internal/provision"
+	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -138,20 +139,20 @@ func TestWhoIsNew(t *testing.T) {
 		boot   map[string]string
 		data   string
 		device string // of the data partition; "" where it is lost
-		slot   string
+		slot   slots.Slot
 		is     bool
 	}{
-		"new card":                     {nil, t.TempDir(), device, "a", true},
-		"new card that names a server": {map[string]string{provision.NetworkFile: ""}, t.TempDir(), device, "a", true},
-		"without a card":               {nil, t.TempDir(), "", "", true},
-		"known":                        {nil, data, device, "a", false},
-		"data lost, identity came by the network": {nil, t.TempDir(), "", "a", false},
-		"data lost, identity came by card":        {key, t.TempDir(), "", "a", false},
-		"data made anew, identity came by card":   {key, t.TempDir(), device, "a", false},
-		"without a card that it was started from": {nil, t.TempDir(), "", "b", false},
+		"new card":                     {nil, t.TempDir(), device, slots.A, true},
+		"new card that names a server": {map[string]string{provision.NetworkFile: ""}, t.TempDir(), device, slots.A, true},
+		"without a card":               {nil, t.TempDir(), "", slots.None, true},
+		"known":                        {nil, data, device, slots.A, false},
+		"data lost, identity came by the network": {nil, t.TempDir(), "", slots.A, false},
+		"data lost, identity came by card":        {key, t.TempDir(), "", slots.A, false},
+		"data made anew, identity came by card":   {key, t.TempDir(), device, slots.A, false},
+		"without a card that it was started from": {nil, t.TempDir(), "", slots.B, false},
 	} {
 		s := newSystem()
-		s.boot.slot, s.data.Device = c.slot, c.device
+		s.boot.Slot, s.data.Device = c.slot, c.device
 		s.takeIn(files(c.boot), c.data, provision.Options{})
 		if got := s.isNew(); got != c.is {
 			t.Errorf("%s: %t", name, got)

@@ -108,14 +108,17 @@ func (s *system) run() {
 	endConsole := s.console(os.Stderr)
 	mountEarly(s.log)
 	_ = os.MkdirAll(runFolder, 0o755)
-	s.boot = parseCmdline(readText("/proc/cmdline"))
+	var err error
+	if s.boot, err = parseCmdline(readText("/proc/cmdline")); err != nil {
+		s.log.Warn("updates", "err", err)
+	}
 	if v := firstLine(filepath.Join(etcFolder, "version")); v != "" {
 		s.version = v
 	}
-	if s.board = s.boot.board; s.board == "" {
+	if s.board = s.boot.Board; s.board == "" {
 		s.board = firstLine(filepath.Join(etcFolder, "board"))
 	}
-	s.log.Info("parklamp begins", "version", s.version, "board", s.board, "slot", s.boot.slot, "trial", s.boot.trial, "kernel", kernelRelease())
+	s.log.Info("parklamp begins", "version", s.version, "board", s.board, "slot", s.boot.Slot.String(), "trial", s.boot.Trial, "kernel", kernelRelease())
 	s.dog = openWatchdog("/dev/watchdog")
 	patience := supervise.DefaultPolicy()
 	patience.StopFor = initapi.EndFor

@@ -9,22 +9,17 @@ import (
 
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/provision"
-	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/update"
 )
 
 // startUpdater takes updates over the socket from now on, and judges the system if it is on trial.
 func (s *system) startUpdater(ctx context.Context, start func(func())) {
-	boot, err := slots.ParseCommandLine(readText("/proc/cmdline"))
-	if err != nil {
-		s.log.Warn("updates", "err", err)
-	}
 	built, _ := time.Parse(time.RFC3339, firstLine(filepath.Join(etcFolder, "time")))
 	keys, err := update.ReadKeys(filepath.Join(dataFolder, provision.UpdateFile), filepath.Join(etcFolder, provision.UpdateFile))
 	if err != nil {
 		s.log.Warn("keys of updates", "err", err)
 	}
-	u := update.New(update.Config{Disk: s.disk, Running: boot.Slot, Trial: boot.Trial, Keys: keys, Busy: s.busy, Log: s.log,
+	u := update.New(update.Config{Disk: s.disk, Running: s.boot.Slot, Trial: s.boot.Trial, Keys: keys, Busy: s.busy, Log: s.log,
 		System: update.System{Board: firstLine(filepath.Join(etcFolder, "board")), Version: s.version, Time: built},
 		Restart: func(reason string) {
 			s.log.Info("restart", "reason", reason)

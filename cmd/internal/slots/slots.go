@@ -98,26 +98,24 @@ type Boot struct {
 	Board string
 }
 
-// ParseCommandLine finds parklamp.slot, parklamp.trial and parklamp.board; ErrNoSlot if another loader started the kernel.
+// ParseCommandLine finds parklamp.slot, parklamp.trial and parklamp.board; ErrNoSlot if another loader started the kernel. With
+// an error the board counts all the same, and nothing is on trial: there would be no slot to confirm.
 func ParseCommandLine(line string) (Boot, error) {
 	var b Boot
+	err := ErrNoSlot
 	for _, word := range strings.Fields(line) {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "parklamp.slot":
-			s, err := parseSlot(value)
-			if err != nil {
-				return Boot{}, fmt.Errorf("kernel command line: parklamp.slot: %w", err)
+			if b.Slot, err = parseSlot(value); err != nil {
+				err = fmt.Errorf("kernel command line: parklamp.slot: %w", err)
 			}
-			b.Slot = s
 		case "parklamp.trial":
 			b.Trial = value == "1"
 		case "parklamp.board":
 			b.Board = value
 		}
 	}
-	if b.Slot == None {
-		return b, ErrNoSlot
-	}
-	return b, nil
+	b.Trial = b.Trial && err == nil
+	return b, err
 }

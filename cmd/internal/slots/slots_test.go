@@ -258,11 +258,15 @@ func TestCommandLine(t *testing.T) {
 	if want := (slots.Boot{Slot: slots.B, Trial: true, Board: "rpi-4"}); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := slots.ParseCommandLine("console=tty1"); !errors.Is(err, slots.ErrNoSlot) {
-		t.Errorf("no slot: %v", err)
+	want := slots.Boot{Board: "rpi-4"}
+	if got, err := slots.ParseCommandLine("console=tty1 parklamp.trial=1 parklamp.board=rpi-4"); !errors.Is(err, slots.ErrNoSlot) || got != want {
+		t.Errorf("no slot: %+v, %v", got, err)
 	}
-	if _, err := slots.ParseCommandLine("parklamp.slot=c"); err == nil {
-		t.Error("slot c is taken")
+	if got, err := slots.ParseCommandLine("parklamp.slot=c parklamp.trial=1 parklamp.board=rpi-4"); err == nil || errors.Is(err, slots.ErrNoSlot) || got != want {
+		t.Errorf("slot c: %+v, %v", got, err)
+	}
+	if got, err := slots.ParseCommandLine("parklamp.slot=a parklamp.trial=yes"); err != nil || got != (slots.Boot{Slot: slots.A}) {
+		t.Errorf("trial: %+v, %v", got, err)
 	}
 }
 
