@@ -16,14 +16,14 @@ import (
 
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/cmd/internal/update"
 	"parklamp/parkd/panel"
 )
 
 const (
 	apiHeaders = 10 * time.Second // for the head of a request
 	idleLook   = 2 * time.Second  // between two looks whether a call is there
-	askFor     = 5 * time.Second  // for an answer of phoned
-	deadAfter  = time.Minute      // a phoned that does not answer this long has no calls
+	askFor     = 5 * time.Second  // whether phoned lives
 	logLines   = 1000             // of one answer, at most
 	maxRequest = 4 << 10          // bytes of a request that is no update
 	// maxRestarts is how many restarts may wait until nobody is disturbed; what comes then is refused.
@@ -119,16 +119,9 @@ func answer(w http.ResponseWriter, code int, body any) {
 
 // restart restarts phoned or the appliance, at once or when nothing is there that it has to wait for.
 func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func([]panel.Call) string) {
-	busy := func(ctx context.Context) (string, error) {
-		why, err := s.callsThat(ctx, waitFor)
-		if s.waits(req.Service, why); err != nil {
-			s.waits(req.Service, "phoned does not answer")
-		}
-		return why, err
-	}
 	if req.When == initapi.Idle {
-		idle := untilIdle(ctx, busy)
-		if s.waits(req.Service, ""); !idle {
+		busy := func(ctx context.Context) (string, error) { return s.callsThat(ctx, waitFor) }
+		if !untilIdle(ctx, busy, func(why string) { s.waits(req.Service, why) }) {
 			return
 		}
 	}
@@ -149,23 +142,19 @@ func (s *system) waits(service, why string) {
 	}
 }
 
-// untilIdle waits until busy names nothing; false if ctx ended. A phoned that does not answer may have died and be taking its
-// parked callers back from the journal, and would hang up on them if it were ended now: only one that is silent for a
-// minute has nobody to lose.
-func untilIdle(ctx context.Context, busy func(context.Context) (string, error)) bool {
-	answered := time.Now()
+// untilIdle waits until busy names nothing, or the phone is silent for so long that there is nothing. It tells each time what
+// it waits for, "" in the end; false if ctx ended.
+func untilIdle(ctx context.Context, busy func(context.Context) (string, error), tell func(why string)) bool {
+	defer tell("")
+	caution := update.NewCaution(busy)
 	look := time.NewTicker(idleLook)
 	defer look.Stop()
 	for {
-		asking, cancel := context.WithTimeout(ctx, askFor)
-		why, err := busy(asking)
-		cancel()
-		if err == nil {
-			answered = time.Now()
-		}
-		if err == nil && why == "" || err != nil && time.Since(answered) >= deadAfter {
+		why := caution.Ask(ctx)
+		if why == "" {
 			return ctx.Err() == nil
 		}
+		tell(why)
 		select {
 		case <-look.C:
 		case <-ctx.Done():

@@ -220,11 +220,15 @@ func TestRestartWaitsForPhonedThatComesBack(t *testing.T) {
 			}
 			return "", nil
 		}, time.Hour},
-		"dead": {func(time.Duration) (string, error) { return "", errors.New("nobody listens") }, deadAfter},
+		"dead": {func(time.Duration) (string, error) { return "", errors.New("nobody listens") }, time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
-			ok := untilIdle(t.Context(), func(context.Context) (string, error) { return x.busy(time.Since(begin)) })
+			said := "nothing yet"
+			ok := untilIdle(t.Context(), func(context.Context) (string, error) { return x.busy(time.Since(begin)) }, func(why string) { said = why })
+			if said != "" {
+				t.Errorf("%s: it still waits for %q", name, said)
+			}
 			if took := time.Since(begin); !ok || took != x.want {
 				t.Errorf("%s: %v after %v, want %v", name, ok, took, x.want)
 			}

@@ -156,7 +156,7 @@ func (s *system) run() {
 	_ = os.Symlink("/proc/1/exe", hook)
 	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hook, Port: cfg.Port,
 		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
-		Idle: func(ctx context.Context) bool { return untilIdle(ctx, s.busy) },
+		Idle: func(ctx context.Context) bool { return untilIdle(ctx, s.busy, func(string) {}) },
 		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
 	running.Go(func() {
 		if err := s.network.Run(services); err != nil {

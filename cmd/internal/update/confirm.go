@@ -27,8 +27,8 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 	begin := time.Now()
 	var since time.Time // of health; zero: not healthy
 	missing := "nothing was asked yet"
-	answered := begin // when the phone last said whether there are calls
-	dead := min(deadAfter, u.cfg.ConfirmWithin)
+	caution := NewCaution(u.cfg.Busy)
+	caution.dead = min(deadAfter, u.cfg.ConfirmWithin)
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
 	for {
@@ -48,17 +48,11 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 		if well && now.Sub(since) >= u.cfg.HealthyFor {
 			return u.keep()
 		}
-		calls, silent := "", false
-		if now.Sub(begin) >= u.cfg.ConfirmWithin-dead {
-			asking, cancel := context.WithTimeout(ctx, askFor)
-			busy, err := u.cfg.Busy(asking)
-			cancel()
-			if calls = busy; err == nil {
-				answered = now
-			}
-			silent = err != nil && now.Sub(answered) < dead // it may be taking parked callers back
+		calls := ""
+		if now.Sub(begin) >= u.cfg.ConfirmWithin-caution.dead {
+			calls = caution.Ask(ctx)
 		}
-		if late := now.Sub(begin) >= u.cfg.ConfirmWithin; late && (calls != "" || silent) {
+		if late := now.Sub(begin) >= u.cfg.ConfirmWithin; late && calls != "" {
 			u.change(func(s *Status) { s.Waiting = calls })
 		} else if late {
 			u.fail(fmt.Sprintf("not healthy within %v of the start: %s", u.cfg.ConfirmWithin, missing))

@@ -88,10 +88,8 @@ type Config struct {
 }
 
 const (
-	askEvery    = 2 * time.Second  // whether there are calls
-	askFor      = 5 * time.Second  // for an answer
-	deadAfter   = 60 * time.Second // a phone that does not answer this long has no calls
-	firstPause  = 2 * time.Second  // after a bundle that was refused, doubled each time
+	askEvery    = 2 * time.Second // whether there are calls
+	firstPause  = 2 * time.Second // after a bundle that was refused, doubled each time
 	longestWait = time.Minute
 )
 
@@ -308,22 +306,13 @@ func (u *Updater) Run(ctx context.Context) {
 	}
 }
 
-// quiet waits until there are no calls and begins the restart; false if another update came or ctx ended. A phone that does not answer for a
-// minute has no calls that could be saved.
+// quiet waits until there are no calls and begins the restart; false if another update came or ctx ended.
 func (u *Updater) quiet(ctx context.Context, now bool) bool {
-	answered := time.Now()
+	caution := NewCaution(u.cfg.Busy)
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for !now {
-		asking, cancel := context.WithTimeout(ctx, askFor)
-		busy, err := u.cfg.Busy(asking)
-		cancel()
-		if err == nil {
-			answered = time.Now()
-		} else if busy = "the phone does not answer: " + err.Error(); time.Since(answered) >= deadAfter {
-			u.cfg.Log.Warn("restart for the update without the phone's answer", "err", err)
-			busy = ""
-		}
+		busy := caution.Ask(ctx)
 		if busy == "" {
 			break
 		}
