@@ -16,9 +16,9 @@ settle = '1ms'
 rows = ['R']
 columns = ['C']
 [keys]
-a = { row = 0, column = 0 }
+1 = { row = 0, column = 0 }
 [lamps]
-a = { red = 'L' }
+lot = { red = 'L' }
 [chips.soc]
 kind = 'gpio'
 labels = ['soc']
@@ -73,14 +73,19 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown key", "hook = 'H'", "hok = 'H'", `x.toml:2:1: hok: unknown key; allowed here: name, title, from`},
 		{"misspelt key of a line", "offset = 15 }", "ofset = 15 }", `x.toml:29:22: lines.L.ofset: unknown key; allowed here: pin, chip, offset`},
 		{"not TOML", "name =", "name = =", "x.toml:1:"},
-		{"text for a number", "row = 0", "row = '0'", `x.toml:8:7: keys.a.row: "0" is not a whole number`},
+		{"text for a number", "row = 0", "row = '0'", `x.toml:8:7: keys.1.row: "0" is not a whole number`},
 		{"settle", "'1ms'", "'1h'", `x.toml:4:1: matrix.settle: "1h": allowed is a length of time from 0s to 20ms, such as "50us"`},
-		{"outside the matrix", "row = 0", "row = 1", "x.toml:8:7: keys.a.row: 1: allowed is 0 to 0"},
-		{"row missing", "row = 0, ", "", "x.toml:8:1: keys.a.row: is missing"},
-		{"two keys in one place", "[lamps]", "b = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.b: row 0, column 0 is already the place of key "a"`},
-		{"group", "row = 0", "group = 'odd', row = 0", `keys.a.group: "odd": allowed is keypad, function, orbit`},
-		{"lamp without line", "red = 'L'", "label = 'L'", "x.toml:10:1: lamps.a: has no line: give green, red or steady"},
-		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:18: lamps.a.green: "R": a line has a name that no other line has`},
+		{"outside the matrix", "row = 0", "row = 1", "x.toml:8:7: keys.1.row: 1: allowed is 0 to 0"},
+		{"row missing", "row = 0, ", "", "x.toml:8:1: keys.1.row: is missing"},
+		{"two keys in one place", "[lamps]", "2 = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.2: row 0, column 0 is already the place of key "1"`},
+		{"group", "row = 0", "group = 'odd', row = 0", `keys.1.group: "odd": allowed is keypad, function, orbit`},
+		{"key that nobody knows", "[lamps]", "prak = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.prak: "prak": allowed is 1, 2, 3`},
+		{"orbit key after a gap", "[lamps]", "slot-2 = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.slot-2: there is no slot-1`},
+		{"orbit key without number", "[lamps]", "slot-01 = { row = 0, column = 0 }\n[lamps]", `keys.slot-01: "slot-01": allowed is slot-1 and up`},
+		{"lamp that nobody knows", "lot = {", "fualt = {", `x.toml:10:1: lamps.fualt: "fualt": allowed is park, hold`},
+		{"two expanders at an address", "[chips.chain]", "[chips.less]\nkind = 'mcp23017'\nbus = 1\naddress = 0x20\n[chips.chain]", "x.toml:18:8: chips.less: bus 1, address 0x20 is already that of chips.more"},
+		{"lamp without line", "red = 'L'", "label = 'L'", "x.toml:10:1: lamps.lot: has no line: give green, red or steady"},
+		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:20: lamps.lot.green: "R": a line has a name that no other line has`},
 		{"too many rows", "['R']", "[" + strings.Repeat("'r',", 33) + "]", "33 x 1 lines: allowed is up to 32 x 32"},
 		{"unknown chip kind", "'mcp23017'", "'pcf8574'", `x.toml:15:1: chips.more.kind: "pcf8574": allowed is gpio, mcp23017, 74hc595`},
 		{"no kind", "kind = 'mcp23017'\n", "", "chips.more.kind: is missing: allowed is gpio, mcp23017, 74hc595"},
@@ -88,7 +93,7 @@ func TestParseRefuses(t *testing.T) {
 		{"address", "0x20", "0x48", "x.toml:17:1: chips.more.address: 0x48: allowed is 0x20 to 0x27"},
 		{"chain", "chain = 1", "chain = 9", "chips.chain.chain: 9: allowed is 1 to 8"},
 		{"line of nobody", "H = {", "G = {", `x.toml:28:1: lines.G: the layout has no line "G"`},
-		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:7: lines.L: is missing: every line of the layout has a place"},
+		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:9: lines.L: is missing: every line of the layout has a place"},
 		{"no such chip", "'more', offset = 15", "'less', offset = 15", `x.toml:29:7: lines.L.chip: "less": allowed is chain, more, soc`},
 		{"no offset", ", offset = 15", "", "lines.L.offset: is missing"},
 		{"outside the chip", "offset = 15", "offset = 16", "x.toml:29:22: lines.L.offset: 16: allowed is 0 to 15"},

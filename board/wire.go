@@ -1,6 +1,7 @@
 package board
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -24,6 +25,11 @@ func (d *definition) wire(m *Model) {
 	lines := map[string]asked{}
 	d.tables(d.root, "chips", "chips", func(name, path string, t *node) {
 		c := d.chip(t, path)
+		for other, o := range w.Chips {
+			if c.Kind != GPIOChip && o.Kind == c.Kind && o.Bus == c.Bus && o.Address == c.Address && o.Select == c.Select {
+				d.fail(t, path, "bus %d, %s is already that of chips.%s", c.Bus, c.at(), other)
+			}
+		}
 		w.Chips[name] = c
 		for i, line := range d.names(t, "lines", path+".lines") {
 			if line == "" {
@@ -99,6 +105,14 @@ func (d *definition) chip(t *node, path string) Chip {
 		}
 	}
 	return c
+}
+
+// at is where a chip is on its bus.
+func (c Chip) at() string {
+	if c.Kind == MCP23017 {
+		return fmt.Sprintf("address %#x", c.Address)
+	}
+	return fmt.Sprintf("select %d", c.Select)
 }
 
 // lines is the number of lines that a chip is known to have, 0 for one that only the kernel knows.

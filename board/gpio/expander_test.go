@@ -57,8 +57,8 @@ func (f fakeBuses) SPI(int, int) (spi.PortCloser, error) {
 const small = `
 name = "x"
 [lamps]
-a = { green = "G", red = "R" }
-b = { red = "B" }
+lot = { green = "G", red = "R" }
+hold = { red = "B" }
 [chips.more]
 `
 

@@ -158,7 +158,7 @@ func TestChipsAreFoundByTheirLines(t *testing.T) {
 		return "kind = 'gpio'\nlabels = ['gpio-0-31', 'gpio-32-63']\nlines = ['" + strings.Join(lines, "', '") + "']\n"
 	}
 	parse := func(first, second []string) board.Model {
-		m, err := board.Parse("x.toml", []byte("name = 'x'\nhook = 'H'\n[lamps]\na = { red = 'R', green = 'G' }\n[chips.one]\n"+chip(first...)+
+		m, err := board.Parse("x.toml", []byte("name = 'x'\nhook = 'H'\n[lamps]\nlot = { red = 'R', green = 'G' }\n[chips.one]\n"+chip(first...)+
 			"[chips.two]\n"+chip(second...)))
 		if err != nil {
 			t.Fatal(err)

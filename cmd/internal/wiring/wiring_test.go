@@ -82,7 +82,7 @@ func TestSheet(t *testing.T) {
 }
 
 func TestRegistersAndActiveLow(t *testing.T) {
-	m, err := board.Parse("x.toml", []byte("from = ['rpi-3', 'leds-74hc595']\n[lines]\nFAULT_RED = { pin = 'J8.8', active_low = true }\n"))
+	m, err := board.Parse("x.toml", []byte("from = ['rpi-3', 'leds-74hc595']\n[lines]\nFAULT_RED = { pin = 'J8.26', active_low = true }\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
