@@ -34,9 +34,9 @@ type Receiver struct {
 	digits [maxEvents]byte // of the last Put
 }
 
-// Put takes a packet that came at the given time of any clock (another SSRC has another one for ts), and returns the digits that begin with it, most often none
-// or one. The slice is valid until the next Put. Events that are not digits are ignored, flash (16) among them: it asks
-// for a service of a line that this phone is not.
+// Put takes a packet that came at the given time of any clock, and returns the digits that begin with it, most often none
+// or one. ts is of the clock of its ssrc. The slice is valid until the next Put. Events that are not digits are ignored,
+// flash (16) among them: it asks for a service of a line that this phone is not.
 func (r *Receiver) Put(ssrc, ts uint32, marker bool, payload []byte, at time.Duration) []byte {
 	if ssrc != r.ssrc {
 		r.known, r.ssrc = false, ssrc

@@ -175,7 +175,7 @@ func (b *Buffer) steady(s *slot, q Ask) Out {
 	b.delay.trials.hear(inMS(lag))
 	next := b.after(s)
 	follows := next != nil && next.ts == s.ts+int64(s.samples)
-	shorter, longer := b.wish(s, q, target, follows)
+	shorter, longer := b.wish(s, q, target)
 	out := b.play(s, q, false)
 	switch {
 	case b.overdue(q, lag-q.Ahead):
@@ -193,7 +193,7 @@ func (b *Buffer) steady(s *slot, q Ask) Out {
 }
 
 // wish is by how many RTP ticks the packet that is played next should be shorter or longer.
-func (b *Buffer) wish(s *slot, q Ask, target time.Duration, follows bool) (shorter, longer int) {
+func (b *Buffer) wish(s *slot, q Ask, target time.Duration) (shorter, longer int) {
 	// The caller's clock and that of the samples may differ by a little.
 	if done := b.planned - q.At; done >= leastChange*tick/2 {
 		b.restUntil = q.At + done*restAfter
@@ -210,11 +210,24 @@ func (b *Buffer) wish(s *slot, q Ask, target time.Duration, follows bool) (short
 	if excess < muchTooLong && (q.At < b.restUntil || excess < tooLong && q.At-b.since < calm) {
 		return 0, 0
 	}
-	shorter = int(excess / tick)
-	if !follows {
-		shorter = min(shorter, int(s.samples)-q.Need) // or there is nothing to fill the frame up with
+	shorter = min(int(excess/tick), int(s.samples))
+	enough := max(q.Need+shorter, int(s.samples)+1)
+	if here := b.here(s, enough); here < enough {
+		// Or there is nothing to fill the frame up with, and nothing comes in time if it takes as long as the newest did.
+		last := b.excess(q, s.ts, max(target, time.Duration(b.delay.trials.last*1e6)))
+		shorter = min(shorter, here-q.Need, int(last/tick))
 	}
 	return max(0, shorter), 0
+}
+
+// here is how many RTP ticks are held from a packet on without a gap, not counted beyond enough.
+func (b *Buffer) here(s *slot, enough int) int {
+	n, end := 0, s.ts
+	for s != nil && s.ts == end && n < enough {
+		n, end = n+int(s.samples), end+int64(s.samples)
+		s = b.after(s)
+	}
+	return n
 }
 
 // care is how much a change may be heard: the longer it is wanted in vain, the more.

@@ -181,7 +181,8 @@ func (p *Player) change(dst, piece []int16, out jitter.Out) int {
 	switch {
 	case want > 0:
 		// Not more than three quarters of it again: beyond that it would be an echo.
-		n := p.stretch.Lengthen(dst[:len(piece)*7/4], p.conceal.Past(), piece, want, care, background)
+		most := len(piece) + min(len(piece)*3/4, p.stretch.Longest())
+		n := p.stretch.Lengthen(dst[:most], p.conceal.Past(), piece, want, care, background)
 		if n > len(piece) {
 			p.stats.Inserted += uint64(n - len(piece))
 			p.stats.Longer++

@@ -85,6 +85,57 @@ func TestDelayFallsByStretching(t *testing.T) {
 	}
 }
 
+// TestSenderStoodStill: a sender that stood still, its clock too, goes on later than before. What comes just in time is not
+// made shorter to get there, for then there is nothing to go on with.
+func TestSenderStoodStill(t *testing.T) {
+	for _, size := range []int{80, 160, 240, 320, 480} {
+		for _, still := range []time.Duration{200 * ms, 450 * ms, time.Second, 1900 * ms, 3 * time.Second} {
+			p := New(jitter.Default(), 8000, mu(1))
+			r := rand.New(rand.NewPCG(3, 4))
+			frame, sound := make([]int16, 160), append(append(tone(0), tone(1)...), tone(2)...)
+			length := time.Duration(size) * 125 * time.Microsecond
+			n, concealed := 0, 0
+			sent, arrives := time.Duration(0), time.Duration(0)
+			for at := time.Duration(0); at < 40*time.Second; at += 20 * ms {
+				for ; arrives <= at; arrives = max(arrives, sent+time.Duration(r.IntN(8000))*time.Microsecond) {
+					p.Put(&jitter.Packet{SSRC: 1, Seq: uint16(n), TS: uint32(n * size), Samples: size, Payload: sound[:size]}, arrives)
+					n++
+					if sent += length; sent >= 20*time.Second && sent-length < 20*time.Second {
+						sent += still
+					}
+				}
+				if p.Read(frame, at) == Concealed && (at < 20*time.Second || at > 20*time.Second+still+200*ms) {
+					concealed++
+				}
+			}
+			if concealed > 2 {
+				t.Errorf("packets of %d, still for %s: %d frames concealed on a good network", size, still, concealed)
+			}
+		}
+	}
+}
+
+// TestLongestFrames: 60 ms at once, of packets of any length that come late.
+func TestLongestFrames(t *testing.T) {
+	for _, rate := range []int{8000, 16000} {
+		p := New(jitter.Default(), rate, mu(rate/8000))
+		r := rand.New(rand.NewPCG(1, 2))
+		frame, sound := make([]int16, rate*3/50), append(append(tone(0), tone(1)...), tone(2)...)
+		n, ts, arrives := 0, 0, time.Duration(0)
+		for at := time.Duration(0); at < 5*time.Minute; at += 60 * ms {
+			for ; arrives <= at; arrives = max(arrives, time.Duration(ts)*125*time.Microsecond+time.Duration(r.IntN(150))*ms) {
+				size := 333 + r.IntN(jitter.MaxPayload-332)
+				p.Put(&jitter.Packet{SSRC: 1, Seq: uint16(n), TS: uint32(ts), Samples: size, Payload: sound[:size]}, arrives)
+				n, ts = n+1, ts+size
+			}
+			p.Read(frame, at)
+		}
+		if st, _ := p.Stats(); st.Inserted == 0 {
+			t.Errorf("%d Hz: nothing was made longer", rate)
+		}
+	}
+}
+
 // TestNoClick: whatever the network does to a steady sound, no step is much steeper than its own.
 func TestNoClick(t *testing.T) {
 	p := New(jitter.Default(), 8000, mu(1))
