@@ -1,6 +1,7 @@
 package sip_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -55,6 +56,28 @@ func TestManyProvisionalResponses(t *testing.T) {
 		codes, _ := collect(tx)
 		if len(codes) != 32 || codes[31] != 486 || codes[0] != 182 {
 			t.Errorf("got %d responses, the last is %d", len(codes), codes[len(codes)-1])
+		}
+	})
+}
+
+func TestFinal(t *testing.T) {
+	withPeer(t, func(t *testing.T, _ *siptest.Net, e *sip.Endpoint, p *peer) {
+		tx := e.Request(request("MESSAGE", peerURI, "final", 1), sip.Send{})
+		req := p.request("MESSAGE")
+		p.answer(req, 100, "")
+		p.answer(req, 202, "x")
+		if res, err := tx.Final(t.Context()); err != nil || res.StatusCode != 202 {
+			t.Errorf("answered: got %v, %v", res, err)
+		}
+		silent := e.Request(request("MESSAGE", peerURI, "silent", 1), sip.Send{})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("somebody has lost his patience")
+		time.AfterFunc(time.Second, func() { cancel(why) })
+		if res, err := silent.Final(ctx); res != nil || err != why {
+			t.Errorf("given up: got %v, %v", res, err)
+		}
+		if res, err := silent.Final(t.Context()); res != nil || !errors.Is(err, sip.ErrTimeout) {
+			t.Errorf("silent: got %v, %v", res, err)
 		}
 	})
 }

@@ -100,6 +100,24 @@ func (e *Endpoint) Request(req *gosip.Request, s Send) *ClientTx {
 // again by the endpoint with what Ack sent.
 func (tx *ClientTx) Responses() <-chan *gosip.Response { return tx.out }
 
+// Final waits for the final response. Without one its error is Err, or why ctx ended. It takes the place of Responses, for
+// requests with one final response and nobody who cares for provisional ones.
+func (tx *ClientTx) Final(ctx context.Context) (*gosip.Response, error) {
+	for {
+		select {
+		case res, open := <-tx.out:
+			if !open {
+				return nil, tx.Err()
+			}
+			if !res.IsProvisional() {
+				return res, nil
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
 // Err is nil when a final response came, else ErrTimeout, ErrTransport,
 // ErrUnresolvable, ErrCancelled, ErrOverload or ErrStopped. It is valid once
 // Responses is closed.

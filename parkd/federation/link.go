@@ -37,24 +37,13 @@ func (f *Federation) probe(ctx context.Context, l *link) {
 	}
 	sent := f.goOn(func() {
 		defer func() { <-l.slots }()
-		tx := f.ep.Request(f.options(l.peer), sip.Send{Transport: f.cfg.Transport()})
-		for {
-			select {
-			case res, open := <-tx.Responses():
-				if !open {
-					if err := tx.Err(); errors.Is(err, sip.ErrUnproved) {
-						f.log.Debug("peer is not who it should be", "peer", l.peer.Name, "err", err)
-						f.fault(l.peer.Name, ErrUnproved) // without err, whose text has the time
-					}
-					return
-				}
-				if res.StatusCode >= 200 {
-					f.step(Heard{Peer: l.peer.Name})
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
+		_, err := f.ep.Request(f.options(l.peer), sip.Send{Transport: f.cfg.Transport()}).Final(ctx)
+		switch {
+		case err == nil:
+			f.step(Heard{Peer: l.peer.Name})
+		case errors.Is(err, sip.ErrUnproved):
+			f.log.Debug("peer is not who it should be", "peer", l.peer.Name, "err", err)
+			f.fault(l.peer.Name, ErrUnproved) // without err, whose text has the time
 		}
 	})
 	if !sent {

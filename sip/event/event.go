@@ -54,8 +54,9 @@ type Agent struct {
 	hook        func(req *gosip.Request, tx *sip.ServerTx) bool
 
 	inbox mailbox
-	ended chan struct{}  // closed when Run ends
-	calls sync.WaitGroup // goroutines that wait for answers
+	life  context.Context         // ended when Run ends, by ErrStopped
+	end   context.CancelCauseFunc // ends life
+	calls sync.WaitGroup          // goroutines that wait for answers
 
 	// owned by Run
 	timers        deadlines
@@ -83,7 +84,6 @@ func New(ep *sip.Endpoint, cfg Config, log *slog.Logger) *Agent {
 		ep: ep, cfg: cfg, log: log,
 		packages:      map[string]*Package{},
 		publishable:   map[string]func(Publication) (int, string){},
-		ended:         make(chan struct{}),
 		watchers:      map[string]*watcher{},
 		watching:      map[topic][]*watcher{},
 		perSource:     map[netip.Addr]int{},
@@ -91,6 +91,7 @@ func New(ep *sip.Endpoint, cfg Config, log *slog.Logger) *Agent {
 		all:           map[*Subscription]bool{},
 		publications:  map[string]*publication{},
 	}
+	a.life, a.end = context.WithCancelCause(context.Background())
 	a.inbox.wake = make(chan struct{}, 1)
 	a.inbox.limit = cfg.MaxPending
 	ep.Handle("SUBSCRIBE", a.handler(a.onSubscribe))
@@ -157,7 +158,7 @@ func (a *Agent) Dismiss(ctx context.Context, pkg string) {
 	select {
 	case <-over:
 	case <-ctx.Done():
-	case <-a.ended:
+	case <-a.life.Done():
 	}
 }
 
@@ -195,7 +196,7 @@ func (a *Agent) shutdown() {
 			late = true
 		}
 	}
-	close(a.ended)
+	a.end(ErrStopped)
 	a.inbox.close()
 	a.calls.Wait()
 }
@@ -217,30 +218,13 @@ func (a *Agent) call(req *gosip.Request, s sip.Send, done func(sent *gosip.Reque
 	a.open++
 	tx := a.ep.Request(req, s)
 	a.calls.Go(func() {
-		res, err := a.await(tx.Responses(), tx.Err)
+		res, err := tx.Final(a.life)
 		sent := tx.Request()
 		a.inbox.put(func(now time.Time) {
 			a.open--
 			done(sent, res, err, now)
 		})
 	})
-}
-
-// await returns the final response of a transaction, or why there is none.
-func (a *Agent) await(responses <-chan *gosip.Response, failure func() error) (*gosip.Response, error) {
-	for {
-		select {
-		case res, open := <-responses:
-			if !open {
-				return nil, failure()
-			}
-			if res.StatusCode >= 200 {
-				return res, nil
-			}
-		case <-a.ended:
-			return nil, ErrStopped
-		}
-	}
 }
 
 // answer sends a response with extra headers. An answer that cannot be sent is the

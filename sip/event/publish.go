@@ -48,6 +48,9 @@ func (a *Agent) Publish(ctx context.Context, p PublishRequest) (PublishResult, e
 		ctx, cancel = context.WithTimeout(ctx, p.Timeout)
 		defer cancel()
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(a.life, func() { end(ErrStopped) })()
 	if p.From.Host == "" {
 		p.From = gosip.Uri{Scheme: "sip", User: p.Target.User, Host: p.Target.Host}
 	}
@@ -97,22 +100,9 @@ func (a *Agent) publishOnce(ctx context.Context, d *dialog, p PublishRequest, ex
 		req.SetBody(p.Body)
 	}
 	tx := a.ep.Request(req, d.send)
-	for {
-		select {
-		case res, open := <-tx.Responses():
-			if !open {
-				return nil, tx.Err()
-			}
-			if res.StatusCode >= 200 {
-				d.localSeq = max(d.localSeq, tx.Request().CSeq().SeqNo)
-				return res, nil
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-a.ended:
-			return nil, ErrStopped
-		}
-	}
+	res, err := tx.Final(ctx)
+	d.localSeq = max(d.localSeq, tx.Request().CSeq().SeqNo)
+	return res, err
 }
 
 // Kind says what a publication does.

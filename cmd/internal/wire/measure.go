@@ -194,23 +194,16 @@ func (a *Appliance) ping(ctx context.Context, to gosip.Uri) (probe.Pong, error) 
 		transport = a.cfg.Federation.Transport()
 	}
 	began := time.Now()
-	tx := a.endpoint.Request(req, sip.Send{Transport: transport})
-	for {
-		select {
-		case <-ctx.Done():
-			return probe.Pong{}, errors.New("no answer in time")
-		case res, open := <-tx.Responses():
-			if !open {
-				return probe.Pong{}, tx.Err()
-			}
-			if res.StatusCode < 200 {
-				continue
-			}
-			p := probe.Pong{Took: time.Since(began)}
-			if h := res.GetHeader("Date"); h != nil {
-				p.Date, _ = time.Parse(sip.DateFormat, h.Value()) // no date is as good as a wrong one
-			}
-			return p, nil
-		}
+	res, err := a.endpoint.Request(req, sip.Send{Transport: transport}).Final(ctx)
+	if ctx.Err() != nil && err != nil {
+		return probe.Pong{}, errors.New("no answer in time")
 	}
+	if err != nil {
+		return probe.Pong{}, err
+	}
+	p := probe.Pong{Took: time.Since(began)}
+	if h := res.GetHeader("Date"); h != nil {
+		p.Date, _ = time.Parse(sip.DateFormat, h.Value()) // no date is as good as a wrong one
+	}
+	return p, nil
 }
