@@ -2,8 +2,6 @@ package sip
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,14 +20,7 @@ const (
 	datagramOnlyMax = 256 // peers remembered for it
 )
 
-func newTag() string    { return randomHex(8) }
-func newBranch() string { return gosip.RFC3261BranchMagicCookie + randomHex(12) }
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails, see its documentation
-	return hex.EncodeToString(b)
-}
+func newBranch() string { return gosip.RFC3261BranchMagicCookie + NewTag()[:24] } // of 120 random bits
 
 // prepare makes the request that goes on the wire to t and finds the flow for it.
 func (e *Endpoint) prepare(ctx context.Context, req *gosip.Request, t target, s Send) (*gosip.Request, flow, error) {
@@ -157,14 +148,9 @@ func (e *Endpoint) contactOf(f flow) gosip.Uri {
 	return gosip.Uri{Scheme: "sip", Host: f.local().Addr().String(), Port: int(f.local().Port())}
 }
 
-// ContactFor is the URI, without a user, at which the far end of dest (a host
-// or host:port, may be empty) reaches this endpoint by transport (empty: udp
-// before tcp before tls). It is the zero Uri when no listener can.
-func (e *Endpoint) ContactFor(dest, transport string) gosip.Uri {
-	host := dest
-	if ap, err := netip.ParseAddrPort(dest); err == nil {
-		host = ap.Addr().String()
-	}
+// ContactFor is the URI, without a user, at which a host (an address as in a URI; else any) reaches this endpoint by transport
+// (empty: udp before tcp before tls). It is the zero Uri when no listener can.
+func (e *Endpoint) ContactFor(host, transport string) gosip.Uri {
 	a, _ := netip.ParseAddr(strings.Trim(host, "[]"))
 	for _, k := range [...]string{kindUDP, kindTCP, kindTLS} {
 		if transport != "" && !strings.EqualFold(transport, k) {

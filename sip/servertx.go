@@ -51,7 +51,7 @@ type ServerTx struct {
 func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	tx := &ServerTx{
 		e: e, key: key, req: req, flow: responseFlow(f, req), source: f.remote(),
-		callID: req.CallID().Value(), tag: newTag(),
+		callID: req.CallID().Value(), tag: NewTag(),
 	}
 	if !req.To().Params.Has("tag") {
 		tx.mergeKey = identity(req) + "|" + string(req.Method)

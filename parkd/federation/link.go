@@ -37,7 +37,8 @@ func (f *Federation) probe(ctx context.Context, l *link) {
 	}
 	sent := f.goOn(func() {
 		defer func() { <-l.slots }()
-		_, err := f.ep.Request(f.options(l.peer), sip.Send{Transport: f.cfg.Transport()}).Final(ctx)
+		options := sip.Head{Target: f.uriAt(l.peer.Name, l.peer.Address), From: f.from()}.Request(gosip.OPTIONS)
+		_, err := f.ep.Request(options, sip.Send{Transport: f.cfg.Transport()}).Final(ctx)
 		switch {
 		case err == nil:
 			f.step(Heard{Peer: l.peer.Name})
@@ -49,19 +50,6 @@ func (f *Federation) probe(ctx context.Context, l *link) {
 	if !sent {
 		<-l.slots
 	}
-}
-
-func (f *Federation) options(p Peer) *gosip.Request {
-	to := f.uriAt(p.Name, p.Address)
-	req := gosip.NewRequest(gosip.OPTIONS, to)
-	from := &gosip.FromHeader{Address: f.from(), Params: gosip.NewParams()}
-	from.Params.Add("tag", gosip.GenerateTagN(16))
-	req.AppendHeader(from)
-	req.AppendHeader(&gosip.ToHeader{Address: gosip.Uri{Scheme: "sip", User: p.Name, Host: to.Host}, Params: gosip.NewParams()})
-	id := gosip.CallIDHeader(gosip.GenerateTagN(24))
-	req.AppendHeader(&id)
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: 1, MethodName: gosip.OPTIONS})
-	return req
 }
 
 // watch subscribes to a peer, with a new dialog.

@@ -1,7 +1,6 @@
 package call
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,20 +10,17 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/sip"
 	"parklamp/sip/sdp"
 )
 
 // errDialog says that a stored dialog or a message cannot make a dialog.
 var errDialog = errors.New("call: not a dialog")
 
-const (
-	// maxRoutes bounds the route set that a peer can make us store and send.
-	maxRoutes = 16
-	// restoreCSeqGap is added to our CSeq when a dialog comes back from storage, which can be older
-	// than the last request sent. Departs from RFC 3261 §12.2.1.1 (one more each time): a number used
-	// twice is refused, and §12.2.2 has receivers accept gaps.
-	restoreCSeqGap = 1000
-)
+// restoreCSeqGap is added to our CSeq when a dialog comes back from storage, which can be older
+// than the last request sent. Departs from RFC 3261 §12.2.1.1 (one more each time): a number used
+// twice is refused, and §12.2.2 has receivers accept gaps.
+const restoreCSeqGap = 1000
 
 // DialogID names a dialog as one side sees it.
 type DialogID struct {
@@ -86,9 +82,6 @@ func containsFold(list []string, s string) bool {
 	return slices.ContainsFunc(list, func(v string) bool { return strings.EqualFold(v, s) })
 }
 
-// newTag makes a tag or a Call-ID of 80 random bits. RFC 3261 §19.3 asks for 32.
-func newTag() string { return rand.Text()[:16] }
-
 // calleeDialog is the dialog that an INVITE makes at its receiver. RFC 3261 §12.1.1.
 func calleeDialog(req *gosip.Request, contact gosip.Uri) (Dialog, error) {
 	from, to, target := req.From(), req.To(), req.Contact()
@@ -97,7 +90,7 @@ func calleeDialog(req *gosip.Request, contact gosip.Uri) (Dialog, error) {
 	}
 	d := Dialog{
 		CallID:       callID(req),
-		LocalTag:     newTag(),
+		LocalTag:     sip.NewTag(),
 		RemoteTag:    fromTag(req),
 		LocalName:    to.DisplayName,
 		LocalURI:     to.Address.String(),
@@ -107,11 +100,11 @@ func calleeDialog(req *gosip.Request, contact gosip.Uri) (Dialog, error) {
 		RemoteTarget: target.Address.String(),
 		Contact:      contact.String(),
 	}
-	var err error
-	// RFC 3261 §12.1.1: the route set is taken in order.
-	if d.RouteSet, err = recordRoutes(req); err != nil {
+	routes, err := sip.RecordRoutes(req)
+	if err != nil {
 		return Dialog{}, err
 	}
+	d.RouteSet = texts(routes)
 	d.learn(req)
 	return d, nil
 }
@@ -123,29 +116,23 @@ func (d Dialog) answered(res *gosip.Response) (Dialog, error) {
 	if c := res.Contact(); c != nil && !c.Address.Wildcard && c.Address.Host != "" {
 		d.RemoteTarget = c.Address.String()
 	}
-	routes, err := recordRoutes(res)
+	routes, err := sip.RecordRoutes(res)
 	if err != nil {
 		return d, err
 	}
-	// RFC 3261 §12.1.2: the route set is taken in reverse.
-	slices.Reverse(routes)
-	d.RouteSet = routes
+	slices.Reverse(routes) // RFC 3261 §12.1.2
+	d.RouteSet = texts(routes)
 	d.Confirmed = res.IsSuccess()
 	d.learn(res)
 	return d, nil
 }
 
-func recordRoutes(m message) ([]string, error) {
-	var routes []string
-	for _, h := range m.GetHeaders("record-route") {
-		if rr, ok := h.(*gosip.RecordRouteHeader); ok {
-			routes = append(routes, rr.Address.String())
-		}
+func texts(uris []gosip.Uri) []string {
+	var out []string
+	for _, u := range uris {
+		out = append(out, u.String())
 	}
-	if len(routes) > maxRoutes {
-		return nil, fmt.Errorf("%w: %d record-routes, at most %d allowed", errDialog, len(routes), maxRoutes)
-	}
-	return routes, nil
+	return out
 }
 
 // refreshTarget takes the Contact of a target refresh request, or of the 2xx to one. RFC 3261 §12.2.
@@ -202,37 +189,15 @@ func (d *Dialog) build(method gosip.RequestMethod, n uint32) (*gosip.Request, er
 			return nil, fmt.Errorf("%w: route %q: %w", errDialog, r, err)
 		}
 	}
-	// RFC 3261 §12.2.1.1: a first route without lr is a strict router. It becomes the Request-URI and
-	// the target the last route.
-	if len(routes) > 0 && !routes[0].UriParams.Has("lr") {
-		strict := routes[0]
-		strict.Headers = nil
-		routes, target = append(routes[1:], target), strict
+	h := sip.Head{
+		Target: target, Routes: routes, CallID: d.CallID, CSeq: n,
+		From: local, FromTag: d.LocalTag, FromName: d.LocalName, To: remote, ToTag: d.RemoteTag, ToName: d.RemoteName,
 	}
-	// RFC 3261 §19.1.1, table 1: neither headers nor a method belong into a Request-URI.
-	target.Headers = nil
-	target.UriParams.Remove("method")
-
-	req := gosip.NewRequest(method, target)
-	for i := range routes {
-		req.AppendHeader(&gosip.RouteHeader{Address: routes[i]})
-	}
-	from := &gosip.FromHeader{DisplayName: d.LocalName, Address: local}
-	from.Params.Add("tag", d.LocalTag)
-	to := &gosip.ToHeader{DisplayName: d.RemoteName, Address: remote}
-	if d.RemoteTag != "" {
-		to.Params.Add("tag", d.RemoteTag)
-	}
-	id := gosip.CallIDHeader(d.CallID)
-	req.AppendHeader(from)
-	req.AppendHeader(to)
-	req.AppendHeader(&id)
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: n, MethodName: method})
 	// RFC 3261 §12.2.1.1 asks for Contact in target refreshes; in a BYE it means nothing.
-	if method != gosip.BYE && d.Contact != "" {
-		req.AppendHeader(&gosip.ContactHeader{Address: contact})
+	if method != gosip.BYE {
+		h.Contact = contact
 	}
-	return req, nil
+	return h.Request(method), nil
 }
 
 // check says whether a stored dialog can be gone on with.

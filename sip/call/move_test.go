@@ -43,7 +43,7 @@ func TestCallMoves(t *testing.T) {
 		ep.AddressesChanged([]netip.Addr{first})
 		a.addr = second
 		for _, c := range []*Call{out, in} {
-			c.Move(ep.ContactFor("10.0.0.2:5060", ""), second, sdp.Local{Addr: second, Port: 4000, Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true})
+			c.Move(ep.ContactFor("10.0.0.2", ""), second, sdp.Local{Addr: second, Port: 4000, Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true})
 			a.expect(c, "media send receive 10.0.0.2:4000")
 		}
 		for _, c := range []*Call{outFar, inFar} {

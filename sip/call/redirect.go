@@ -39,7 +39,7 @@ func (c *Call) redirected(res *gosip.Response) bool {
 func (c *Call) turnTo(to gosip.Uri) bool {
 	if len(c.options.Route) == 0 { // else the proxy goes on to find the way
 		transport, _ := to.UriParams.Get("transport")
-		contact := c.ua.ep.ContactFor(hostPort(to), transport)
+		contact := c.ua.ep.ContactFor(to.Host, transport)
 		if contact.Host == "" {
 			return false
 		}

@@ -69,21 +69,21 @@ func (u *UA) Invite(o Invite, h Handler) (*Call, error) {
 	if transport == "" {
 		transport, _ = dest.UriParams.Get("transport")
 	}
-	contact := u.ep.ContactFor(hostPort(dest), transport)
+	contact := u.ep.ContactFor(dest.Host, transport)
 	if contact.Host == "" {
-		return nil, fmt.Errorf("%w: no listener reaches %s", ErrTarget, hostPort(dest))
+		return nil, fmt.Errorf("%w: no listener reaches %s", ErrTarget, dest.Host)
 	}
 	contact.User = o.From.User
 	from := o.From
 	if from.Host == "" {
 		from.Host, from.Port = contact.Host, contact.Port
 	}
-	to := o.To
+	to, logical := o.To, sip.AddressOnly(o.To)
 	to.Headers = nil
 	c.d = Dialog{
-		CallID: newTag() + newTag(), LocalTag: newTag(),
+		CallID: sip.NewTag(), LocalTag: sip.NewTag(),
 		LocalName: quote(o.FromName), LocalURI: from.String(),
-		RemoteName: quote(o.ToName), RemoteURI: addressOnly(to),
+		RemoteName: quote(o.ToName), RemoteURI: logical.String(),
 		// RFC 3261 §8.1.1.5: below 2^31; small enough to grow, large enough not to look reused.
 		LocalCSeq:    rand.Uint32N(1 << 16),
 		RemoteTarget: to.String(), Contact: contact.String(), Caller: true,
@@ -115,24 +115,6 @@ func (u *UA) Invite(o Invite, h Handler) (*Call, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// addressOnly leaves out what belongs into a Request-URI and not into To. RFC 3261 §19.1.1, table 1.
-func addressOnly(u gosip.Uri) string {
-	u.Port = 0
-	u.Headers = nil
-	u.UriParams = u.UriParams.Clone()
-	for _, p := range []string{"transport", "maddr", "ttl", "lr", "method"} {
-		u.UriParams.Remove(p)
-	}
-	return u.String()
-}
-
-func hostPort(u gosip.Uri) string {
-	if u.Port == 0 {
-		return u.Host
-	}
-	return fmt.Sprintf("%s:%d", u.Host, u.Port)
 }
 
 // call sends the first INVITE, or the same again with a longer session timer.

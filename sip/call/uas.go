@@ -12,7 +12,7 @@ import (
 
 // newIncoming makes the call of a new INVITE; nothing is sent yet.
 func (u *UA) newIncoming(req *gosip.Request, tx *sip.ServerTx, replaced *Call) (*Call, error) {
-	contact := u.ep.ContactFor(tx.Source().String(), tx.Transport())
+	contact := u.ep.ContactFor(tx.Source().Addr().String(), tx.Transport())
 	if contact.Host == "" {
 		contact.Scheme, contact.Host, contact.Port = "sip", tx.Local().Addr().String(), int(tx.Local().Port())
 	}

@@ -1,9 +1,7 @@
 package event
 
 import (
-	"crypto/rand"
 	"net/netip"
-	"slices"
 	"strings"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -26,12 +24,9 @@ type dialog struct {
 	send          sip.Send
 }
 
-// newTag returns 128 random bits as a token (RFC 3261 §19.3 asks for 32).
-func newTag() string { return strings.ToLower(rand.Text()) }
-
 // acceptDialog is the dialog that a SUBSCRIBE makes at the notifier (RFC 3261 §12.1.1).
 // Contact is the subscriber's.
-func acceptDialog(req *gosip.Request, contact gosip.Uri, tx *sip.ServerTx) dialog {
+func acceptDialog(req *gosip.Request, contact gosip.Uri, routes []gosip.Uri, tx *sip.ServerTx) dialog {
 	from, to := req.From(), req.To()
 	remoteTag, _ := from.Params.Get("tag")
 	d := dialog{
@@ -41,7 +36,7 @@ func acceptDialog(req *gosip.Request, contact gosip.Uri, tx *sip.ServerTx) dialo
 		localTag:     tx.Tag(), // the endpoint puts it into our answers
 		remoteTag:    remoteTag,
 		target:       contact,
-		routes:       recordRoute(req),
+		routes:       routes,
 		remoteSeq:    req.CSeq().SeqNo,
 		hasRemoteSeq: true,
 		contact:      contactOn(tx, req.Recipient.User),
@@ -67,59 +62,12 @@ func contactOn(tx *sip.ServerTx, user string) gosip.Uri {
 	return u
 }
 
-// recordRoute returns the route set for the side that received req: in the order of
-// the headers (RFC 3261 §12.1.1).
-func recordRoute(msg message) []gosip.Uri {
-	var routes []gosip.Uri
-	for _, h := range msg.GetHeaders("Record-Route") {
-		if rr, ok := h.(*gosip.RecordRouteHeader); ok {
-			routes = append(routes, *rr.Address.Clone())
-		}
-	}
-	return routes
-}
-
-// reversedRecordRoute is the route set for the side that sent the request (RFC 3261
-// §12.1.2).
-func reversedRecordRoute(res *gosip.Response) []gosip.Uri {
-	routes := recordRoute(res)
-	slices.Reverse(routes)
-	return routes
-}
-
 // request builds the next request in the dialog, or the one that makes it while the
 // remote tag is unknown. The number of the request grows by one.
 func (d *dialog) request(method gosip.RequestMethod) *gosip.Request {
 	d.localSeq++
-	target, routes := d.target, d.routes
-	// RFC 3261 §12.2.1.1: a first hop without lr is a strict router; it takes the
-	// request-URI, the target moves to the end of the routes.
-	if len(routes) > 0 && !routes[0].UriParams.Has("lr") {
-		target, routes = routes[0], append(slices.Clone(routes[1:]), d.target)
-	}
-	// RFC 3261 §19.1.5: method and headers do not go into a request-URI.
-	target = *target.Clone()
-	target.Headers = nil
-	target.UriParams.Remove("method")
-	req := gosip.NewRequest(method, target)
-	for _, r := range routes {
-		req.AppendHeader(&gosip.RouteHeader{Address: *r.Clone()})
-	}
-	from := &gosip.FromHeader{Address: d.local, Params: gosip.NewParams()}
-	from.Params.Add("tag", d.localTag)
-	to := &gosip.ToHeader{Address: d.remote, Params: gosip.NewParams()}
-	if d.remoteTag != "" {
-		to.Params.Add("tag", d.remoteTag)
-	}
-	callID := gosip.CallIDHeader(d.callID)
-	req.AppendHeader(from)
-	req.AppendHeader(to)
-	req.AppendHeader(&callID)
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: d.localSeq, MethodName: method})
-	if d.contact.Host != "" {
-		req.AppendHeader(&gosip.ContactHeader{Address: d.contact})
-	}
-	return req
+	return sip.Head{Target: d.target, Routes: d.routes, CallID: d.callID, CSeq: d.localSeq,
+		From: d.local, FromTag: d.localTag, To: d.remote, ToTag: d.remoteTag, Contact: d.contact}.Request(method)
 }
 
 // takeSeq reports whether a request is newer than all before it, and remembers it.

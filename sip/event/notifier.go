@@ -153,6 +153,7 @@ func (a *Agent) resubscribe(req *gosip.Request, tx *sip.ServerTx, w *watcher, ev
 // subscribe makes a new subscription.
 func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, event eventHeader, wanted time.Duration, now time.Time) {
 	contact, ok := contactOf(req)
+	routes, err := sip.RecordRoutes(req)
 	fromTag, _ := req.From().Params.Get("tag")
 	w := &watcher{pkg: pkg, event: event, asked: Request{
 		Resource: req.Recipient.User, URI: *req.Recipient.Clone(),
@@ -164,6 +165,8 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 	case !ok:
 		// RFC 6665 §8.1: Contact is required, the NOTIFY goes there.
 		code, reason = 400, "Missing Contact"
+	case err != nil:
+		code, reason = 400, "Too Many Record-Routes"
 	case fromTag == "":
 		code, reason = 400, "Missing From Tag"
 	case !accepts(req, pkg.ContentType):
@@ -188,7 +191,7 @@ func (a *Agent) subscribe(req *gosip.Request, tx *sip.ServerTx, pkg *Package, ev
 		a.refuse(req, tx, 503, "Too Many Subscriptions", gosip.NewHeader("Retry-After", "60"))
 		return
 	}
-	w.dialog = acceptDialog(req, contact, tx)
+	w.dialog = acceptDialog(req, contact, routes, tx)
 	w.expiry.fire = func(now time.Time) { a.terminate(w, "timeout", now) }
 	w.pace.fire = func(now time.Time) { a.notify(w, now) }
 	w.place.fire = func(now time.Time) {

@@ -151,6 +151,7 @@ func TestSubscribeRefused(t *testing.T) {
 		{"negative expires", []string{contact, "Event: dialog", "Expires: -1"}, 400, "", ""},
 		{"no contact", []string{"Event: dialog"}, 400, "", ""},
 		{"star contact", []string{"Contact: *", "Event: dialog"}, 400, "", ""},
+		{"too many routes", []string{contact, "Event: dialog", strings.TrimSpace(strings.Repeat("Record-Route: <sip:p;lr>\n", 17))}, 400, "", ""},
 		{"other document", []string{contact, "Event: dialog", "Accept: application/pidf+xml, text/plain"}, 406, "", ""},
 		{"not this document", []string{contact, "Event: dialog", "Accept: application/dialog-info+xml;q=0.0"}, 406, "", ""},
 		{"forbidden", []string{contact, "Event: dialog", "X-Forbid: yes"}, 403, "", ""},

@@ -6,13 +6,19 @@ import (
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
 )
 
 // answered takes the final response to a SUBSCRIBE.
 func (s *Subscription) answered(res *gosip.Response, err error, now time.Time) {
+	var routes []gosip.Uri
+	if err == nil {
+		routes, err = sip.RecordRoutes(res)
+	}
 	switch {
 	case err == nil && res.StatusCode < 300:
-		s.granted(res, now)
+		s.granted(res, routes, now)
 	case s.state == leaving:
 		s.finish()
 	case err == nil && res.StatusCode == 423:
@@ -33,12 +39,13 @@ func (s *Subscription) answered(res *gosip.Response, err error, now time.Time) {
 	}
 }
 
-// granted takes a 2xx.
-func (s *Subscription) granted(res *gosip.Response, now time.Time) {
+// granted takes a 2xx and its record-routes.
+func (s *Subscription) granted(res *gosip.Response, routes []gosip.Uri, now time.Time) {
 	if s.remoteTag == "" {
 		// RFC 3261 §12.1.2. A NOTIFY that came first has done it (RFC 6665 §4.4.1).
 		s.remoteTag, _ = res.To().Params.Get("tag")
-		s.routes = reversedRecordRoute(res)
+		slices.Reverse(routes)
+		s.routes = routes
 	}
 	s.refresh(res)
 	if s.state == leaving {

@@ -60,7 +60,7 @@ func (a *Agent) Publish(ctx context.Context, p PublishRequest) (PublishResult, e
 	}
 	// A publication without dialog keeps Call-ID and counts CSeq, as §4.1 allows.
 	d := dialog{
-		callID: newTag(), localTag: newTag(), local: p.From, target: p.Target, routes: p.Route,
+		callID: sip.NewTag(), localTag: sip.NewTag(), local: p.From, target: p.Target, routes: p.Route,
 		remote: gosip.Uri{Scheme: p.Target.Scheme, User: p.Target.User, Host: p.Target.Host},
 		send:   sip.Send{Auth: p.Auth, Transport: p.Transport},
 	}
@@ -200,7 +200,7 @@ func (a *Agent) onPublish(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 		return
 	}
 	if etag == "" {
-		etag = newTag() // RFC 3903 §6 step 5: a new one for each success
+		etag = sip.NewTag() // RFC 3903 §6 step 5: a new one for each success
 	}
 	a.keep(have, event.name, etag, p, f, now)
 	a.answer(sip.NewResponse(req, code, "OK"), tx,

@@ -58,6 +58,11 @@ func (a *Agent) onNotify(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 			return
 		}
 	}
+	routes, err := sip.RecordRoutes(req)
+	if err != nil {
+		refuse(400, "Too Many Record-Routes")
+		return
+	}
 	if !s.takeSeq(req) {
 		// RFC 3261 §12.2.2: state never goes back.
 		refuse(500, "Out Of Order")
@@ -65,7 +70,7 @@ func (a *Agent) onNotify(req *gosip.Request, tx *sip.ServerTx, now time.Time) {
 	}
 	if s.remoteTag == "" {
 		s.remoteTag = fromTag
-		s.routes = recordRoute(req)
+		s.routes = routes
 	}
 	s.dialog.refresh(req)
 	a.count.received.Add(1)

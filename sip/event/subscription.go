@@ -162,7 +162,7 @@ func (s *Subscription) start(now time.Time) {
 	// RFC 3261 §8.1.1.3: To is the logical name, so without port and transport.
 	remote := gosip.Uri{Scheme: target.Scheme, User: target.User, Host: target.Host}
 	s.dialog = dialog{
-		callID: newTag(), local: s.what.From, remote: remote, localTag: newTag(),
+		callID: sip.NewTag(), local: s.what.From, remote: remote, localTag: sip.NewTag(),
 		target: target, routes: s.what.Route, localSeq: rand.Uint32N(1 << 16),
 		contact: a.ep.ContactFor(destination(target, s.what.Route), s.what.Transport),
 		send:    sip.Send{Auth: s.what.Auth, Transport: s.what.Transport},
@@ -174,15 +174,12 @@ func (s *Subscription) start(now time.Time) {
 	s.ask(now)
 }
 
-// destination is what the first hop's address follows from.
+// destination is the host of the first hop.
 func destination(target gosip.Uri, routes []gosip.Uri) string {
 	if len(routes) > 0 {
 		target = routes[0]
 	}
-	if target.Port == 0 {
-		return target.Host
-	}
-	return target.HostPort()
+	return target.Host
 }
 
 // ask sends SUBSCRIBE in the dialog or to make it; with Expires 0 to leave it.

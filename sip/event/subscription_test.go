@@ -11,6 +11,7 @@ import (
 
 	gosip "github.com/emiago/sipgo/sip"
 
+	"parklamp/sip"
 	"parklamp/sip/siptest"
 )
 
@@ -220,6 +221,17 @@ func TestNotifyOutOfOrder(t *testing.T) {
 	})
 }
 
+func TestSubscriptionGrantedByTooManyRoutes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var r record
+		w.agent.Subscribe(what(), r.add)
+		w.peer.accept("n1", "Expires: 600", strings.TrimSpace(strings.Repeat("Record-Route: <sip:p;lr>\n", 17)))
+		expect(t, "updates", r.flush(), "lost "+sip.ErrRoutes.Error()+": 17, at most 16 allowed")
+		w.peer.accept("n2").tell("active;expires=600", "again")
+		expect(t, "updates", r.flush(), "active again")
+	})
+}
+
 func TestNotifyRefused(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -235,6 +247,7 @@ func TestNotifyRefused(t *testing.T) {
 		{"garbled event", 489, func(n *notifier) { n.sub.ReplaceHeader(gosip.NewHeader("Event", "@")) }, "active", nil},
 		{"no state", 400, func(*notifier) {}, "", nil},
 		{"garbled state", 400, func(*notifier) {}, "active;expires=x", nil},
+		{"too many routes", 400, func(*notifier) {}, "active", []string{strings.TrimSpace(strings.Repeat("Record-Route: <sip:p;lr>\n", 17))}},
 		{"other document", 415, func(*notifier) {}, "active", []string{"Content-Type: text/plain"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -2,8 +2,6 @@ package reg
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -67,7 +65,7 @@ func newAccount(r *Registrar, c Account) (*account, error) {
 	if c.KeepAlive == 0 {
 		c.KeepAlive = defaultKeepAlive
 	}
-	a := &account{r: r, cfg: c, asked: c.Expires, changed: make(chan struct{}, 1), callID: randomHex(16)}
+	a := &account{r: r, cfg: c, asked: c.Expires, changed: make(chan struct{}, 1), callID: sip.NewTag()}
 	var err error
 	if a.aor, err = parseURI(c.AOR); err != nil {
 		return nil, err
@@ -91,12 +89,6 @@ func newAccount(r *Registrar, c Account) (*account, error) {
 	}
 	a.status = Status{AOR: c.AOR, Since: time.Now()}
 	return a, nil
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails, see its documentation
-	return hex.EncodeToString(b)
 }
 
 func (a *account) change() {
@@ -234,26 +226,9 @@ func (a *account) contact() gosip.Uri {
 	return c
 }
 
-// request is a REGISTER or OPTIONS of the account.
-func (a *account) request(method gosip.RequestMethod, seq uint32, callID string) *gosip.Request {
-	req := gosip.NewRequest(method, a.registrar)
-	from := &gosip.FromHeader{Address: a.aor, Params: gosip.NewParams()}
-	from.Params.Add("tag", randomHex(8))
-	req.AppendHeader(from)
-	to := a.aor // RFC 3261 §10.2: the address-of-record
-	if method == gosip.OPTIONS {
-		to = a.registrar
-	}
-	req.AppendHeader(&gosip.ToHeader{Address: to})
-	id := gosip.CallIDHeader(callID)
-	req.AppendHeader(&id)
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: seq, MethodName: method})
-	return req
-}
-
 // ping asks the registrar for a sign of life by the way that calls take.
 func (a *account) ping() *sip.ClientTx {
-	req := a.request(gosip.OPTIONS, 1, randomHex(16))
+	req := sip.Head{Target: a.registrar, From: a.aor}.Request(gosip.OPTIONS)
 	return a.r.ep.Request(req, sip.Send{Transport: a.cfg.Transport, Route: a.proxy})
 }
 

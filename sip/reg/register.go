@@ -9,6 +9,8 @@ import (
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
 )
 
 // register sends one REGISTER, more when the registrar wants a longer time, and returns when to come again.
@@ -52,7 +54,8 @@ func (a *account) register(ctx context.Context) time.Duration {
 // was sent from an address that is gone is answered to nobody.
 func (a *account) exchange(ctx context.Context, contact gosip.Uri, expires time.Duration, moved <-chan struct{}) (*gosip.Response, error) {
 	a.seq++
-	req := a.request(gosip.REGISTER, a.seq, a.callID)
+	// RFC 3261 §10.2: To is the address-of-record.
+	req := sip.Head{Target: a.registrar, CallID: a.callID, CSeq: a.seq, From: a.aor, To: a.aor}.Request(gosip.REGISTER)
 	c := &gosip.ContactHeader{Address: contact, Params: gosip.NewParams()}
 	secs := strconv.Itoa(int(expires / time.Second))
 	c.Params.Add("expires", secs)

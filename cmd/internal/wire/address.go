@@ -44,7 +44,7 @@ func (a *Appliance) identity(to gosip.Uri) from {
 
 // addrTowards is the address of ours from which a URI is reached.
 func (a *Appliance) addrTowards(to gosip.Uri, transport string) netip.Addr {
-	addr, _ := netip.ParseAddr(strings.Trim(a.endpoint.ContactFor(hostPort(to), transport).Host, "[]"))
+	addr, _ := netip.ParseAddr(strings.Trim(a.endpoint.ContactFor(to.Host, transport).Host, "[]"))
 	return addr
 }
 

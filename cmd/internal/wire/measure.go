@@ -181,14 +181,7 @@ func (a *Appliance) pingable() []probe.Peer {
 
 // ping asks a peer for a sign of life (RFC 3261 §11), and for its time.
 func (a *Appliance) ping(ctx context.Context, to gosip.Uri) (probe.Pong, error) {
-	req := gosip.NewRequest(gosip.OPTIONS, to)
-	from := &gosip.FromHeader{Address: a.identity(to).uri, Params: gosip.NewParams()}
-	from.Params.Add("tag", gosip.GenerateTagN(16))
-	id := gosip.CallIDHeader(gosip.GenerateTagN(24))
-	req.AppendHeader(from)
-	req.AppendHeader(&gosip.ToHeader{Address: to, Params: gosip.NewParams()})
-	req.AppendHeader(&id)
-	req.AppendHeader(&gosip.CSeqHeader{SeqNo: 1, MethodName: gosip.OPTIONS})
+	req := sip.Head{Target: to, From: a.identity(to).uri}.Request(gosip.OPTIONS)
 	transport, ok := to.UriParams.Get("transport")
 	if !ok {
 		transport = a.cfg.Federation.Transport()

@@ -112,7 +112,7 @@ func (a *Appliance) move(l *leg) bool {
 	if transport == "" {
 		transport, _ = hop.UriParams.Get("transport")
 	}
-	to := a.endpoint.ContactFor(hostPort(hop), transport)
+	to := a.endpoint.ContactFor(hop.Host, transport)
 	addr := addrOf(to)
 	if !addr.IsValid() || l.media == nil {
 		return false // the next change has an address
