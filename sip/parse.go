@@ -2,7 +2,10 @@ package sip
 
 import (
 	"bytes"
+	"math"
+	"strconv"
 	"strings"
+	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
 )
@@ -105,7 +108,7 @@ func parse(data []byte) (m gosip.Message, f fault, ok bool) {
 	}
 	// A Request-Line that sipgo cannot read: put a readable one in its place.
 	method, tail, found := strings.Cut(strings.TrimRight(string(line), " "), " ")
-	if !found || !isToken(method) {
+	if !found || !IsToken(method) {
 		return nil, fault{}, false
 	}
 	uri, version := "", tail
@@ -143,7 +146,8 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-func isToken(s string) bool {
+// IsToken says whether s is a token of RFC 3261 §25.1.
+func IsToken(s string) bool {
 	if s == "" {
 		return false
 	}
@@ -151,10 +155,28 @@ func isToken(s string) bool {
 		c := s[i]
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case strings.IndexByte("-.!%*_+`'~", c) >= 0: // RFC 3261 §25.1 token
+		case strings.IndexByte("-.!%*_+`'~", c) >= 0:
 		default:
 			return false
 		}
 	}
 	return true
+}
+
+// Seconds reads delta-seconds (RFC 3261 §25.1), with a comment or parameters behind, as Retry-After has. More than 2^32-1
+// seconds become that (§20.19).
+func Seconds(v string) (time.Duration, bool) {
+	v = strings.TrimSpace(v)
+	end := strings.IndexFunc(v, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(v)
+	}
+	if rest := strings.TrimSpace(v[end:]); end == 0 || rest != "" && rest[0] != ';' && rest[0] != '(' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(v[:end], 10, 32)
+	if err != nil {
+		n = math.MaxUint32
+	}
+	return time.Duration(n) * time.Second, true
 }

@@ -34,7 +34,7 @@ func validate(req *gosip.Request) fault {
 		return fault{400, "Malformed CSeq Header"}
 	case !strings.EqualFold(string(req.CSeq().MethodName), string(req.Method)):
 		return fault{400, "CSeq Method Does Not Match"} // RFC 3261 §8.1.1.5
-	case !isToken(string(req.Method)):
+	case !IsToken(string(req.Method)):
 		return fault{400, "Malformed Method"}
 	}
 	for _, h := range req.GetHeaders("Via") {

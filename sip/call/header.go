@@ -142,16 +142,6 @@ func param(v, name string) (string, bool) {
 	return "", false
 }
 
-// seconds reads the delta-seconds at the front of a header value.
-func seconds(v string) (time.Duration, bool) {
-	first, _, _ := strings.Cut(v, ";")
-	n, err := strconv.ParseUint(strings.TrimSpace(first), 10, 31)
-	if err != nil {
-		return 0, false
-	}
-	return time.Duration(n) * time.Second, true
-}
-
 func inSeconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
 // reasonOf gives the text for people in a Reason header (RFC 3326), or the header itself.

@@ -138,7 +138,6 @@ func FuzzHeaders(f *testing.F) {
 		parseFragment("message/sipfrag", []byte(in))
 		infoDigit("application/dtmf-relay", []byte(in))
 		infoDigit("application/dtmf", []byte(in))
-		seconds(in)
 		param(in, "refresher")
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
 )
 
 // errAddress says that a name-addr could not be read.
@@ -118,7 +120,7 @@ func autoAnswer(m message) bool {
 	// Snom, Yealink, Grandstream: Call-Info: <sip:x>;answer-after=0.
 	for _, v := range values(m, "call-info") {
 		if a, found := param(v, "answer-after"); found {
-			_, valid := seconds(a)
+			_, valid := sip.Seconds(a)
 			return valid
 		}
 	}

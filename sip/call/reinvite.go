@@ -196,7 +196,7 @@ func soon(res *gosip.Response) time.Duration {
 	if res == nil {
 		return 0
 	}
-	d, ok := seconds(value(res, "retry-after"))
+	d, ok := sip.Seconds(value(res, "retry-after"))
 	if !ok || d > 10*time.Second {
 		return 0
 	}

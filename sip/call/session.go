@@ -4,6 +4,8 @@ import (
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
 )
 
 // interval is the session interval that we ask for.
@@ -18,7 +20,7 @@ func tooSmall(req *gosip.Request, minimum time.Duration) (gosip.Header, bool) {
 	if v == "" {
 		return nil, false
 	}
-	d, ok := seconds(v)
+	d, ok := sip.Seconds(v)
 	// RFC 4028 §9: who does not support the extension (a proxy has put the header in) gets no 422.
 	if !ok || d >= minimum || !has(req, "timer", "supported", "k") {
 		return nil, false
@@ -32,13 +34,13 @@ func (c *Call) sessionAsked(req *gosip.Request) []gosip.Header {
 	s := &c.d.Session
 	theirs := has(req, "timer", "supported", "k")
 	floor := c.ua.cfg.MinSE
-	if d, ok := seconds(value(req, "min-se")); ok && d <= 24*time.Hour {
+	if d, ok := sip.Seconds(value(req, "min-se")); ok && d <= 24*time.Hour {
 		floor = max(floor, d)
 	}
 	s.MinSE = max(s.MinSE, floor)
 	asked := value(req, "session-expires", "x")
 	s.Interval = max(c.ua.cfg.SessionExpires, floor)
-	if d, ok := seconds(asked); ok {
+	if d, ok := sip.Seconds(asked); ok {
 		// A UAS may shorten the interval, down to Min-SE.
 		s.Interval = min(max(d, floor), s.Interval)
 	}
@@ -70,7 +72,7 @@ func (c *Call) sessionAnswered(res *gosip.Response) {
 	// A far end without session timers: we refresh alone, which RFC 4028 §7.2 leaves open.
 	s.Interval, s.Refresh = c.interval(), true
 	v := value(res, "session-expires", "x")
-	if d, ok := seconds(v); ok && d >= 30*time.Second && d <= 24*time.Hour {
+	if d, ok := sip.Seconds(v); ok && d >= 30*time.Second && d <= 24*time.Hour {
 		s.Interval = d
 		refresher, _ := param(v, "refresher")
 		s.Refresh = refresher != "uas"
@@ -80,7 +82,7 @@ func (c *Call) sessionAnswered(res *gosip.Response) {
 
 // longerSession learns from a 422 and says whether it is worth trying again. RFC 4028 §7.3.
 func (c *Call) longerSession(res *gosip.Response) bool {
-	d, ok := seconds(value(res, "min-se"))
+	d, ok := sip.Seconds(value(res, "min-se"))
 	if !ok || d <= c.interval() || d > 24*time.Hour {
 		return false
 	}

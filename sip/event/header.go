@@ -1,13 +1,14 @@
 package event
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
 )
 
 // message is what a request and a response have in common here. The endpoint has
@@ -44,12 +45,12 @@ func (e eventHeader) String() string {
 func parseEvent(v string) (eventHeader, bool) {
 	name, rest, _ := strings.Cut(v, ";")
 	e := eventHeader{name: strings.ToLower(strings.TrimSpace(name))}
-	if !isToken(e.name) {
+	if !sip.IsToken(e.name) {
 		return eventHeader{}, false
 	}
 	for key, val := range params(rest) {
 		if key == "id" {
-			if !isToken(val) {
+			if !sip.IsToken(val) {
 				return eventHeader{}, false
 			}
 			e.id = val
@@ -71,7 +72,7 @@ type stateHeader struct {
 func parseState(v string) (stateHeader, bool) {
 	state, rest, _ := strings.Cut(v, ";")
 	h := stateHeader{state: strings.ToLower(strings.TrimSpace(state))}
-	if !isToken(h.state) {
+	if !sip.IsToken(h.state) {
 		return stateHeader{}, false
 	}
 	for key, val := range params(rest) {
@@ -80,12 +81,12 @@ func parseState(v string) (stateHeader, bool) {
 		case "reason":
 			h.reason = strings.ToLower(val)
 		case "expires":
-			if h.expires, ok = parseSeconds(val); !ok {
+			if h.expires, ok = sip.Seconds(val); !ok {
 				return stateHeader{}, false
 			}
 			h.hasExpires = true
 		case "retry-after":
-			if h.retryAfter, ok = parseSeconds(val); !ok {
+			if h.retryAfter, ok = sip.Seconds(val); !ok {
 				return stateHeader{}, false
 			}
 			h.hasRetry = true
@@ -122,24 +123,6 @@ func params(s string) func(yield func(key, val string) bool) {
 	}
 }
 
-// parseSeconds reads delta-seconds (RFC 3261 §25.1), with a comment or parameters
-// behind, as Retry-After has. More than 2^32-1 seconds become that (§20.19).
-func parseSeconds(v string) (time.Duration, bool) {
-	v = strings.TrimSpace(v)
-	end := strings.IndexFunc(v, func(r rune) bool { return r < '0' || r > '9' })
-	if end < 0 {
-		end = len(v)
-	}
-	if rest := strings.TrimSpace(v[end:]); end == 0 || rest != "" && rest[0] != ';' && rest[0] != '(' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(v[:end], 10, 32)
-	if err != nil {
-		n = math.MaxUint32
-	}
-	return time.Duration(n) * time.Second, true
-}
-
 // seconds returns d as delta-seconds, rounded up so that a peer never sees 0 while
 // there is time left.
 func seconds(d time.Duration) string {
@@ -153,7 +136,7 @@ func headerSeconds(msg message, name string) (d time.Duration, there, ok bool) {
 	if h == nil {
 		return 0, false, true
 	}
-	d, ok = parseSeconds(h.Value())
+	d, ok = sip.Seconds(h.Value())
 	return d, true, ok
 }
 
@@ -194,15 +177,4 @@ func listed(list []gosip.Header, names ...string) bool {
 func mediaType(msg message) string {
 	v, _, _ := strings.Cut(value(msg, "Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(v))
-}
-
-// isToken reports whether s is a token of RFC 3261 §25.1.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("-.!%*_+`'~", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
 }

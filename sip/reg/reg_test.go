@@ -259,6 +259,22 @@ func TestMinExpires(t *testing.T) {
 	})
 }
 
+func TestExpiresWithoutBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := siptest.New(1)
+		r := newRegistrar(t, n)
+		r.set(func(req *gosip.Request) *gosip.Response { return grant(req, "2000000000") })
+		p := start(t, n, account(t))
+		if s := <-p.states; s.State != reg.Registered {
+			t.Errorf("got %+v", s)
+		}
+		time.Sleep(time.Hour)
+		if got, at := r.requests(); len(got) != 1 {
+			t.Errorf("%d REGISTERs at %v", len(got), at)
+		}
+	})
+}
+
 // The pauses grow to 5 minutes, and no two appliances keep step.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

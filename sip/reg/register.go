@@ -95,7 +95,7 @@ func (a *account) succeed(res *gosip.Response, contact gosip.Uri) time.Duration 
 	a.set(Status{
 		State: Registered, Expires: time.Now().Add(granted), Contact: contact, ServiceRoute: serviceRoute(res),
 	})
-	return granted * 9 / 10
+	return granted / 10 * 9 // in this order nine times what a header can say does not overflow
 }
 
 // granted is for how long the registrar keeps our contact, RFC 3261 §10.2.4:
@@ -107,8 +107,8 @@ func (a *account) granted(res *gosip.Response, contact gosip.Uri) time.Duration 
 			continue
 		}
 		if v, ok := c.Params.Get("expires"); ok {
-			if n, err := strconv.ParseUint(v, 10, 31); err == nil && n > 0 {
-				return time.Duration(n) * time.Second
+			if d, ok := sip.Seconds(v); ok && d > 0 {
+				return d
 			}
 		}
 	}
@@ -174,6 +174,5 @@ func seconds(res *gosip.Response, name string) (time.Duration, bool) {
 	if i := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
 		digits = digits[:i]
 	}
-	n, err := strconv.ParseUint(digits, 10, 31)
-	return time.Duration(n) * time.Second, err == nil
+	return sip.Seconds(digits)
 }
