@@ -105,12 +105,21 @@ func (l *listener) follow(ctx context.Context) {
 	}
 }
 
-// Listening is every listener as it is now, such as udp:192.0.2.1:5060; those that have no address are left out.
-func (e *Endpoint) Listening() []string {
-	var out []string
+// Socket is a listener that has an address.
+type Socket struct {
+	Transport string // udp, tcp or tls
+	At        netip.AddrPort
+}
+
+// String returns a form such as udp:192.0.2.1:5060.
+func (s Socket) String() string { return s.Transport + ":" + s.At.String() }
+
+// Listening is every listener as it is now; those that have no address are left out.
+func (e *Endpoint) Listening() []Socket {
+	var out []Socket
 	for _, l := range e.listeners {
 		if at := l.addr(); at.IsValid() {
-			out = append(out, l.spec.kind+":"+at.String())
+			out = append(out, Socket{l.spec.kind, at})
 		}
 	}
 	return out

@@ -1,8 +1,8 @@
 package sip_test
 
 import (
+	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,11 +43,11 @@ func TestListenerFollowsItsInterface(t *testing.T) {
 		expect := func(at string) {
 			t.Helper()
 			synctest.Wait()
-			want := []string{"udp:" + at + ":5060", "tcp:" + at + ":5060"}
+			want := "[udp:" + at + ":5060 tcp:" + at + ":5060]"
 			if at == "" {
-				want = nil
+				want = "[]"
 			}
-			if got := e.Listening(); !slices.Equal(got, want) {
+			if got := fmt.Sprint(e.Listening()); got != want {
 				t.Fatalf("listens on %v, want %v", got, want)
 			}
 			if got := e.ContactFor("10.0.0.9", "udp"); got.Host != at {
@@ -100,7 +100,7 @@ func TestListenerFindsItsAddress(t *testing.T) {
 		e := siptest.Start(t, cfg, host.Options())
 		host.Move(addrA)
 		time.Sleep(10 * time.Second)
-		if got := e.Listening(); !slices.Equal(got, []string{"udp:10.0.0.1:5060"}) {
+		if got := fmt.Sprint(e.Listening()); got != "[udp:10.0.0.1:5060]" {
 			t.Errorf("listens on %v", got)
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/sip"
 )
 
 // AddressesChanged is to be called when the endpoint listens on other addresses than before: every dialog whose own
@@ -48,12 +50,12 @@ func (a *Agent) AddressesChanged() {
 }
 
 // reached says whether a Contact of ours is one of the sockets that are listened on.
-func reached(listening []string, contact gosip.Uri) bool {
+func reached(listening []sip.Socket, contact gosip.Uri) bool {
 	transport, ok := contact.UriParams.Get("transport")
 	if !ok {
 		transport = "udp"
 	}
 	host, _ := netip.ParseAddr(strings.Trim(contact.Host, "[]"))
 	at := netip.AddrPortFrom(host, uint16(contact.Port))
-	return slices.Contains(listening, strings.ToLower(transport)+":"+at.String())
+	return slices.Contains(listening, sip.Socket{Transport: strings.ToLower(transport), At: at})
 }

@@ -71,8 +71,7 @@ func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
 func (a *Appliance) self() parkd.Party {
 	p := parkd.Party{Name: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number}
 	if listening := a.endpoint.Listening(); len(listening) > 0 {
-		_, at, _ := strings.Cut(listening[0], ":")
-		p.URI = "sip:" + p.Number + "@" + at
+		p.URI = "sip:" + p.Number + "@" + listening[0].At.String()
 	}
 	return p
 }

@@ -3,9 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"path/filepath"
-	"strings"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -148,11 +146,8 @@ func (e *exam) loopThrough() func(context.Context) []selftest.Finding {
 // network gathers what a call needs.
 func (a *Appliance) network(peers []probe.Peer) func(context.Context) []selftest.Finding {
 	n := probe.Net{Peers: peers}
-	for _, l := range a.endpoint.Listening() {
-		_, at, _ := strings.Cut(l, ":")
-		if ap, err := netip.ParseAddrPort(at); err == nil {
-			n.Addresses = append(n.Addresses, ap.Addr())
-		}
+	for _, s := range a.endpoint.Listening() {
+		n.Addresses = append(n.Addresses, s.At.Addr())
 	}
 	for _, s := range a.registrar.Statuses() {
 		n.Accounts = append(n.Accounts, probe.Account{AOR: s.AOR, Registered: s.State == reg.Registered, Reason: s.Reason})

@@ -11,6 +11,7 @@ import (
 
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/links"
+	"parklamp/sip"
 )
 
 // networkCode is the health condition of the watcher itself.
@@ -130,11 +131,7 @@ func (a *Appliance) move(l *leg) bool {
 
 // listens says whether an address of ours is listened on.
 func (a *Appliance) listens(at netip.Addr) bool {
-	return slices.ContainsFunc(a.endpoint.Listening(), func(l string) bool {
-		_, text, _ := strings.Cut(l, ":")
-		ap, err := netip.ParseAddrPort(text)
-		return err == nil && ap.Addr() == at
-	})
+	return slices.ContainsFunc(a.endpoint.Listening(), func(s sip.Socket) bool { return s.At.Addr() == at })
 }
 
 // addrOf is the address in a URI; not valid if its host is a name.

@@ -55,8 +55,10 @@ var _ panel.Backend = (*Appliance)(nil)
 
 // Status implements panel.Backend.
 func (a *Appliance) Status() panel.Status {
-	s := panel.Status{At: a.now(), Appliance: panel.Appliance{Name: a.cfg.Appliance.Name, Version: a.version, Started: a.started,
-		Addresses: a.endpoint.Listening()}}
+	s := panel.Status{At: a.now(), Appliance: panel.Appliance{Name: a.cfg.Appliance.Name, Version: a.version, Started: a.started}}
+	for _, l := range a.endpoint.Listening() {
+		s.Appliance.Addresses = append(s.Appliance.Addresses, l.String())
+	}
 	a.loop.ask(func() { a.fill(&s) })
 	for _, r := range a.registrar.Statuses() {
 		s.Accounts = append(s.Accounts, panel.Account{AOR: r.AOR, Registrar: a.registrarOf(r.AOR), State: r.State.String(), Reason: r.Reason, Since: r.Since, Expires: r.Expires})
