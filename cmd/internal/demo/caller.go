@@ -39,11 +39,12 @@ type caller struct {
 	say      func(format string, args ...any) // for the transcript
 
 	mu      sync.Mutex
-	current *call.Call     // guarded by mu
-	session *media.Session // guarded by mu
-	heard   *ear           // guarded by mu
-	state   string         // guarded by mu; words for the page
-	changed chan struct{}  // closed and replaced at each change; guarded by mu
+	current *call.Call                    // guarded by mu
+	lines   map[*call.Call]*media.Session // guarded by mu; of current, and of one that takes its place in a transfer
+	asked   *call.Transfer                // guarded by mu; what that one obeys, nil if it came in
+	heard   *ear                          // guarded by mu
+	state   string                        // guarded by mu; words for the page
+	changed chan struct{}                 // closed and replaced at each change; guarded by mu
 }
 
 // ear keeps what the caller hears, with the time of each frame.
@@ -89,9 +90,10 @@ func newCaller(addr netip.Addr, log *slog.Logger, say func(string, ...any)) (*ca
 		return nil, err
 	}
 	c := &caller{endpoint: endpoint, engine: media.NewEngine(media.Default(), log), addr: addr, say: say, state: "on hook",
-		changed: make(chan struct{})}
+		lines: map[*call.Call]*media.Session{}, changed: make(chan struct{})}
 	c.ua = call.New(endpoint, call.Default(), log)
 	c.ua.RegisterNotify()
+	c.ua.OnIncoming(c.incoming)
 	return c, nil
 }
 
@@ -125,23 +127,78 @@ func (c *caller) ring(name, number string, at netip.AddrPort) error {
 	if c.current != nil {
 		return errBusy
 	}
-	session, err := c.engine.Open(c.addr)
+	c.heard = &ear{}
+	made, err := c.invite(call.Invite{To: gosip.Uri{Scheme: "sip", User: number, Host: at.Addr().String(), Port: int(at.Port())}})
 	if err != nil {
 		return err
 	}
-	local := session.LocalAddr()
-	to := gosip.Uri{Scheme: "sip", User: number, Host: at.Addr().String(), Port: int(at.Port())}
-	made, err := c.ua.Invite(call.Invite{To: to, From: gosip.Uri{Scheme: "sip", User: callerNumber, Host: c.addr.String()}, FromName: callerName,
-		Media: sdp.Local{Addr: local.Addr(), Port: local.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true}}, c.onCall)
+	c.current = made
+	c.setState("ringing " + name)
+	return nil
+}
+
+// invite calls somebody with a session of its own. mu is held.
+func (c *caller) invite(o call.Invite) (*call.Call, error) {
+	session, offer, err := c.open()
 	if err != nil {
-		return errors.Join(err, session.Close())
+		return nil, err
 	}
-	c.current, c.session, c.heard = made, session, &ear{}
+	o.From, o.FromName, o.Media = gosip.Uri{Scheme: "sip", User: callerNumber, Host: c.addr.String()}, callerName, offer
+	made, err := c.ua.Invite(o, c.onCall)
+	if err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	c.lines[made] = session
+	c.say("caller   INVITE %s", o.To.String())
+	return made, nil
+}
+
+// open makes a session that says her speech and keeps what she hears. mu is held.
+func (c *caller) open() (*media.Session, sdp.Local, error) {
+	session, err := c.engine.Open(c.addr)
+	if err != nil {
+		return nil, sdp.Local{}, err
+	}
 	session.Play(mediatest.NewLoop(speech.Caller()))
 	session.Listen(c.heard)
-	c.setState("ringing " + name)
-	c.say("caller   INVITE %s", to.String())
-	return nil
+	local := session.LocalAddr()
+	return session, sdp.Local{Addr: local.Addr(), Port: local.Port(), Codecs: []sdp.Codec{sdp.PCMU, sdp.PCMA}, DTMF: true}, nil
+}
+
+// incoming takes a call that wants the place of the present one (RFC 3891), and no other.
+func (c *caller) incoming(made *call.Call) call.Handler {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil || made.Info().Replaces != c.current || len(c.lines) > 1 {
+		return nil
+	}
+	session, offer, err := c.open()
+	if err != nil {
+		c.say("caller   media: %v", err)
+		return nil
+	}
+	c.lines[made] = session
+	c.say("caller   INVITE from %s in place of the call", made.Info().Remote.Number)
+	made.Answer(offer)
+	return c.onCall
+}
+
+// transferred does what the far end asks for: she calls whom it names, in its place (RFC 3515, RFC 5589 §7).
+func (c *caller) transferred(t *call.Transfer) {
+	if len(c.lines) > 1 {
+		t.Reject(486)
+		return
+	}
+	o := call.Invite{To: t.Target, Replaces: t.Replaces}
+	if t.ReferredBy.URI != "" {
+		o.ReferredBy = "<" + t.ReferredBy.URI + ">"
+	}
+	t.Accept()
+	if _, err := c.invite(o); err != nil {
+		t.Done(503, "")
+		return
+	}
+	c.asked = t
 }
 
 // hangUp ends the call.
@@ -158,24 +215,48 @@ func (c *caller) hangUp() error {
 func (c *caller) onCall(made *call.Call, ev call.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if made != c.current {
+	session := c.lines[made]
+	if session == nil {
 		return
 	}
 	switch ev := ev.(type) {
+	case call.Referred:
+		c.say("caller   REFER to %s", ev.Transfer.Target.String())
+		c.transferred(ev.Transfer)
 	case call.Ringing:
 		c.say("caller   %d Ringing", ev.Code)
 	case call.Answered:
 		c.say("caller   200 OK, ACK; RTP with %s", ev.Media.Remote)
-		c.configure(ev.Media)
+		c.configure(session, ev.Media)
+		if old := c.current; old != made && old != nil && c.asked == nil {
+			old.Hangup("") // RFC 3891 §3: the new call has taken its place
+		}
+		if made != c.current {
+			c.transferDone(200, "") // whom she talked to before hangs up
+		}
+		c.current = made
 		c.setState("talking")
 	case call.MediaChanged:
 		c.say("caller   re-INVITE; RTP with %s", ev.Media.Remote)
-		c.configure(ev.Media)
+		c.configure(session, ev.Media)
 	case call.Ended:
 		c.say("caller   call ended: %s %s", ev.Cause, ev.Reason)
-		_ = c.session.Close() // the port is given back either way
-		c.current, c.session = nil, nil
-		c.setState("on hook: " + ending(ev))
+		_ = session.Close() // the port is given back either way
+		delete(c.lines, made)
+		if made == c.current {
+			c.current = nil
+			c.setState("on hook: " + ending(ev))
+		} else {
+			c.transferDone(max(ev.Code, 480), ev.Reason) // nothing if it was done before
+		}
+	}
+}
+
+// transferDone tells the far end how the transfer that it asked for has gone, once.
+func (c *caller) transferDone(code int, reason string) {
+	if c.asked != nil {
+		c.asked.Done(code, reason)
+		c.asked = nil
 	}
 }
 
@@ -192,12 +273,12 @@ func ending(ev call.Ended) string {
 	return strings.TrimSpace(ev.Cause.String() + " " + ev.Reason)
 }
 
-func (c *caller) configure(m sdp.Media) {
+func (c *caller) configure(session *media.Session, m sdp.Media) {
 	id := codec.PCMU
 	if m.Codec.Name == sdp.PCMA.Name {
 		id = codec.PCMA
 	}
-	err := c.session.Configure(media.Params{Remote: m.Remote, Codec: id, PayloadType: m.Codec.PayloadType,
+	err := session.Configure(media.Params{Remote: m.Remote, Codec: id, PayloadType: m.Codec.PayloadType,
 		DTMFPayloadType: m.DTMFPayloadType, Send: m.Send, Receive: m.Receive})
 	if err != nil {
 		c.say("caller   media: %v", err)

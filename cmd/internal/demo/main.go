@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 
+	"parklamp/cmd/internal/holder"
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/mediatest"
@@ -39,6 +41,41 @@ var (
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// free says who has an address that the demonstration needs. Nobody can change them.
+func free() error {
+	panels, phones := []netip.AddrPort{callerPage}, []netip.AddrPort{netip.AddrPortFrom(callerAddr, 5060)}
+	for _, m := range members("") {
+		panels, phones = append(panels, m.Panel), append(phones, netip.AddrPortFrom(m.Addr, 5060))
+	}
+	for _, at := range append(panels, phones...) {
+		l, err := net.Listen("tcp", at.String())
+		if err != nil {
+			return taken("tcp", at, err)
+		}
+		_ = l.Close()
+	}
+	for _, at := range phones {
+		pc, err := net.ListenPacket("udp", at.String())
+		if err != nil {
+			return taken("udp", at, err)
+		}
+		_ = pc.Close()
+	}
+	return nil
+}
+
+// taken is what to do about an address that cannot be had.
+func taken(network string, at netip.AddrPort, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	who := holder.Of(network, at)
+	if who == "" {
+		who = "another program"
+	}
+	return fmt.Errorf("%s %s, which the demonstration needs, is in use by %s: end that first; if it is another make run, with Ctrl-C there", network, at, who)
+}
 
 // scripts are the stories.
 var scripts = map[string]func(context.Context, *stage) error{"park-fetch": parkFetch}
@@ -66,6 +103,9 @@ func run(ctx context.Context, bin, script string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := free(); err != nil {
+		return err
+	}
 	worker := filepath.Join(dir, "worker.wav")
 	if err := mediatest.WriteWAV(worker, speech.Worker(), 8000); err != nil {
 		return err

@@ -155,6 +155,9 @@ func (d *desk) onCall(l *leg, ev call.Event) {
 	case call.Referred:
 		d.step(phone.Referred{Call: id})
 	case call.TransferProgress:
+		if ev.Final && ev.Code >= 300 {
+			d.log.Warn("the far end could not be transferred", "call", l.id, "code", ev.Code, "reason", ev.Reason)
+		}
 		d.step(phone.TransferProgress{Call: id, Code: ev.Code, Final: ev.Final})
 	case call.Ended:
 		delete(d.calls, id)
