@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,9 @@ const (
 // stopAll is the longest that programs have to end when the appliance is switched off or restarted: phoned, and then the others.
 const stopAll = initapi.EndFor + 3*time.Second
 
+// unmountFor is the longest that the card has to take what was written, when everything has ended. It is shorter than watchdogFor.
+const unmountFor = 10 * time.Second
+
 // system is the whole appliance as its first process sees it.
 type system struct {
 	journal *logs.Journal
@@ -53,7 +57,6 @@ type system struct {
 	board   string
 	version string
 	started time.Time
-	dog     *watchdog
 	disk    *slots.Disk // nil: no card
 	network *netconf.Manager
 	phoned  *supervise.Service
@@ -70,7 +73,10 @@ type system struct {
 
 	bootDevice string // "" without a boot partition
 
+	unfed atomic.Bool // nobody feeds the watchdog any more
+
 	mu        sync.Mutex
+	dog       *watchdog          // guarded by mu; nil: none yet
 	data      initapi.Data       // guarded by mu
 	identity  provision.Identity // guarded by mu
 	nameless  string             // guarded by mu: why the set that is there makes nobody of this appliance; "" without a set
@@ -119,7 +125,6 @@ func (s *system) run() {
 		s.board = firstLine(filepath.Join(etcFolder, "board"))
 	}
 	s.log.Info("parklamp begins", "version", s.version, "board", s.board, "slot", s.boot.Slot.String(), "trial", s.boot.Trial, "kernel", kernelRelease())
-	s.dog = openWatchdog("/dev/watchdog")
 	patience := supervise.DefaultPolicy()
 	patience.StopFor = initapi.EndFor
 	s.phoned = supervise.NewService("phoned", supervise.Spec{}, patience, s.alive, s.reaper, s.log)
@@ -130,7 +135,7 @@ func (s *system) run() {
 	wg.Go(func() { s.reaper.Run(reaping) })
 	services, endServices := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	wg.Go(func() { s.feed(reaping) })
+	wg.Go(func() { s.feed(reaping, watchdogPath) })
 
 	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log}
 	d.load(ctx, filepath.Join(etcFolder, "modules.list"))
@@ -198,7 +203,7 @@ func (s *system) run() {
 		endServices()
 		running.Wait()
 	})
-	s.unmount()
+	s.lastSteps(unmount)
 	endReaping()
 	endConsole()
 	s.end(command)
@@ -245,15 +250,22 @@ func within(limit time.Duration, f func()) {
 func (s *system) end(command int) {
 	if p := recover(); p != nil {
 		fmt.Fprintln(os.Stderr, "init: panic:", p)
-		s.unmount()
+		s.lastSteps(unmount)
 	}
-	unix.Sync()
 	_ = unix.Reboot(command)
 	select {} // the kernel takes its time; the first process must not end
 }
 
+// lastSteps lets the file systems go, if the card still answers, and ends the feeding of the watchdog: it resets a board that
+// hangs from here on.
+func (s *system) lastSteps(unmount func()) {
+	s.unfed.Store(true)
+	s.guard("").kick()
+	within(unmountFor, unmount)
+}
+
 // unmount ends everything that still runs and lets the file systems go.
-func (s *system) unmount() {
+func unmount() {
 	_ = syscall.Kill(-1, syscall.SIGTERM)
 	time.Sleep(100 * time.Millisecond)
 	_ = syscall.Kill(-1, syscall.SIGKILL)
@@ -261,23 +273,6 @@ func (s *system) unmount() {
 	for _, at := range []string{dataMount, bootMount} {
 		if err := unix.Unmount(at, 0); err != nil {
 			_ = unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
-		}
-	}
-}
-
-// feed feeds the watchdog as long as there is something that only a reset mends: a phoned that cannot even be killed.
-func (s *system) feed(ctx context.Context) {
-	tick := time.NewTicker(watchdogKick)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if !s.phoned.Report().Stuck {
-				s.dog.kick()
-			}
-		case <-ctx.Done():
-			s.dog.kick() // the last steps have their time
-			return
 		}
 	}
 }

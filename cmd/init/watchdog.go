@@ -1,22 +1,30 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/health"
 )
 
 const (
+	watchdogPath = "/dev/watchdog"
 	watchdogFor  = 15 * time.Second // the longest that a Raspberry Pi's can
 	watchdogKick = 3 * time.Second
+	// watchdogWait is how long a board may be without its watchdog after its start before that is told.
+	watchdogWait = time.Minute
+	// withoutWatchdog is the board of which it is no fault to have none.
+	withoutWatchdog = "qemu-virt"
 )
 
 // watchdog is the hardware's, which resets the board when it is not fed. A nil one feeds nothing.
 type watchdog struct {
-	f        *os.File
-	Identity string
+	feed     func()
+	identity string
 }
 
 // openWatchdog starts the hardware's watchdog; nil if there is none.
@@ -25,9 +33,9 @@ func openWatchdog(path string) *watchdog {
 	if err != nil {
 		return nil
 	}
-	w := &watchdog{f: f, Identity: "watchdog"}
+	w := &watchdog{feed: func() { _ = unix.IoctlWatchdogKeepalive(int(f.Fd())) }, identity: "watchdog"}
 	if info, err := unix.IoctlGetWatchdogInfo(int(f.Fd())); err == nil {
-		w.Identity = unix.ByteSliceToString(info.Identity[:])
+		w.identity = unix.ByteSliceToString(info.Identity[:])
 	}
 	// A driver that cannot do so long takes what it can.
 	_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, int(watchdogFor/time.Second))
@@ -37,7 +45,7 @@ func openWatchdog(path string) *watchdog {
 
 func (w *watchdog) kick() {
 	if w != nil {
-		_ = unix.IoctlWatchdogKeepalive(int(w.f.Fd()))
+		w.feed()
 	}
 }
 
@@ -46,5 +54,39 @@ func (w *watchdog) String() string {
 	if w == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s, %v", w.Identity, watchdogFor)
+	return fmt.Sprintf("%s, %v", w.identity, watchdogFor)
+}
+
+// guard is the watchdog, nil for none. One that was not there before is started if there is one at path now; "" starts none.
+func (s *system) guard(path string) *watchdog {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dog == nil && path != "" {
+		s.dog = openWatchdog(path)
+	}
+	return s.dog
+}
+
+// feed starts the watchdog as soon as there is one, as its driver may be a module, and feeds it until ctx ends, as long as there is
+// nothing that only a reset mends: a phoned that cannot even be killed, or last steps that do not end.
+func (s *system) feed(ctx context.Context, path string) {
+	tick := time.NewTicker(watchdogKick)
+	defer tick.Stop()
+	for {
+		dog := s.guard(path)
+		if !s.unfed.Load() && !s.phoned.Report().Stuck {
+			dog.kick()
+		}
+		if dog != nil {
+			s.clear("watchdog")
+		} else if time.Since(s.started) > watchdogWait && s.board != withoutWatchdog {
+			s.raise(health.Condition{Code: "watchdog", Severity: health.Warning,
+				Text: "the board's watchdog cannot be used: a system that hangs does so until the board is switched off and on", Hint: "use an image whose kernel has its driver"})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

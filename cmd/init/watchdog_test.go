@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"parklamp/cmd/internal/supervise"
+)
+
+// A watchdog whose driver comes late is opened when it is there, and a board that lacks its own says so.
+func TestWatchdogThatComesLate(t *testing.T) {
+	for _, board := range []string{"rpi", withoutWatchdog} {
+		path := filepath.Join(t.TempDir(), "watchdog")
+		synctest.Test(t, func(t *testing.T) {
+			s := newSystem()
+			s.board, s.phoned = board, supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
+			go s.feed(t.Context(), path)
+			time.Sleep(watchdogWait)
+			if all := s.health.All(); len(all) != 0 || s.status().Watchdog != "" {
+				t.Errorf("%s: too early: %+v, %q", board, all, s.status().Watchdog)
+			}
+			time.Sleep(2 * watchdogKick)
+			if all := s.health.All(); (len(all) == 1) != (board == "rpi") {
+				t.Errorf("%s: %+v", board, all)
+			}
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * watchdogKick)
+			if all := s.health.All(); len(all) != 0 || s.status().Watchdog == "" {
+				t.Errorf("%s: not opened: %+v", board, all)
+			}
+		})
+	}
+}
+
+// A card that stops answering holds the last steps up for a while only, and nobody feeds the watchdog meanwhile: what hangs after
+// them, it resets.
+func TestLastStepsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem()
+		s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
+		fed := 0
+		s.dog = &watchdog{feed: func() { fed++ }}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.feed(ctx, "")
+		time.Sleep(10 * watchdogKick)
+		synctest.Wait()
+		if fed < 10 {
+			t.Errorf("fed %d times", fed)
+		}
+		fed = 0
+		begin, answers := time.Now(), make(chan struct{})
+		s.lastSteps(func() { <-answers })
+		if took := time.Since(begin); took != unmountFor || took >= watchdogFor {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(time.Minute)
+		if fed != 1 {
+			t.Errorf("fed %d times from the last steps on, want once, at their begin", fed)
+		}
+		close(answers)
+	})
+}
