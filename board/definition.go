@@ -1,7 +1,6 @@
 package board
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,10 +29,10 @@ func Parse(file string, text []byte) (Model, error) {
 	if err != nil {
 		return Model{}, err
 	}
-	def := &definition{file: file, root: d, lines: map[string]*node{}}
+	def := &definition{file: file, root: d, lines: map[string]wanted{}}
 	m := def.model()
-	if len(def.errs) > 0 {
-		return Model{}, errors.Join(def.errs...)
+	if err := def.wrong(file); err != nil {
+		return Model{}, err
 	}
 	return m, nil
 }
@@ -43,8 +42,14 @@ type definition struct {
 	reader
 	file  string
 	root  *node
-	lines map[string]*node // where each line of the layout is asked for
+	lines map[string]wanted
 	roles map[string]role
+}
+
+// wanted is where a line of the layout is asked for.
+type wanted struct {
+	at  *node
+	key string
 }
 
 func (d *definition) model() Model {
@@ -70,11 +75,14 @@ func (d *definition) model() Model {
 
 // line notes that the layout has a line.
 func (d *definition) line(at *node, key, name string, is role) {
-	if _, twice := d.lines[name]; twice || name == "" {
+	if other, twice := d.lines[name]; twice || name == "" {
+		if twice && other.at.at.file == d.file && at.at.file != d.file { // told where a person can mend it
+			at, key = other.at, other.key
+		}
 		d.fail(at, key, "%q: a line has a name that no other line has", name)
 		return
 	}
-	d.lines[name], d.roles[name] = at, is
+	d.lines[name], d.roles[name] = wanted{at, key}, is
 }
 
 func (d *definition) matrix(m *Model) {

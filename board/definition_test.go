@@ -67,6 +67,18 @@ func TestTwoOnOneLine(t *testing.T) {
 	}
 }
 
+// What is wrong is told where a person can mend it, not in the built-in part that it does not fit.
+func TestBlamesTheFile(t *testing.T) {
+	for own, want := range map[string]string{
+		"[lamps]\npark = { green = 'HOLD_GREEN' }\n": `x.toml:4:10: lamps.park.green: "HOLD_GREEN": a line has a name that no other line has`,
+		"[chips]\nsoc = false\n":                     "x.toml: what it says does not fit what it is made from, in 42 places, the first: rpi.toml:25:7: headers.J8.pins.3.chip: ",
+	} {
+		if _, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n"+own)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // A person who misspelt something is told file, line, column and key, the value, and what is allowed.
 func TestParseRefuses(t *testing.T) {
 	cases := []struct{ name, old, new, want string }{
@@ -105,6 +117,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown drive", "'J1.2'", "'J1.2', drive = 'strong'", `lines.R.drive: "strong": allowed is open-drain, push-pull`},
 		{"debounced column", "offset = 1 }", "offset = 1, debounce = '5ms' }", "only the hook has one"},
 		{"long debounce", "'5ms'", "'1s'", `lines.H.debounce: "1s": allowed is a length of time from 0s to 50ms`},
+		{"neither pin nor chip", "{ chip = 'more', offset = 15 }", "{ offset = 15 }", "x.toml:29:1: lines.L: has neither pin nor chip: a pin of a header, or one of chain, more, soc and the offset there"},
 		{"no such pin", "'J1.2'", "'J1.9'", `x.toml:26:7: lines.R.pin: "J1.9": allowed is a pin of a header, such as "J1.2"`},
 		{"pin of a supply", "'J1.2'", "'J1.1'", `lines.R.pin: "J1.1" is 3V3: a line is wanted`},
 		{"pin of a bus in use", "'J1.2'", "'J1.3'", `lines.R.pin: "J1.3" is i2c-1 SDA, which more needs`},

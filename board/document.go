@@ -47,7 +47,12 @@ func document(file string, text []byte) (*node, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	p := places{file: file, at: map[string]spot{}, order: map[string]int{}}
+	p := places{file: file, at: map[string]spot{}, order: map[string]int{}, lines: []int{0}}
+	for i, c := range text {
+		if c == '\n' {
+			p.lines = append(p.lines, i+1)
+		}
+	}
 	p.parser.Reset(text)
 	var table []string
 	for p.parser.NextExpression() {
@@ -68,6 +73,13 @@ type places struct {
 	parser unstable.Parser
 	at     map[string]spot // by the joined path
 	order  map[string]int
+	lines  []int // where each begins, in bytes
+}
+
+// spot is where a byte of the file is. The parser can tell, too, by counting from the beginning of the file each time.
+func (p *places) spot(offset int) spot {
+	line, _ := slices.BinarySearch(p.lines, offset+1)
+	return spot{p.file, line, offset - p.lines[line-1] + 1}
 }
 
 // joined makes one text of a path; a NUL is in no key of a definition.
@@ -79,8 +91,7 @@ func (p *places) key(table []string, e *unstable.Node) []string {
 		path = append(path, string(it.Node().Data))
 		name := joined(path)
 		if _, known := p.at[name]; !known {
-			start := p.parser.Shape(it.Node().Raw).Start
-			p.at[name], p.order[name] = spot{p.file, start.Line, start.Column}, len(p.order)
+			p.at[name], p.order[name] = p.spot(int(it.Node().Raw.Offset)), len(p.order)
 		}
 	}
 	return path
@@ -201,5 +212,5 @@ func compose(file string, text []byte, above []string) (*node, error) {
 	r.takenAway(base, d)
 	base.overlay(d)
 	base.at = d.at
-	return base, errors.Join(r.errs...)
+	return base, r.wrong(file)
 }

@@ -1,6 +1,7 @@
 package board
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,11 +10,37 @@ import (
 
 // reader takes values out of a definition and collects every error, so that a person mends a file in one go. An error
 // names file, line and column, the key, its value and what is allowed.
-type reader struct{ errs []error }
+type reader struct{ errs []fault }
+
+// fault is something that is wrong at a spot.
+type fault struct {
+	at   spot
+	text string
+}
+
+func (f fault) Error() string { return fmt.Sprintf("%v: %s", f.at, f.text) }
 
 // fail tells of a key; n is its value or the table that it is missing from.
 func (r *reader) fail(n *node, key, format string, a ...any) {
-	r.errs = append(r.errs, fmt.Errorf("%v: %s: %s", n.at, key, fmt.Sprintf(format, a...)))
+	r.errs = append(r.errs, fault{n.at, key + ": " + fmt.Sprintf(format, a...)})
+}
+
+// wrong joins what is wrong, or is nil. Only what stands in the file itself can be mended there: of what does not fit any more
+// in a part that it is made from, one is told, if there is nothing else.
+func (r *reader) wrong(file string) error {
+	if len(r.errs) == 0 {
+		return nil
+	}
+	var own []error
+	for _, f := range r.errs {
+		if f.at.file == file {
+			own = append(own, f)
+		}
+	}
+	if len(own) == 0 {
+		return fmt.Errorf("%s: what it says does not fit what it is made from, in %d places, the first: %w", file, len(r.errs), r.errs[0])
+	}
+	return errors.Join(own...)
 }
 
 // field returns the value of a key, nil when it is not given; false takes away what a definition is made from.

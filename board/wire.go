@@ -57,7 +57,7 @@ func (d *definition) wire(m *Model) {
 	d.occupy(w, lines, d.drive())
 	for _, name := range slices.Sorted(maps.Keys(d.roles)) {
 		if _, ok := lines[name]; !ok {
-			d.fail(d.lines[name], "lines."+name, "is missing: every line of the layout has a place")
+			d.fail(d.lines[name].at, "lines."+name, "is missing: every line of the layout has a place")
 		}
 	}
 	m.Wiring = w
@@ -168,11 +168,12 @@ func (d *definition) position(w *Wiring, t *node, path string) (chip string, off
 	chip = d.text(t, "chip", path+".chip")
 	c, known := w.Chips[chip]
 	if !known {
-		at := field(t, "chip")
-		if at == nil {
-			at = t
+		chips := strings.Join(slices.Sorted(maps.Keys(w.Chips)), ", ")
+		if at := field(t, "chip"); at != nil {
+			d.fail(at, path+".chip", "%q: allowed is %s", chip, chips)
+		} else {
+			d.fail(t, path, "has neither pin nor chip: a pin of a header, or one of %s and the offset there", chips)
 		}
-		d.fail(at, path+".chip", "%q: allowed is %s", chip, strings.Join(slices.Sorted(maps.Keys(w.Chips)), ", "))
 		return "", 0, nil
 	}
 	highest := maxOffset
