@@ -19,7 +19,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 	if err != nil {
 		s.log.Warn("keys of updates", "err", err)
 	}
-	u := update.New(update.Config{Disk: s.disk, Running: s.boot.Slot, Trial: s.boot.Trial, Keys: keys, Busy: s.busy, Log: s.log,
+	u := update.New(update.Config{Disk: s.disk, Running: s.boot.Slot, Trial: s.boot.Trial, Keys: keys, Busy: s.busy, Healthy: s.healthy, Log: s.log,
 		System: update.System{Board: firstLine(filepath.Join(etcFolder, "board")), Version: s.version, Time: built},
 		Restart: func(reason string) {
 			s.log.Info("restart", "reason", reason)
@@ -30,7 +30,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 	s.mu.Unlock()
 	start(func() { u.Run(ctx) })
 	start(func() {
-		if err := u.Confirm(ctx, s.healthy); err != nil && ctx.Err() == nil {
+		if err := u.Confirm(ctx); err != nil && ctx.Err() == nil {
 			s.raise(health.Condition{Code: "update", Severity: health.Error, Text: "the new system is not confirmed: " + err.Error(), Hint: "replace the card"})
 			return
 		}

@@ -91,7 +91,7 @@ func (p place) do(req *http.Request) (bundles.Status, int, error) {
 	}
 	// Whatever is at that address, a terminal shows it and does not obey it.
 	answer.Refusal = clean(answer.Refusal)
-	for _, text := range []*string{(*string)(&answer.Stage), &answer.Board, &answer.Version, &answer.Slot, &answer.Target, &answer.Waiting} {
+	for _, text := range []*string{(*string)(&answer.Stage), &answer.Board, &answer.Version, &answer.Slot, &answer.Target, &answer.Waiting, &answer.Warning} {
 		*text = clean(*text)
 	}
 	if res.StatusCode >= 300 {
@@ -230,6 +230,9 @@ func (t *tool) update(ctx context.Context, args []string) error {
 		return nil
 	}
 	fmt.Fprintf(t.out, "%s is written, read back and proved. It starts as soon as no call is on the appliance.\n", s.Target)
+	if s.Warning != "" {
+		fmt.Fprintf(t.out, "Warning: %s.\n", s.Warning)
+	}
 	return t.follow(ctx, p, s)
 }
 
@@ -316,7 +319,7 @@ func (t *tool) updateStatus(ctx context.Context, p place) error {
 		return json.NewEncoder(t.out).Encode(s)
 	}
 	fmt.Fprintf(t.out, "%s runs %s from slot %s: %s", s.Board, s.Version, s.Slot, s.Stage)
-	for _, more := range []string{s.Target, s.Waiting, s.Error} {
+	for _, more := range []string{s.Target, s.Waiting, s.Warning, s.Error} {
 		if more != "" {
 			fmt.Fprintf(t.out, ", %s", more)
 		}

@@ -70,8 +70,9 @@ func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool
 	start = func(boot slots.Boot, version string, at time.Time) {
 		var u *bundles.Updater
 		u = bundles.New(bundles.Config{Disk: disk, Running: boot.Slot, Trial: boot.Trial, Keys: []ed25519.PublicKey{key}, Log: slog.New(slog.DiscardHandler),
-			System: bundles.System{Board: virt, Version: version, Time: at},
-			Busy:   func(context.Context) (string, error) { return "", nil },
+			System:  bundles.System{Board: virt, Version: version, Time: at},
+			Busy:    func(context.Context) (string, error) { return "", nil },
+			Healthy: func(context.Context) (bool, string) { return healthy, "no peer" },
 			Restart: func(string) {
 				time.AfterFunc(30*time.Millisecond, func() {
 					if healthy {
@@ -194,7 +195,7 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	}{
 		{"a file", true, []string{file}, 0, []string{"written, read back", "restarts into v1.1.0", "v1.1.0 runs and is confirmed"}},
 		{"an address", true, []string{web.URL + "/qemu-virt-v1.1.0.bundle", "--now"}, 0, []string{"v1.1.0 runs and is confirmed"}},
-		{"ill", false, []string{file}, 1, []string{"not updated", "was not healthy", "v1.0.0 runs"}},
+		{"ill", false, []string{file}, 1, []string{"Warning: it may not be kept, since the system that runs is not healthy itself: no peer.\n", "not updated", "was not healthy", "v1.0.0 runs"}},
 		{"older", true, []string{old}, 1, []string{"--downgrade-from v1.0.0"}},
 		{"another site's", true, []string{wrong}, 1, []string{"signature is wrong"}},
 		{"another board's", true, []string{filepath.Join(other, "rpi-v1.1.0.bundle")}, 1, []string{"is not sent: 127.0.0.1:", "it is for rpi and this is a qemu-virt"}},

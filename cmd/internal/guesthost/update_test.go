@@ -126,7 +126,7 @@ func TestUpdate(t *testing.T) {
 	}
 	t.Logf("from the upload to the system before it %v", time.Since(begin).Round(time.Second))
 	said, err = d.parkctl("update", "--at", d.panel, "status")
-	if want := "runs next-1 from slot b: failed, the last update did not start or was not healthy"; err != nil || !strings.Contains(said, want) {
+	if want := "runs next-1 from slot b: failed, the last update was not healthy: "; err != nil || !strings.Contains(said, want) {
 		t.Errorf("status: %v, want %q\n%s", err, want, said)
 	}
 	for _, want := range []string{"slot b, trial 1", "slot a, trial 1", "not healthy within 3m0s of the start: phoned does not answer", "slot b, trial 0"} {

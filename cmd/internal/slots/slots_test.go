@@ -41,7 +41,8 @@ func sector(list string) []byte {
 }
 
 func TestStateSector(t *testing.T) {
-	for _, s := range []slots.State{fresh, {Seq: 7, Good: slots.B, Try: slots.A, Left: 1}, {Seq: 1<<31 - 1, Good: slots.A, Try: slots.B}} {
+	for _, s := range []slots.State{fresh, {Seq: 7, Good: slots.B, Try: slots.A, Left: 1}, {Seq: 1<<31 - 1, Good: slots.A, Try: slots.B}, {Seq: 1, Good: slots.A, Why: "seq=2 not registered"},
+		{Seq: 1<<31 - 1, Good: slots.B, Try: slots.A, Left: 3, Why: slots.Reason(strings.Repeat("é\n", 1000))}} {
 		text, err := s.Sector()
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +51,8 @@ func TestStateSector(t *testing.T) {
 			t.Errorf("%+v is read as %+v, %v", s, got, err)
 		}
 	}
-	for _, s := range []slots.State{{}, {Seq: 1}, {Seq: 1 << 31, Good: slots.A}, {Seq: 1, Good: 'c'}, {Seq: 1, Good: slots.A, Try: 'x'}, {Seq: 1, Good: slots.A, Left: 4}} {
+	for _, s := range []slots.State{{}, {Seq: 1}, {Seq: 1 << 31, Good: slots.A}, {Seq: 1, Good: 'c'}, {Seq: 1, Good: slots.A, Try: 'x'}, {Seq: 1, Good: slots.A, Left: 4},
+		{Seq: 1, Good: slots.A, Why: "a\x00seq=9"}, {Seq: 1, Good: slots.A, Why: `\`}, {Seq: 1, Good: slots.A, Why: strings.Repeat("x", 201)}} {
 		if _, err := s.Sector(); err == nil {
 			t.Errorf("%+v can be written", s)
 		}
@@ -400,7 +402,7 @@ func TestPlacesAgree(t *testing.T) {
 }
 
 func FuzzParseState(f *testing.F) {
-	for _, s := range []slots.State{fresh, {Seq: 7, Good: slots.B, Try: slots.A, Left: 1}} {
+	for _, s := range []slots.State{fresh, {Seq: 7, Good: slots.B, Try: slots.A, Left: 1, Why: "no peer"}} {
 		text, _ := s.Sector()
 		f.Add(text[4:])
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxSeq is the greatest number that U-Boot's test command compares on a 32-bit board.
@@ -20,6 +23,25 @@ type State struct {
 	Good Slot   // that was confirmed
 	Try  Slot   // on trial, or None
 	Left int    // attempts of the trial that are left
+	Why  string // what the system on trial has found to be wrong when it gave up, as Reason makes it; the loader does not read it
+}
+
+// mostWhy is the length of State.Why in bytes.
+const mostWhy = 200
+
+// Reason is a text as State.Why may have it: one printable line of 200 bytes at most, without U-Boot's escape.
+func Reason(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+	for len(text) > mostWhy {
+		_, n := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-n]
+	}
+	return text
 }
 
 // Older reports whether t counts rather than s. The boot script counts Left down without a new number (the loader of the
@@ -41,6 +63,9 @@ func (s State) Sector() ([]byte, error) {
 	if s.Try != None {
 		add("try", s.Try.String())
 	}
+	if s.Why != "" {
+		add("why", s.Why)
+	}
 	if len(out) >= Sector {
 		return nil, errTooLong
 	}
@@ -57,6 +82,8 @@ func (s State) check() error {
 		return fmt.Errorf("state: good %q: must be a or b", s.Good)
 	case s.Try != None && s.Try != A && s.Try != B:
 		return fmt.Errorf("state: try %q: must be a, b or nothing", s.Try)
+	case s.Why != Reason(s.Why):
+		return fmt.Errorf("state: why %q: must be %d printable bytes at most", s.Why, mostWhy)
 	case s.Left < 0 || s.Left > mostLeft:
 		return fmt.Errorf("state: left %d: must be 0 to %d", s.Left, mostLeft)
 	}
@@ -119,6 +146,8 @@ func (s *State) set(key, value string) error {
 		if value != "" {
 			s.Try, err = parseSlot(value)
 		}
+	case "why":
+		s.Why = Reason(value)
 	}
 	return err
 }

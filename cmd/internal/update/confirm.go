@@ -13,14 +13,15 @@ const (
 	ConfirmWithin = 180 * time.Second
 	HealthyFor    = 20 * time.Second
 	healthEvery   = time.Second
+	keepFor       = 5 * time.Second // for the card to take why a trial was given up
 )
 
-// Confirm watches a system on trial: when healthy has said true for HealthyFor without a break, the slot is the good one
+// Confirm watches a system on trial: when Config.Healthy has said true for HealthyFor without a break, the slot is the good one
 // from then on. When that does not come within ConfirmWithin of the call it restarts, and the boot script falls back; while there
 // are calls it waits, and a system that becomes healthy meanwhile is kept.
-// healthy also says what is missing. Confirm returns at once if the system is not on trial. A system that does not find
+// Confirm returns at once if the system is not on trial. A system that does not find
 // the card that it came from is never healthy. An error is one of the card: the system goes on, and the next start falls back.
-func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bool, string)) error {
+func (u *Updater) Confirm(ctx context.Context) error {
 	if !u.cfg.Trial {
 		return nil
 	}
@@ -33,7 +34,7 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 	defer tick.Stop()
 	for {
 		asking, cancel := context.WithTimeout(ctx, askFor)
-		well, why := healthy(asking)
+		well, why := u.cfg.Healthy(asking)
 		cancel()
 		if u.cfg.Disk == nil {
 			well, why = false, ErrNoSlots.Error()
@@ -56,6 +57,12 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 			u.change(func(s *Status) { s.Waiting = calls })
 		} else if late {
 			u.fail(fmt.Sprintf("not healthy within %v of the start: %s", u.cfg.ConfirmWithin, missing))
+			kept := make(chan struct{})
+			go func() { defer close(kept); u.giveUp(missing) }()
+			select {
+			case <-kept:
+			case <-time.After(keepFor): // a card that has stopped answering: the restart ends what waits for it
+			}
 			u.cfg.Restart("the update is not healthy: " + missing)
 			return nil
 		}
@@ -64,6 +71,22 @@ func (u *Updater) Confirm(ctx context.Context, healthy func(context.Context) (bo
 			return ctx.Err()
 		case <-tick.C:
 		}
+	}
+}
+
+// giveUp ends the trial and leaves word for the system before it, since the log goes with this one. A card that does not keep
+// it ends the trial too: the boot script has used up its attempts.
+func (u *Updater) giveUp(why string) {
+	if u.cfg.Disk == nil {
+		return
+	}
+	st, err := u.cfg.Disk.State()
+	if err == nil && st.Try == u.cfg.Running {
+		st.Left, st.Why = 0, slots.Reason(why)
+		err = u.cfg.Disk.Store(st)
+	}
+	if err != nil {
+		u.cfg.Log.Warn("why the update is given up is not kept", "err", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package update
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -153,8 +152,11 @@ func TestCutsForLife(t *testing.T) {
 				ill := l.r.IntN(3) == 0
 				synctest.Test(t, func(t *testing.T) {
 					p := &phone{}
+					if ill {
+						p.ill = "ill"
+					}
 					u := updater(t, l.card, b, system(n), p)
-					err := u.Confirm(t.Context(), func(context.Context) (bool, string) { return !ill, "ill" })
+					err := u.Confirm(t.Context())
 					if err == nil && !ill {
 						confirmed = n
 					}

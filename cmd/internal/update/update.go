@@ -68,7 +68,8 @@ type Status struct {
 	Done    int64     `json:"done,omitempty"`   // bytes of the stage
 	Total   int64     `json:"total,omitempty"`  // bytes of the stage
 	Waiting string    `json:"waiting,omitempty"`
-	Error   string    `json:"error,omitempty"` // why the last update failed, or that its trial did
+	Warning string    `json:"warning,omitempty"` // why the system that is being installed will hardly be kept
+	Error   string    `json:"error,omitempty"`   // why the last update failed, or that its trial did
 }
 
 // Config is what an Updater needs.
@@ -80,6 +81,8 @@ type Config struct {
 	Keys    []ed25519.PublicKey
 	// Busy says which calls a restart would end ("2 calls"), or "".
 	Busy func(context.Context) (string, error)
+	// Healthy says whether the appliance works, or what is missing.
+	Healthy func(context.Context) (bool, string)
 	// Restart restarts the machine in good order. It returns at once.
 	Restart func(reason string)
 	Log     *slog.Logger
@@ -154,6 +157,8 @@ func (u *Updater) Settle() error {
 		return err
 	}
 	switch {
+	case st.Try == u.cfg.Running.Other() && st.Why != "":
+		u.fail("the last update was not healthy: " + st.Why + "; the system before it runs again")
 	case st.Try == u.cfg.Running.Other():
 		u.fail("the last update did not start or was not healthy; the system before it runs again")
 	case st.Good != u.cfg.Running:
@@ -173,7 +178,7 @@ func (u *Updater) settle() {
 func (u *Updater) fail(text string) {
 	u.cfg.Log.Error("update", "err", text)
 	u.change(func(s *Status) {
-		s.Stage, s.Error, s.Waiting, s.Done, s.Total = Failed, text, "", 0, 0
+		s.Stage, s.Error, s.Waiting, s.Warning, s.Done, s.Total = Failed, text, "", "", 0, 0
 	})
 }
 
@@ -255,7 +260,16 @@ func (u *Updater) install(ctx context.Context, b *Bundle) error {
 	tell := func(stage Stage, done, total int64) {
 		u.change(func(s *Status) { s.Stage, s.Done, s.Total = stage, done, total })
 	}
-	u.change(func(s *Status) { s.Target, s.Error, s.Waiting = b.Manifest.Version, "", "" })
+	// What the system that runs cannot do today, the new one will hardly do within ConfirmWithin: a peer or registrar is away.
+	asking, cancel := context.WithTimeout(ctx, askFor)
+	well, why := u.cfg.Healthy(asking)
+	cancel()
+	warning := ""
+	if !well {
+		warning = "it may not be kept, since the system that runs is not healthy itself: " + why
+		u.cfg.Log.Warn("update", "warning", warning)
+	}
+	u.change(func(s *Status) { s.Target, s.Error, s.Waiting, s.Warning = b.Manifest.Version, "", "", warning })
 	tell(Writing, 0, b.Manifest.Size)
 	i := installer{disk: u.cfg.Disk, running: u.cfg.Running, tell: tell}
 	if err := i.install(ctx, b); err != nil {

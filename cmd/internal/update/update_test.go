@@ -80,6 +80,7 @@ type phone struct {
 	mu       sync.Mutex
 	busy     string
 	err      error
+	ill      string // what is missing; "": healthy
 	restarts []string
 }
 
@@ -87,6 +88,12 @@ func (p *phone) Busy(context.Context) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.busy, p.err
+}
+
+func (p *phone) Healthy(context.Context) (bool, string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ill == "", p.ill
 }
 
 func (p *phone) Restart(why string) {
@@ -127,7 +134,7 @@ func open(t testing.TB, c *slotstest.Card) *slots.Disk {
 
 func updater(t testing.TB, c *slotstest.Card, b slots.Boot, now System, p *phone) *Updater {
 	t.Helper()
-	return New(Config{Disk: open(t, c), Running: b.Slot, Trial: b.Trial, System: now, Keys: public, Busy: p.Busy, Restart: p.Restart, Log: slog.New(slog.DiscardHandler)})
+	return New(Config{Disk: open(t, c), Running: b.Slot, Trial: b.Trial, System: now, Keys: public, Busy: p.Busy, Healthy: p.Healthy, Restart: p.Restart, Log: slog.New(slog.DiscardHandler)})
 }
 
 func TestInstall(t *testing.T) {
@@ -156,6 +163,23 @@ func TestInstall(t *testing.T) {
 	}
 	if n := c.Written - written; n > 8*slots.Sector {
 		t.Errorf("the same bundle again wrote %d bytes", n)
+	}
+}
+
+// An update that is bound to fail is taken with a warning, which the next one does not inherit.
+func TestWarnsBefore(t *testing.T) {
+	_, u, p := appliance(t, 1)
+	p.ill = "neither registered nor in touch with a peer"
+	for n, want := range []string{2: "it may not be kept, since the system that runs is not healthy itself: " + p.ill, 3: ""} {
+		if n < 2 {
+			continue
+		}
+		if want == "" {
+			p.ill = ""
+		}
+		if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(n), image(n))), false); err != nil || u.Status().Warning != want {
+			t.Errorf("%v, %+v, want %q", err, u.Status(), want)
+		}
 	}
 }
 
@@ -382,7 +406,8 @@ func TestConfirm(t *testing.T) {
 			p := &phone{}
 			u := updater(t, c, slots.Boot{Slot: slots.B, Trial: true}, system(2), p)
 			begin := time.Now()
-			if err := u.Confirm(t.Context(), func(context.Context) (bool, string) { return x.healthy(time.Since(begin)), "not registered" }); err != nil {
+			u.cfg.Healthy = func(context.Context) (bool, string) { return x.healthy(time.Since(begin)), "not registered\n" }
+			if err := u.Confirm(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(begin); took != x.after {
@@ -392,8 +417,19 @@ func TestConfirm(t *testing.T) {
 			if kept := st.Good == slots.B && st.Try == slots.None; kept != x.kept || (p.told() == "") != x.kept {
 				t.Errorf("%s: state %+v, restarted %q", name, st, p.told())
 			}
-			if !x.kept && !strings.Contains(u.Status().Error, "not registered") {
+			if x.kept {
+				return
+			}
+			if !strings.Contains(u.Status().Error, "not registered") {
 				t.Errorf("%s: %+v", name, u.Status())
+			}
+			// The one before it knows why.
+			before := updater(t, c, slots.Boot{Slot: slots.A}, system(1), p)
+			if err := before.Settle(); err != nil || before.Status().Error != "the last update was not healthy: not registered?; the system before it runs again" {
+				t.Errorf("%s: %v, then %+v", name, err, before.Status())
+			}
+			if st, err := open(t, c).State(); err != nil || st.Good != slots.A || st.Try != slots.None || st.Why != "" {
+				t.Errorf("%s: %+v, %v", name, st, err)
 			}
 		})
 	}
@@ -403,12 +439,38 @@ func TestConfirm(t *testing.T) {
 func TestConfirmWithoutCard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &phone{}
-		u := New(Config{Running: slots.B, Trial: true, System: system(2), Busy: p.Busy, Restart: p.Restart, Log: slog.New(slog.DiscardHandler)})
+		u := New(Config{Running: slots.B, Trial: true, System: system(2), Busy: p.Busy, Healthy: p.Healthy, Restart: p.Restart, Log: slog.New(slog.DiscardHandler)})
 		begin := time.Now()
-		err := u.Confirm(t.Context(), func(context.Context) (bool, string) { return true, "" })
+		err := u.Confirm(t.Context())
 		if took := time.Since(begin); err != nil || took != ConfirmWithin || p.told() == "" {
 			t.Errorf("%v after %v, restarted %q", err, took, p.told())
 		}
+	})
+}
+
+// stuck is a card that has stopped answering while a system was on trial.
+type stuck struct {
+	*slotstest.Card
+	end <-chan struct{}
+}
+
+func (s stuck) WriteAt([]byte, int64) (int, error) {
+	<-s.end
+	return 0, errors.New("no answer")
+}
+
+// A trial on a card that has stopped answering ends all the same.
+func TestConfirmWithStuckCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := slotstest.NewCard(slotSize, slots.State{Seq: 4, Good: slots.A, Try: slots.B})
+		p := &phone{ill: "no peer"}
+		u := updater(t, c, slots.Boot{Slot: slots.B, Trial: true}, system(2), p)
+		end := make(chan struct{})
+		u.cfg.Disk.Device = stuck{c, end}
+		if err := u.Confirm(t.Context()); err != nil || p.told() == "" {
+			t.Errorf("%v, restarted %q", err, p.told())
+		}
+		close(end)
 	})
 }
 
@@ -630,11 +692,12 @@ func TestConfirmWaitsForCalls(t *testing.T) {
 			u := updater(t, c, slots.Boot{Slot: slots.B, Trial: true}, system(2), p)
 			ctx, cancel := context.WithCancel(t.Context())
 			begin := time.Now()
+			u.cfg.Healthy = func(context.Context) (bool, string) {
+				return recovers && time.Since(begin) > 10*time.Minute, "not registered"
+			}
 			done := make(chan error, 1)
 			go func() {
-				done <- u.Confirm(ctx, func(context.Context) (bool, string) {
-					return recovers && time.Since(begin) > 10*time.Minute, "not registered"
-				})
+				done <- u.Confirm(ctx)
 			}()
 			time.Sleep(9 * time.Minute)
 			if s := u.Status(); p.told() != "" || s.Stage != Trial || s.Waiting != "1 call" {

@@ -82,11 +82,12 @@ func run() error {
 	ctx := context.Background()
 	u := update.New(update.Config{Disk: disk, Running: boot.Slot, Trial: boot.Trial, System: update.System{Board: boot.Board, Version: version, Time: built},
 		Keys: keys, Busy: func(context.Context) (string, error) { return "", nil },
+		Healthy:       func(context.Context) (bool, string) { return manner == "well", "it is ill" },
 		Restart:       func(why string) { say("restart %s", why); end(unix.LINUX_REBOOT_CMD_RESTART) },
 		Log:           slog.New(slog.NewTextHandler(os.Stdout, nil)),
 		ConfirmWithin: 3 * time.Second, HealthyFor: time.Second})
 	if boot.Trial {
-		if err := u.Confirm(ctx, func(context.Context) (bool, string) { return manner == "well", "it is ill" }); err != nil {
+		if err := u.Confirm(ctx); err != nil {
 			return err
 		}
 		say("confirmed %s", version)

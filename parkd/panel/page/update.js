@@ -4,11 +4,13 @@
 const $ = (id) => document.getElementById(id);
 const percent = (s) => s.total > 0 ? ` ${Math.floor(100 * s.done / s.total)} %` : "";
 
+const warning = (s) => s.warning ? ` Warning: ${s.warning}.` : "";
+
 const stages = {
   idle: () => "",
-  writing: (s) => `Writing ${s.target}:${percent(s)}`,
-  verifying: (s) => `Reading ${s.target} back:${percent(s)}`,
-  waiting: (s) => `${s.target} is written and proved. It starts when no call is here: ${s.waiting || ""}`,
+  writing: (s) => `Writing ${s.target}:${percent(s)}${warning(s)}`,
+  verifying: (s) => `Reading ${s.target} back:${percent(s)}${warning(s)}`,
+  waiting: (s) => `${s.target} is written and proved. It starts when no call is here: ${s.waiting || ""}${warning(s)}`,
   restarting: (s) => `Restarting into ${s.target}.`,
   trial: (s) => `${s.version} is on trial until the phone has been well for 20 s.`,
   failed: (s) => s.error || "",

@@ -119,6 +119,8 @@ func TestScriptIsTheModel(t *testing.T) {
 	trial := slots.State{Seq: 11, Good: slots.A, Try: slots.B, Left: 1}
 	tried := trial
 	tried.Left = 0
+	gaveUp := tried
+	gaveUp.Seq, gaveUp.Why = 12, strings.Repeat(`try=b; a "c" $d ${seq} #'ä`, 7)
 	twice := slots.State{Seq: 100, Good: slots.B, Try: slots.A, Left: 2}
 	for name, x := range map[string]struct {
 		states [2]slots.State // the zero one is torn
@@ -133,6 +135,7 @@ func TestScriptIsTheModel(t *testing.T) {
 		"trial, second copy torn":    {[2]slots.State{trial, {}}, sound, sound},
 		"tried":                      {[2]slots.State{trial, tried}, sound, sound},
 		"tried, first":               {[2]slots.State{tried, trial}, sound, sound},
+		"gave up":                    {[2]slots.State{trial, gaveUp}, sound, sound},
 		"two attempts, a":            {[2]slots.State{twice, goodB}, sound, sound},
 		"trial of an empty slot":     {[2]slots.State{trial, good}, sound, empty},
 		"trial, the other order":     {[2]slots.State{trial, good}, sound, otherOrder},
