@@ -168,7 +168,7 @@ FAULT_RED = { pin = "J8.8", active_low = true }
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, mute := m.Key("mute"); mute || m.KeyAt(3, 3) != "park" || m.Hook != "" || m.Name != "ours" {
+	if _, mute := m.Key("mute"); mute || keyAt(m, 3, 3) != "park" || m.Hook != "" || m.Name != "ours" {
 		t.Errorf("keys %v, hook %q, name %q", m.Keys, m.Hook, m.Name)
 	}
 	w := m.Wiring

@@ -214,15 +214,5 @@ func (m Model) Lamp(l Lamp) (ModelLamp, bool) {
 	return ModelLamp{}, false
 }
 
-// KeyAt returns the key at a crossing, "" where none is fitted.
-func (m Model) KeyAt(row, column int) Key {
-	for _, mk := range m.Keys {
-		if mk.Row == row && mk.Column == column {
-			return mk.Key
-		}
-	}
-	return ""
-}
-
 // AllRows is the mask that selects every row.
 func (m Model) AllRows() uint32 { return uint32(1<<len(m.Rows) - 1) }

@@ -166,34 +166,26 @@ func (s *Sim) tick(late time.Duration) {
 	}
 }
 
-// Clip is recorded sound as a media source. One goroutine uses it.
+// Clip is recorded sound, again and again, as a media source. One goroutine uses it.
 type Clip struct {
 	samples []int16
 	at      int
-	loop    bool
 }
 
 var _ media.Source = (*Clip)(nil)
 
 // Loop returns samples at 8 kHz as a source that begins again at its end; without samples it is at its end.
-func Loop(samples []int16) *Clip { return &Clip{samples: samples, loop: true} }
+func Loop(samples []int16) *Clip { return &Clip{samples: samples} }
 
-// Next gives the next frame, the last one filled up with silence; it reports false after the end.
+// Next gives the next frame.
 func (c *Clip) Next(f *media.Frame) bool {
-	if c.at == len(c.samples) {
+	if len(c.samples) == 0 {
 		return false
 	}
 	for i := 0; i < len(f); {
 		n := copy(f[i:], c.samples[c.at:])
 		i += n
-		if c.at += n; c.at < len(c.samples) {
-			continue
-		}
-		if !c.loop {
-			clear(f[i:])
-			break
-		}
-		c.at = 0
+		c.at = (c.at + n) % len(c.samples)
 	}
 	return true
 }

@@ -125,9 +125,6 @@ func (c *Converter) Reset() {
 	c.at, c.used = 0, c.taps-1
 }
 
-// Delay returns how much later a sound leaves than it came, in samples of the input.
-func (c *Converter) Delay() int { return c.taps / 2 }
-
 // SetPPM makes input be used up by ppm parts per million faster than the nominal ratio says (slower if negative). What is
 // beyond MaxPPM is cut.
 func (c *Converter) SetPPM(ppm float64) {
