@@ -277,7 +277,7 @@ func TestOpenSpeech(t *testing.T) {
 		t.Errorf("missing: %v", err)
 	}
 	var b bytes.Buffer
-	if err := wav.Write(&b, []int16{7, 8, 9}); err != nil {
+	if err := wav.Write(&b, []int16{7, 8, 9}, wav.Rate); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {

@@ -81,15 +81,3 @@ func TestLevel(t *testing.T) {
 		t.Errorf("level at 1000 Hz is %.1f dBFS, want nothing", l)
 	}
 }
-
-func TestWAV(t *testing.T) {
-	path := t.TempDir() + "/a.wav"
-	want := Melody(3, 100*time.Millisecond)
-	if err := WriteWAV(path, want, 8000); err != nil {
-		t.Fatal(err)
-	}
-	got, rate, err := ReadWAV(path)
-	if err != nil || rate != 8000 || len(got) != len(want) || got[400] != want[400] {
-		t.Errorf("read back %d samples at %d Hz, %v; want %d at 8000", len(got), rate, err, len(want))
-	}
-}

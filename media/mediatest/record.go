@@ -1,10 +1,6 @@
 package mediatest
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"os"
 	"sync"
 
 	"parklamp/media"
@@ -78,63 +74,4 @@ func (l *Loop) Next(f *media.Frame) bool {
 		l.pos++
 	}
 	return true
-}
-
-// errWAV: not a file that ReadWAV can read.
-var errWAV = errors.New("mediatest: not a 16-bit PCM WAV file")
-
-// ReadWAV returns the first channel of a 16-bit PCM file and its rate in hertz.
-func ReadWAV(path string) (samples []int16, rate int, err error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(b) < 12 || string(b[:4]) != "RIFF" || string(b[8:12]) != "WAVE" {
-		return nil, 0, fmt.Errorf("read %s: %w", path, errWAV)
-	}
-	channels := 0
-	for b = b[12:]; len(b) >= 8; {
-		id, size := string(b[:4]), int(binary.LittleEndian.Uint32(b[4:]))
-		b = b[8:]
-		// A recorder that was killed leaves a size of 0 or 2³²-1: take what is there.
-		if size > len(b) || id == "data" && size == 0 {
-			size = len(b)
-		}
-		switch {
-		case id == "fmt " && size >= 16:
-			channels = int(binary.LittleEndian.Uint16(b[2:]))
-			rate = int(binary.LittleEndian.Uint32(b[4:]))
-			if binary.LittleEndian.Uint16(b[14:]) != 16 || channels == 0 {
-				return nil, 0, fmt.Errorf("read %s: %w", path, errWAV)
-			}
-		case id == "data" && channels > 0:
-			for i := 0; i+2*channels <= size; i += 2 * channels {
-				samples = append(samples, int16(binary.LittleEndian.Uint16(b[i:])))
-			}
-			return samples, rate, nil
-		}
-		b = b[min(size+size%2, len(b)):]
-	}
-	return nil, 0, fmt.Errorf("read %s: %w", path, errWAV)
-}
-
-// WriteWAV writes mono 16-bit PCM.
-func WriteWAV(path string, samples []int16, rate int) error {
-	b := make([]byte, 44, 44+2*len(samples))
-	copy(b, "RIFF")
-	binary.LittleEndian.PutUint32(b[4:], uint32(36+2*len(samples)))
-	copy(b[8:], "WAVEfmt ")
-	binary.LittleEndian.PutUint32(b[16:], 16)
-	binary.LittleEndian.PutUint16(b[20:], 1)
-	binary.LittleEndian.PutUint16(b[22:], 1)
-	binary.LittleEndian.PutUint32(b[24:], uint32(rate))
-	binary.LittleEndian.PutUint32(b[28:], uint32(2*rate))
-	binary.LittleEndian.PutUint16(b[32:], 2)
-	binary.LittleEndian.PutUint16(b[34:], 16)
-	copy(b[36:], "data")
-	binary.LittleEndian.PutUint32(b[40:], uint32(2*len(samples)))
-	for _, s := range samples {
-		b = binary.LittleEndian.AppendUint16(b, uint16(s))
-	}
-	return os.WriteFile(path, b, 0o644)
 }

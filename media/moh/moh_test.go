@@ -106,7 +106,7 @@ func TestWideMusicIsTheSame(t *testing.T) {
 		x[i] = int16(6000 * math.Sin(2*math.Pi*440*float64(i)/media.SampleRate))
 	}
 	var file bytes.Buffer
-	if err := wav.Write(&file, x); err != nil {
+	if err := wav.Write(&file, x, wav.Rate); err != nil {
 		t.Fatal(err)
 	}
 	own, err := read(&file, -20)
@@ -152,7 +152,7 @@ func TestOpen(t *testing.T) {
 			x[i] = int16(amplitude * math.Sin(2*math.Pi*313*float64(i)/media.SampleRate))
 		}
 		var b bytes.Buffer
-		if err := wav.Write(&b, x); err != nil {
+		if err := wav.Write(&b, x, wav.Rate); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, name)

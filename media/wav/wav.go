@@ -1,5 +1,5 @@
 // Package wav reads WAV files into the audio that Parklamp uses everywhere, 16-bit mono at 8 kHz, and writes
-// such audio back.
+// 16-bit mono at any rate.
 //
 // It takes linear PCM of 8, 16, 24 and 32 bits, 32-bit floats, µ-law and A-law, one to eight channels (mixed to
 // one), any rate from 4 to 192 kHz. It is for files named by people: everything is checked, length is bounded,
@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"time"
 
 	"parklamp/media/codec"
@@ -223,8 +224,17 @@ func (f format) sample(b []byte) float32 {
 	}
 }
 
-// Write writes mono samples at 8 kHz as a 16-bit WAV file.
-func Write(w io.Writer, samples []int16) error {
+// WriteFile writes a file as Write does.
+func WriteFile(path string, samples []int16, rate int) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(Write(f, samples, rate), f.Close())
+}
+
+// Write writes mono samples, rate a second, as a 16-bit WAV file.
+func Write(w io.Writer, samples []int16, rate int) error {
 	const head = 44
 	b := make([]byte, 0, head+2*len(samples))
 	b = append(b, "RIFF"...)
@@ -233,8 +243,8 @@ func Write(w io.Writer, samples []int16) error {
 	b = binary.LittleEndian.AppendUint32(b, 16)
 	b = binary.LittleEndian.AppendUint16(b, tagPCM)
 	b = binary.LittleEndian.AppendUint16(b, 1)
-	b = binary.LittleEndian.AppendUint32(b, Rate)
-	b = binary.LittleEndian.AppendUint32(b, 2*Rate)
+	b = binary.LittleEndian.AppendUint32(b, uint32(rate))
+	b = binary.LittleEndian.AppendUint32(b, uint32(2*rate))
 	b = binary.LittleEndian.AppendUint16(b, 2)
 	b = binary.LittleEndian.AppendUint16(b, 16)
 	b = append(b, "data"...)

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,18 +124,22 @@ func TestResampleDoesNotFold(t *testing.T) {
 
 func TestWriteAndReadAgain(t *testing.T) {
 	want := []int16{0, 1, -1, 32767, -32768, 1234}
-	var b bytes.Buffer
-	if err := Write(&b, want); err != nil {
-		t.Fatal(err)
-	}
-	got, err := Read(&b, time.Second)
-	if err != nil || len(got) != len(want) {
-		t.Fatalf("%v, %v", got, err)
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("sample %d: %d, want %d", i, got[i], want[i])
+	path := filepath.Join(t.TempDir(), "a.wav")
+	for _, rate := range []int{Rate, 2 * Rate} {
+		if err := WriteFile(path, want, rate); err != nil {
+			t.Fatal(err)
 		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, at, err := ReadOwn(f, time.Second)
+		if f.Close(); err != nil || at != rate || !slices.Equal(got, want) {
+			t.Errorf("%v at %d, %v; want %v at %d", got, at, err, want, rate)
+		}
+	}
+	if err := WriteFile(filepath.Join(path, "b.wav"), want, Rate); err == nil {
+		t.Error("a folder that is none is no error")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
 	"parklamp/media"
-	"parklamp/media/mediatest"
+	"parklamp/media/wav"
 	"parklamp/parkd/panel"
 )
 
@@ -206,7 +206,7 @@ func (s *stage) gateway(c settings) (*site.Appliance, error) {
 // phones starts three phones that know each other, at .1, .2 and .3.
 func (s *stage) phones(c settings) (*site.Site, error) {
 	c.speech = filepath.Join(s.dir, "worker.wav")
-	if err := mediatest.WriteWAV(c.speech, speech.Worker(), 8000); err != nil {
+	if err := wav.WriteFile(c.speech, speech.Worker(), 8000); err != nil {
 		return nil, err
 	}
 	var members []site.Member

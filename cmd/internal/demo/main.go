@@ -22,7 +22,7 @@ import (
 	"parklamp/cmd/internal/holder"
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
-	"parklamp/media/mediatest"
+	"parklamp/media/wav"
 )
 
 // members is the site of the demonstration.
@@ -107,7 +107,7 @@ func run(ctx context.Context, bin, script string) (err error) {
 		return err
 	}
 	worker := filepath.Join(dir, "worker.wav")
-	if err := mediatest.WriteWAV(worker, speech.Worker(), 8000); err != nil {
+	if err := wav.WriteFile(worker, speech.Worker(), 8000); err != nil {
 		return err
 	}
 	phones := members(worker)

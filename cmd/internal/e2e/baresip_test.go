@@ -12,8 +12,8 @@ import (
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
-	"parklamp/media/mediatest"
 	"parklamp/media/moh"
+	"parklamp/media/wav"
 	"parklamp/parkd/panel"
 )
 
@@ -50,7 +50,7 @@ func (p *place) registeredSoftphone(user string, says []int16, o peer.BaresipOpt
 	if o.Wide {
 		pcm, rate = widened(pcm, callerTone), 16000
 	}
-	if err := mediatest.WriteWAV(o.Speech, pcm, rate); err != nil {
+	if err := wav.WriteFile(o.Speech, pcm, rate); err != nil {
 		p.Fatal(err)
 	}
 	b, err := peer.StartBaresip(p.Context(), o)

@@ -12,7 +12,7 @@ import (
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
-	"parklamp/media/mediatest"
+	"parklamp/media/wav"
 	"parklamp/parkd/panel"
 )
 
@@ -92,7 +92,7 @@ func (r *registrar) passed(t *testing.T, method string, from netip.Addr, want in
 func (p *place) worker() string {
 	p.Helper()
 	name := filepath.Join(p.dir, "worker.wav")
-	if err := mediatest.WriteWAV(name, speech.Worker(), 8000); err != nil {
+	if err := wav.WriteFile(name, speech.Worker(), 8000); err != nil {
 		p.Fatal(err)
 	}
 	return fmt.Sprintf("[audio]\nspeech = %q\n", name)

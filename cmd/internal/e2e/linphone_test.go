@@ -9,7 +9,7 @@ import (
 
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/speech"
-	"parklamp/media/mediatest"
+	"parklamp/media/wav"
 )
 
 // linphone is linphonec with a voice of its own: a phone that holds and transfers as desk phones do.
@@ -28,7 +28,7 @@ func (p *place) linphoneWith(user string, o peer.LinphoneOptions) *linphone {
 	p.Helper()
 	dir := p.T.TempDir()
 	says := filepath.Join(dir, "says.wav")
-	if err := mediatest.WriteWAV(says, slices.Repeat(clerk(), 10), 8000); err != nil {
+	if err := wav.WriteFile(says, slices.Repeat(clerk(), 10), 8000); err != nil {
 		p.Fatal(err)
 	}
 	o.Dir, o.User, o.Speech = dir, user, says

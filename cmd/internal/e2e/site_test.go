@@ -21,6 +21,7 @@ import (
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/mediatest"
 	"parklamp/media/moh"
+	"parklamp/media/wav"
 	"parklamp/parkd/panel"
 )
 
@@ -131,7 +132,7 @@ func placeOf(t *testing.T, programs, extra string) *place {
 func (p *place) populate(extra string) {
 	p.Helper()
 	worker := filepath.Join(p.dir, "worker.wav")
-	if err := mediatest.WriteWAV(worker, speech.Worker(), 8000); err != nil {
+	if err := wav.WriteFile(worker, speech.Worker(), 8000); err != nil {
 		p.Fatal(err)
 	}
 	audio := fmt.Sprintf("[audio]\nspeech = %q\n", worker)

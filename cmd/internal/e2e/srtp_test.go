@@ -13,8 +13,8 @@ import (
 	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
 	"parklamp/cmd/internal/speech"
-	"parklamp/media/mediatest"
 	"parklamp/media/moh"
+	"parklamp/media/wav"
 	"parklamp/parkd/panel"
 	"parklamp/sip/siptest"
 )
@@ -177,7 +177,7 @@ func TestEncryptedCallerOutlivesKill(t *testing.T) {
 	t.Parallel()
 	p, _ := securePlace(t, "", "")
 	says := filepath.Join(p.dir, "caller.wav")
-	if err := mediatest.WriteWAV(says, speech.Caller(), 8000); err != nil {
+	if err := wav.WriteFile(says, speech.Caller(), 8000); err != nil {
 		t.Fatal(err)
 	}
 	elsewhere, err := site.Start(t.Context(), site.Options{Bin: bin, Dir: p.dir, Members: []site.Member{{Name: "caller", Number: "900", Addr: p.addr(4),

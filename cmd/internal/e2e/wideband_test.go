@@ -14,6 +14,7 @@ import (
 	"parklamp/cmd/internal/speech"
 	"parklamp/media/halfband"
 	"parklamp/media/mediatest"
+	"parklamp/media/wav"
 )
 
 // What a wide caller and a worker at a wide microphone sound in addition to their words: nothing that G.711 carries.
@@ -72,7 +73,7 @@ func widePlace(t *testing.T) *place {
 	t.Helper()
 	p := &place{T: t, network: newNetwork(), dir: t.TempDir()}
 	worker := filepath.Join(p.dir, "worker.wav")
-	if err := mediatest.WriteWAV(worker, widened(speech.Worker(), workerTone), 16000); err != nil {
+	if err := wav.WriteFile(worker, widened(speech.Worker(), workerTone), 16000); err != nil {
 		t.Fatal(err)
 	}
 	var members []site.Member

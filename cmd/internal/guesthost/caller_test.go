@@ -4,10 +4,8 @@ package guesthost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -221,11 +219,7 @@ func (s *site) hears(e ear, what string, words []int16) {
 // keep leaves a sound that was not what was expected in the test's folder.
 func (s *site) keep(name string, pcm []int16) {
 	s.Helper()
-	f, err := os.Create(filepath.Join(s.dir, strings.ReplaceAll(name, " ", "-")))
-	if err == nil {
-		err = errors.Join(wav.Write(f, pcm), f.Close())
-	}
-	if err != nil {
+	if err := wav.WriteFile(filepath.Join(s.dir, strings.ReplaceAll(name, " ", "-")), pcm, wav.Rate); err != nil {
 		s.Error(err)
 	}
 }

@@ -148,13 +148,8 @@ func each(n int, f func(i int)) {
 }
 
 // write writes the first part of a sound.
-func write(path string, sound []int16) (err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return wav.Write(f, sound[:min(len(sound), int(heard.Seconds()*rate))])
+func write(path string, sound []int16) error {
+	return wav.WriteFile(path, sound[:min(len(sound), int(heard.Seconds()*rate))], rate)
 }
 
 // shown are the columns of PEERS.md that are printed.
