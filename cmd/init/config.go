@@ -37,11 +37,10 @@ func (s *system) config() string {
 	if refused > 0 {
 		text = anyBoard(text)
 	}
-	f := filepath.Join(runFolder, "phoned.toml")
-	if err := os.WriteFile(f, text, 0o644); err != nil {
+	if err := os.WriteFile(builtIn, text, 0o644); err != nil {
 		s.log.Error("configuration", "err", err)
 	}
-	return f
+	return builtIn
 }
 
 // anyBoard is the default for a board without a model.

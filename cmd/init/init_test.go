@@ -130,6 +130,22 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// Nothing that root writes, runs or is asked on lies where phoned's user can exchange it: whoever takes over phoned would be root at
+// the next lease.
+func TestFilesOfRoot(t *testing.T) {
+	if filepath.Dir(initapi.PhonedSocket) != runFolder || strings.HasPrefix(rootFolder+"/", runFolder+"/") {
+		t.Errorf("%s must be outside of phoned's %s", rootFolder, runFolder)
+	}
+	for _, path := range []string{hookPath, leaseSocket, resolvFile, builtIn, sshPID, initapi.Socket} {
+		if filepath.Dir(path) != rootFolder {
+			t.Errorf("%s is not in %s", path, rootFolder)
+		}
+	}
+	if to, err := os.Readlink("../../buildroot/overlay/etc/resolv.conf"); err != nil || to != resolvFile {
+		t.Errorf("the image's resolv.conf leads to %q, %v, want %s", to, err, resolvFile)
+	}
+}
+
 // The user of phoned is the one that the image has.
 func TestUserOfTheImage(t *testing.T) {
 	table, err := os.ReadFile("../../buildroot/users.table")

@@ -52,7 +52,7 @@ func (s *system) startSSH(ctx context.Context, keys []string, start func(func())
 // passwords for anybody (-s) or root (-g), no forwarding of ports (-j, -k), three tries (-T), a key of its own made when the first one
 // asks (-R), and connections that are dead (-K) or idle for an hour (-I) ended.
 func sshSpec(path string, s *system) supervise.Spec {
-	return supervise.Spec{Path: path, Args: []string{"-F", "-E", "-m", "-s", "-g", "-j", "-k", "-T", "3", "-R", "-K", "60", "-I", "3600", "-P", runFolder + "/dropbear.pid"},
+	return supervise.Spec{Path: path, Args: []string{"-F", "-E", "-m", "-s", "-g", "-j", "-k", "-T", "3", "-R", "-K", "60", "-I", "3600", "-P", sshPID},
 		Env: []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin"}, Output: s.journal.Writer("dropbear", time.Now)}
 }
 

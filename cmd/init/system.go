@@ -31,7 +31,15 @@ import (
 
 // Where things are.
 const (
-	runFolder   = "/run/parklamp"
+	runFolder = "/run/parklamp" // of phoned, for its socket
+	// What this process writes, reads or runs while it runs is in a folder where phoned, which talks with the network, can put nothing
+	// in its place.
+	rootFolder  = "/run/parklamp-init"
+	leaseSocket = rootFolder + "/lease.sock"
+	resolvFile  = rootFolder + "/resolv.conf"
+	hookPath    = rootFolder + "/" + hookName
+	builtIn     = rootFolder + "/" + provision.PhonedFile
+	sshPID      = rootFolder + "/dropbear.pid"
 	etcFolder   = "/etc/parklamp"
 	dataMount   = "/data"
 	bootMount   = "/boot"
@@ -113,7 +121,9 @@ func (s *system) run() {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	endConsole := s.console(os.Stderr)
 	mountEarly(s.log)
-	_ = os.MkdirAll(runFolder, 0o755)
+	for _, folder := range []string{runFolder, rootFolder} {
+		_ = os.MkdirAll(folder, 0o755)
+	}
 	var err error
 	if s.boot, err = parseCmdline(readText("/proc/cmdline")); err != nil {
 		s.log.Warn("updates", "err", err)
@@ -157,10 +167,9 @@ func (s *system) run() {
 	if err := setHostname(host); err != nil {
 		s.log.Warn("hostname", "err", err)
 	}
-	hook := filepath.Join(runFolder, hookName)
-	_ = os.Symlink("/proc/1/exe", hook)
-	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hook, Port: cfg.Port,
-		Socket: filepath.Join(runFolder, "lease.sock"), Resolv: filepath.Join(runFolder, "resolv.conf"), Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
+	_ = os.Symlink("/proc/1/exe", hookPath)
+	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hookPath, Port: cfg.Port,
+		Socket: leaseSocket, Resolv: resolvFile, Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
 		Idle: func(ctx context.Context) bool { return untilIdle(ctx, s.busy, func(string) {}) },
 		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
 	running.Go(func() {

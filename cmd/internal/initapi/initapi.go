@@ -1,5 +1,5 @@
 // Package initapi is how the programs of an appliance talk with its first process: what it tells and what may be asked of
-// it over the unix socket /run/parklamp/init.sock.
+// it over the unix socket /run/parklamp-init/init.sock.
 //
 // The socket is for root and the group parklamp: whoever may control the phone may restart it. An update that comes
 // through it is signed, and checked by the first process. The package starts no goroutine.
@@ -16,7 +16,7 @@ import (
 
 const (
 	// Socket is where the first process of an appliance answers.
-	Socket = "/run/parklamp/init.sock"
+	Socket = "/run/parklamp-init/init.sock"
 	// SocketEnv is the variable that names it to phoned, which has another first process without it.
 	SocketEnv = "PARKLAMP_INIT"
 )
