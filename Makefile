@@ -77,10 +77,10 @@ IMAGE := $(OUT)/image/$(BOARD)
 image: ## card, slot and boot files of BOARD (qemu-virt, rpi, rpi-zero-w, beaglebone-black; rpi-zero-2w with BUILDROOT=folder) into out/image/BOARD
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(CARD_PACKAGES) $(if $(filter qemu-virt,$(BOARD)),$(IMAGE_PACKAGES))'
 	@PARKLAMP_VERSION='$(VERSION)' PARKLAMP_UPDATE_PUB='$(abspath $(UPDATE_PUB))' LDFLAGS='$(LDFLAGS)' GO='$(GO)' KERNEL='$(KERNEL)' REFRESH='$(REFRESH)' \
-		buildroot/image.sh $(BOARD) $(IMAGE)
+		buildroot/image.sh '$(BOARD)' $(IMAGE)
 
 .PHONY: flash flash-many
-FLASH = $(OUT)/bin/flash $(if $(filter file,$(origin BOARD)),,-board $(BOARD)) -allow '$(ALLOW)' -site '$(SITE)' $(if $(IMAGE_FILE),-image '$(IMAGE_FILE)')
+FLASH = $(OUT)/bin/flash $(if $(filter file,$(origin BOARD)),,-board '$(BOARD)') -allow '$(ALLOW)' -site '$(SITE)' $(if $(IMAGE_FILE),-image '$(IMAGE_FILE)')
 flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=dock-7] [ALLOW="internal large"]; asks before it erases
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -dev '$(DEV)' -id '$(ID)'

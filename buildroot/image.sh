@@ -3,9 +3,15 @@
 # it. BUILDROOT=folder has Buildroot make it; else our programs are built here and the rest is Debian's. INIT=file takes another
 # program in place of cmd/init.
 set -euo pipefail
-board=$1 out=$2
+board=${1:-} out=${2:-}
 tree=$(dirname "$(readlink -f "$0")")
-[ -r "$tree/boards/$board.env" ] || { echo "no board $board: $(cd "$tree/boards" && echo *.env | sed 's/\.env//g')" >&2; exit 2; }
+if [ -z "$board" ] || [ -z "$out" ] || [ ! -r "$tree/boards/$board.env" ]; then
+	echo "no image of BOARD=$board: there are $(cd "$tree/boards" && echo *.env | sed 's/\.env//g')" >&2
+	cd "$tree/boards"
+	of=$({ grep -lE "^BOARDS=.*[\" ]${board:-none}[\" ]" -- *.env || true; } | sed 's/\.env$//' | paste -sd ' ')
+	[ -z "$of" ] || echo "$board is among the boards of: $of" >&2
+	exit 2
+fi
 # shellcheck source=/dev/null
 . "$tree/boards/$board.env"
 [ -z "${PARKLAMP_UPDATE_PUB:-}" ] || grep -qs -e '^-----BEGIN PUBLIC KEY-----' "$PARKLAMP_UPDATE_PUB" ||

@@ -49,7 +49,7 @@ func New(site string, now time.Time) (*Authority, Pair, error) {
 		return nil, Pair{}, err
 	}
 	template := &x509.Certificate{
-		Subject:   pkix.Name{CommonName: "Parklamp site " + site, Organization: []string{site}},
+		Subject:   pkix.Name{CommonName: commonName + site, Organization: []string{site}},
 		NotBefore: now.Add(-Backdate).UTC().Truncate(time.Second), NotAfter: now.Add(rootLifetime).UTC().Truncate(time.Second),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		IsCA:     true, BasicConstraintsValid: true, MaxPathLenZero: true, // issues for appliances alone, RFC 5280 §4.2.1.9
@@ -172,4 +172,16 @@ func Verify(cert, root *x509.Certificate, now time.Time) error {
 func Fingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return fmt.Sprintf("%x", sum[:8])
+}
+
+// commonName stands before the site's name in the common name of its authority.
+const commonName = "Parklamp site "
+
+// SiteOf is the name of the site whose authority New has made; "" for any other certificate.
+func SiteOf(root *x509.Certificate) string {
+	of := root.Subject.Organization
+	if len(of) != 1 || root.Subject.CommonName != commonName+of[0] {
+		return ""
+	}
+	return of[0]
 }

@@ -175,7 +175,7 @@ func TestFaults(t *testing.T) {
 		"id twice":        {"[[appliances]]\nid = \"Dock-1\"\nnumber = \"209\"\n", `site.toml:+2:1: appliances[2].id: "dock-1": dock-1 has it already`},
 		"number twice":    {"[[appliances]]\nid = \"dock-9\"\nnumber = \"202\"\n", `site.toml:+3:1: appliances[2].number: "202": dock-2 has it already`},
 		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": want the address of one appliance`},
-		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: "": 1 to 32 of`},
+		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: is missing: 1 to 32 of`},
 		"unknown":         {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
 		"network of all":  {"[network]\nvlan = \"5000\"\n", `site.toml:+2:1: network.vlan: "5000": want auto, none or a number`},
 		"network of one":  {"network.vlan_priotiry = 5\n", `site.toml:+1:9: appliances[1].network.vlan_priotiry: unknown key; did you mean "vlan_priority"?`},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -148,5 +149,20 @@ func unpack(t *testing.T, name string) []string {
 			t.Fatal(err)
 		}
 		names = append(names, header.Name)
+	}
+}
+
+// A board that has no image of its own is led to the one that has it, and an empty BOARD= to the list.
+func TestScriptNamesTheBoards(t *testing.T) {
+	for board, want := range map[string]string{
+		"":      "no image of BOARD=: there are beaglebone-black ",
+		"rpi-3": "rpi-3 is among the boards of: rpi\n",
+		"rpi-9": "no image of BOARD=rpi-9: there are beaglebone-black ",
+	} {
+		cmd := exec.Command("../../../buildroot/image.sh", board, t.TempDir())
+		out, err := cmd.CombinedOutput()
+		if err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), want) {
+			t.Errorf("%q: %v, %s; want %s", board, err, out, want)
+		}
 	}
 }

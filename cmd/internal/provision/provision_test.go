@@ -93,7 +93,9 @@ func TestFaults(t *testing.T) {
 		want   string
 	}{
 		"id":                       {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock 7\"\nnumber = \"207\"\n")}, `card/identity.toml:2:1: id: "dock 7": 1 to 63 letters`},
-		"no number":                {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\n")}, `card/identity.toml: number: "": 1 to 32 of`},
+		"no number":                {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\n")}, `card/identity.toml: number: is missing: 1 to 32 of`},
+		"no id":                    {Files{IdentityFile: []byte("site = \"hall\"\nnumber = \"207\"\n")}, `card/identity.toml: id: is missing: 1 to 63 letters`},
+		"another site's name":      {Files{IdentityFile: []byte("site = \"hal\"\nid = \"dock-7\"\nnumber = \"207\"\n")}, `card: site.crt: is of site hall; must be of "hal", the site in identity.toml`},
 		"misspelt key":             {Files{IdentityFile: []byte("site = \"hall\"\nidd = \"dock-7\"\n")}, `card/identity.toml:2:1: idd: unknown key; `},
 		"control character":        {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\nname = \"a\\nb\"\nnumber = \"207\"\n")}, `card/identity.toml:3:1: name: "a\nb": at most 64 printable`},
 		"no identity":              {Files{IdentityFile: nil}, "card/identity.toml: is missing; it holds site, id, name and number"},
