@@ -17,7 +17,7 @@ IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 CARD_PACKAGES  := genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio kmod
 ARM_PACKAGES   := qemu-user-static
 # What `make bench` measures side by side; where it is missing, Parklamp runs alone.
-BENCH_PACKAGES := rtpengine-daemon
+BENCH_PACKAGES := rtpengine-daemon asterisk-core-sounds-en-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav
 
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
 ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter/... ./media/rtcp ./board/... ./keypad ./leds \

@@ -30,7 +30,7 @@ func TestReadPeers(t *testing.T) {
 	}
 }
 
-// TestWhatIsHeard holds the distortion on real speech to a bound: a perfect line adds next to nothing, seams little,
+// TestWhatIsHeard holds the distortion on speech to a bound: a perfect line adds next to nothing, seams little,
 // and concealment less than the holes of a plain buffer.
 func TestWhatIsHeard(t *testing.T) {
 	pcm := speech.Worker()

@@ -1,6 +1,6 @@
 // Command listening is the part of `make bench` that shows what the jitter buffer does: a table of the seeded models of
 // networks (media/jitter/lab), and, where recorded traces and the figures of other buffers on them lie in a folder,
-// a table of those side by side. For each network it leaves recorded speech as WAV files: as it was sent, as a plain
+// a table of those side by side; and whether the speech of people is taken for digits. For each network it leaves that speech as WAV files: as it was sent, as a plain
 // buffer of 60 ms without concealment would play it, and as it is heard.
 //
 // It opens no socket, starts one goroutine for each processor, and its figures do not depend on the machine.
@@ -20,7 +20,6 @@ import (
 
 	"github.com/zaf/g711"
 
-	"parklamp/cmd/internal/speech"
 	"parklamp/media/jitter"
 	"parklamp/media/jitter/lab"
 	"parklamp/media/wav"
@@ -29,7 +28,7 @@ import (
 const (
 	seeds  = 3
 	length = 3 * time.Minute  // of a trace
-	heard  = 25 * time.Second // of a WAV file
+	heard  = 36 * time.Second // of a WAV file
 	rate   = 8000
 	plain  = 60 * time.Millisecond
 )
@@ -37,18 +36,23 @@ const (
 func main() {
 	out := flag.String("out", "out/listening", "`folder` for the WAV files")
 	peers := flag.String("peers", "../shared/jitter", "`folder` with recorded traces (open/*.csv.gz) and other buffers' figures (PEERS.md); left out if it is not there")
+	voices := flag.String("speech", "/usr/share/asterisk/sounds", "`folder` with recorded speech, of each person a folder of WAV files; made by a program if it is not there")
 	flag.Parse()
-	if err := run(*out, *peers); err != nil {
+	if err := run(*out, *peers, *voices); err != nil {
 		fmt.Fprintln(os.Stderr, "listening:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out, peers string) error {
+func run(out, peers, voices string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	pcm := append(speech.Caller(), speech.Worker()...)
+	all, err := people(voices)
+	if err != nil {
+		return err
+	}
+	pcm := conversation(all)
 	said := make([]byte, len(pcm))
 	for i, s := range pcm {
 		said[i] = g711.EncodeUlawFrame(s)
@@ -56,7 +60,8 @@ func run(out, peers string) error {
 	if err := models(out, said, pcm); err != nil {
 		return err
 	}
-	err := recorded(peers, said)
+	talkOff(all)
+	err = recorded(peers, said)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
