@@ -110,25 +110,20 @@ func (d *definition) matrix(m *Model) {
 	}
 }
 
-// keyNames and lampNames are what a phone has a use for, besides the orbits'; the phone's keys are package sip/phone's.
+// keyNames are what a phone has a use for, besides the orbits' (package sip/phone has them), and lampNames the lamps that are
+// beside no key.
 var (
 	keyNames = []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#", "park", "hold", "transfer", "conference", "redial", "mute", "dnd", "headset",
 		"speaker", "volume-down", "volume-up"}
-	lampNames = []string{"park", "hold", "conference", "mute", "dnd", "headset", "lot", "ringer", "fault"}
+	lampNames = append(keyNames[12:len(keyNames):len(keyNames)], "lot", "ringer", "fault")
 )
 
-// known checks the name of a key or lamp, entry t of table f: a misspelt one would be there and do nothing, and so would the
-// orbit key after a number that is left out.
-func (d *definition) known(f, t *node, name, path string, names []string) {
+// known checks the name of a key or lamp: a misspelt one would be there and do nothing.
+func (d *definition) known(t *node, name, path string, names []string) {
 	if number, ok := strings.CutPrefix(name, slotPrefix); ok {
-		n, err := strconv.Atoi(number)
-		switch {
-		case err != nil || n < 1 || number != strconv.Itoa(n):
-			d.fail(t, path, "%q: allowed is %s1 and up", name, slotPrefix)
-		case n > 1 && field(f, slotPrefix+strconv.Itoa(n-1)) == nil:
-			d.fail(t, path, "there is no %s%d: orbits have their keys and lamps from %s1 on, without a gap", slotPrefix, n-1, slotPrefix)
+		if n, err := strconv.Atoi(number); err == nil && n >= 1 && number == strconv.Itoa(n) {
+			return
 		}
-		return
 	}
 	if !slices.Contains(names, name) {
 		d.fail(t, path, "%q: allowed is %s, %s1 and up", name, strings.Join(names, ", "), slotPrefix)
@@ -140,7 +135,7 @@ func (d *definition) keys(m *Model) {
 	d.tables(d.root, "keys", "keys", func(name, path string, t *node) {
 		wrong := len(d.errs)
 		d.closed(t, path, "row", "column", "label", "group")
-		d.known(field(d.root, "keys"), t, name, path, keyNames)
+		d.known(t, name, path, keyNames)
 		k := ModelKey{Key: Key(name), Label: d.text(t, "label", path+".label"), Group: groupOf(name)}
 		if g := d.word(t, "group", path+".group", "keypad", "function", "orbit"); g != "" {
 			k.Group = g
@@ -184,7 +179,7 @@ func groupOf(key string) string {
 func (d *definition) lamps(m *Model) {
 	d.tables(d.root, "lamps", "lamps", func(name, path string, t *node) {
 		d.closed(t, path, "label", "green", "red", "steady")
-		d.known(field(d.root, "lamps"), t, name, path, lampNames)
+		d.known(t, name, path, lampNames)
 		l := ModelLamp{Lamp: Lamp(name), Label: d.text(t, "label", path+".label"), Green: NoLine, Red: NoLine, Steady: NoLine}
 		if l.Label == "" {
 			l.Label = name
