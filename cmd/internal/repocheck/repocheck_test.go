@@ -1,10 +1,13 @@
 package repocheck
 
 import (
+	"bytes"
+	"errors"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -209,6 +212,63 @@ func TestNoGapsInComments(t *testing.T) {
 			if gap.MatchString(line) {
 				t.Errorf("%s:%d: %q: a gap belongs in the README under Limits", s.path, i+1, strings.TrimSpace(line))
 			}
+		}
+	}
+}
+
+// largestFile is twice what the largest file has, the words of the prompts. Bytes.
+const largestFile = 2 << 20
+
+// notSource says why a file does not belong into the repository; empty: it may.
+func notSource(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\x7fELF")):
+		return "is a program"
+	case len(data) > largestFile:
+		return "is larger than 2 MiB"
+	}
+	return ""
+}
+
+func TestNoPrograms(t *testing.T) {
+	if _, err := os.Stat(filepath.Join(root, ".git")); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("no repository: what is tracked is not known")
+	}
+	cmd := exec.Command("git", "ls-files", "-z")
+	cmd.Dir = root
+	list, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Split(strings.TrimRight(string(list), "\x00"), "\x00")
+	if len(names) < 20 {
+		t.Fatalf("only %d files are tracked below %s", len(names), root)
+	}
+	for _, name := range names {
+		path := filepath.Join(root, name)
+		if info, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+			continue // removed and not committed yet, or a link
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why := notSource(data); why != "" {
+			t.Errorf("%s %s", name, why)
+		}
+	}
+}
+
+func TestNotSource(t *testing.T) {
+	for _, c := range []struct {
+		data string
+		want string
+	}{
+		{"", ""}, {"package main\n", ""}, {"\x7fELF\x02\x01", "is a program"},
+		{strings.Repeat("x", largestFile), ""}, {strings.Repeat("x", largestFile+1), "is larger than 2 MiB"},
+	} {
+		if got := notSource([]byte(c.data)); got != c.want {
+			t.Errorf("%d bytes: %q, want %q", len(c.data), got, c.want)
 		}
 	}
 }
