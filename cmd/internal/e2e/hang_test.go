@@ -64,6 +64,9 @@ func TestNoMediaBeforeTheACK(t *testing.T) {
 	}
 	g.act("INFO")
 	p.hearsMusic(g)
+	p.kill(p.dock1(), nil) // the journal is from before the ACK, and the next life's re-INVITE is refused
+	again := time.Now()
+	expect(t, g.SIPp, "music in the next life", func([]peer.Message) (struct{}, bool) { return struct{}{}, len(g.Heard(again)) > 50 })
 }
 
 // The appliance that fetched loses its power in the middle of the conversation: the caller, whose line ends at the host,

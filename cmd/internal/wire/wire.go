@@ -181,7 +181,9 @@ func (a *Appliance) agree(l *leg, m sdp.Media) {
 func (a *Appliance) confirm(l *leg) {
 	if !l.confirmed {
 		l.confirmed = true
-		a.agree(l, l.agreed)
+		if l.agreed.Remote.IsValid() { // else the answer is to come, in the ACK
+			a.agree(l, l.agreed)
+		}
 	}
 }
 
