@@ -44,6 +44,12 @@ func TestTonesAreDigits(t *testing.T) {
 		{"A-law", codec.PCMA, nil},
 		{"G.722", codec.G722, nil},
 		{"every ninth packet lost", codec.PCMU, func(n int, d *mediatest.Datagram) { d.Drop = n%9 == 0 }},
+		{"a stray packet of another stream", codec.PCMU, func(n int, d *mediatest.Datagram) {
+			if n == 40 {
+				d.Data[2] ^= 0x20 // 8192 numbers ahead or behind
+				d.Data[8] ^= 0x55
+			}
+		}},
 		{"every packet late by up to 50 ms", codec.PCMU, func(n int, d *mediatest.Datagram) { d.Delay = time.Duration(n%6) * 10 * time.Millisecond }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

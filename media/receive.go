@@ -98,6 +98,9 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	if in.revision != w.revision {
 		in.revision = w.revision
 		in.latch.signal(w.params.Remote, w.params.SignalledFrom, now)
+		if at := in.latch.current; at.IsValid() && at != *s.remote.Load() {
+			s.sendTo(at, w.revision) // it was found while a Configure was under way
+		}
 	}
 	if w.guard != nil {
 		var err error

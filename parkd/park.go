@@ -40,8 +40,9 @@ func (m *Machine) parkAsked(in Park) {
 // enterClaiming asks for the orbit wanted, or for the lowest that is free as far as is known here.
 // Every orbit that is lost to a peer is tried once, so that this ends.
 func (m *Machine) enterClaiming(c *call) {
+	known := m.Known()
 	if c.want != "" {
-		if why := m.occupied(c, c.want); why != ReasonNone {
+		if why := m.occupied(known, c, c.want); why != ReasonNone {
 			m.parkRefused(c, why)
 			return
 		}
@@ -49,7 +50,7 @@ func (m *Machine) enterClaiming(c *call) {
 		return
 	}
 	for _, o := range m.cfg.Orbits {
-		if m.now.Before(m.avoid[o]) || slices.Contains(c.tried, o) || m.occupied(c, o) != ReasonNone {
+		if m.now.Before(m.avoid[o]) || slices.Contains(c.tried, o) || m.occupied(known, c, o) != ReasonNone {
 			continue
 		}
 		m.claim(c, o)
@@ -72,8 +73,8 @@ func (m *Machine) claim(c *call, orbit string) {
 }
 
 // occupied says why the orbit cannot be had for c, as far as is known here.
-func (m *Machine) occupied(c *call, orbit string) Reason {
-	why := m.Known().Refuses(orbit)
+func (m *Machine) occupied(known Known, c *call, orbit string) Reason {
+	why := known.Refuses(orbit)
 	if why != ReasonTaken && slices.ContainsFunc(m.pending, func(o *call) bool { return o != c && o.State == Claiming && o.Orbit == orbit }) {
 		return ReasonLostRace
 	}
@@ -113,7 +114,7 @@ func (m *Machine) inClaiming(c *call, in Input) {
 			m.claimLost(c, in.Reason)
 			return
 		}
-		if why := m.occupied(c, c.Orbit); why != ReasonNone {
+		if why := m.occupied(m.Known(), c, c.Orbit); why != ReasonNone {
 			// The arbiter did not know yet of a call that was told to us.
 			m.emit(ReleaseClaim{Token: c.park.token, Orbit: c.Orbit})
 			m.claimLost(c, why)
