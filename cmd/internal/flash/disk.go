@@ -44,7 +44,7 @@ type disk struct {
 
 // look finds out what a path is.
 func (m machine) look(path string) (disk, error) {
-	abs, err := filepath.Abs(path)
+	abs, err := m.absolute(path)
 	if err != nil {
 		return disk{}, err
 	}
@@ -66,6 +66,28 @@ func (m machine) look(path string) (disk, error) {
 	d, err := m.block(filepath.Base(real))
 	d.path = path
 	return d, err
+}
+
+// absolute resolves the links of a path's folder before it takes out "..": behind a link, that is not the folder which names
+// the link.
+func (m machine) absolute(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		path = wd + "/" + path
+	}
+	folder, name := filepath.Split(path)
+	dir, err := filepath.EvalSymlinks(m.root + folder)
+	if err != nil {
+		return filepath.Clean(path), nil // a folder that is not there has no links
+	}
+	top, err := filepath.EvalSymlinks(m.root)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join("/", strings.TrimPrefix(dir, top), name), nil
 }
 
 func (m machine) at(path string) string { return filepath.Join(m.root, path) }

@@ -162,3 +162,34 @@ func TestLinkToDisk(t *testing.T) {
 		t.Errorf("%+v %v", d, err)
 	}
 }
+
+// What is written is what was checked, also where ".." follows a link.
+func TestParentOfLink(t *testing.T) {
+	dir := t.TempDir()
+	m := machine{"/"}
+	m.put(t, dir+"/a/b/x", "")
+	m.put(t, dir+"/a/precious.img", "precious")
+	if err := os.Symlink("a/b", dir+"/l"); err != nil {
+		t.Fatal(err)
+	}
+	d, err := m.look(dir + "/l/../precious.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := os.Stat(dir + "/a/precious.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, err := os.Stat(d.real)
+	if err != nil || !os.SameFile(there, looked) {
+		t.Errorf("looked at %s (%v), want a/precious.img", d.real, err)
+	}
+	image, err := os.Open(dir + "/a/b/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	if err := m.refuseFile(d, image); err == nil {
+		t.Error("a file that is no card is overwritten")
+	}
+}

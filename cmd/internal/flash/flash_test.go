@@ -398,11 +398,13 @@ func TestMany(t *testing.T) {
 	list := filepath.Join(dir, "fleet.csv")
 	one := filepath.Join(dir, "7.img")
 	os.WriteFile(list, fmt.Appendf(nil, "\ufeffID, device\n# the dock\ndock-8,/dev/mmcblk0\ndock-7, %s\n", one), 0o644)
-	out, err := run(t, dir, newMachine(t), "no\n", "-board", "rpi-3", "-csv", list, "-site", site)
+	m := newMachine(t)
+	m.put(t, dir+"/fleet.csv", "") // the folder of the file, as that machine has it
+	out, err := run(t, dir, m, "no\n", "-board", "rpi-3", "-csv", list, "-site", site)
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 cards are not written: dock-8") || !strings.Contains(out, "2 of 2: dock-7") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if _, err := os.Stat(one); err != nil {
+	if _, err := os.Stat(m.at(one)); err != nil {
 		t.Error("one that fails has stopped the others")
 	}
 }

@@ -149,7 +149,7 @@ func openDevice(d disk, size int64) (*device, error) {
 	if d.file {
 		flags = os.O_RDWR | os.O_CREATE
 	}
-	f, err := os.OpenFile(d.path, flags, 0o600)
+	f, err := os.OpenFile(d.real, flags, 0o600)
 	if errors.Is(err, unix.EBUSY) {
 		return nil, fmt.Errorf("%s is in use: umount it first", d.path)
 	}
@@ -169,7 +169,7 @@ func openDevice(d disk, size int64) (*device, error) {
 		}
 		if errors.Is(err, unix.ENOSPC) {
 			err = fmt.Errorf("%s: its disk has no room for %s", d.path, bytesText(size))
-			os.Remove(d.path)
+			os.Remove(d.real)
 		}
 		if err != nil {
 			f.Close()
@@ -177,9 +177,9 @@ func openDevice(d disk, size int64) (*device, error) {
 		}
 	}
 	v := &device{out: f, direct: true}
-	if v.in, err = os.OpenFile(d.path, os.O_RDONLY|unix.O_DIRECT, 0); err != nil { // tmpfs has no O_DIRECT
+	if v.in, err = os.OpenFile(d.real, os.O_RDONLY|unix.O_DIRECT, 0); err != nil { // tmpfs has no O_DIRECT
 		v.direct = false
-		v.in, err = os.Open(d.path)
+		v.in, err = os.Open(d.real)
 	}
 	if err != nil {
 		f.Close()
