@@ -184,12 +184,16 @@ func read(path string, data []byte, files func(*faults, Config)) (Config, error)
 // was started.
 func (c *Config) beside(folder string) {
 	names := []*string{&c.SIP.TLSCert, &c.SIP.TLSKey, &c.SIP.TLSCA, &c.SIP.SiteCA, &c.Access.PasswordFile, &c.Journal.Path, &c.Board.File,
-		&c.Music.File, &c.Audio.Speech, &c.Panel.Socket, &c.SelfTest.Reports}
+		&c.Music.File, &c.Audio.Speech, &c.Panel.Socket, &c.SelfTest.Reports,
+		&c.SelfTest.Key, &c.SelfTest.Certificate}
 	for i := range c.Registration.Accounts {
 		names = append(names, &c.Registration.Accounts[i].PasswordFile)
 	}
+	if abs, err := filepath.Abs(folder); err == nil { // else they are those of where the program runs, which it does not leave
+		folder = abs
+	}
 	for _, name := range names {
-		if *name != "" && !filepath.IsAbs(*name) {
+		if *name != "" && !filepath.IsAbs(*name) && (*name)[0] != '@' { // a socket without a file (unix(7))
 			*name = filepath.Join(folder, *name)
 		}
 	}

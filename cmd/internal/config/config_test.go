@@ -161,7 +161,8 @@ func TestRelativeNames(t *testing.T) {
 		"access.password_file": func(c Config) string { return c.Access.PasswordFile }, "journal.path": func(c Config) string { return c.Journal.Path },
 		"board.file": func(c Config) string { return c.Board.File }, "music.file": func(c Config) string { return c.Music.File },
 		"audio.speech": func(c Config) string { return c.Audio.Speech }, "panel.socket": func(c Config) string { return c.Panel.Socket },
-		"selftest.reports": func(c Config) string { return c.SelfTest.Reports },
+		"selftest.reports": func(c Config) string { return c.SelfTest.Reports }, "selftest.key": func(c Config) string { return c.SelfTest.Key },
+		"selftest.certificate": func(c Config) string { return c.SelfTest.Certificate },
 	}
 	text := "sip.listen = [\"tls:127.0.0.1:5061\"]\n"
 	for key := range keys {
@@ -180,9 +181,12 @@ func TestRelativeNames(t *testing.T) {
 	if got := c.Registration.Accounts[0].PasswordFile; got != "/site/files/x" {
 		t.Errorf("registration.accounts[0].password_file = %q", got)
 	}
-	if c, err = read("/site/dock.toml", []byte("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[journal]\npath = \"\"\n"), func(*faults, Config) {}); err != nil ||
-		c.Journal.Path != "" || c.SelfTest.Reports != Default().SelfTest.Reports {
+	if c, err = read("/site/dock.toml", []byte("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[journal]\npath = \"\"\n[panel]\nsocket = \"@x\"\n"), func(*faults, Config) {}); err != nil ||
+		c.Journal.Path != "" || c.Panel.Socket != "@x" || c.SelfTest.Reports != Default().SelfTest.Reports {
 		t.Errorf("%v: journal %q, reports %q: want what is empty or begins with / as it is", err, c.Journal.Path, c.SelfTest.Reports)
+	}
+	if c, err = read("dock.toml", []byte("[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[journal]\npath = \"calls\"\n"), func(*faults, Config) {}); err != nil || !filepath.IsAbs(c.Journal.Path) {
+		t.Errorf("%v: journal %q", err, c.Journal.Path)
 	}
 	// What names a file and is missing above would be looked for in the working directory.
 	reference, err := os.ReadFile("reference.toml")

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Unfinished is before the name of a file that Replace has not finished.
@@ -64,5 +66,9 @@ func SyncFolder(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, unix.EINVAL) { // a file system of another kind of computer, shared with this one
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
