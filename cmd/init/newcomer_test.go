@@ -144,6 +144,8 @@ func TestWhoIsNew(t *testing.T) {
 	}{
 		"new card":                     {nil, t.TempDir(), device, slots.A, true},
 		"new card that names a server": {map[string]string{provision.NetworkFile: ""}, t.TempDir(), device, slots.A, true},
+		"new card with a key":          {map[string]string{provision.UpdateFile: ""}, t.TempDir(), device, slots.A, true},
+		"new card with a board":        {map[string]string{provision.BoardFile: ""}, t.TempDir(), device, slots.A, true},
 		"without a card":               {nil, t.TempDir(), "", slots.None, true},
 		"known":                        {nil, data, device, slots.A, false},
 		"data lost, identity came by the network": {nil, t.TempDir(), "", slots.A, false},

@@ -189,11 +189,11 @@ func ReadTar(r io.Reader) (Files, error) {
 	return nil, fmt.Errorf("archive: has more than %d entries", maxEntries)
 }
 
-// Bare says that a folder holds nothing but how to find a set over the network: network.toml and site.crt, which proves
-// the server.
+// Bare says that a folder holds nothing that makes an appliance of a board: at most how to find a set over the network, such
+// as network.toml and site.crt, which proves the server, or what goes with a set, such as update.pub.
 func (f Files) Bare() bool {
-	for name := range f {
-		if name != NetworkFile && name != SiteFile {
+	for _, name := range []string{IdentityFile, PhonedFile, CertificateFile, KeyFile} {
+		if _, ok := f[name]; ok {
 			return false
 		}
 	}

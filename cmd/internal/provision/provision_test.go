@@ -130,6 +130,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A key of updates or a board definition alone makes nobody of a phone; each part of a set that says who it is does.
+func TestBare(t *testing.T) {
+	for _, name := range append(slices.Clone(names), SecretPrefix+"pbx") {
+		want := !slices.Contains([]string{IdentityFile, PhonedFile, CertificateFile, KeyFile}, name)
+		if got := (Files{name: nil, NetworkFile: nil}).Bare(); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
 // A server may send a configuration and nothing else.
 func TestConfigurationAlone(t *testing.T) {
 	s, err := Files{PhonedFile: []byte("[appliance]\nname = \"dock-7\"\nnumber = \"207\"\n")}.Check("http://192.0.2.1", Options{})

@@ -51,7 +51,7 @@ func OpenBundle(r io.Reader, keys []ed25519.PublicKey) (*Bundle, error) {
 	}
 	if !genuine {
 		if len(keys) == 0 {
-			return nil, fmt.Errorf("%w: this appliance has no key to check it with; put update.pub of the site into the image (UPDATE_PUB=) or on the card's boot partition", ErrSignature)
+			return nil, fmt.Errorf("%w: this appliance has no key to check it with; put update.pub of the site into the image (UPDATE_PUB=), or write the card with the site's files (make flash SITE= ID=)", ErrSignature)
 		}
 		return nil, fmt.Errorf("%w: it was not signed with this site's update.key, or it was changed since", ErrSignature)
 	}
