@@ -131,6 +131,9 @@ func (t *tool) siteCard(_ context.Context, args []string) error {
 	if err != nil {
 		return configError{err}
 	}
+	if w := set.Warning(); w != "" {
+		fmt.Fprintf(t.out, "warning: %s\n", w)
+	}
 	fmt.Fprintf(t.out, "%s is right: %s of site %s, number %s.\n", args[0], set.Identity.ID, set.Identity.Site, set.Identity.Number)
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,4 +40,37 @@ func TestSite(t *testing.T) {
 			t.Errorf("%s: code %d, want %d; printed %s\nwant %s", c.args, code, c.code, &out, c.want)
 		}
 	}
+}
+
+// A site may be renamed: its folder stays usable, and who looks at a card is told of the two names.
+func TestRenamedSite(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "hall")
+	run := func(args string, want ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		tool := tool{out: &out, err: &out, env: func(string) string { return "" }}
+		code := tool.run(context.Background(), strings.Fields(args))
+		for _, w := range want {
+			if code != exitDone || !strings.Contains(out.String(), w) {
+				t.Errorf("%s: code %d; printed %s\nwant %s", args, code, &out, w)
+			}
+		}
+	}
+	run("site new "+dir, "Site hall is in")
+	run("site add "+dir+" dock-7 --address 192.0.2.7", "Written for dock-7.")
+	path := filepath.Join(dir, "site.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed := bytes.Replace(text, []byte(`"hall"`), []byte(`"lager"`), 1)
+	if bytes.Equal(text, renamed) {
+		t.Fatalf("site.toml does not name the site:\n%s", text)
+	}
+	if err := os.WriteFile(path, renamed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run("site write "+dir, "Written for dock-7.")
+	run("site check "+dir, "is right: 1 appliances.")
+	run("site card "+dir+"/appliances/dock-7", "warning: site.crt was made for site hall", "dock-7 of site lager")
 }

@@ -183,14 +183,24 @@ func (f Files) certificates(i Identity) (time.Time, error) {
 	if i.ID != "" && own.VerifyHostname(i.ID) != nil {
 		return time.Time{}, fmt.Errorf("%s: is for %s; must be for %q, the id in %s", CertificateFile, strings.Join(own.DNSNames, ", "), i.ID, IdentityFile)
 	}
-	// Only of our own authorities is it known where the site stands.
-	if of := authority.SiteOf(site); i.Site != "" && of != "" && of != i.Site {
-		return time.Time{}, fmt.Errorf("%s: is of site %s; must be of %q, the site in %s", SiteFile, of, i.Site, IdentityFile)
-	}
 	if _, err := tls.X509KeyPair(f[CertificateFile], f[KeyFile]); err != nil {
 		return time.Time{}, fmt.Errorf("%s: does not belong to %s: %w", KeyFile, CertificateFile, err)
 	}
 	return own.NotAfter, nil
+}
+
+// Warning says what of a set may be a slip, "" for nothing: that its authority was made for a site of another name. That is no
+// fault, since a site that was renamed keeps its authority. Only of our own authorities is it known whose they are.
+func (s *Set) Warning() string {
+	site, err := authority.Parse(s.files[SiteFile])
+	if err != nil {
+		return ""
+	}
+	of := authority.SiteOf(site)
+	if of == "" || s.Identity.Site == "" || of == s.Identity.Site {
+		return ""
+	}
+	return fmt.Sprintf("%s was made for site %s, and %s says %q: right only if the site was renamed", SiteFile, of, IdentityFile, s.Identity.Site)
 }
 
 // updateKey says why a text is not the public key of updates.

@@ -95,7 +95,6 @@ func TestFaults(t *testing.T) {
 		"id":                       {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock 7\"\nnumber = \"207\"\n")}, `card/identity.toml:2:1: id: "dock 7": 1 to 63 letters`},
 		"no number":                {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\n")}, `card/identity.toml: number: is missing: 1 to 32 of`},
 		"no id":                    {Files{IdentityFile: []byte("site = \"hall\"\nnumber = \"207\"\n")}, `card/identity.toml: id: is missing: 1 to 63 letters`},
-		"another site's name":      {Files{IdentityFile: []byte("site = \"hal\"\nid = \"dock-7\"\nnumber = \"207\"\n")}, `card: site.crt: is of site hall; must be of "hal", the site in identity.toml`},
 		"misspelt key":             {Files{IdentityFile: []byte("site = \"hall\"\nidd = \"dock-7\"\n")}, `card/identity.toml:2:1: idd: unknown key; `},
 		"control character":        {Files{IdentityFile: []byte("site = \"hall\"\nid = \"dock-7\"\nname = \"a\\nb\"\nnumber = \"207\"\n")}, `card/identity.toml:3:1: name: "a\nb": at most 64 printable`},
 		"no identity":              {Files{IdentityFile: nil}, "card/identity.toml: is missing; it holds site, id, name and number"},
@@ -137,6 +136,29 @@ func TestBare(t *testing.T) {
 		if got := (Files{name: nil, NetworkFile: nil}).Bare(); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
+	}
+}
+
+// A site that was renamed keeps its authority: its sets are taken and stay in force, and only who looks at a folder is warned.
+func TestRenamedSite(t *testing.T) {
+	a, root := newAuthority(t)
+	f, to := newSet(t, a, root, "dock-7"), t.TempDir()
+	if s, err := f.Check("card", Options{}); err != nil || s.Warning() != "" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	f[IdentityFile] = bytes.Replace(f[IdentityFile], []byte("hall"), []byte("lager"), 1)
+	if _, err := f.Import("card", to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Current(to, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `site.crt was made for site hall, and identity.toml says "lager": right only if the site was renamed`; s.Warning() != want || s.Identity.Site != "lager" {
+		t.Errorf("%q, %+v", s.Warning(), s.Identity)
+	}
+	if s, err := (Files{PhonedFile: f[PhonedFile]}).Check("x", Options{}); err != nil || s.Warning() != "" {
+		t.Errorf("without certificates: %+v, %v", s, err)
 	}
 }
 
