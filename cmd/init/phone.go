@@ -41,7 +41,12 @@ func (s *system) lacks() string {
 	case s.nameless != "":
 		return s.nameless
 	case s.refused > 0:
-		return "the phone refuses its configuration"
+		for _, c := range s.health.All() {
+			if c.Code == configurationCode {
+				return c.Text
+			}
+		}
+		return "the phone refuses its configuration" // which fault it has is told in a moment
 	}
 	return ""
 }

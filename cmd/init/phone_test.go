@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"parklamp/cmd/internal/client"
+	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/supervise"
 	"parklamp/parkd/panel"
@@ -104,6 +105,13 @@ func TestTrialThatLacksTheAppliance(t *testing.T) {
 		if ok, why := s.healthy(t.Context()); ok || why != c.want {
 			t.Errorf("%s: %t %q, want %q", name, ok, why, c.want)
 		}
+	}
+	s.data, s.nameless, s.refused = whole, "", 1
+	s.raise(health.Condition{Code: "data.space", Severity: health.Error, Text: "another fault"})
+	fault := "the phone runs without its configuration: phoned.toml:1:1: foo: unknown key"
+	s.raise(health.Condition{Code: configurationCode, Severity: health.Error, Text: fault})
+	if ok, why := s.healthy(t.Context()); ok || why != fault {
+		t.Errorf("%t %q, want the fault %q", ok, why, fault)
 	}
 }
 

@@ -40,6 +40,20 @@ func sector(list string) []byte {
 	return s
 }
 
+func TestReason(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: unknown key\nb: is missing\n": "a: unknown key; b: is missing",
+		"a\\b\tc\xff":                     "a?b?c?",
+		strings.Repeat("x", 199) + "\nb":  strings.Repeat("x", 199) + ";",
+		strings.Repeat("x", 198) + "\nb":  strings.Repeat("x", 198) + "; ",
+	} {
+		got := slots.Reason(text)
+		if got != want || slots.Reason(got) != got {
+			t.Errorf("%q: %q, want %q, which stays so", text, got, want)
+		}
+	}
+}
+
 func TestStateSector(t *testing.T) {
 	for _, s := range []slots.State{fresh, {Seq: 7, Good: slots.B, Try: slots.A, Left: 1}, {Seq: 1<<31 - 1, Good: slots.A, Try: slots.B}, {Seq: 1, Good: slots.A, Why: "seq=2 not registered"},
 		{Seq: 1<<31 - 1, Good: slots.B, Try: slots.A, Left: 3, Why: slots.Reason(strings.Repeat("é\n", 1000))}} {

@@ -29,8 +29,10 @@ type State struct {
 // mostWhy is the length of State.Why in bytes.
 const mostWhy = 200
 
-// Reason is a text as State.Why may have it: one printable line of 200 bytes at most, without U-Boot's escape.
+// Reason is a text as State.Why may have it: one printable line of 200 bytes at most, without U-Boot's escape. What was a line
+// of its own comes after a semicolon.
 func Reason(text string) string {
+	text = strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "; ")
 	text = strings.Map(func(r rune) rune {
 		if r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'

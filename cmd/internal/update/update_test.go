@@ -425,7 +425,7 @@ func TestConfirm(t *testing.T) {
 			}
 			// The one before it knows why.
 			before := updater(t, c, slots.Boot{Slot: slots.A}, system(1), p)
-			if err := before.Settle(); err != nil || before.Status().Error != "the last update was not healthy: not registered?; the system before it runs again" {
+			if err := before.Settle(); err != nil || before.Status().Error != "the last update was not healthy: not registered; the system before it runs again" {
 				t.Errorf("%s: %v, then %+v", name, err, before.Status())
 			}
 			if st, err := open(t, c).State(); err != nil || st.Good != slots.A || st.Try != slots.None || st.Why != "" {
