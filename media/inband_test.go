@@ -156,7 +156,9 @@ func TestRelayPassesEventsThatWereAgreed(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := told(s1)
-		b.talk(p1, s1, codec.PCMU, mediatest.Voice(1, 200*time.Millisecond))
+		if err := p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 200*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
 		p2.Forget()
 		two := []byte{5, 0x8a, 1, 0x40, 6, 0x8a, 1, 0x40}
 		p1.Send(s1.LocalAddr(), 101, true, []byte{16, 10, 0, 160}, 160)
