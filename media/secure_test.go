@@ -63,6 +63,18 @@ func (l *line) give(at netip.AddrPort, k keys) {
 	}
 }
 
+// wraps lets a far end go on under its key with another rollover counter.
+func (l *line) wraps(at netip.AddrPort, k keys, roc uint32) {
+	l.t.Helper()
+	seal, err := srtp.NewSealer(k.theirs, roc)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seal[at] = seal
+}
+
 func (l *line) pass(d *mediatest.Datagram) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -340,13 +352,7 @@ func TestSearchForTheRolloverCounterIsBounded(t *testing.T) {
 		if st := s.Stats(); st.Strangers != 1000 || st.Unauthentic > 110 || st.Unauthentic+st.Overruns != 1000 {
 			t.Errorf("%d strangers' packets, %d tried, %d not", st.Strangers, st.Unauthentic, st.Overruns)
 		}
-		seal, err := srtp.NewSealer(k.theirs, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.mu.Lock()
-		l.seal[p.Addr()] = seal
-		l.mu.Unlock()
+		l.wraps(p.Addr(), k, 3)
 		voice := mediatest.Voice(2, 4*time.Second)
 		b.talk(p, s, codec.PCMU, voice)
 		flood(liar, 2500)
@@ -425,13 +431,7 @@ func TestRestoredEncryptedSession(t *testing.T) {
 				fresh := newKeys(srtp.AES128CM80)
 				fresh.theirs = k.theirs
 				l.give(p.Addr(), fresh)
-				seal, err := srtp.NewSealer(k.theirs, 3)
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.mu.Lock()
-				l.seal[p.Addr()] = seal
-				l.mu.Unlock()
+				l.wraps(p.Addr(), k, 3)
 				b.configure(r, fresh.in(st.Params))
 				ear := mediatest.NewRecorder()
 				r.Listen(ear)

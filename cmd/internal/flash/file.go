@@ -21,9 +21,6 @@ func (m machine) plain(path, abs string) (disk, error) {
 	if _, err := os.Lstat(m.at(abs)); err == nil {
 		return disk{}, fmt.Errorf("%s is a link to a file that is not there: name the file", path)
 	}
-	if dir, err := filepath.EvalSymlinks(m.at(filepath.Dir(abs))); err == nil {
-		d.real = filepath.Join(dir, d.name)
-	}
 	return d, nil
 }
 

@@ -73,7 +73,7 @@ func (f Files) Check(where string, o Options) (*Set, error) {
 		}
 		errs = append(errs, phoned.Err())
 	}
-	if s.Expires, err = f.certificates(s.Identity); err != nil {
+	if s.Expires, err = f.certificates(s.Identity.ID); err != nil {
 		errs = append(errs, fmt.Errorf("%s: %w", where, err))
 	}
 	if text, ok := f[UpdateFile]; ok {
@@ -149,7 +149,7 @@ func agree(phoned *tomlfile.File, i Identity) {
 
 // certificates checks that the three belong together and to the appliance, and returns the end of the certificate.
 // Whether it is in force today is not asked: a board without a clock does not know the day. Who uses it asks.
-func (f Files) certificates(i Identity) (time.Time, error) {
+func (f Files) certificates(id string) (time.Time, error) {
 	three := []string{SiteFile, CertificateFile, KeyFile}
 	var have, lack []string
 	for _, name := range three {
@@ -180,8 +180,8 @@ func (f Files) certificates(i Identity) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s: was not issued by %s for an appliance: %w", CertificateFile, SiteFile, err)
 	}
 	// RFC 5922 §7.1: the subject alternative names count, the common name does not.
-	if i.ID != "" && own.VerifyHostname(i.ID) != nil {
-		return time.Time{}, fmt.Errorf("%s: is for %s; must be for %q, the id in %s", CertificateFile, strings.Join(own.DNSNames, ", "), i.ID, IdentityFile)
+	if id != "" && own.VerifyHostname(id) != nil {
+		return time.Time{}, fmt.Errorf("%s: is for %s; must be for %q, the id in %s", CertificateFile, strings.Join(own.DNSNames, ", "), id, IdentityFile)
 	}
 	if _, err := tls.X509KeyPair(f[CertificateFile], f[KeyFile]); err != nil {
 		return time.Time{}, fmt.Errorf("%s: does not belong to %s: %w", KeyFile, CertificateFile, err)
