@@ -9,6 +9,8 @@ import (
 // TestEvenly: a measurement on an uneven machine is taken again, a bounded number of times, and what counts says so.
 func TestEvenly(t *testing.T) {
 	quiet, loud := []time.Duration{unevenLimit}, []time.Duration{unevenLimit + 1}
+	still := make([]time.Duration, 1000) // two of a thousand wake-ups came late
+	still[998], still[999] = stillLimit+1, stillLimit+1
 	broken := errors.New("broken")
 	for _, c := range []struct {
 		name          string
@@ -19,6 +21,7 @@ func TestEvenly(t *testing.T) {
 	}{
 		{"even at once", [][]time.Duration{quiet}, nil, 1, 0, 0},
 		{"even in the end", [][]time.Duration{loud, quiet}, nil, 2, 1, 0},
+		{"stood still", [][]time.Duration{still, quiet}, nil, 2, 1, 0},
 		{"never even", [][]time.Duration{loud, loud, loud}, nil, attempts, attempts - 1, 1},
 		{"nothing known of the machine", [][]time.Duration{nil}, nil, 1, 0, 0},
 		{"broken", [][]time.Duration{loud}, broken, 1, 0, 0},
