@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,7 +77,10 @@ type Keeper struct {
 // New makes a keeper; Run starts it.
 func New(opt Options) *Keeper {
 	if opt.Ask == nil {
-		opt.Ask = askNTP
+		opt.Ask = func(ctx context.Context, server string) (time.Duration, error) {
+			offset, _, err := Ask(ctx, server)
+			return offset, err
+		}
 	}
 	if opt.Adjust == nil {
 		opt.Adjust = adjust
@@ -208,20 +212,32 @@ func middle(all []answer) (offset time.Duration, trusted []string, err error) {
 	return offset / time.Duration(len(trusted)), trusted, nil
 }
 
-func askNTP(ctx context.Context, server string) (time.Duration, error) {
-	limit := askFor
-	if at, ok := ctx.Deadline(); ok {
-		limit = time.Until(at)
+// Ask asks one server (host or host:port) once, until ctx ends at the latest: what is to be added to the clock of the system,
+// and the round trip.
+func Ask(ctx context.Context, server string) (offset, took time.Duration, err error) {
+	free := func() bool { return true }
+	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: askFor, Dialer: func(_, remote string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "udp", remote)
+		if err == nil {
+			free = context.AfterFunc(ctx, func() { _ = c.Close() })
+		}
+		return c, err
+	}})
+	free()
+	switch timeout := net.Error(nil); {
+	case err != nil && ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
+		return 0, 0, errors.New("no answer in time")
+	case err != nil:
+		return 0, 0, err
+	case r.IsKissOfDeath(): // RFC 5905 §7.4
+		return 0, 0, fmt.Errorf("it refuses: %q", r.KissCode)
 	}
-	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: limit})
-	if err != nil {
-		return 0, err
-	}
-	// RFC 5905 §7.4: a kiss of death, an unsynchronised server or a stratum of 16 is no time.
+	// RFC 5905 §7.3: an unsynchronised server or a stratum of 16 is no time.
 	if err := r.Validate(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return r.ClockOffset, nil
+	return r.ClockOffset, r.RTT, nil
 }
 
 // adjust corrects the clock of the system: by a step, or by the kernel's PLL.

@@ -2,8 +2,10 @@ package clock
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,3 +149,79 @@ func TestNonsense(t *testing.T) {
 }
 
 const year = 365 * 24 * time.Hour
+
+// server answers each datagram with what answer makes of it; nil is no answer.
+func server(t *testing.T, answer func(question []byte) []byte) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { c.Close(); <-done })
+	go func() {
+		defer close(done)
+		b := make([]byte, 1500)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if a := answer(b[:n]); a != nil {
+				_, _ = c.WriteTo(a, from) // who asked may be gone
+			}
+		}
+	}()
+	return c.LocalAddr().String()
+}
+
+func TestAsk(t *testing.T) {
+	put := func(b []byte, at time.Time) {
+		const epoch = 2208988800 // RFC 5905 §6: of Unix, in seconds of era 0
+		binary.BigEndian.PutUint32(b, uint32(at.Unix()+epoch))
+		binary.BigEndian.PutUint32(b[4:], uint32(int64(at.Nanosecond())<<32/int64(time.Second)))
+	}
+	answer := func(off time.Duration, change func([]byte)) func([]byte) []byte {
+		return func(q []byte) []byte {
+			b, now := make([]byte, 48), time.Now().Add(off)
+			b[0], b[1] = 4<<3|4, 2
+			put(b[16:], now.Add(-time.Minute))
+			copy(b[24:], q[40:48])
+			put(b[32:], now)
+			put(b[40:], now)
+			change(b)
+			return b
+		}
+	}
+	off, took, err := Ask(t.Context(), server(t, answer(-90*time.Second, func([]byte) {})))
+	if err != nil || (off+90*time.Second).Abs() > time.Second || took < 0 {
+		t.Errorf("our clock is 90 s ahead: %v, %v, %v", off, took, err)
+	}
+	for name, c := range map[string]struct {
+		change func([]byte)
+		says   string
+	}{
+		"kiss":        {func(b []byte) { b[1] = 0; copy(b[12:], "RATE") }, `it refuses: "RATE"`},
+		"not in time": {func(b []byte) { b[0] |= 3 << 6 }, ""},
+		"stratum 16":  {func(b []byte) { b[1] = 16 }, ""},
+		"forged":      {func(b []byte) { b[24]++ }, ""},
+		"a client":    {func(b []byte) { b[0] = 4<<3 | 3 }, ""},
+		"stale":       {func(b []byte) { put(b[16:], time.Now().Add(-48*time.Hour)) }, ""},
+	} {
+		if _, _, err := Ask(t.Context(), server(t, answer(0, c.change))); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, err := Ask(t.Context(), server(t, func([]byte) []byte { return []byte("hello") })); err == nil {
+		t.Error("what is no NTP is taken")
+	}
+}
+
+// Who asks gives up when it likes, not when the library's time is over.
+func TestAskEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, _, err := Ask(ctx, server(t, func([]byte) []byte { cancel(); return nil }))
+	if err == nil || err.Error() != "no answer in time" {
+		t.Error(err)
+	}
+}

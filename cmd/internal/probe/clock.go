@@ -2,18 +2,14 @@ package probe
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/selftest"
 )
 
@@ -25,8 +21,6 @@ const (
 	rtcDrifted = 5 * time.Second
 	// firstYear is before the first of these programs: a clock that says so has not been set.
 	firstYear = 2026
-	// ntpEpoch is the Unix time 0 in seconds of NTP's era 0 (RFC 5905 §6).
-	ntpEpoch = 2208988800
 )
 
 // Clocks is what this machine's clock is compared with.
@@ -101,15 +95,13 @@ func (c *Clocks) rtc(now time.Time) selftest.Finding {
 }
 
 func (c *Clocks) server(ctx context.Context) selftest.Finding {
-	at := c.NTP
-	if _, _, err := net.SplitHostPort(at); err != nil {
-		at = net.JoinHostPort(at, "123")
-	}
-	off, took, err := sntp(ctx, at)
+	ctx, cancel := context.WithTimeout(ctx, pingFor)
+	defer cancel()
+	behind, took, err := clock.Ask(ctx, c.NTP)
 	if err != nil {
 		return finding(selftest.Clock, "time server "+c.NTP, selftest.Failed, err.Error())
 	}
-	return judgeOffset("time server "+c.NTP, off, took)
+	return judgeOffset("time server "+c.NTP, -behind, took)
 }
 
 func judgeOffset(item string, off, took time.Duration) selftest.Finding {
@@ -137,54 +129,4 @@ func judgePeerDate(item string, now, date time.Time) selftest.Finding {
 		f.Figures = []selftest.Figure{{Name: "off by", Value: off.Seconds(), Unit: "s"}}
 	}
 	return f
-}
-
-// sntp asks a time server once (RFC 5905 §14): by how much our clock is ahead (negative: behind), and the round trip.
-func sntp(ctx context.Context, at string) (off, took time.Duration, err error) {
-	packet := make([]byte, 48)
-	packet[0] = 4<<3 | 3 // version 4, client
-	var nonce [8]byte
-	_, _ = rand.Read(nonce[:])  // never fails (crypto/rand)
-	copy(packet[40:], nonce[:]) // a transmit time that nobody can guess, as data minimisation has it
-	answer := make([]byte, len(packet)+20)
-	began := time.Now()
-	took, n, err := exchange(ctx, at, packet, answer)
-	if err != nil {
-		return 0, 0, err
-	}
-	received, sent, err := parseSNTP(answer[:n], nonce[:])
-	if err != nil {
-		return 0, 0, err
-	}
-	// RFC 5905 §8: theta is the mean of the two one-way differences; ours is the other way round.
-	theta := (received.Sub(began) + sent.Sub(began.Add(took))) / 2
-	return -theta, took - sent.Sub(received), nil
-}
-
-// parseSNTP reads the server's times of receipt and of answer. nonce is what was sent as the time of transmission.
-func parseSNTP(b, nonce []byte) (received, sent time.Time, err error) {
-	switch {
-	case len(b) < 48:
-		err = errors.New("it answers something else")
-	case b[0]&7 != 4 || !slices.Equal(b[24:32], nonce): // RFC 5905 §8: mode 4, and the origin is ours
-		err = errors.New("it answers something else")
-	case b[1] == 0: // RFC 5905 §7.4: kiss-o'-death
-		err = fmt.Errorf("it refuses: %q", b[12:16])
-	case b[0]>>6 == 3 || b[1] > 15: // RFC 5905 §7.3: leap 3 and stratum 16 are not synchronised
-		err = errors.New("its own clock is not in time")
-	}
-	if err != nil {
-		return received, sent, err
-	}
-	return ntpTime(b[32:40]), ntpTime(b[40:48]), nil
-}
-
-// ntpTime reads a timestamp (RFC 5905 §6); one of the first half of era 0 is taken for era 1 (2036 and later).
-func ntpTime(b []byte) time.Time {
-	seconds := int64(binary.BigEndian.Uint32(b))
-	if seconds < 1<<31 {
-		seconds += 1 << 32
-	}
-	fraction := int64(binary.BigEndian.Uint32(b[4:]))
-	return time.Unix(seconds-ntpEpoch, fraction*int64(time.Second)>>32)
 }

@@ -4,7 +4,7 @@
 // programs; what is measured is judged by pure functions. It changes nothing: no link, no route, no clock. It starts no
 // goroutine that outlives its call, and must be called off any loop that others wait for.
 //
-// Standards: SNTP (RFC 5905 §14) as a client, DNS (RFC 1035 §4) for a single question.
+// Standards: DNS (RFC 1035 §4) for a single question; package clock asks the time server.
 package probe
 
 import (
