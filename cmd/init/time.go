@@ -42,16 +42,25 @@ func (s *system) floorClock() {
 // lastSeen is the latest time that the card knows. The time of the system's sources counts only where it knows none: an update
 // may be younger than the guesses of a board that never heard the time, and a clock that leaps at its restart would make callers
 // who were parked a minute ago look as if they had been left for days.
+//
+// phoned could give its journal any time: it counts for what can have passed since the time was last kept.
 func lastSeen(image, kept, journal string) time.Time {
-	if t := clock.AtLeast(farFuture, []string{kept}, []string{journal}); !t.IsZero() {
-		return t
+	t, limit := clock.Kept(farFuture, kept), farFuture
+	if !t.IsZero() {
+		limit = t.Add(2 * clock.SaveEvery)
 	}
-	return clock.AtLeast(farFuture, []string{image}, nil)
+	if j := clock.Written(limit, journal); j.After(t) {
+		t = j
+	}
+	if t.IsZero() {
+		t = clock.Kept(farFuture, image)
+	}
+	return t
 }
 
 // startClock asks time servers from now on.
 func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
-	built := clock.AtLeast(farFuture, []string{imageTime}, nil)
+	built := clock.Kept(farFuture, imageTime)
 	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: farFuture, Changed: s.newServers, Servers: func() []string {
 		if len(cfg.TimeServers) > 0 {
 			return cfg.TimeServers

@@ -11,6 +11,10 @@ import (
 func TestLastSeen(t *testing.T) {
 	folder := t.TempDir()
 	image, kept, journal := filepath.Join(folder, "image"), filepath.Join(folder, "clock"), filepath.Join(folder, "journal")
+	calls := filepath.Join(journal, "calls")
+	if err := os.Mkdir(journal, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	day := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) }
 	write := func(file string, text string, at time.Time) {
 		t.Helper()
@@ -21,16 +25,20 @@ func TestLastSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := func(d int) {
+	want := func(at time.Time) {
 		t.Helper()
-		if got := lastSeen(image, kept, journal); !got.Equal(day(d)) {
-			t.Errorf("the clock begins at %v, want %v", got, day(d))
+		if got := lastSeen(image, kept, journal); !got.Equal(at) {
+			t.Errorf("the clock begins at %v, want %v", got, at)
 		}
 	}
 	write(image, day(20).Format(time.RFC3339), day(1))
-	want(20)
+	want(day(20))
+	write(calls, "", day(8)) // a card that has lost the time
+	want(day(8))
 	write(kept, day(10).Format(time.RFC3339), day(1))
-	want(10)
-	write(journal, "", day(11))
-	want(11)
+	want(day(10))
+	write(calls, "", day(10).Add(9*time.Minute))
+	want(day(10).Add(9 * time.Minute))
+	write(calls, "", day(11)) // phoned would have it so
+	want(day(10))
 }

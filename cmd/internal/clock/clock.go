@@ -11,12 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -39,7 +37,8 @@ const (
 	first    = 10 * time.Second   // before nobody is there to be asked; Changed comes when the network does
 	askFor   = 3 * time.Second
 	most     = 4 // servers asked at a time
-	saveTime = 10 * time.Minute
+	// SaveEvery is the time between two that Run writes down.
+	SaveEvery = 10 * time.Minute
 )
 
 // Pool is asked when nobody names servers. The pool asks vendors for a zone of their own; a site has its own servers.
@@ -95,10 +94,12 @@ func (k *Keeper) State() State {
 	return k.state
 }
 
-// Run keeps the time until ctx ends, then writes it down.
+// Run keeps the time until ctx ends. It writes it down at once, so that there is one from the first start on, then every
+// SaveEvery and at the end.
 func (k *Keeper) Run(ctx context.Context) {
+	k.save()
 	defer k.save()
-	save := time.NewTicker(saveTime)
+	save := time.NewTicker(SaveEvery)
 	defer save.Stop()
 	next := time.NewTimer(first)
 	defer next.Stop()
@@ -286,40 +287,36 @@ func (k *Keeper) save() {
 	}
 }
 
-// maxFiles bounds how many files AtLeast looks at in a folder.
+// maxFiles bounds how many files Written looks at.
 const maxFiles = 1000
 
-// AtLeast is the latest of what is certainly past: times in files (RFC 3339 in the first line) and when the files of
-// folders were written. Times beyond limit are nonsense and do not count.
-func AtLeast(limit time.Time, files, folders []string) time.Time {
-	var latest time.Time
-	take := func(t time.Time) {
-		if t.After(latest) && t.Before(limit) {
-			latest = t
-		}
+// Kept is the time that a file's first line says (RFC 3339). One from limit on is nonsense: the zero time, as for no file.
+func Kept(limit time.Time, file string) time.Time {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return time.Time{}
 	}
-	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil {
-			line, _, _ := strings.Cut(string(text), "\n")
-			if t, err := time.Parse(time.RFC3339, strings.TrimSpace(line)); err == nil {
-				take(t)
-			}
-		}
+	line, _, _ := strings.Cut(string(text), "\n")
+	t, err := time.Parse(time.RFC3339, strings.TrimSpace(line))
+	if err != nil || !t.Before(limit) {
+		return time.Time{}
 	}
-	for _, folder := range folders {
-		n := 0
-		_ = filepath.WalkDir(folder, func(_ string, e fs.DirEntry, err error) error {
-			if n++; n > maxFiles {
-				return filepath.SkipAll
-			}
-			if err != nil || e.IsDir() {
-				return nil
-			}
-			if info, err := e.Info(); err == nil {
-				take(info.ModTime())
-			}
-			return nil
-		})
+	return t
+}
+
+// Written is when a file of the folder was last written, the zero time if there is none. Times from limit on are nonsense and
+// do not count. Nothing in the folder is opened: it may be another user's.
+func Written(limit time.Time, folder string) (latest time.Time) {
+	dir, err := os.OpenFile(folder, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return latest
+	}
+	defer dir.Close()
+	entries, _ := dir.ReadDir(maxFiles) // an error ends them
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.ModTime().After(latest) && info.ModTime().Before(limit) {
+			latest = info.ModTime()
+		}
 	}
 	return latest
 }

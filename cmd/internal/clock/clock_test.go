@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMiddle(t *testing.T) {
@@ -40,37 +42,49 @@ func TestMiddle(t *testing.T) {
 	}
 }
 
-// The time never goes back over a restart: what is on the card is past.
-func TestAtLeast(t *testing.T) {
-	folder := t.TempDir()
-	file := filepath.Join(folder, "clock")
+// The time never goes back over a restart: what is on the card is past, unless it is nonsense.
+func TestKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "clock")
 	limit := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-	write := func(name, text string, at time.Time) {
-		t.Helper()
-		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	for text, want := range map[string]time.Time{
+		"": {}, "torn": {}, "2100-01-01T00:00:00Z\n": {}, "2026-11-20T00:00:00Z\nmore\n": time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC),
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chtimes(path, at, at); err != nil {
-			t.Fatal(err)
+		if got := Kept(limit, file); !got.Equal(want) {
+			t.Errorf("%q: %v", text, got)
 		}
 	}
+	if got := Kept(limit, file+"none"); !got.IsZero() {
+		t.Error(got)
+	}
+}
+
+// Another user may have put anything into the folder: nothing there is followed or opened.
+func TestWritten(t *testing.T) {
+	folder := t.TempDir()
+	limit := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 	day := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) }
-	if got := AtLeast(limit, []string{file}, []string{filepath.Join(folder, "none")}); !got.IsZero() {
+	at := func(name string) string { return filepath.Join(folder, name) }
+	if got := Written(limit, folder); !got.IsZero() {
 		t.Error(got)
 	}
-	write("clock", "2026-11-20T00:00:00Z\n", day(1))
-	if got := AtLeast(limit, []string{file}, nil); !got.Equal(day(20)) {
+	for name, when := range map[string]time.Time{"calls": day(20), "older": day(19), "nonsense": limit} {
+		if err := errors.Join(os.WriteFile(at(name), nil, 0o600), os.Chtimes(at(name), when, when)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Symlink("/proc/self/status", at("link")), unix.Mkfifo(at("pipe"), 0o600), os.Mkdir(at("folder"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if got := Written(limit, folder); !got.Equal(day(20)) {
 		t.Error(got)
 	}
-	write("journal", "x", day(21))
-	if got := AtLeast(limit, []string{file}, []string{folder}); !got.Equal(day(21)) {
-		t.Error(got)
-	}
-	write("nonsense", "x", limit.AddDate(5, 0, 0))
-	write("clock", "torn", day(1))
-	if got := AtLeast(limit, []string{file}, []string{folder}); !got.Equal(day(21)) {
-		t.Error(got)
+	for _, none := range []string{"none", "calls", "pipe", "link"} {
+		if got := Written(limit, at(none)); !got.IsZero() {
+			t.Errorf("%s: %v", none, got)
+		}
 	}
 }
 
@@ -101,6 +115,10 @@ func TestKeeper(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); k.Run(ctx) }()
+		synctest.Wait()
+		if got := Kept(begin.AddDate(1, 0, 0), file); !got.Equal(begin) {
+			t.Errorf("at its start it keeps %v, want %v", got, begin)
+		}
 		time.Sleep(2 * time.Minute)
 		mu.Lock()
 		if s := k.State(); s.Synchronised || s.Fault == "" || len(asked) < 3 || len(asked) > 5 {
