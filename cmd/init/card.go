@@ -66,12 +66,11 @@ func (s *system) mountCard(ctx context.Context) {
 		if err := storage.MountMemory(dataMount, memoryData); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
+		if _, err := claim(dataFolder, rootsOwn, phonedsOwn); err != nil {
+			s.log.Error("data in memory", "err", err)
+		}
 		s.raise(health.Condition{Code: "data", Severity: health.Error, Text: "nothing is kept over a restart: " + fault.Error(),
 			Hint: "replace the card, or write it anew with make flash"})
-	}
-	for _, folder := range []string{dataFolder, filepath.Join(dataFolder, "journal"), filepath.Join(dataFolder, "reports"), filepath.Join(dataFolder, "log")} {
-		_ = os.MkdirAll(folder, 0o750)
-		_ = os.Chown(folder, parklampID, parklampID)
 	}
 	_ = os.Chown(runFolder, 0, parklampID)
 	_ = os.Chmod(runFolder, 0o775)
@@ -118,6 +117,12 @@ func (s *system) mountData(ctx context.Context) (device string, err error) {
 		return "", fmt.Errorf("%s takes no writes: %w", device, err)
 	}
 	_ = os.Remove(probe)
+	removed, err := claim(dataFolder, rootsOwn, phonedsOwn)
+	if err != nil {
+		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+		return "", fmt.Errorf("%s: the appliance's files cannot be made its first process's: %w", device, err)
+	}
+	s.tellRemoved(removed)
 	return device, nil
 }
 
@@ -176,7 +181,7 @@ func (s *system) judgeSpace(size, free uint64) {
 // checks is what must hold of a set besides what package provision knows, before it is imported: what phoned or this
 // program could not start with.
 func checks() provision.Options {
-	return provision.Options{UID: parklampID, GID: parklampID, Check: map[string]func(string, []byte) error{
+	return provision.Options{Group: parklampID, Check: map[string]func(string, []byte) error{
 		provision.NetworkFile: func(name string, data []byte) error { _, err := netconf.Parse(name, data); return err },
 		provision.BoardFile:   func(name string, data []byte) error { _, err := board.Parse(name, data); return err }}}
 }

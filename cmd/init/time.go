@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	clockFile = dataFolder + "/clock"
+	clockName = "clock"
+	clockFile = dataFolder + "/" + clockName
 	imageTime = etcFolder + "/time" // of the sources
 	// noTime is how long the appliance may be without the true time before it says so.
 	noTime = 5 * time.Minute
@@ -25,7 +26,7 @@ var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970.
 func (s *system) floorClock() {
-	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, "journal"))
+	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, journalFolder))
 	from := "rtc"
 	if now := time.Now(); past.After(now) {
 		from = "guessed"

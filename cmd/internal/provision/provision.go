@@ -93,8 +93,8 @@ type Options struct {
 	// Of phoned.toml, board.toml and network.toml nothing else is looked at than that they agree with the identity: their
 	// packages know more, and not every program links them.
 	Check map[string]func(name string, data []byte) error
-	// UID and GID own what Import writes; 0 and 0 leave it to the process.
-	UID, GID int
+	// Group may read what Import writes, secrets too; 0: only the process's own user may read those.
+	Group int
 }
 
 // Read reads and checks a folder. The error lists everything that is wrong, a line each; it is ErrNone if the folder

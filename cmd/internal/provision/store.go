@@ -19,6 +19,8 @@ const (
 	setsFolder  = "provision" // a folder for each set; during an import there are two
 	currentLink = "current"   // symbolic link to the set in force: renaming it switches all files at once
 	newLink     = "current.new"
+	// The name of a link until it takes the place of the one before.
+	freshPrefix, freshSuffix = ".", ".new"
 )
 
 // Result says what Import did.
@@ -157,7 +159,7 @@ func (s *store) write(sets string, set *Set) (string, error) {
 	}
 	for _, name := range set.files.sorted() {
 		data, mode := set.files[name], fs.FileMode(0o640)
-		if isSecret(name) {
+		if isSecret(name) && s.o.Group == 0 {
 			mode = 0o600
 		}
 		if err := s.do(func() error { return s.writeFile(filepath.Join(dir, name), data, mode) }); err != nil {
@@ -165,7 +167,7 @@ func (s *store) write(sets string, set *Set) (string, error) {
 		}
 	}
 	return dir, s.do(func() error {
-		return errors.Join(s.own(dir), storage.SyncFolder(dir), s.own(sets), storage.SyncFolder(sets))
+		return errors.Join(os.Chmod(dir, 0o750), s.share(dir), storage.SyncFolder(dir), s.share(sets), storage.SyncFolder(sets))
 	})
 }
 
@@ -175,14 +177,15 @@ func (s *store) writeFile(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Chmod(mode), s.own(path), f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(mode), s.share(path), f.Sync(), f.Close())
 }
 
-func (s *store) own(path string) error {
-	if s.o.UID == 0 && s.o.GID == 0 {
+// share lets the group have what its mode says.
+func (s *store) share(path string) error {
+	if s.o.Group == 0 {
 		return nil
 	}
-	return os.Chown(path, s.o.UID, s.o.GID)
+	return os.Lchown(path, -1, s.o.Group)
 }
 
 // link makes to/F lead to the set in force for every file of the set.
@@ -193,7 +196,7 @@ func (s *store) link(f Files) error {
 		if at, err := os.Readlink(path); err == nil && at == to {
 			continue
 		}
-		fresh := filepath.Join(s.dir, "."+name+".new")
+		fresh := filepath.Join(s.dir, freshPrefix+name+freshSuffix)
 		err := s.do(func() error { return errors.Join(removeIfThere(fresh), os.Symlink(to, fresh)) })
 		if err == nil {
 			err = s.do(func() error { return os.Rename(fresh, path) })

@@ -1,5 +1,6 @@
 // Package storage mounts the boot and the data partition of the card that an appliance has started from (package slots
-// finds it), makes the data partition as large as the card, and replaces files so that they outlive power.
+// finds it), makes the data partition as large as the card, replaces files so that they outlive power, and takes files for one user
+// that were another's.
 //
 // Nothing here stops an appliance from starting: without a usable data partition the caller is told why and keeps what it
 // must in memory. It formats nothing and starts no goroutine. Facts: ext4(5), ioctl EXT4_IOC_RESIZE_FS.

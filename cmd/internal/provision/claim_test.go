@@ -1,0 +1,146 @@
+package provision
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/storage"
+)
+
+// claimed claims a folder for who runs the test.
+func claimed(t *testing.T, to string) []string {
+	t.Helper()
+	c := storage.Claim{UID: os.Getuid(), GID: os.Getgid()}
+	Claim(&c, to)
+	if c.Err != nil {
+		t.Fatal(c.Err)
+	}
+	for i, path := range c.Removed {
+		c.Removed[i], _ = filepath.Rel(to, path)
+	}
+	slices.Sort(c.Removed)
+	return c.Removed
+}
+
+// Whatever somebody has put beside a set or in the place of its links is removed; the set stays in force, with its secrets.
+func TestClaim(t *testing.T) {
+	a, root := newAuthority(t)
+	to, f := t.TempDir(), newSet(t, a, root, "dock-7")
+	if _, err := f.Import("card", to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := os.Readlink(filepath.Join(to, setsFolder, currentLink))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if removed := claimed(t, to); removed != nil {
+		t.Errorf("of a good folder %q is removed", removed)
+	}
+	at := func(name string) string { return filepath.Join(to, name) }
+	other := t.TempDir()
+	for _, err := range []error{
+		os.WriteFile(at(UpdateFile), []byte("mine"), 0o644),                                  // a file where only a link may be
+		os.Symlink("../journal/x", at(NetworkFile)),                                          // a link to where somebody else writes
+		os.Remove(at(PhonedFile)), os.Symlink("provision/other/phoned.toml", at(PhonedFile)), // around the set in force
+		os.Mkdir(at(".board.toml.new"), 0o755), os.WriteFile(at(".board.toml.new/x"), nil, 0o644), // in the way of the next import
+		os.Symlink(linkTo(SiteFile), at(".site.crt.new")),                                                  // as an import that was cut off leaves it
+		os.Symlink(other, at("provision/other")),                                                           // a set elsewhere
+		os.Symlink("../..", at("provision/current.new")),                                                   //
+		unix.Mkfifo(at("provision/pipe"), 0o644),                                                           // it would never be read to its end
+		os.Symlink("/etc/shadow", at("provision/"+set+"/secret-x")),                                        // a secret that is wiped some day
+		unix.Mkfifo(at("provision/"+set+"/network.toml"), 0o644),                                           //
+		os.Mkdir(at("calls"), 0o700), os.WriteFile(at("notes"), nil, 0o600), os.Symlink("notes", at("n2")), // nothing of ours: nobody looks there
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{".board.toml.new", NetworkFile, PhonedFile, "provision/" + set + "/network.toml", "provision/" + set + "/secret-x",
+		"provision/current.new", "provision/other", "provision/pipe", UpdateFile}
+	slices.Sort(want)
+	if removed := claimed(t, to); !slices.Equal(removed, want) {
+		t.Errorf("removed %q\nwant    %q", removed, want)
+	}
+	for _, name := range []string{"calls", "notes", "n2", ".site.crt.new"} {
+		if _, err := os.Lstat(at(name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if s, err := Current(to, Options{}); err != nil || !maps.EqualFunc(s.files, f, slices.Equal) {
+		t.Errorf("in force: %v", err)
+	}
+	checkWhole(t, "by their names", to, f)
+	if r, err := f.Import("card", to, Options{}); err != nil || r.Imported {
+		t.Errorf("imported %t, %v", r.Imported, err)
+	}
+}
+
+// A folder in place of the link, or a link that leads out, is no set in force.
+func TestClaimCurrent(t *testing.T) {
+	for _, to := range []string{"", "..", "../../x", "/etc", "sub/x"} {
+		dir := t.TempDir()
+		current := filepath.Join(dir, setsFolder, currentLink)
+		err := os.MkdirAll(filepath.Dir(current), 0o755)
+		if to == "" {
+			err = errors.Join(err, os.MkdirAll(filepath.Join(current, "x"), 0o755))
+		} else {
+			err = errors.Join(err, os.Symlink(to, current))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed := claimed(t, dir); !slices.Equal(removed, []string{setsFolder + "/" + currentLink}) {
+			t.Errorf("%q: removed %q", to, removed)
+		}
+		if _, err := os.Lstat(current); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: %v", to, err)
+		}
+	}
+	if removed := claimed(t, t.TempDir()); removed != nil {
+		t.Errorf("of nothing %q is removed", removed)
+	}
+}
+
+// The group reads the whole set, and nobody else any of it.
+func TestImportForGroup(t *testing.T) {
+	group := 900
+	if os.Getuid() != 0 {
+		group = os.Getgid()
+	}
+	a, root := newAuthority(t)
+	to := t.TempDir()
+	if _, err := newSet(t, a, root, "dock-7").Import("card", to, Options{Group: group}); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(filepath.Join(to, setsFolder), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.Type() == fs.ModeSymlink {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return err
+		}
+		want := uint32(0o640)
+		if e.IsDir() {
+			want = 0o750
+		}
+		if int(st.Uid) != os.Getuid() || int(st.Gid) != group || st.Mode&0o7777 != want {
+			t.Errorf("%s: %o of %d:%d", path, st.Mode, st.Uid, st.Gid)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	claimable := storage.Claim{UID: os.Getuid(), GID: group}
+	if Claim(&claimable, to); claimable.Removed != nil || claimable.Err != nil {
+		t.Errorf("%q, %v", claimable.Removed, claimable.Err)
+	}
+}
