@@ -45,6 +45,7 @@ type key struct {
 	long  bool      // Long was sent
 	stuck bool      // Stuck was sent
 	twin  bool      // came together with another of its row or column
+	alone time.Time // down: since when nothing casts doubt on its crossing
 }
 
 // Machine is the pure core of the scanner: samples in, events out. It has no clock; one goroutine uses it.
@@ -135,6 +136,7 @@ func (m *Machine) Scan(s Sample) []Event {
 		if m.ghostRows[at.Row]&(1<<at.Column) != 0 {
 			// Three closed keys fake the fourth: nothing is known of this crossing, so it stays as reported.
 			closed = k.phase == down || k.phase == opening
+			k.alone = s.At
 		}
 		m.step(i, at.Key, closed, s)
 	}
@@ -172,7 +174,7 @@ func (m *Machine) step(i int, name board.Key, closed bool, s Sample) {
 			k.phase, k.since = opening, s.At
 			return
 		}
-		m.hold(k, name, s)
+		m.hold(i, name, s)
 	case opening:
 		switch {
 		case closed:
@@ -185,13 +187,12 @@ func (m *Machine) step(i int, name board.Key, closed bool, s Sample) {
 
 func (m *Machine) enterOpen(i int, s Sample) {
 	m.emit(m.model.Keys[i].Key, Up, m.keys[i].since, s.At)
-	m.released(i)
 	m.keys[i] = key{}
 }
 
 func (m *Machine) enterDown(i int, name board.Key, s Sample) {
 	k := &m.keys[i]
-	k.phase, k.held = down, s.At
+	k.phase, k.held, k.alone = down, s.At, s.At
 	m.columns[m.model.Keys[i].Column].press.told = true
 	kind := Down
 	if k.mute {
@@ -203,7 +204,11 @@ func (m *Machine) enterDown(i int, name board.Key, s Sample) {
 }
 
 // hold reports what a key that stays down has become.
-func (m *Machine) hold(k *key, name board.Key, s Sample) {
+func (m *Machine) hold(i int, name board.Key, s Sample) {
+	k := &m.keys[i]
+	if s.From.Sub(k.alone) >= m.cfg.Release { // longer than any chatter
+		m.acquit(i)
+	}
 	held := min(s.From.Sub(k.held), s.From.Sub(m.dark)) // since then it can have been let go
 	if !k.long && !k.mute && held >= m.cfg.LongPress {
 		k.long = true

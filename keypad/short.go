@@ -197,8 +197,8 @@ func (m *Machine) pressed(i int) {
 	}
 }
 
-// released acquits the lines of a key that was pressed alone: a joined line would have shown another.
-func (m *Machine) released(i int) {
+// acquit clears the lines of a key that is down alone: a joined line would have shown another.
+func (m *Machine) acquit(i int) {
 	at := m.model.Keys[i]
 	if m.keys[i].twin || m.keys[i].mute {
 		return

@@ -152,6 +152,46 @@ func TestFingersAreNoShort(t *testing.T) {
 	w.want()
 }
 
+// Two fingers that always come together look like joined lines, until one of them lies on its key alone: then the other's press
+// counts as well.
+func TestFingersAreAcquitted(t *testing.T) {
+	for _, keys := range [][2]board.Key{{"1", "4"}, {"1", "2"}} { // of a column, of a row
+		w := newWiring(t, func([]uint32) {})
+		for range twinsMost {
+			w.press(keys[0], keys[1])
+		}
+		if now, _ := w.m.Shorts(); len(now) != 1 {
+			t.Errorf("%v: shorts %v", keys, now)
+		}
+		w.down = nil
+		w.keys[keys[0]] = true
+		w.pass(50 * time.Millisecond)
+		w.want()
+		w.press(keys[0], keys[1])
+		if got := strings.Join(w.down, " "); got != string(keys[0]+" "+keys[1]) {
+			t.Errorf("presses %q", got)
+		}
+	}
+}
+
+// Joined lines whose contact chatters, so that a look sees only one of them, are not acquitted by that.
+func TestJoinedRowsThatChatter(t *testing.T) {
+	looks := 0
+	w := newWiring(t, func(rows []uint32) {
+		rows[1] |= rows[2]
+		rows[2] |= rows[1]
+		if looks++; looks%8 < 2 {
+			rows[2] = 0
+		}
+	})
+	for range 8 {
+		w.keys["4"] = true
+		w.pass(200 * time.Millisecond)
+		w.press()
+	}
+	w.want("ROW1-ROW2")
+}
+
 func TestJoinedWhereNoKeyIs(t *testing.T) {
 	m, err := board.Load("desk", []string{"701"})
 	if err != nil {
