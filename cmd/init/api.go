@@ -94,7 +94,7 @@ func (s *system) routes(ctx context.Context) http.Handler {
 		}()
 		answer(w, http.StatusAccepted, struct{}{})
 	})
-	mux.HandleFunc("/update", func(w http.ResponseWriter, r *http.Request) {
+	updates := func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		u := s.updater
 		s.mu.Unlock()
@@ -103,7 +103,9 @@ func (s *system) routes(ctx context.Context) http.Handler {
 			return
 		}
 		u.ServeHTTP(w, r)
-	})
+	}
+	mux.HandleFunc("/update", updates)
+	mux.HandleFunc("/update"+update.CheckPath, updates)
 	return mux
 }
 

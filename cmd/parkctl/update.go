@@ -29,6 +29,8 @@ type updateFlags struct {
 const (
 	// backWithin is the longest that a restart, a trial and a fall-back may take together.
 	backWithin = 8 * time.Minute
+	// askWithin is for an answer that needs nothing written.
+	askWithin = 5 * time.Second
 )
 
 // errUpdate: the appliance could not be updated; what is wrong has been told.
@@ -65,7 +67,7 @@ func (t *tool) place() (place, error) {
 
 // status asks how far the appliance's update is.
 func (p place) status(ctx context.Context) (bundles.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
@@ -192,33 +194,20 @@ func (t *tool) update(ctx context.Context, args []string) error {
 		return err
 	}
 	defer body.Close()
-	s, err := p.status(ctx)
-	if err != nil {
-		return err
-	}
-	whole, err := p.judge(body, bundles.System{Board: s.Board, Version: s.Version, Time: s.Time})
-	if errors.Is(err, bundles.ErrSame) {
-		fmt.Fprintf(t.out, "The appliance runs %s already.\n", s.Version)
-		return nil
-	}
+	whole, s, err := p.judge(ctx, body)
 	if err != nil {
 		return fmt.Errorf("%s is not sent: %w", args[0], err)
+	}
+	if whole == nil {
+		fmt.Fprintf(t.out, "The appliance runs %s already.\n", s.Version)
+		return nil
 	}
 	target := p.url
 	if t.up.now {
 		target += "?now=1"
 	}
 	upload := &counter{Reader: whole, t: t, size: size}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, upload)
-	if err != nil {
-		return err
-	}
-	req.ContentLength = size
-	req.Header.Set("Content-Type", "application/octet-stream")
-	// RFC 9110 §10.1.1: who is refused at once reads why, and sends nothing into a connection that is closed.
-	req.Header.Set("Expect", "100-continue")
-	var code int
-	s, code, err = p.do(req)
+	s, code, err := p.send(ctx, target, upload, size)
 	if t.colour && upload.told > 0 {
 		fmt.Fprintln(t.err)
 	}
@@ -236,21 +225,23 @@ func (t *tool) update(ctx context.Context, args []string) error {
 	return t.follow(ctx, p, s)
 }
 
-// judge reads a bundle before it is sent: what the appliance would refuse is not sent, and a file that is damaged neither. Only
-// the appliance can tell whether it is genuine. It returns the whole bundle again.
-func (p place) judge(body io.Reader, runs bundles.System) (io.Reader, error) {
+// judge asks the appliance about the head of a bundle: what it would refuse is not sent, and a file that is damaged neither. It
+// returns the whole bundle again, nil if the appliance runs it already.
+func (p place) judge(ctx context.Context, body io.Reader) (io.Reader, bundles.Status, error) {
 	var head bytes.Buffer
 	b, err := bundles.Inspect(io.TeeReader(body, &head))
 	if err != nil {
-		return nil, err
+		return nil, bundles.Status{}, err
 	}
-	fault := b.Manifest.Fits(runs, time.Now())
-	if fault != nil && !errors.Is(fault, bundles.ErrSame) {
-		return nil, p.says(fault)
+	asking, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	s, code, err := p.send(asking, p.url+bundles.CheckPath, bytes.NewReader(head.Bytes()), int64(head.Len()))
+	if err != nil && code != http.StatusNotFound && code != http.StatusMethodNotAllowed { // one that cannot be asked so judges the whole
+		return nil, s, err
 	}
 	file, again := body.(io.Seeker)
-	if !again && fault == nil {
-		return io.MultiReader(&head, body), nil
+	if !again && code != http.StatusOK {
+		return io.MultiReader(&head, body), s, nil
 	}
 	// Of one that comes from afar there is no second time.
 	b, err = bundles.Inspect(io.MultiReader(&head, body))
@@ -260,10 +251,23 @@ func (p place) judge(body io.Reader, runs bundles.System) (io.Reader, error) {
 	if err == nil && again {
 		_, err = file.Seek(0, io.SeekStart)
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || code == http.StatusOK {
+		return nil, s, err
 	}
-	return body, fault
+	return body, s, nil
+}
+
+// send brings a bundle, or its head, to the appliance.
+func (p place) send(ctx context.Context, to string, body io.Reader, size int64) (bundles.Status, int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, body)
+	if err != nil {
+		return bundles.Status{}, 0, err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", "application/octet-stream")
+	// RFC 9110 §10.1.1: who is refused at once reads why, and sends nothing into a connection that is closed.
+	req.Header.Set("Expect", "100-continue")
+	return p.do(req)
 }
 
 // follow tells what the appliance waits for and, from another machine, what became of the new system.

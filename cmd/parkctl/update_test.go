@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -87,7 +86,7 @@ func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool
 	}
 	start(slots.Boot{Slot: slots.A}, "v1.0.0", now)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/api/update" {
+		if !strings.HasPrefix(r.URL.Path, "/api/update") {
 			http.NotFound(w, r)
 			return
 		}
@@ -97,20 +96,31 @@ func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool
 	return server.URL
 }
 
-// Who is refused before anything was read hears why, however long the bundle is.
+// Who is refused hears why, however long the bundle is, and sends its head only; to an appliance that cannot be asked so, nothing,
+// if that does not want it.
 func TestUpdateRefusedAtOnce(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusConflict)
-		io.WriteString(w, `{"error":"no image that can be updated"}`)
-	}))
-	defer server.Close()
+	_, key := siteKey(t, 1)
 	file := filepath.Join(t.TempDir(), "long.bundle")
-	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 64<<20)); err != nil {
-		t.Fatal(err)
+	if code, _, errs := parkctl("", "bundle", imageFolder(t, "v1.1.0", time.Now()), key, file); code != 0 {
+		t.Fatal(errs)
 	}
-	code, out, errs := parkctl("", "update", "--at", server.URL, file)
-	if code != exitError || errs != "parkctl: "+strings.TrimPrefix(server.URL, "http://")+" says: no image that can be updated\n" {
-		t.Errorf("%d:\n%s%s", code, out, errs)
+	for check, want := range map[int]string{http.StatusForbidden: file + " is not sent: %s says: another site's\n", http.StatusNotFound: "%s says: another site's\n"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, bundles.CheckPath) {
+				w.WriteHeader(http.StatusForbidden)
+			} else {
+				if r.ContentLength > int64(bundles.HeadSize) {
+					t.Errorf("%d bytes are sent to be judged", r.ContentLength)
+				}
+				w.WriteHeader(check)
+			}
+			io.WriteString(w, `{"error":"another site's"}`)
+		}))
+		code, out, errs := parkctl("", "update", "--at", server.URL, file)
+		server.Close()
+		if want = fmt.Sprintf("parkctl: "+want, strings.TrimPrefix(server.URL, "http://")); code != exitError || errs != want {
+			t.Errorf("%d:\n%s%s", code, out, errs)
+		}
 	}
 }
 
@@ -197,7 +207,7 @@ func TestUpdateFromTheDesk(t *testing.T) {
 		{"an address", true, []string{web.URL + "/qemu-virt-v1.1.0.bundle", "--now"}, 0, []string{"v1.1.0 runs and is confirmed"}},
 		{"ill", false, []string{file}, 1, []string{"Warning: it may not be kept, since the system that runs is not healthy itself: no peer.\n", "not updated", "was not healthy", "v1.0.0 runs"}},
 		{"older", true, []string{old}, 1, []string{"--downgrade-from v1.0.0"}},
-		{"another site's", true, []string{wrong}, 1, []string{"signature is wrong"}},
+		{"another site's", true, []string{wrong}, 1, []string{"foreign.bundle is not sent: 127.0.0.1:", "signature is wrong"}},
 		{"another board's", true, []string{filepath.Join(other, "rpi-v1.1.0.bundle")}, 1, []string{"is not sent: 127.0.0.1:", "it is for rpi and this is a qemu-virt"}},
 		{"cut off", true, []string{cutOff}, 1, []string{"damaged-qemu-virt-v1.1.0.bundle is not sent: the bundle is cut off"}},
 		{"damaged", true, []string{flipped}, 1, []string{"is not sent: the bundle is damaged"}},

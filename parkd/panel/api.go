@@ -39,6 +39,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/dial", s.dial)
 	s.testRoutes(mux)
 	mux.HandleFunc("/api/update", s.update)
+	mux.HandleFunc("/api/update/check", s.update)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "no such resource: "+strconv.Quote(r.URL.Path))
 	})

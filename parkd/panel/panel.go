@@ -13,6 +13,7 @@
 //	POST /api/selftest   {"steps":["keys"]}   a self test, as a stream of JSON lines; GET /api/selftest/reports[/NAME]
 //	GET  /api/update     how far an update of the system is; 404 where there is none
 //	POST /api/update     a signed bundle (application/octet-stream); answers when it is written and read back
+//	POST /api/update/check  the first 8 KiB of one; answers whether it would be taken
 //
 // A POST answers 204 once it has been done, else a JSON object {"error":"…"}.
 // Whoever wants to restart the program waits for the calls that are not kept:
@@ -96,7 +97,7 @@ func New(cfg Config, b Backend, log *slog.Logger) *Server {
 // NameHolders asks f which process has a port that is taken; "" is not known. Before Run.
 func (s *Server) NameHolders(f func(tcp netip.AddrPort) string) { s.holder = f }
 
-// UpdateBy hands requests of /api/update to h, which decides by the bundle's signature who may update. Before Run.
+// UpdateBy hands requests of /api/update and /api/update/check to h, which decides by the bundle's signature who may update. Before Run.
 func (s *Server) UpdateBy(h http.Handler) { s.updater = h }
 
 // Ready is closed when every listener is up.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 )
 
 // Dial connects to the first process, whatever address is asked for: for the Transport of an http.Client.
@@ -17,12 +18,12 @@ func Dial(socket string) func(context.Context, string, string) (net.Conn, error)
 	}
 }
 
-// Forward hands requests to the path of the first process's API, with their bodies as they come and their queries. Where
-// there is no such socket the answer is 404.
-func Forward(socket, path string) http.Handler {
+// Forward hands requests to the path of the first process's API, and what is below prefix to what is below path, with their bodies
+// as they come and their queries. Where there is no such socket the answer is 404.
+func Forward(socket, prefix, path string) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.URL.Path, r.Out.Host = "http", "init", path, "init"
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.URL.Path, r.Out.Host = "http", "init", path+strings.TrimPrefix(r.In.URL.Path, prefix), "init"
 		},
 		Transport: &http.Transport{DialContext: Dial(socket), DisableKeepAlives: true},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {

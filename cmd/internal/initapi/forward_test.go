@@ -13,13 +13,13 @@ import (
 
 func TestForward(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "init.sock")
-	ask := func(body string) (int, string) {
+	ask := func(body, path string) (int, string) {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodPost, "http://panel.example:8080/api/update?now=1", strings.NewReader(body))
-		Forward(socket, "/update").ServeHTTP(w, r)
+		r := httptest.NewRequest(http.MethodPost, "http://panel.example:8080"+path, strings.NewReader(body))
+		Forward(socket, "/api/update", "/update").ServeHTTP(w, r)
 		return w.Code, w.Body.String()
 	}
-	if code, text := ask("x"); code != 404 || !strings.Contains(text, "image") {
+	if code, text := ask("x", "/api/update"); code != 404 || !strings.Contains(text, "image") {
 		t.Errorf("without a first process: %d %s", code, text)
 	}
 	l, err := net.Listen("unix", socket)
@@ -33,8 +33,10 @@ func TestForward(t *testing.T) {
 	})}
 	ended := make(chan error)
 	go func() { ended <- s.Serve(l) }()
-	if code, text := ask("bundle"); code != 202 || text != "/update?now=1 BUNDLE" {
-		t.Errorf("%d %s", code, text)
+	for path, want := range map[string]string{"/api/update?now=1": "/update?now=1 BUNDLE", "/api/update/check": "/update/check BUNDLE"} {
+		if code, text := ask("bundle", path); code != 202 || text != want {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
 	}
 	s.Close()
 	<-ended

@@ -21,6 +21,9 @@ const (
 	mostManifest = 4 << 10 // bytes
 )
 
+// HeadSize is what the head of a bundle has at most: bytes.
+const HeadSize = len(magic) + 4 + mostManifest + ed25519.SignatureSize
+
 // Bundle is one whose manifest has been proved genuine. Read gives its image, which is not proved before its end: the
 // last Read checks length and hash, and only io.EOF says that all is well.
 type Bundle struct {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,8 +25,13 @@ const drainMost = 64 << 20
 
 var _ http.Handler = (*Updater)(nil)
 
+// CheckPath follows the path of updates where only the head of a bundle is sent, at most HeadSize bytes of it: the answer is
+// that which the bundle would get, but for what is found out later.
+const CheckPath = "/check"
+
 // ServeHTTP answers GET with the Status, and takes a bundle by POST (?now=1: do not wait for calls): 202 and the Status when
-// it is on trial, 200 if the appliance runs it already, else {"error"} and a code that tells the kind.
+// it is on trial, 200 if the appliance runs it already, else {"error"} and a code that tells the kind. Below CheckPath it takes the
+// head of one, so that nobody sends megabytes to be refused: a browser shows the answer to an upload only when all of it is sent.
 func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet:
@@ -41,7 +47,12 @@ func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limits := http.NewResponseController(w)
 	_ = limits.SetReadDeadline(time.Now().Add(headFor))
 	_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
-	err := u.take(r.Context(), r.Body, r.URL.Query().Get("now") == "1", func() { _ = limits.SetReadDeadline(time.Now().Add(uploadFor)) })
+	var err error
+	if strings.HasSuffix(r.URL.Path, CheckPath) {
+		_, err = u.judge(r.Body)
+	} else {
+		err = u.take(r.Context(), r.Body, r.URL.Query().Get("now") == "1", func() { _ = limits.SetReadDeadline(time.Now().Add(uploadFor)) })
+	}
 	_ = limits.SetReadDeadline(time.Now().Add(drainFor))
 	// Who sends a bundle that is refused shall see the answer and not a broken connection.
 	_, _ = io.CopyN(io.Discard, r.Body, drainMost)

@@ -191,15 +191,8 @@ func (u *Updater) Install(ctx context.Context, r io.Reader, now bool) error {
 // take calls genuine when the bundle's signature has been found right. Until then, and while the bundle does not fit, nothing
 // changes, not even the status: whoever reaches the panel can send anything. The sender hears why.
 func (u *Updater) take(ctx context.Context, r io.Reader, now bool, genuine func()) error {
-	if err := u.free(); err != nil {
-		return err
-	}
-	b, err := OpenBundle(r, u.cfg.Keys)
-	if err = u.refusal(err); err == nil {
-		err = b.Manifest.Fits(u.cfg.System, time.Now())
-	}
+	b, err := u.judge(r)
 	if err != nil {
-		u.cfg.Log.Warn("a bundle is refused", "err", err)
 		return err
 	}
 	genuine()
@@ -224,14 +217,25 @@ func (u *Updater) take(ctx context.Context, r io.Reader, now bool, genuine func(
 	return nil
 }
 
-// free says why no update can be taken now.
-func (u *Updater) free() error {
+// judge says whether a bundle would be taken; it reads no more than its head.
+func (u *Updater) judge(r io.Reader) (*Bundle, error) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.taken()
+	err := u.taken()
+	u.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	b, err := OpenBundle(r, u.cfg.Keys)
+	if err = u.refusal(err); err == nil {
+		err = b.Manifest.Fits(u.cfg.System, time.Now())
+	}
+	if err != nil {
+		u.cfg.Log.Warn("a bundle is refused", "err", err)
+	}
+	return b, err
 }
 
-// taken is free with the lock held.
+// taken says why no update can be taken now. With the lock held.
 func (u *Updater) taken() error {
 	switch {
 	case u.cfg.Disk == nil || u.cfg.Running == slots.None:

@@ -577,6 +577,23 @@ func TestHTTP(t *testing.T) {
 		if _, body, h := ask("POST", "/update", []byte("x")); !strings.Contains(body, "in 4s") || h.Get("Retry-After") != "4" {
 			t.Errorf("after two wrong ones: %s %v", body, h)
 		}
+		// The head alone says whether all of it would be taken, and changes nothing.
+		foreign := bytes.Clone(good[:HeadSize])
+		foreign[len(magic)+4+20] ^= 1
+		for _, x := range []struct {
+			body []byte
+			code int
+			text string
+		}{
+			{good[:HeadSize], 202, `"stage":"idle"`},
+			{foreign, 403, "signature is wrong"},
+			{bundle(t, manifest(1), image(1))[:HeadSize], 200, `"stage":"idle"`},
+			{bundle(t, manifest(0), image(0))[:HeadSize], 400, "older than what runs"},
+		} {
+			if code, body, _ := ask("POST", "/update"+CheckPath, x.body); code != x.code || !strings.Contains(body, x.text) {
+				t.Errorf("a head: %d %s; want %d, %s", code, body, x.code, x.text)
+			}
+		}
 		// Who sends nonsense all the time keeps nobody from bringing a genuine one.
 		if code, body, _ := ask("POST", "/update?now=1", good); code != 202 || !strings.Contains(body, `"target":"v1.2.0"`) {
 			t.Errorf("%d %s", code, body)

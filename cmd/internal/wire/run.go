@@ -77,7 +77,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		}
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
-	a.panel.UpdateBy(initapi.Forward(initapi.Socket, "/update"))
+	a.panel.UpdateBy(initapi.Forward(initapi.Socket, "/api/update", "/update"))
 	a.panel.NameHolders(func(at netip.AddrPort) string { return holder.Of("tcp", at) })
 	return a, nil
 }

@@ -49,9 +49,11 @@ async function send() {
   $("update-send").disabled = true;
   timer = setTimeout(look, 500);
   let refused = "";
+  const post = (path, body) => fetch("/api/update" + path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body });
   try {
-    const now = $("update-now").checked ? "?now=1" : "";
-    const answer = await fetch("/api/update" + now, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file });
+    // Its head says whether it is genuine and fits: one that is refused need not be sent.
+    let answer = await post("/check", file.slice(0, 8192));
+    if (answer.status === 202) answer = await post($("update-now").checked ? "?now=1" : "", file);
     const said = await answer.json();
     if (answer.status === 200) refused = "The appliance runs this already.";
     else if (!answer.ok) refused = said.error;
