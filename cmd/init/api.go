@@ -122,8 +122,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 // restart restarts phoned or the appliance, at once or when nothing is there that it has to wait for.
 func (s *system) restart(ctx context.Context, req initapi.Restart, waitFor func([]panel.Call) string) {
 	if req.When == initapi.Idle {
-		busy := func(ctx context.Context) (string, error) { return s.callsThat(ctx, waitFor) }
-		if !untilIdle(ctx, busy, func(why string) { s.waits(req.Service, why) }) {
+		if !s.untilIdle(ctx, waitFor, func(why string) { s.waits(req.Service, why) }) {
 			return
 		}
 	}
@@ -142,6 +141,12 @@ func (s *system) waits(service, why string) {
 	if delete(s.waiting, service); why != "" {
 		s.waiting[service] = why
 	}
+}
+
+// untilIdle waits until phoned has no calls that waitFor names.
+func (s *system) untilIdle(ctx context.Context, waitFor func([]panel.Call) string, tell func(why string)) bool {
+	defer s.clear(uncountedCode)
+	return untilIdle(ctx, func(ctx context.Context) (string, error) { return s.callsThat(ctx, waitFor) }, tell)
 }
 
 // untilIdle waits until busy names nothing, or the phone is silent for so long that there is nothing. It tells each time what

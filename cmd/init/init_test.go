@@ -20,6 +20,7 @@ import (
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/cmd/internal/update"
 	"parklamp/parkd/panel"
 )
 
@@ -236,7 +237,26 @@ func TestRestartWaitsForPhonedThatComesBack(t *testing.T) {
 			}
 			return "", nil
 		}, time.Hour},
-		"dead": {func(time.Duration) (string, error) { return "", errors.New("nobody listens") }, time.Minute},
+		"dead":            {func(time.Duration) (string, error) { return "", errors.New("nobody listens") }, time.Minute},
+		"counts no calls": {func(time.Duration) (string, error) { return "", update.ErrUncounted }, update.UncountedFor},
+		"counts them late": {func(at time.Duration) (string, error) {
+			if at < 9*time.Minute || at >= 12*time.Minute {
+				return "", update.ErrUncounted
+			}
+			return "1 call", nil
+		}, 12*time.Minute - idleLook + update.UncountedFor},
+		"counts none, then dies": {func(at time.Duration) (string, error) {
+			if at < 5*time.Minute {
+				return "", update.ErrUncounted
+			}
+			return "", errors.New("nobody listens")
+		}, 5*time.Minute - idleLook + time.Minute},
+		"counts none, dies and comes back": {func(at time.Duration) (string, error) {
+			if at%time.Minute < 10*time.Second {
+				return "", update.ErrUncounted
+			}
+			return "", errors.New("nobody listens")
+		}, update.UncountedFor},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"parklamp/cmd/internal/health"
+	"parklamp/cmd/internal/update"
 	"parklamp/parkd/panel"
 )
 
@@ -73,11 +75,15 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 // busy says what an absence of the appliance would disturb, "" for nothing.
 func (s *system) busy(ctx context.Context) (string, error) { return s.callsThat(ctx, inAbsence) }
 
-// callsThat asks phoned for its calls and says which of them something would disturb, "" for none. The error is one of a phone
-// that is silent: one that lives and only cannot say which calls it has may have any.
+// uncountedCode is the health condition of a phone that does not say which calls it has while somebody waits for that.
+const uncountedCode = "phoned.calls"
+
+// callsThat asks phoned for its calls and says which of them something would disturb, "" for none. The error is
+// update.ErrUncounted, which is also a health condition, or one of a phone that is silent.
 func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) string) (string, error) {
 	st, err := s.phone.Status(ctx)
 	if err == nil {
+		s.clear(uncountedCode)
 		return disturb(st.Calls), nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -85,9 +91,13 @@ func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) strin
 	}
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor) // the answer may have taken all the time that there was
 	defer cancel()
-	if s.alive(asking) == nil {
-		return "calls of which the phone does not say how many", nil
+	if s.alive(asking) != nil {
+		s.clear(uncountedCode)
+		return "", err
 	}
+	err = fmt.Errorf("%w: %w", update.ErrUncounted, err)
+	s.raise(health.Condition{Code: uncountedCode, Severity: health.Error, Text: err.Error(),
+		Hint: fmt.Sprintf("a restart that was to disturb nobody comes after %v of this all the same; parkctl restart --now does not wait", update.UncountedFor)})
 	return "", err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/supervise"
+	"parklamp/cmd/internal/update"
 	"parklamp/parkd/panel"
 )
 
@@ -152,18 +154,25 @@ func TestWhomARestartWaitsFor(t *testing.T) {
 	}
 }
 
-// A phone whose status cannot be read is not one without calls as long as it answers anything.
+// A phone whose status cannot be read is not one without calls as long as it answers anything, and everybody learns of it.
 func TestPhoneThatSaysTooMuch(t *testing.T) {
 	s, phone := withPanel(t)
 	phone.status.Store(&panel.Status{Calls: []panel.Call{{State: panel.CallParked, Remote: panel.Party{Name: strings.Repeat("x", 9<<20)}}}})
-	why, err := s.busy(t.Context())
-	if want := "calls of which the phone does not say how many"; why != want || err != nil {
-		t.Errorf("waits for %q, %v, want %q", why, err, want)
+	if why, err := s.busy(t.Context()); why != "" || !errors.Is(err, update.ErrUncounted) {
+		t.Errorf("waits for %q, %v", why, err)
+	}
+	faults := s.health.All()
+	if len(faults) != 1 || faults[0].Code != uncountedCode || !strings.Contains(faults[0].Text, "unexpected end of JSON") || !strings.Contains(faults[0].Hint, "--now") {
+		t.Errorf("faults %+v", faults)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if why, err := s.busy(ended); why != "" || err == nil {
 		t.Errorf("waits for %q, %v although nobody asks any more", why, err)
+	}
+	phone.status.Store(&panel.Status{})
+	if why, err := s.busy(t.Context()); why != "" || err != nil || len(s.health.All()) > 0 {
+		t.Errorf("waits for %q, %v, faults %+v of one that says it again", why, err, s.health.All())
 	}
 }
 

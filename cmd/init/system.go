@@ -170,7 +170,7 @@ func (s *system) run() {
 	_ = os.Symlink("/proc/1/exe", hookPath)
 	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hookPath, Port: cfg.Port,
 		Socket: leaseSocket, Resolv: resolvFile, Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
-		Idle: func(ctx context.Context) bool { return untilIdle(ctx, s.busy, func(string) {}) },
+		Idle: func(ctx context.Context) bool { return s.untilIdle(ctx, inAbsence, func(string) {}) },
 		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
 	running.Go(func() {
 		if err := s.network.Run(services); err != nil {

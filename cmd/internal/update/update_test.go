@@ -740,6 +740,24 @@ func TestConfirmWaitsForCalls(t *testing.T) {
 	}
 }
 
+// A system on trial that lives and never says which calls it has falls back, late.
+func TestConfirmOfOneThatCannotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := slotstest.NewCard(slotSize, slots.State{Seq: 4, Good: slots.A, Try: slots.B})
+		p := &phone{ill: "phoned does not answer", err: ErrUncounted}
+		u := updater(t, c, slots.Boot{Slot: slots.B, Trial: true}, system(2), p)
+		begin, done := time.Now(), make(chan error)
+		go func() { done <- u.Confirm(t.Context()) }()
+		time.Sleep(ConfirmWithin + time.Second)
+		if s := u.Status(); !strings.Contains(s.Waiting, ErrUncounted.Error()) {
+			t.Errorf("%+v", s)
+		}
+		if err := <-done; err != nil || time.Since(begin) != UncountedFor || !strings.Contains(p.told(), "not healthy") {
+			t.Errorf("%v after %v, restarted %q", err, time.Since(begin), p.told())
+		}
+	})
+}
+
 // Whoever reaches the panel can send anything: what is not signed, or does not fit, changes nothing about an update that waits
 // for calls to end.
 func TestWrongBundlesLeaveAWaitingOneAlone(t *testing.T) {
