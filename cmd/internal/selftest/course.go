@@ -1,6 +1,7 @@
 package selftest
 
 import (
+	"cmp"
 	"slices"
 
 	"parklamp/media/prompt"
@@ -34,6 +35,10 @@ func (m *Machine) pass(q *question) bool {
 	case q.kind == pressKey && m.jammed[q.key.ID]:
 		m.queue, m.number = m.queue[1:], m.number+1 // it has been named
 		return true
+	case m.phone.Faults[m.hangsOn(q)] != "":
+		f.Outcome, f.Text = Failed, m.phone.Faults[m.hangsOn(q)]
+	case m.answerFault(q) != "":
+		f.Outcome, f.Text = Skipped, "it cannot be answered: "+m.answerFault(q)
 	case q.kind == pressKey && m.good[q.key.ID]:
 		f.Outcome, f.Text = Passed, "was pressed at the lamps"
 	case q.hands() && m.unanswered >= patience:
@@ -50,13 +55,32 @@ func (m *Machine) pass(q *question) bool {
 	return true
 }
 
+// hangsOn is what a question is about, as Phone.Faults names it.
+func (m *Machine) hangsOn(q *question) string {
+	if q.kind == moveHook {
+		return HookSwitch
+	}
+	return q.item
+}
+
+// answerFault is why the keys that answer a question cannot be pressed; "" if they can.
+func (m *Machine) answerFault(q *question) string {
+	switch {
+	case q.kind == besideLamp:
+		return m.phone.Faults[q.key.ID]
+	case q.yesNo():
+		return cmp.Or(m.phone.Faults["#"], m.phone.Faults["*"])
+	}
+	return ""
+}
+
 func (m *Machine) has(key string) bool {
 	return slices.ContainsFunc(m.phone.Keys, func(k Key) bool { return k.ID == key })
 }
 
 // before is what has to be done before a question can be asked.
 func (m *Machine) before(q *question) *question {
-	if !m.phone.Hook {
+	if !m.phone.Hook || m.phone.Faults[HookSwitch] != "" {
 		return nil
 	}
 	switch {

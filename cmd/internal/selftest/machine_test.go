@@ -196,6 +196,17 @@ func TestWalks(t *testing.T) {
 				"failed keys 5: key 5 closes * as well: wires that touch, or a diode that is missing"}, outcome: Failed},
 		{name: "a key is dead", steps: []Step{Keys}, broken: func(p *person) { p.keys["5"] = nil },
 			want: []string{"failed keys 5: no answer within 20s"}, outcome: Failed},
+		{name: "what is known to be missing is not asked for", steps: []Step{Lamps, Keys, Hook},
+			phone: func(p *Phone) {
+				p.Faults = map[string]string{"5": "no chip", "orbit-701": "no chip", "fault red": "no LED", HookSwitch: "no chip"}
+			},
+			want: []string{"skipped lamps orbit-701 green: it cannot be answered: no chip",
+				"skipped lamps orbit-701 red: it cannot be answered: no chip", "failed lamps fault red: no LED",
+				"failed keys 5: no chip", "failed keys orbit-701: no chip", "failed hook lift: no chip", "failed hook put back: no chip"}, outcome: Failed},
+		{name: "nobody can answer", steps: []Step{Tones}, phone: func(p *Phone) { p.Faults = map[string]string{"*": "no chip", HookSwitch: "no chip"} },
+			want: []string{"skipped tones loudspeaker: it cannot be answered: no chip", "skipped tones handset: it cannot be answered: no chip"}, outcome: Skipped},
+		{name: "the handset cannot be seen to be lifted", steps: []Step{Tones}, phone: func(p *Phone) { p.Faults = map[string]string{HookSwitch: "no chip"} },
+			outcome: Passed},
 		{name: "Hold skips one", steps: []Step{Lamps}, broken: func(p *person) { p.says["fault red"] = "hold" },
 			want: []string{"skipped lamps fault red: skipped with Hold"}, outcome: Skipped},
 		{name: "deaf", steps: []Step{Tones, Microphone}, broken: func(p *person) { p.deaf = true },

@@ -123,7 +123,13 @@ type Phone struct {
 	Hook    bool
 	Headset bool   // there is a path for one
 	Sound   string // what is wrong with the sound card; empty: nothing known
+	// Faults is why items cannot be tested, since what they hang on is known to be missing: by key, by lamp and "green", "red" or
+	// "contact", or HookSwitch.
+	Faults map[string]string
 }
+
+// HookSwitch is the hook in Phone.Faults.
+const HookSwitch = "hook switch"
 
 // Colour of a lamp, in the words of package board.
 type Colour string

@@ -42,10 +42,13 @@ func (a *Appliance) openBoard() ([]gpio.Fault, error) {
 	return b.Faults(), nil
 }
 
+// boardCode begins the code of a part of the board that is missing.
+const boardCode = "board."
+
 // missing shows the parts of the board that were left out.
 func (a *Appliance) missing(parts []gpio.Fault) {
 	for _, f := range parts {
-		a.health.Raise(a.now(), "board."+f.Part, health.Error, f.Part+": "+f.Text, f.Hint)
+		a.health.Raise(a.now(), boardCode+f.Part, health.Error, f.Part+": "+f.Text, f.Hint)
 	}
 }
 
@@ -60,7 +63,7 @@ func (a *Appliance) lampFault(missing []gpio.Fault) func(error) {
 		}
 		for _, f := range missing {
 			if c, is := w.Chips[f.Part]; is && c.Kind != board.GPIOChip {
-				a.health.Clear("board." + f.Part)
+				a.health.Clear(boardCode + f.Part)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -155,12 +156,49 @@ func (d *desk) parts() selftest.Phone {
 	h := d.cfg.Audio.Headset
 	_, key := m.Key("headset")
 	p.Headset = key || d.handset.sim == nil && (len(h.Controls) > 0 || h.Output != none.Output || h.Input != none.Input)
-	for _, c := range d.health.All() {
+	conditions := d.health.All()
+	for _, c := range conditions {
 		if c.Code == soundCode {
 			p.Sound = c.Text
 		}
 	}
+	p.Faults = itemFaults(m, conditions)
 	return p
+}
+
+// itemFaults says which items of a self test hang on lines that are known to be missing, and why.
+func itemFaults(m board.Model, conditions []health.Condition) map[string]string {
+	if m.Wiring == nil {
+		return nil
+	}
+	parts := map[string]string{}
+	for _, c := range conditions {
+		if part, is := strings.CutPrefix(c.Code, boardCode); is {
+			parts[part] = c.Text
+		}
+	}
+	faults := map[string]string{}
+	look := func(item string, lines ...string) {
+		for _, l := range lines {
+			if fault := cmp.Or(parts[l], parts[m.Wiring.Lines[l].Chip]); fault != "" {
+				faults[item] = fault
+			}
+		}
+	}
+	for _, k := range m.Keys {
+		look(string(k.Key), m.Rows[k.Row], m.Columns[k.Column])
+	}
+	for _, l := range m.Lamps {
+		for what, line := range map[string]board.Line{"green": l.Green, "red": l.Red, "contact": l.Steady} {
+			if line != board.NoLine {
+				look(string(l.Lamp)+" "+what, m.LEDs[line])
+			}
+		}
+	}
+	if m.Hook != "" {
+		look(selftest.HookSwitch, m.Hook)
+	}
+	return faults
 }
 
 // key takes what hands do during the test.
