@@ -208,8 +208,8 @@ func (d *definition) lamps(m *Model) {
 // sound reads the sound cards, the best first.
 func (d *definition) sound(m *Model) {
 	d.tables(d.root, "sound", "sound", func(name, path string, t *node) {
-		d.closed(t, path, "card", "device", "capture_card", "capture_device", "rate", "handset", "headset", "speaker")
-		s := Sound{Name: name, Card: d.text(t, "card", path+".card"), CaptureCard: d.text(t, "capture_card", path+".capture_card"), Paths: map[string]SoundPath{}}
+		d.closed(t, path, "title", "bus", "card", "device", "capture_card", "capture_device", "rate", "handset", "headset", "speaker")
+		s := Sound{Name: name, Title: d.text(t, "title", path+".title"), Bus: d.word(t, "bus", path+".bus", "i2s", "usb"), Card: d.text(t, "card", path+".card"), CaptureCard: d.text(t, "capture_card", path+".capture_card"), Paths: map[string]SoundPath{}}
 		if s.Card == "" {
 			d.fail(t, path+".card", "is missing: the id of the card, as /proc/asound/cards has it in brackets")
 		}

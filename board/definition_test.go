@@ -132,6 +132,7 @@ func TestParseRefuses(t *testing.T) {
 		{"from nothing", "name = 'x'", "name = 'x'\nfrom = 'toaster'", `x.toml:2:1: from: no such model: "toaster" (there are: beaglebone-black, desk`},
 		{"sound card", "[lines]", "[sound.a]\nrate = 44100\n[lines]", "x.toml:25:8: sound.a.card: is missing"},
 		{"sound rate of more than 32 bits", "[lines]", "[sound.a]\ncard = 'A'\nrate = 4294975296\n[lines]", "x.toml:27:1: sound.a.rate: 4294975296: allowed is 8000, 16000, 48000"},
+		{"sound bus", "[lines]", "[sound.a]\ncard = 'A'\nbus = 'pci'\n[lines]", `x.toml:27:1: sound.a.bus: "pci": allowed is i2s, usb`},
 		{"sound rate", "[lines]", "[sound.a]\ncard = 'A'\nrate = 44100\n[lines]", "x.toml:27:1: sound.a.rate: 44100: allowed is 8000, 16000, 48000"},
 		{"gain", "[lines]", "[sound.a]\ncard = 'A'\nhandset = { gain = 99 }\n[lines]", "sound.a.handset.gain: 99: allowed is -30 to 12 dB"},
 	}

@@ -58,6 +58,8 @@ type Model struct {
 // Sound says how the phone's paths are wired to a sound card.
 type Sound struct {
 	Name          string // in the definition
+	Title         string // what to buy, for people
+	Bus           string // "i2s" or "usb"; "" is not said
 	Card          string // id, as /proc/asound/cards has it in brackets
 	Device        int    // PCM device
 	CaptureCard   string // of the microphone where it is another one

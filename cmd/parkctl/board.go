@@ -131,6 +131,9 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 		table = append(table, []cell{{text: r.Line}, {text: fmt.Sprintf("%s %d", r.Chip, r.Offset)}, {text: r.Pin}, {text: r.Wired}, {text: r.For}})
 	}
 	t.table(t.out, table)
+	for _, w := range wiring.Warnings(m) {
+		fmt.Fprintf(t.out, "\nMind: %s\n", w)
+	}
 	return nil
 }
 
@@ -170,10 +173,10 @@ func rowsOf(m board.Model) []wire {
 		add(line, keys(func(k board.ModelKey) bool { return k.Row == i }), "row, "+drive)
 	}
 	for i, line := range m.Columns {
-		add(line, keys(func(k board.ModelKey) bool { return k.Column == i }), "column"+input(m.Wiring.Lines[line]))
+		add(line, keys(func(k board.ModelKey) bool { return k.Column == i }), "column"+input(m, line))
 	}
 	if m.Hook != "" {
-		add(m.Hook, "hook switch", "switch"+input(m.Wiring.Lines[m.Hook]))
+		add(m.Hook, "hook switch", "switch"+input(m, m.Hook))
 	}
 	for _, l := range m.Lamps {
 		for _, led := range []struct {
@@ -200,16 +203,11 @@ func rowsOf(m board.Model) []wire {
 	return rows
 }
 
-func input(p board.Place) string {
-	level := ", active high"
+func input(m board.Model, line string) string {
+	p := m.Wiring.Lines[line]
+	level := ", active high, "
 	if p.ActiveLow {
-		level = ", closed to ground"
+		level = ", closed to ground, "
 	}
-	switch p.Bias {
-	case board.PullUp:
-		return level + ", internal pull-up"
-	case board.PullDown:
-		return level + ", internal pull-down"
-	}
-	return level + ", no internal resistor"
+	return level + wiring.Pull(m, p)
 }

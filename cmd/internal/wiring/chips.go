@@ -35,9 +35,14 @@ func (s *sheet) chips(y float64) float64 {
 				next(s.chip(x, y, fmt.Sprintf("%s, register %d of %d", id, i+1, c.Chain), fmt.Sprintf("74HC595, SPI bus %d", c.Bus), id, registerLegs(c, i)))
 			}
 		case board.GPIOChip:
-			if len(s.m.Wiring.Headers) == 0 {
-				next(s.plain(x, y, id, c))
+			if len(s.m.Wiring.Headers) > 0 {
+				break
 			}
+			if x > margin {
+				y = bottom + gap
+			}
+			x, y = margin, y+s.plain(margin, y, id, c)+gap
+			bottom = y
 		}
 	}
 	if x > margin {
@@ -191,15 +196,15 @@ func (s *sheet) plain(x, y float64, id string, c board.Chip) float64 {
 	slices.SortFunc(lines, func(a, b use) int { return a.place.Offset - b.place.Offset })
 	half := (len(lines) + 1) / 2
 	height := 58 + float64(half)*pitch + 12
-	s.box(x, y, headerW, height, id, "lines of "+strings.Join(c.Labels, " or "))
+	s.box(x, y, 2*headerW+gap, height, id, "lines of "+strings.Join(c.Labels, " or "))
 	for i, u := range lines {
 		lx, ly := x+20, y+62+float64(i%half)*pitch
 		if i >= half {
-			lx += headerW/2 - 10
+			lx += headerW + gap
 		}
 		s.text(lx+22, ly+4, style{size: 11.5, fill: faint, anchor: "end", mono: true}, fmt.Sprint(u.place.Offset))
 		w := s.pill(lx+30, ly, false, u.line, u.colour)
-		s.text(lx+38+w, ly+4, style{size: 11}, shorten(u.text, 24))
+		s.fitted(lx+38+w, ly+4, headerW-60-w, style{size: 11}, u.text)
 	}
 	return height
 }

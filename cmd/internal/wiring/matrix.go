@@ -15,7 +15,7 @@ func (s *sheet) matrix(x, y, w, least float64) float64 {
 	height := max(above+float64(len(m.Rows))*cellH+46, least)
 	cellH = min((height-above-46)/float64(len(m.Rows)), 60)
 	cellW := min((w-left-20)/float64(len(m.Columns)), 330)
-	s.box(x, y, w, height, "Keys", fmt.Sprintf("%d keys at the crossings of %d rows and %d columns", len(m.Keys), len(m.Rows), len(m.Columns)))
+	s.box(x, y, w, height, "Keys", fmt.Sprintf("%d keys at the crossings of %d rows and %d columns%s", len(m.Keys), len(m.Rows), len(m.Columns), s.inside(m.Columns)))
 	at := func(r, c int) (float64, float64) {
 		return x + left + float64(c)*cellW, y + above + float64(r)*cellH
 	}
@@ -39,7 +39,7 @@ func (s *sheet) matrix(x, y, w, least float64) float64 {
 		s.line(cx, y+74, cx, bottom-cellH/2-low, u.colour, 3)
 		s.pill(cx+6, y+110, false, name, u.colour)
 		s.text(cx+14+width(name, 11.5)+14, y+114, style{size: 11.5, fill: faint}, u.place.Pin)
-		if m.PullOhms > 0 {
+		if pulled(m, u.place) {
 			s.text(cx, y+59, style{size: 10, bold: true, fill: volts3, anchor: "middle"}, "3V3")
 			s.upright(cx, y+64, ohms(m.PullOhms))
 			s.line(cx, y+98, cx, cy, u.colour, 3)
@@ -78,6 +78,16 @@ func (s *sheet) matrix(x, y, w, least float64) float64 {
 	}
 	s.text(x+20, y+height-18, style{size: 12, fill: faint}, note)
 	return y + height
+}
+
+// inside tells of the pull-ups of lines that have no resistor outside the chip.
+func (s *sheet) inside(lines []string) string {
+	for _, l := range lines {
+		if p := s.m.Wiring.Lines[l]; !pulled(s.m, p) {
+			return " · " + Pull(s.m, p)
+		}
+	}
+	return ""
 }
 
 // inTwo breaks words at the space nearest to their middle.

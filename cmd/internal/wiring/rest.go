@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,14 +12,15 @@ import (
 
 // rest draws the hook, the LEDs and relays that hang on the headers themselves, a relay's driver and the list of parts.
 func (s *sheet) rest(y float64) float64 {
-	height := 300.0
+	parts := s.parts()
+	height := max(300, 64+24*float64(len(parts))+4)
 	s.box(margin, y, headerW, height, "Hook, lamps on the header, relays", "")
 	s.single(margin, y)
 	s.box(margin+headerW+gap, y, headerW, height, "Parts", "")
-	for i, p := range s.parts() {
+	for i, p := range parts {
 		py := y + 64 + float64(i)*24
 		s.text(margin+headerW+gap+60, py, style{size: 13, bold: true, anchor: "end"}, p.count)
-		s.text(margin+headerW+gap+74, py, style{size: 13}, p.what)
+		s.fitted(margin+headerW+gap+74, py, headerW-90, style{size: 13}, p.what)
 	}
 	return y + height + gap
 }
@@ -33,7 +35,7 @@ func (s *sheet) single(x, y float64) {
 			s.pill(x+130, at, true, u.line, u.colour)
 			s.text(x+122, at+24, style{size: 11.5, fill: faint, anchor: "end"}, u.place.Pin)
 			s.line(x+130, at, x+196, at, u.colour, 3)
-			if s.m.PullOhms > 0 {
+			if pulled(s.m, u.place) {
 				s.upright(x+160, at-34, ohms(s.m.PullOhms))
 				s.text(x+170, at-26, style{size: 10, bold: true, fill: volts3}, "3V3")
 				s.dot(x+160, at, 3.5, u.colour, u.colour)
@@ -43,7 +45,7 @@ func (s *sheet) single(x, y float64) {
 			s.dot(x+244, at, 4, paper, ink)
 			s.line(x+248, at, x+270, at, ink, 1.6)
 			s.earth(x+270, at)
-			s.text(x+296, at+4, style{size: 12.5}, "hook switch: "+contact(u.place)+" when the handset is lifted")
+			s.text(x+296, at+4, style{size: 12.5}, "hook switch: "+contact(u.place)+" when the handset is lifted"+s.inside([]string{u.line}))
 			at += 58
 		case direct && (u.kind == ledGreen || u.kind == ledRed):
 			s.pill(x+130, at, true, u.line, u.colour)
@@ -102,8 +104,14 @@ func (s *sheet) parts() []part {
 	if counts[hook] > 0 {
 		list = append(list, part{n(1), "hook switch that " + map[bool]string{true: "closes", false: "opens"}[m.Wiring.Lines[m.Hook].ActiveLow] + " when the handset is lifted"})
 	}
-	if m.PullOhms > 0 {
-		list = append(list, part{n(len(m.Columns) + counts[hook]), ohms(m.PullOhms) + " resistor to 3.3 V at each column and the hook"})
+	var pulls []string
+	for _, u := range s.uses {
+		if (u.kind == column || u.kind == hook) && pulled(m, u.place) {
+			pulls = append(pulls, u.line)
+		}
+	}
+	if len(pulls) > 0 {
+		list = append(list, part{n(len(pulls)), ohms(m.PullOhms) + " resistor to 3.3 V, one each at " + strings.Join(pulls, ", ")})
 	}
 	list = append(list, part{n(counts[ledGreen]), "green LED, " + n(counts[ledRed]) + " red LED; a pair behind one lens for each lamp that has both"})
 	if m.LEDOhms > 0 {
@@ -120,12 +128,10 @@ func (s *sheet) parts() []part {
 			list = append(list, part{n(c.Chain), "74HC595 (" + id + ") with 100 nF from VCC to GND each"})
 		}
 	}
-	if len(m.Sounds) > 0 {
-		var cards []string
-		for _, c := range m.Sounds {
-			cards = append(cards, c.Card)
-		}
-		list = append(list, part{n(1), "sound card that the kernel calls " + strings.Join(cards, " or ")})
+	first := n(1)
+	for _, c := range m.Sounds {
+		list = append(list, part{first, cmp.Or(c.Title, "sound card that the kernel calls "+c.Card)})
+		first = "or"
 	}
 	return list
 }

@@ -22,7 +22,7 @@ const (
 	margin   = 40.0
 	gap      = 28.0
 	pitch    = 25.0  // of the header's pins
-	sideText = 300.0 // for a label of 44 letters
+	sideText = 300.0 // for the label of a pin
 	headerW  = 2*sideText + 130
 	sheetW   = 2*margin + 2*headerW + gap
 )
@@ -67,6 +67,7 @@ func SVG(w io.Writer, m board.Model, from string) error {
 	y = s.headersAndMatrix(y)
 	y = s.chips(y)
 	y = s.rest(y)
+	y = s.warnings(y)
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]g %[2]g" width="%[1]g" height="%[2]g" font-family="DejaVu Sans, Verdana, Arial, sans-serif">
 <title>%[3]s</title>
 <rect width="%[1]g" height="%[2]g" fill="%[4]s"/>
@@ -94,7 +95,7 @@ func (s *sheet) collect() {
 		add(line, fmt.Sprintf("column %d of the keys", i+1), wireColour(len(m.Rows)+i), column)
 	}
 	if m.Hook != "" {
-		add(m.Hook, "hook switch, to ground when lifted", hookIn, hook)
+		add(m.Hook, "hook switch, "+contact(m.Wiring.Lines[m.Hook])+" when lifted", hookIn, hook)
 	}
 	for _, l := range m.Lamps {
 		for _, led := range []struct {
@@ -199,7 +200,7 @@ func (s *sheet) pin(x, y, side float64, p board.Pin) {
 		s.line(x, y, at, y, u.colour, 3)
 		w := s.pill(at, y, side < 0, u.line, u.colour)
 		at += side * (w + 8)
-		label(shorten(u.text, 44), ink, false)
+		s.fitted(at, y+4, sideText+5-w, style{size: 11.5, fill: ink, anchor: anchor}, u.text)
 	case signal != "":
 		fill = busInk
 		s.line(x, y, at, y, busInk, 3)

@@ -75,6 +75,11 @@ func TestSheet(t *testing.T) {
 				}
 			}
 		}
+		for _, text := range all {
+			if strings.Contains(text, "…") {
+				t.Errorf("%s: cut: %s", name, text)
+			}
+		}
 		if m.LEDOhms > 0 && count(all, "330 Ω") != resistors {
 			t.Errorf("%s: %d resistors are drawn for %d LEDs", name, count(all, "330 Ω"), resistors)
 		}
@@ -111,6 +116,66 @@ func TestLongNames(t *testing.T) {
 	for _, want := range []string{"parkctl board check boards/dock.toml<", ">Park the<", ">caller here<", "dock doc…<"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q", want)
+		}
+	}
+}
+
+// Drawing, list of parts and table say the same of what holds an input: a resistor, or the chip.
+func TestPulls(t *testing.T) {
+	for definition, want := range map[string]struct {
+		resistors int
+		pulls     map[string]string // by line
+		part      string
+	}{
+		"from = 'rpi-4'": {5, map[string]string{"COL0": "10 kΩ to 3.3 V", "HOOK": "10 kΩ to 3.3 V"},
+			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3, HOOK"},
+		"from = 'rpi-4'\n[lines.HOOK]\npin = 'J8.7'\nactive_low = false\nbias = 'pull-down'": {4, map[string]string{"COL3": "10 kΩ to 3.3 V", "HOOK": "internal pull-down"},
+			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3"},
+		"from = 'rpi-4'\n[matrix]\npull_ohms = 0":                                            {0, map[string]string{"COL0": "internal pull-up", "HOOK": "internal pull-up"}, ""},
+		"from = 'rpi-4'\n[matrix]\npull_ohms = 0\n[lines.HOOK]\npin = 'J8.7'\nbias = 'none'": {0, map[string]string{"HOOK": "no pull-up: put a resistor to 3.3 V there"}, ""},
+	} {
+		m, err := board.Parse("x.toml", []byte("name = 'x'\n"+definition))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := words(t, m)
+		if got := count(all, "10 kΩ"); got != want.resistors || want.part != "" && count(all, want.part) != 1 || want.part == "" && strings.Contains(strings.Join(all, "\n"), "resistor to 3.3 V, one") {
+			t.Errorf("%s: %d resistors are drawn, the list has:\n%s", definition, got, strings.Join(all[len(all)-9:], "\n"))
+		}
+		for line, pull := range want.pulls {
+			if got := Pull(m, m.Wiring.Lines[line]); got != pull {
+				t.Errorf("%s: %s: %s", definition, line, got)
+			}
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for definition, want := range map[string][]string{
+		"from = 'rpi-4'": nil, // FAULT_RED is at the pin of CE1, which nothing needs
+		"from = ['rpi-4', 'leds-74hc595']": {
+			"leds: from power-on until the phone first writes them, for the seconds of its start, the outputs of a 74HC595 are on or off as they please: LEDs may light, and what hangs on LOT_RELAY and RINGER may switch."},
+		"from = ['rpi-4', 'leds-74hc595']\n[lamps.lot]\nsteady = false\n[lamps]\nringer = false": {"LEDs may light."},
+		"from = 'rpi-4'\n[lines]\nFAULT_RED = { pin = 'J8.8' }\nHOOK = { pin = 'J8.12' }": {
+			"FAULT_RED is at pin 8, which is also the serial console's (console TXD): ",
+			"HOOK is at pin 12, which is also i2s BCLK: with the sound card wm8960soundcard it does not work."},
+		"from = 'rpi-4'\n[sound]\nwm8960 = false\n[lines]\nHOOK = { pin = 'J8.12' }": nil,
+		"from = 'beaglebone-black'\n[lines]\nHOOK = { pin = 'P8.3' }":                {"HOOK is at P8_3, which is also emmc DAT6: it works only while nothing else uses that."},
+	} {
+		m, err := board.Parse("x.toml", []byte("name = 'x'\n"+definition))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Warnings(m)
+		if len(got) != len(want) {
+			t.Errorf("%s: warns %q", definition, got)
+			continue
+		}
+		sheet := strings.Join(words(t, m), " ")
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) || !strings.Contains(sheet, want[i]) {
+				t.Errorf("%s: warns %q, want %q, on the sheet too", definition, got[i], want[i])
+			}
 		}
 	}
 }

@@ -1,0 +1,115 @@
+package wiring
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"parklamp/board"
+)
+
+// pulled says whether an input has the resistor of the model: one that is pulled down by its chip has not.
+func pulled(m board.Model, p board.Place) bool { return m.PullOhms > 0 && p.Bias != board.PullDown }
+
+// Pull says what holds an input while its contact is open.
+func Pull(m board.Model, p board.Place) string {
+	switch {
+	case pulled(m, p):
+		return ohms(m.PullOhms) + " to 3.3 V"
+	case p.Bias == board.PullUp:
+		return "internal pull-up"
+	case p.Bias == board.PullDown:
+		return "internal pull-down"
+	}
+	return "no pull-up: put a resistor to 3.3 V there"
+}
+
+// Warnings are what a technician should know of a model that works as it is wired, but not at all times or not everywhere.
+func Warnings(m board.Model) []string {
+	var all []string
+	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
+		if m.Wiring.Chips[id].Kind != board.HC595 {
+			continue
+		}
+		text := id + ": from power-on until the phone first writes them, for the seconds of its start, the outputs of a 74HC595 are on or off as they please: LEDs may light"
+		if on := switchedOn(m, id); len(on) > 0 {
+			text += ", and what hangs on " + strings.Join(on, " and ") + " may switch. Hang nothing there that must not; the outputs of an MCP23017 are off until they are written"
+		}
+		all = append(all, text+".")
+	}
+	for _, line := range slices.Sorted(maps.Keys(m.Wiring.Lines)) {
+		if why := shared(m, m.Wiring.Lines[line]); why != "" {
+			all = append(all, fmt.Sprintf("%s is at %s, %s.", line, m.Wiring.Lines[line].Pin, why))
+		}
+	}
+	return all
+}
+
+// switchedOn lists the relays of a chip.
+func switchedOn(m board.Model, chip string) []string {
+	var lines []string
+	for _, l := range m.Lamps {
+		if l.Steady != board.NoLine && m.Wiring.Lines[m.LEDs[l.Steady]].Chip == chip {
+			lines = append(lines, m.LEDs[l.Steady])
+		}
+	}
+	return lines
+}
+
+// shared says what else may use the pin of a line. The buses of expanders are not among it: a definition that has them and the
+// line on one pin is refused.
+func shared(m board.Model, p board.Place) string {
+	signal := ""
+	for _, h := range m.Wiring.Headers {
+		for _, pin := range h.Pins {
+			if h.Name == p.Header && pin.Number == p.Number {
+				signal = pin.Signal
+			}
+		}
+	}
+	switch bus, _, _ := strings.Cut(signal, " "); {
+	case bus == "", strings.HasPrefix(bus, "i2c-"), strings.HasPrefix(bus, "spi-"):
+		return ""
+	case bus == "console":
+		return "which is also the serial console's (" + signal + "): while that is on in the boot configuration it disturbs the line, and the line it"
+	case bus == "i2s":
+		for _, s := range m.Sounds {
+			if s.Bus == "i2s" {
+				return fmt.Sprintf("which is also %s: with the sound card %s it does not work", signal, s.Card)
+			}
+		}
+		return ""
+	}
+	return "which is also " + signal + ": it works only while nothing else uses that"
+}
+
+// warnings ends the sheet with what is to be known besides.
+func (s *sheet) warnings(y float64) float64 {
+	var lines []string
+	for _, w := range Warnings(s.m) {
+		lines = append(lines, wrapped(w, 190)...)
+	}
+	if len(lines) == 0 {
+		return y
+	}
+	height := 58 + 22*float64(len(lines))
+	s.box(margin, y, 2*headerW+gap, height, "Mind", "")
+	for i, l := range lines {
+		s.text(margin+20, y+60+22*float64(i), style{size: 13}, l)
+	}
+	return y + height + gap
+}
+
+// wrapped breaks text into lines of at most so many letters.
+func wrapped(text string, most int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > most {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
+}
