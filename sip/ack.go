@@ -89,7 +89,6 @@ func (e *Endpoint) receiveAck(req *gosip.Request) {
 		p.timer.Stop()
 		delete(e.awaitingAck, key)
 	}
-	h := e.handlers["ACK"]
 	e.mu.Unlock()
 	if p == nil && tx != nil {
 		tx.mu.Lock()
@@ -102,6 +101,7 @@ func (e *Endpoint) receiveAck(req *gosip.Request) {
 		// An ACK for a 2xx with the branch of its INVITE, as some send it, is
 		// kept from sipgo, which parks a goroutine for each.
 	}
+	h := e.handlers["ACK"]
 	if h == nil {
 		return
 	}

@@ -77,7 +77,7 @@ func WithInterfaces(f func(name string) ([]netip.Addr, error)) Option {
 }
 
 // Endpoint sends and receives SIP. Make one with New, register handlers, then
-// call Run; everything else may be called while Run runs, from any goroutine.
+// call Run; what is not marked "Before Run" may be called while Run runs, from any goroutine.
 type Endpoint struct {
 	// immutable after New
 	cfg       Config
@@ -95,6 +95,14 @@ type Endpoint struct {
 	secret    [16]byte // keys the To tags of stateless answers
 	ready     chan struct{}
 
+	// immutable from Run on
+	onHealth  func(listen string, err error)
+	handlers  map[string]Handler
+	guard     func(req *gosip.Request, tx *ServerTx) bool // nil: everybody is let in
+	supported []string
+	accepts   []string
+	events    []string
+
 	order     *serial
 	limit     *SourceLimit
 	greetings *SourceLimit // of TLS
@@ -102,14 +110,9 @@ type Endpoint struct {
 	running   sync.WaitGroup // every goroutine that Run owns
 
 	mu           sync.Mutex // guards everything below
+	begun        bool       // Run has been called
 	runCtx       context.Context
 	stopped      bool
-	onHealth     func(listen string, err error)
-	handlers     map[string]Handler
-	guard        func(req *gosip.Request, tx *ServerTx) bool // nil: everybody is let in
-	supported    []string
-	accepts      []string
-	events       []string
 	serverTxs    map[string]*ServerTx
 	merged       map[string]string // RFC 3261 §8.2.2.2: identity of a request -> key of its transaction
 	finished     []*ServerTx       // oldest first: answered, kept for retransmissions
@@ -179,46 +182,50 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 }
 
 // Handle registers the handler of a method. Methods without one are answered
-// 405 with an Allow header that names the others. Call it before Run.
+// 405 with an Allow header that names the others. Before Run.
 func (e *Endpoint) Handle(method string, h Handler) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.handlers[strings.ToUpper(method)] = h
+	e.register(func() { e.handlers[strings.ToUpper(method)] = h })
 }
 
 // Guard registers what sees every request outside a dialog before its handler does, in the same turn; it returns false
 // when it has answered, as Authenticator.Check does. Requests inside a dialog, ACK, CANCEL and OPTIONS pass: who has the
 // tags was let in. Before Run.
 func (e *Endpoint) Guard(g func(req *gosip.Request, tx *ServerTx) bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.guard = g
+	e.register(func() { e.guard = g })
 }
 
 // OnHealth registers what hears about listeners: a nil error means that the
-// listener works (again). f must not block. Call it before Run.
+// listener works (again). f must not block. Before Run.
 func (e *Endpoint) OnHealth(f func(listen string, err error)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.onHealth = f
+	e.register(func() { e.onHealth = f })
 }
 
 // AddSupported adds an option tag that the appliance really obeys: it is then
-// shown in Supported and accepted in Require.
+// shown in Supported and accepted in Require. Before Run.
 func (e *Endpoint) AddSupported(tag string) { e.addTo(&e.supported, tag) }
 
-// AddAccept adds a body type that the answer to OPTIONS names in Accept.
+// AddAccept adds a body type that the answer to OPTIONS names in Accept. Before Run.
 func (e *Endpoint) AddAccept(contentType string) { e.addTo(&e.accepts, contentType) }
 
-// AddAllowEvent adds an event package that the answer to OPTIONS names in Allow-Events.
+// AddAllowEvent adds an event package that the answer to OPTIONS names in Allow-Events. Before Run.
 func (e *Endpoint) AddAllowEvent(event string) { e.addTo(&e.events, event) }
 
 func (e *Endpoint) addTo(list *[]string, v string) {
+	e.register(func() {
+		if !slices.Contains(*list, v) {
+			*list = append(*list, v)
+		}
+	})
+}
+
+// register changes what Run and all that it starts then read without a lock.
+func (e *Endpoint) register(change func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !slices.Contains(*list, v) {
-		*list = append(*list, v)
+	if e.begun {
+		panic("sip: registered at an endpoint that runs")
 	}
+	change()
 }
 
 // Ready is closed when every listener is up, but for those whose interface has no address yet.
@@ -231,6 +238,9 @@ func (e *Endpoint) Ready() <-chan struct{} { return e.ready }
 func (e *Endpoint) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	e.mu.Lock()
+	e.begun = true
+	e.mu.Unlock()
 	for i, l := range e.listeners {
 		err := l.open(ctx)
 		if errors.Is(err, errNoAddress) {
@@ -324,11 +334,8 @@ func (e *Endpoint) start(f func(ctx context.Context)) error {
 }
 
 func (e *Endpoint) health(listen string, err error) {
-	e.mu.Lock()
-	f := e.onHealth
-	e.mu.Unlock()
-	if f != nil {
-		f(listen, err)
+	if e.onHealth != nil {
+		e.onHealth(listen, err)
 	}
 }
 

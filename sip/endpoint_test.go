@@ -145,3 +145,28 @@ func TestInviteCancelled(t *testing.T) {
 		}
 	})
 }
+
+// What is registered is read without a lock: too late is a mistake that shows at once, not a race that shows some day.
+func TestRegisteredTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := siptest.NewEndpoint(t, siptest.New(1), "10.0.0.1")
+		for name, late := range map[string]func(){
+			"Handle":       func() { e.Handle("MESSAGE", respond(200, "OK")) },
+			"Guard":        func() { e.Guard(func(*gosip.Request, *sip.ServerTx) bool { return true }) },
+			"OnHealth":     func() { e.OnHealth(func(string, error) {}) },
+			"AddSupported": func() { e.AddSupported("timer") },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s is taken", name)
+					}
+				}()
+				late()
+			}()
+		}
+		if e.Allow() != "OPTIONS" || e.Supported() != "" {
+			t.Errorf("%s; %s", e.Allow(), e.Supported())
+		}
+	})
+}

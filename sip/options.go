@@ -13,8 +13,6 @@ const DateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // Allow is the value of the Allow header: the methods that really have a handler.
 func (e *Endpoint) Allow() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	methods := []string{"OPTIONS"}
 	for m := range e.handlers {
 		methods = append(methods, m)
@@ -27,24 +25,11 @@ func (e *Endpoint) Allow() string {
 }
 
 // Supported is the value of the Supported header, empty when there is nothing.
-func (e *Endpoint) Supported() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return strings.Join(e.supported, ", ")
-}
+func (e *Endpoint) Supported() string { return strings.Join(e.supported, ", ") }
 
-func (e *Endpoint) knows(method string) bool {
-	if method == "OPTIONS" {
-		return true
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.handlers[method] != nil
-}
+func (e *Endpoint) knows(method string) bool { return method == "OPTIONS" || e.handlers[method] != nil }
 
 func (e *Endpoint) supports(tag string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	return slices.ContainsFunc(e.supported, func(s string) bool { return strings.EqualFold(s, tag) })
 }
 
@@ -56,13 +41,7 @@ func (e *Endpoint) answerAlone(f flow, req *gosip.Request) bool {
 		e.refuse(f, req, why, more...)
 		return true
 	}
-	if req.Method != gosip.OPTIONS {
-		return false
-	}
-	e.mu.Lock()
-	own := e.handlers["OPTIONS"] != nil
-	e.mu.Unlock()
-	if own {
+	if req.Method != gosip.OPTIONS || e.handlers["OPTIONS"] != nil {
 		return false
 	}
 	date := gosip.NewHeader("Date", time.Now().UTC().Format(DateFormat))
@@ -77,8 +56,6 @@ func (e *Endpoint) Capabilities() []gosip.Header {
 	if s := e.Supported(); s != "" {
 		hs = append(hs, gosip.NewHeader("Supported", s))
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	accepts := e.accepts
 	if e.handlers["INVITE"] != nil && !slices.Contains(accepts, "application/sdp") {
 		accepts = append([]string{"application/sdp"}, accepts...)

@@ -82,11 +82,6 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	if tx.mergeKey != "" {
 		e.merged[tx.mergeKey] = key
 	}
-	h := e.handlers[string(req.Method)]
-	guard := e.guard
-	if req.To().Params.Has("tag") {
-		guard = nil
-	}
 	e.mu.Unlock()
 	if evicted != nil {
 		evicted.end()
@@ -96,9 +91,10 @@ func (e *Endpoint) openServerTx(f flow, key string, req *gosip.Request) {
 	tx.mu.Lock()
 	tx.limit = time.AfterFunc(answerLimit, tx.expire)
 	tx.mu.Unlock()
+	guarded := e.guard != nil && !req.To().Params.Has("tag")
 	if !e.order.do(tx.callID, func() {
-		if guard == nil || guard(req, tx) {
-			h(req, tx)
+		if !guarded || e.guard(req, tx) {
+			e.handlers[string(req.Method)](req, tx)
 		}
 	}) {
 		e.count.drop(dropOverload)

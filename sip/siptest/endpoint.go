@@ -11,8 +11,7 @@ import (
 )
 
 // NewEndpoint returns an endpoint that runs on n with UDP and TCP at addr:5060
-// until the test ends. setup is called before Run, to register handlers;
-// Handle also works later, for tests that send nothing before.
+// until the test ends. setup is called before Run, to register handlers.
 func NewEndpoint(t testing.TB, n *Net, addr string, setup ...func(*sip.Endpoint)) *sip.Endpoint {
 	t.Helper()
 	a := netip.MustParseAddr(addr)
