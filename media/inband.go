@@ -18,7 +18,6 @@ type tones struct {
 	detector dtmf.Detector
 	decoder  codec.Decoder
 	known    bool
-	ssrc     uint32
 	seq      uint16 // of the last packet that was heard
 	pcm      [jitter.MaxPayload]int16
 }
@@ -36,11 +35,10 @@ func (s *Session) listenForTones(w *wiring, id codec.ID, h *rtp.Header, payload 
 		t = &tones{decoder: codec.Decoder{Rate: SampleRate}}
 		s.in.tones = t
 	}
-	// Twice or too late; but after a stray packet the stream goes on with its own SSRC and numbers.
-	if step := timeline.Packets(h.SequenceNumber, t.seq); t.known && h.SSRC == t.ssrc && step <= 0 && step >= -relayGap {
-		return
+	if t.known && timeline.Packets(h.SequenceNumber, t.seq) <= 0 {
+		return // twice or too late
 	}
-	t.known, t.ssrc, t.seq = true, h.SSRC, h.SequenceNumber
+	t.known, t.seq = true, h.SequenceNumber
 	pcm := t.pcm[:t.decoder.Decode(id, t.pcm[:], payload)]
 	for len(pcm) > 0 {
 		n := min(len(pcm), FrameSamples)

@@ -144,12 +144,16 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	}
 	s.count.received.Add(1)
 	s.count.lastReceived.Store(int64(now))
-	if in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: s.count.late.Load()}) && in.tones != nil {
+	of := rtcp.Aside
+	if kind != event || in.reception.Of(h.SSRC) { // events with an SSRC of their own are no other stream
+		of = in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: s.count.late.Load()})
+	}
+	if of == rtcp.Restarted && in.tones != nil {
 		in.tones.known = false
 		in.tones.detector.Reset()
 	}
 	if w.params.Receive {
-		s.deliver(w, kind, id, payload, now)
+		s.deliver(w, kind, id, payload, of == rtcp.Aside, now)
 	}
 }
 
@@ -163,8 +167,8 @@ func (s *Session) sendTo(to netip.AddrPort, revision uint64) {
 	}
 }
 
-// deliver gives a packet of the far end to whatever the session is wired to.
-func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
+// deliver gives a packet of the far end to whatever the session is wired to. stray: it is of another stream, perhaps.
+func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byte, stray bool, now time.Duration) {
 	h := &s.in.header
 	if kind == event {
 		for _, digit := range s.in.events.Put(h.SSRC, h.Timestamp, h.Marker, payload, now) {
@@ -174,10 +178,10 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 	if w.ear != nil && kind != event && !w.ear.offer(h, kind, id, payload, now) {
 		s.count.overruns.Add(1)
 	}
-	if w.bridge != nil {
+	if w.bridge != nil && (!stray || kind == event) {
 		w.bridge.pass(w.peer, h, kind, id, payload, now)
 	}
-	if kind == audio && w.inBand() { // last: nobody waits for it
+	if kind == audio && !stray && w.inBand() { // last: nobody waits for it
 		s.listenForTones(w, id, h, payload)
 	}
 }

@@ -2,6 +2,7 @@ package media_test
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
 	"parklamp/media/mediatest"
+	"parklamp/media/rtpio"
+	"parklamp/media/timeline"
 )
 
 func TestRelayCarriesBothWays(t *testing.T) {
@@ -176,6 +179,89 @@ func TestRelayFollowsAChangeOfStream(t *testing.T) {
 			p1.Jump()
 		}
 		b.oneStream(p2.Packets())
+	})
+}
+
+// A packet of another stream now and then, or another stream beside the one that is relayed, changes nothing in that: it has
+// no seam and keeps the far end's clock.
+func TestRelayOfOneStreamOfTwo(t *testing.T) {
+	for _, every := range []int{7, 1} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			s1, p1 := b.leg()
+			s2, p2 := b.leg()
+			if _, err := media.Relay(s1, s2); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			b.net.Hook(func(d *mediatest.Datagram) {
+				if d.From == p1.Addr() {
+					if n++; n%(every+1) == every {
+						d.Data[8] ^= 0x55 // the SSRC
+					}
+				}
+			})
+			go p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 4*time.Second))
+			time.Sleep(5 * time.Second)
+			got := p2.Packets()
+			if want := 200 - 200/(every+1); len(got) != want {
+				t.Errorf("%d of %d packets went on", len(got), want)
+			}
+			for i, q := range got[1:] {
+				step := timeline.Packets(q.Header.SequenceNumber, got[i].Header.SequenceNumber)
+				if q.Header.Marker || timeline.Ticks(q.Header.Timestamp, got[i].Header.Timestamp) != step*timeline.FrameTicks {
+					t.Fatalf("packet %d: %+v after %+v", i+1, q.Header, got[i].Header)
+				}
+			}
+		})
+	}
+}
+
+// Events with an SSRC of their own beside the audio: each key goes on as one, and the audio keeps its clock.
+func TestRelayOfEventsOfAnotherSource(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		conn, err := b.net.Listen(netip.AddrPortFrom(farHost, 0), rtpio.Socket{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		s1, audio, events := b.session(), mediatest.NewPeer(conn), mediatest.NewPeer(conn)
+		b.configure(s1, both(conn.LocalAddr(), codec.PCMU))
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		b.talk(audio, s1, codec.PCMU, mediatest.Voice(1, 4*time.Second))
+		for key := range byte(3) {
+			time.Sleep(500 * time.Millisecond)
+			for n := range 10 {
+				time.Sleep(media.FrameDuration)
+				end := byte(n) / 7 << 7
+				events.Send(s1.LocalAddr(), 101, n == 0, []byte{key + 1, end | 10, byte((n + 1) * 160 >> 8), byte((n + 1) * 160)}, 0)
+			}
+			events.Jump()
+		}
+		time.Sleep(4 * time.Second)
+		var keys dtmf.Receiver
+		digits := ""
+		var last *mediatest.Packet
+		got := p2.Packets()
+		for i := range got {
+			q := &got[i]
+			if i > 0 && q.Header.SequenceNumber != got[i-1].Header.SequenceNumber+1 {
+				t.Errorf("number %d after %d", q.Header.SequenceNumber, got[i-1].Header.SequenceNumber)
+			}
+			if q.Header.PayloadType == 101 {
+				digits += string(keys.Put(q.Header.SSRC, q.Header.Timestamp, q.Header.Marker, q.Payload, time.Duration(q.At.UnixNano())))
+				continue
+			}
+			if last != nil && q.Header.Timestamp-last.Header.Timestamp != timeline.FrameTicks {
+				t.Errorf("timestamp %d after %d", q.Header.Timestamp, last.Header.Timestamp)
+			}
+			last = q
+		}
+		if digits != "123" || len(got) != 230 {
+			t.Errorf("digits %q in %d packets", digits, len(got))
+		}
 	})
 }
 

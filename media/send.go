@@ -46,6 +46,7 @@ type outgoing struct {
 	anchor   uint16 // first sequence number that the relay sent, or a later one; older ones are not forwarded
 	seqShift uint16
 	tsShift  uint32
+	event    struct{ ssrc, ts, as uint32 } // with an SSRC of its own, beside the audio: its timestamp as it came and as it goes on
 }
 
 // origin is where a stream begins or has come to.
@@ -315,6 +316,17 @@ func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.relayed && o.feed == b && o.feedSSRC != h.SSRC && pt == w.params.DTMFPayloadType {
+		if e := &o.event; e.ssrc != h.SSRC || e.ts != h.Timestamp {
+			e.ssrc, e.ts, e.as = h.SSRC, h.Timestamp, o.stamp(at)
+		}
+		s.emit(w, packet, pt, h.Marker, o.seq, o.event.as)
+		o.seq++
+		o.seqShift++ // the audio makes room for it and keeps its clock
+		o.talk = true
+		s.count.relayed.Add(1)
+		return
+	}
 	marker := h.Marker
 	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
 	ahead := timeline.Packets(seq, o.seq)

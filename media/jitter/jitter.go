@@ -238,12 +238,17 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 	if !another && step <= maxDropout && step >= -maxMisorder {
 		return b.take(p, step, arrival)
 	}
-	if b.rival.hear(p, arrival) < together {
+	run := b.rival.hear(p, arrival)
+	switch {
+	case !b.rival.Wins():
 		b.stats.Jumped++
 		return Jumped
+	case run > timeline.Together: // the first is old
+		b.restart(p, arrival)
+	default:
+		b.restart(&b.rival.first, b.rival.at)
+		b.take(p, 1, arrival)
 	}
-	b.restart(&b.rival.first, b.rival.at)
-	b.take(p, 1, arrival)
 	if another {
 		b.stats.NewSources++
 		return NewSource
@@ -281,7 +286,7 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 		}
 		return b.behind(p, Late, arrival)
 	}
-	b.rival.run = 0
+	b.rival.Quiet()
 	b.store(p, seq, ts)
 	switch {
 	case step < 0:
@@ -313,7 +318,10 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 // restart makes a packet the first of a stream.
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
-	b.started, b.playing, b.pause, b.rival.run = true, false, false, 0
+	if b.rival.Quiet(); b.started && !sameClock {
+		b.rival.Leave(b.ssrc, b.lastPut)
+	}
+	b.started, b.playing, b.pause = true, false, false
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
 	b.concealed, b.tooLong, b.planned, b.restUntil = 0, false, 0, 0
 	b.highSeq, b.highTS = int64(p.Seq)+1<<16, int64(p.TS)+1<<32

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"parklamp/media/timeline"
 )
 
 const ms = time.Millisecond
@@ -300,6 +302,26 @@ func TestStrayPacket(t *testing.T) {
 	}
 }
 
+// TestTwoStreamsAtOnce: of two that go on side by side one is played, and the other one once that has ended.
+func TestTwoStreamsAtOnce(t *testing.T) {
+	l := newLine()
+	r := rand.New(rand.NewPCG(3, 4))
+	var other []arrival
+	for n := range 1000 {
+		l.send(n, 10*ms+time.Duration(r.IntN(30))*ms)
+		if n >= 100 && n < 600 {
+			p := l.pending[len(l.pending)-1]
+			p.p.SSRC, p.p.Seq, p.at = 2, uint16(n), time.Duration(n)*20*ms+time.Duration(r.IntN(30))*ms
+			other = append(other, p)
+		}
+	}
+	l.pending = append(l.pending, other...)
+	l.run(19900 * ms)
+	if st := l.b.Stats(); st.NewSources > 2 || st.Played < 950 {
+		t.Errorf("%d times another stream, %d of 1000 packets played", st.NewSources, st.Played)
+	}
+}
+
 // TestNumbersBeginAnew: a gateway that was answered begins at its first number and timestamp again, under the same SSRC.
 func TestNumbersBeginAnew(t *testing.T) {
 	for _, size := range []int{160, 240} {
@@ -322,7 +344,7 @@ func TestNumbersBeginAnew(t *testing.T) {
 					}
 				}
 			}
-			if most := (anew + 2) * length; gap > most {
+			if most := (timeline.Anew + 2) * length; gap > most {
 				t.Errorf("%d ticks, after %d packets: nothing was played for %s, want at most %s", size, before, gap, most)
 			}
 		}

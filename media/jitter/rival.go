@@ -1,18 +1,16 @@
 package jitter
 
-import "time"
+import (
+	"time"
 
-const (
-	maxMisorder = 100 // RFC 3550 appendix A.1
-	// Two packets in a row make another stream (RFC 3550 appendix A.1, MIN_SEQUENTIAL). Where the numbers went back by so
-	// little that they may be late or copies, so many do.
-	together, anew = 2, 5
+	"parklamp/media/timeline"
 )
 
-// rival is what may be another stream, until it has gone on for a while (RFC 3550 appendix A.1).
+const maxMisorder = 100 // RFC 3550 appendix A.1
+
+// rival is what may be another stream, and its first packet.
 type rival struct {
-	run   int // packets in a row; 0: there is none
-	next  uint16
+	timeline.Rival
 	first Packet
 	at    time.Duration // when it came
 	data  [MaxPayload]byte
@@ -20,19 +18,18 @@ type rival struct {
 
 // hear counts a packet, and returns how many have come in a row.
 func (r *rival) hear(p *Packet, arrival time.Duration) int {
-	if r.run == 0 || p.SSRC != r.first.SSRC || p.Seq != r.next {
-		r.run, r.first, r.at = 0, *p, arrival
+	run := r.Hear(p.SSRC, p.Seq, arrival)
+	if run == 1 {
+		r.first, r.at = *p, arrival
 		r.first.Payload = r.data[:copy(r.data[:], p.Payload)]
 	}
-	r.run++
-	r.next = p.Seq + 1
-	return r.run
+	return run
 }
 
 // behind is what becomes of a packet that would be dropped: some in a row, while nothing newer has come for as long as they
 // last, are those of a sender that counts anew. Copies and what was held up on the way come at once, or beside newer ones.
 func (b *Buffer) behind(p *Packet, v Verdict, arrival time.Duration) Verdict {
-	if b.rival.hear(p, arrival) < anew || arrival-b.highAt < (anew-1)*time.Duration(b.size)*tick {
+	if b.rival.hear(p, arrival) < timeline.Anew || arrival-b.highAt < (timeline.Anew-1)*time.Duration(b.size)*tick {
 		return v
 	}
 	b.stats.Restarts++

@@ -51,8 +51,9 @@ type Received struct {
 type Reception struct {
 	// owned by the caller of Take
 	known   bool
-	aside   Packet // the first of what may be another stream
-	waiting bool   // there is one
+	rival   timeline.Rival
+	aside   Packet        // the first of rival
+	at      time.Duration // of the last packet
 	ssrc    uint32
 	first   int64 // extended sequence numbers
 	high    int64
@@ -91,31 +92,53 @@ type published struct {
 	worse      atomic.Uint64
 }
 
-// Take notes a packet and reports whether another stream has begun. It does with the second packet in sequence, with none
-// of the present stream between them (RFC 3550 appendix A.1): one alone is a stray, and is not counted.
-func (r *Reception) Take(p *Packet) (restarted bool) {
+// Verdict is what became of a packet.
+type Verdict uint8
+
+// What Take can answer.
+const (
+	Taken     Verdict = iota // of the present stream
+	Restarted                // of another one, which is the present one from now on
+	Aside                    // of another one, perhaps: not counted (RFC 3550 appendix A.1)
+)
+
+// Of reports whether an SSRC is that of the present stream, or could be, as there is none. It belongs to who calls Take.
+func (r *Reception) Of(ssrc uint32) bool { return !r.known || ssrc == r.ssrc }
+
+// Take notes a packet.
+func (r *Reception) Take(p *Packet) Verdict {
 	step := timeline.Packets(p.Seq, uint16(r.high))
-	switch {
-	case !r.known:
+	if !r.known {
 		r.restart(p)
 		r.take(p, 0)
-	case p.SSRC == r.ssrc && step <= maxDropout && step >= -maxMisorder:
-		r.waiting = false
+		return Taken
+	}
+	if p.SSRC == r.ssrc && step <= maxDropout && step >= -maxMisorder {
+		r.rival.Quiet()
 		r.take(p, step)
-	case r.waiting && p.SSRC == r.aside.SSRC && p.Seq == r.aside.Seq+1:
-		r.waiting = false
+		return Taken
+	}
+	run := r.rival.Hear(p.SSRC, p.Seq, p.At)
+	if run == 1 {
+		r.aside = *p
+	}
+	switch {
+	case !r.rival.Wins():
+		return Aside
+	case run > timeline.Together:
+		r.restart(p)
+		r.take(p, 0)
+	default:
 		r.restart(&r.aside)
 		r.take(&r.aside, 0)
 		r.take(p, 1)
-		return true
-	default:
-		r.aside, r.waiting = *p, true
 	}
-	return false
+	return Restarted
 }
 
 // take notes a packet of the present stream that is step after the newest one.
 func (r *Reception) take(p *Packet, step int64) {
+	r.at = p.At
 	r.spoil(p.Late)
 	switch {
 	case step > 0:
@@ -149,6 +172,9 @@ func (r *Reception) restart(p *Packet) {
 		r.pub.packets.Add(uint64(r.high - r.first + 1))
 		r.pub.lost.Add(r.lost())
 		r.pub.restarts.Add(1)
+		if r.rival.Quiet(); p.SSRC != r.ssrc {
+			r.rival.Leave(r.ssrc, r.at)
+		}
 	}
 	r.known, r.ssrc, r.timed = true, p.SSRC, false
 	r.first, r.high = int64(p.Seq), int64(p.Seq)

@@ -61,6 +61,18 @@ func TestReception(t *testing.T) {
 				r.Take(p)
 			}
 		}, Received{SSRC: 7, Highest: 65530 + 99, Expected: 100, Arrived: 100, Packets: 100}},
+		{"another SSRC for a while, beside it", func(r *Reception) {
+			take(r, 0, 20)
+			for n := 20; n < 100; n += 2 {
+				take(r, n, n+2)
+				for i := range 2 {
+					p := packet(n + i)
+					p.SSRC, p.Seq = 8, uint16(n+i)
+					r.Take(p)
+				}
+			}
+			take(r, 100, 120)
+		}, Received{SSRC: 7, Highest: 113, Expected: 16, Arrived: 16, Packets: 22 + 80 + 16, Restarts: 2}},
 		{"a stray of another sequence", func(r *Reception) {
 			take(r, 0, 50)
 			take(r, 20000, 20001)

@@ -1,7 +1,8 @@
 // Package timeline is how RTP counts: its clock of 8 kHz, the frame of 20 ms that everything is cut into, and the
-// distance of two sequence numbers or timestamps, which wrap. It holds no state and starts no goroutine.
+// distance of two sequence numbers or timestamps, which wrap; and when packets beside a stream are another one (Rival). It
+// starts no goroutine.
 //
-// Standards: RFC 3551 §4.5.2 and §6 (clock), RFC 3550 appendix A.1 (distances, in the arithmetic of RFC 1982).
+// Standards: RFC 3551 §4.5.2 and §6 (clock), RFC 3550 appendix A.1 (distances, in the arithmetic of RFC 1982; other streams).
 package timeline
 
 import "time"
