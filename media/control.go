@@ -191,7 +191,7 @@ func (s *Session) sendControl(b []byte, room *[rtcp.MaxSize + guardRoom]byte) {
 	r := &s.reports
 	rtp, _ := s.target()
 	to, ok := r.route.Target(rtp)
-	if !ok || len(b) == 0 || len(b) > rtcp.MaxSize {
+	if !ok || len(b) == 0 || len(b) > rtcp.MaxSize || s.wiring.Load().params.Withhold {
 		return
 	}
 	if err := s.emitControl(room[:copy(room[:], b)], to, r.route.Muxed()); err != nil {

@@ -1,8 +1,10 @@
 package media_test
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -164,6 +166,38 @@ func TestReportsGoOnDuringHold(t *testing.T) {
 			if _, senders := lastly[*pion.SenderReport](heard, from); c.name == "inactive" && senders > 2 {
 				t.Errorf("%s: %d sender reports of who does not send", c.name, senders)
 			}
+		}
+	})
+}
+
+// TestWithheld: while nobody has shown that he is there, nothing goes to him; then all of it does.
+func TestWithheld(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		taps := b.wiretap(nil)
+		open := func() (*media.Session, *mediatest.Peer, media.Params) {
+			s, p := b.session(), b.peer(farHost)
+			params := both(p.Addr(), codec.PCMU)
+			params.Withhold = true
+			b.configure(s, params)
+			s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+			b.talk(p, s, codec.PCMU, mediatest.Voice(1, 30*time.Second))
+			return s, p, params
+		}
+		gone, _, _ := open()
+		s, p, params := open()
+		time.Sleep(30 * time.Second)
+		gone.Close()
+		if n, reports := len(p.Packets()), len(taps.take()); n+reports > 0 {
+			t.Errorf("%d packets and %d reports while they were withheld", n, reports)
+		}
+		if stored, err := json.Marshal(s.State()); err != nil || strings.Contains(string(stored), "Withhold") {
+			t.Errorf("another life would withhold it too: %s, %v", stored, err)
+		}
+		params.Withhold = false
+		b.configure(s, params)
+		time.Sleep(20 * time.Second)
+		if n, reports := len(p.Packets()), len(taps.take()); n < 990 || reports < 3 {
+			t.Errorf("%d packets and %d reports afterwards", n, reports)
 		}
 	})
 }

@@ -106,6 +106,8 @@ type Params struct {
 	NoisePayloadType uint8 `json:",omitempty"`
 	// Send and Receive say whether RTP may flow in each direction (RFC 3264 §8.4: hold).
 	Send, Receive bool
+	// Withhold sends nothing at all, not even reports, whatever else is agreed: nobody has shown yet that he is there.
+	Withhold bool `json:"-"`
 	// Secure says that SRTP was agreed. Until both keys are there nothing is sent and nothing is taken.
 	Secure bool
 	// SendKey and ReceiveKey are ours and the far end's. The same key again keeps its rollover counter. They are not

@@ -234,7 +234,6 @@ func (k *keeper) snapshot() commit {
 		if s, ok := slots[l.id]; ok && l.media != nil {
 			s.Leg = "" // names nothing in another life
 			e.slot, e.media = &s, storedMedia{l.media.State(), l.agreed}
-			e.media.State.Params.Send = l.agreed.Send // also of a call that waits for its ACK just now
 		}
 		c.calls = append(c.calls, e)
 	}

@@ -89,8 +89,8 @@ func (l *leg) direction() sdp.Direction {
 
 // agree puts the result of an offer and answer into the media session.
 //
-// Nothing is sent to a caller before his ACK, which has our tag in it: an INVITE by UDP may come from anywhere and name
-// anybody as the receiver of 32 s of music. A lost ACK is repeated as our 200 is (RFC 3261 §13.3.1.4).
+// Nothing is sent to a caller before his ACK, which has our tag in it, and no report either: an INVITE by UDP may come from
+// anywhere and name anybody as the receiver of 32 s of music. A lost ACK is repeated as our 200 is (RFC 3261 §13.3.1.4).
 func (l *leg) agree(m sdp.Media, signalled netip.Addr) error {
 	l.agreed = m
 	if l.media == nil {
@@ -103,7 +103,7 @@ func (l *leg) agree(m sdp.Media, signalled netip.Addr) error {
 	err = l.media.Configure(media.Params{Remote: m.Remote, RTCP: m.RTCP, Mux: m.RTCPMux, Extended: m.RTCPXR, SignalledFrom: signalled,
 		Codec: codec.ByName(m.Codec.Name), PayloadType: m.Codec.PayloadType,
 		DTMFPayloadType: m.DTMFPayloadType, DTMFReceive: m.DTMFReceive, NoisePayloadType: m.NoisePayloadType,
-		Send: m.Send && (l.confirmed || !l.incoming), Receive: m.Receive, Secure: m.Secure(), SendKey: send, ReceiveKey: receive})
+		Send: m.Send, Receive: m.Receive, Withhold: l.incoming && !l.confirmed, Secure: m.Secure(), SendKey: send, ReceiveKey: receive})
 	if err != nil {
 		return fmt.Errorf("media of call %s: %w", l.id, err)
 	}
