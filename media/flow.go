@@ -11,8 +11,8 @@ const (
 	// wakes the control goroutine.
 	controlRate  = 20
 	controlBurst = 40
-	// searchRate packets a second are tried with all rollover counters (srtp.Opener), which takes 0.2 ms each. One of the far
-	// end's is enough; as it sends 50, this is another number, so that nobody's forged ones are always a step ahead of them.
+	// searchRate packets a second are tried with all rollover counters (srtp.Opener), which takes 0.2 ms for each key. One of
+	// the far end's is enough; as it sends 50, this is another number, so that nobody's forged ones are always a step ahead.
 	searchRate  = 47
 	searchBurst = 10
 )

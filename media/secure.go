@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ type sealing struct {
 type opening struct {
 	key    srtp.Key
 	opener *srtp.Opener
+	back   bool // the opener was in use before, and its stream may have gone on meanwhile; guarded as it is
 	// before is the key that this one took the place of. Packets under it are on their way, or the far end takes the new
 	// one later: it is tried first, until the new key has opened keyOverlap packets. The first is too early: RTP and RTCP
 	// come on two ports, and a network may let packets overtake each other.
@@ -86,31 +88,49 @@ func (s *Session) secured(old *guard, p Params) (*guard, error) {
 	return next, nil
 }
 
-// openedBy gives what opens packets under a key of the far end's; old is what did so far.
+// openedBy gives what opens packets under a key of the far end's; old is what did so far. The caller holds mu.
 func (s *Session) openedBy(old *opening, key srtp.Key) (*opening, error) {
 	switch {
 	case key.Suite() == srtp.None:
 		return nil, nil
-	case old == nil:
-		opener, err := srtp.NewOpener(key, s.restored)
-		return &opening{key: key, opener: opener}, err
-	case old.key.Equal(key):
+	case old != nil && old.key.Equal(key):
 		return old, nil
 	}
-	next := &opening{key: key, try: make([]byte, readSize)}
-	was := old.before
-	switch {
-	case was != nil && was.key.Equal(key): // back to it; what came under it must not come again
-		next.opener, next.before = was.opener, &opening{key: old.key, opener: old.opener}
-		return next, nil
-	case was != nil && old.opened.Load() == 0: // nothing came under it: the far end may still use the one before
-		next.before = was
-	default:
+	opener, back, err := s.openers.get(key, s.restored)
+	if err != nil || old == nil {
+		return &opening{key: key, opener: opener, back: back}, err
+	}
+	next := &opening{key: key, opener: opener, back: back, before: old.before, try: make([]byte, readSize)}
+	// Where nothing came under the present key the far end may still use the one before it.
+	if was := old.before; was == nil || old.opened.Load() > 0 || was.key.Equal(key) {
 		next.before = &opening{key: old.key, opener: old.opener}
 	}
-	var err error
-	next.opener, err = srtp.NewOpener(key, true)
-	return next, err
+	return next, nil
+}
+
+// openers are those of the last keys of a far end, the latest last: what came under a key must not come again when that is
+// taken up again, as by a server that joins the same streams to a call in turns.
+type openers []keyed
+
+type keyed struct {
+	key    srtp.Key
+	opener *srtp.Opener
+}
+
+// maxOpeners is two more than are in use at a time.
+const maxOpeners = 4
+
+// get returns the opener of a key, and whether it was in use before. late: the stream may have begun in another life of this
+// process. Under any key but the first it may have begun under one before.
+func (o *openers) get(key srtp.Key, late bool) (opener *srtp.Opener, back bool, err error) {
+	if i := slices.IndexFunc(*o, func(k keyed) bool { return k.key.Equal(key) }); i >= 0 {
+		opener, back = (*o)[i].opener, true
+		*o = slices.Delete(*o, i, i+1)
+	} else if opener, err = srtp.NewOpener(key, late || len(*o) > 0); err != nil {
+		return nil, false, err
+	}
+	*o = append(slices.Delete(*o, 0, max(len(*o)-maxOpeners+1, 0)), keyed{key, opener})
+	return opener, back, nil
 }
 
 // ExpectKey makes an encrypted session ready for packets under a new key of the far end's, beside those under the present
@@ -151,13 +171,16 @@ func (g *guard) protectControl(packet []byte) ([]byte, error) {
 // unprotect is called before anything looks into the packet. search bounds those that are tried with all rollover counters;
 // nil: none is, as it comes from a host that the far end is not at. The caller holds in.mu of the session.
 func (g *guard) unprotect(packet []byte, search *flow, now time.Duration) ([]byte, error) {
+	admitted := false // once, whatever the number of keys
 	return g.counted(g.opened(packet, func(o *srtp.Opener, packet []byte) ([]byte, error) {
 		switch {
-		case !o.Searching():
+		case !o.Searching() || admitted:
 		case search == nil:
 			return nil, errStranger
 		case !search.admit(now, searchRate, searchBurst):
 			return nil, errSearch
+		default:
+			admitted = true
 		}
 		return o.RTP(packet)
 	}))
@@ -170,6 +193,10 @@ func (g *guard) unprotectControl(packet []byte) ([]byte, error) {
 
 func (g *guard) opened(packet []byte, with func(*srtp.Opener, []byte) ([]byte, error)) ([]byte, error) {
 	o := g.open
+	if o != nil && o.back {
+		o.back = false
+		_ = o.opener.Search() // its key was good once
+	}
 	switch {
 	case o == nil:
 		return nil, errNoKey

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"parklamp/media/srtp"
 )
@@ -202,4 +203,56 @@ func TestKeysInARow(t *testing.T) {
 	k.expect(t, third)
 	k.hears(k.audio(t, first), k.audio(t, third), k.audio(t, first))
 	k.refused(t, "the key that is in use, and the one after the next", 0, 1)
+}
+
+// A far end whose streams take turns, as behind a server: a key that comes back brings neither what came under it before nor
+// a rollover counter that is forgotten, and is heard also when its stream has gone on meanwhile.
+func TestKeyThatComesBack(t *testing.T) {
+	for _, suite := range []srtp.Suite{srtp.AES128CM80, srtp.AEADAES256GCM} {
+		first, second, third := newFarKey(t, suite), newFarKey(t, suite), newFarKey(t, suite)
+		k := newKeyRig(t, first)
+		var old [][]byte
+		for range 20 {
+			b := k.audio(t, first)
+			old = append(old, slices.Clone(b))
+			k.hears(b)
+		}
+		for _, f := range []*farKey{second, third} {
+			k.agree(t, f)
+			for range keyOverlap + 1 {
+				k.hears(k.audio(t, f))
+			}
+		}
+		for range 3 << 15 { // the first stream goes on, and we do not hear it
+			k.audio(t, first)
+		}
+		k.refused(t, "three keys", 0, 0)
+		k.agree(t, first)
+		for _, b := range old {
+			k.clock.now += time.Second
+			k.hears(slices.Clone(b))
+		}
+		k.refused(t, "what came before", 0, 20)
+		k.hears(k.audio(t, first))
+		if st := k.s.Stats(); st.Received != 20+2*(keyOverlap+1)+1 {
+			t.Errorf("%s: %d packets received", suite, st.Received)
+		}
+	}
+}
+
+// While the rollover counters of two keys are looked for, a packet counts once.
+func TestSearchUnderTwoKeysCountsOnce(t *testing.T) {
+	suite := srtp.AES128CM80
+	first, second, third, liar := newFarKey(t, suite), newFarKey(t, suite), newFarKey(t, suite), newFarKey(t, suite)
+	k := newKeyRig(t, first)
+	k.hears(k.audio(t, first))
+	k.agree(t, second)
+	k.s.wiring.Load().guard.open.opened.Store(1) // it may be in use
+	k.agree(t, third)
+	for range searchBurst + 1 {
+		k.hears(k.audio(t, liar))
+	}
+	if st := k.s.Stats(); st.Unauthentic != searchBurst || st.Overruns != 1 {
+		t.Errorf("%d packets were tried, %d not", st.Unauthentic, st.Overruns)
+	}
 }

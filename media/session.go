@@ -38,8 +38,9 @@ type Session struct {
 	talk    pacing // owned by the pacer
 	stirred atomic.Bool
 
-	mu     sync.Mutex // serialises changes of wiring
-	closed bool       // guarded by mu
+	mu      sync.Mutex // serialises changes of wiring
+	closed  bool       // guarded by mu
+	openers openers    // guarded by mu
 
 	restored bool // immutable: the far end's stream began in another life of this process
 }
@@ -293,7 +294,7 @@ func (s *Session) watch(w *wiring, at time.Duration) {
 
 // sending reports whether packets may go out.
 func (w *wiring) sending() bool {
-	return w.configured && w.params.Send && (!w.params.Secure || w.params.SendKey.Suite() != srtp.None)
+	return w.configured && w.params.Send && !w.params.Withhold && (!w.params.Secure || w.params.SendKey.Suite() != srtp.None)
 }
 
 // target returns where packets go: the latched source, else the signalled address.

@@ -30,7 +30,7 @@ type Opener struct {
 	context *pion.Context
 	header  rtp.Header
 	streams streams
-	search  *search // not nil until the first authentic packet of a stream that may have a rollover counter
+	search  *search // not nil until the first authentic packet of a stream whose rollover counter is not known
 }
 
 // streams remembers which SSRCs have proved themselves.
@@ -62,12 +62,19 @@ func NewOpener(k Key, late bool) (*Opener, error) {
 		return nil, err
 	}
 	if late {
-		o.search = &search{}
-		if o.search.context, err = k.context(); err != nil {
-			return nil, err
-		}
+		err = o.Search()
 	}
-	return o, nil
+	return o, err
+}
+
+// Search looks for the rollover counter anew, as the far end may have gone on under another key meanwhile. What came under
+// this one stays known. It fails only where NewOpener does.
+func (o *Opener) Search() error {
+	context, err := o.key.context()
+	if err == nil {
+		o.search = &search{context: context}
+	}
+	return err
 }
 
 // Searching says that the next packet of RTP costs up to as many attempts as rollover counters are tried, if it is forged.
@@ -105,25 +112,38 @@ func (o *Opener) find(ssrc uint32, packet []byte) ([]byte, error) {
 	for roc := range uint32(searched) {
 		s.context.SetROC(ssrc, roc)
 		// Not in place: what does not fit is overwritten.
-		out, err := s.context.DecryptRTP(s.room[:len(packet)], packet, &o.header)
+		_, err := s.context.DecryptRTP(s.room[:len(packet)], packet, &o.header)
 		switch {
 		case err == nil:
-			copy(packet, out)
-			o.context, o.search = s.context, nil
-			o.streams = streams{last: ssrc, count: 1}
-			return packet[:len(out)], nil
+			return o.found(ssrc, roc, packet)
 		case !errors.Is(err, pion.ErrFailedToVerifyAuthTag):
 			return nil, o.reason(packet, err)
 		}
 	}
 	if s.forged++; s.forged >= maxStreams {
-		fresh, err := o.key.context()
-		if err != nil {
+		if err := o.Search(); err != nil {
 			return nil, err
 		}
-		s.context, s.forged = fresh, 0
 	}
 	return nil, ErrAuthentication
+}
+
+// found takes an authentic packet whose rollover counter is known now; one that came before is no news of it.
+func (o *Opener) found(ssrc, roc uint32, packet []byte) ([]byte, error) {
+	known := o.streams.has(ssrc, o.context.ROC)
+	if !known && o.streams.count >= maxStreams {
+		return nil, ErrStreams
+	}
+	o.context.SetROC(ssrc, roc)
+	out, err := o.context.DecryptRTP(packet, packet, &o.header)
+	if err != nil {
+		return nil, errors.Join(o.reason(packet, err), o.Search())
+	}
+	o.search = nil
+	if !known {
+		o.streams.add(ssrc)
+	}
+	return out, nil
 }
 
 // RTCP undoes the protection of a compound packet in place.
