@@ -14,6 +14,11 @@ const (
 	relatchSilence = time.Second
 	// relatchWindow is how far a moved stream may have run on in sequence numbers meanwhile.
 	relatchWindow = 3000
+	// learning is how long after each agreement a source behind a NAT is open to doubt, as is one that has gone on for less: whoever
+	// was first may have been a neighbour behind the same NAT who sprays its packets.
+	learning = 5 * time.Second
+	// candidates sources are on probation at the same time: one that others talk into is believed all the same.
+	candidates = 4
 )
 
 // latch decides from which source packets are taken, and so where ours are sent (RFC 4961): first and always
@@ -22,6 +27,9 @@ const (
 // (SSRC and sequence) may move, or after a re-INVITE any on such a host: many phones resume with a new stream, and the
 // mapping of a NAT does not outlive a hold. Everybody else is ignored, so that a port that is sprayed with packets
 // neither plays them nor answers them.
+//
+// Of two hosts behind one NAT nothing in the clear tells which is the far end (RFC 7362 §5). While it is learning, the latch
+// believes the one whose port the NAT has kept, and who goes on rather than who was first.
 type latch struct {
 	signalled netip.AddrPort
 	via       netip.Addr     // where the signalling came from; may be invalid
@@ -29,14 +37,21 @@ type latch struct {
 	current   netip.AddrPort // locked source; invalid until there is one
 	ssrc      uint32
 	seq       uint16
+	since     time.Duration // when current was locked, or its stream from another source before
 	at        time.Duration // last packet of current
 	anew      bool          // agreed again, and current has not gone on since
-	anewAt    time.Duration // when that was seen
+	agreedAt  time.Duration // when the last agreement was seen
 
-	try      netip.AddrPort // source on probation
-	trySSRC  uint32
-	trySeq   uint16 // expected next
-	tryCount int
+	tries [candidates]probation
+}
+
+// probation is a source that is not believed yet.
+type probation struct {
+	from  netip.AddrPort
+	ssrc  uint32
+	seq   uint16 // expected next
+	count int
+	at    time.Duration // of its last packet
 }
 
 // signal takes what was agreed. An unchanged address keeps the lock: behind a NAT a re-INVITE repeats the
@@ -44,22 +59,21 @@ type latch struct {
 func (l *latch) signal(remote netip.AddrPort, via netip.Addr, at time.Duration) {
 	l.via = via
 	if remote == l.signalled {
-		l.anew, l.anewAt = true, at
+		l.anew, l.agreedAt = true, at
 		return
 	}
 	previous := l.current
 	if remote == previous {
 		previous = netip.AddrPort{}
 	}
-	*l = latch{signalled: remote, via: via, previous: previous}
+	*l = latch{signalled: remote, via: via, previous: previous, agreedAt: at}
 }
 
 // admit reports whether a packet is taken, and whether it changed where ours go.
 func (l *latch) admit(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) (ok, moved bool) {
 	if from == l.current {
 		l.ssrc, l.seq, l.at = ssrc, seq, at
-		l.tryCount = 0
-		l.anew = l.anew && at-l.anewAt < relatchSilence // before that it may be what was on its way
+		l.anew = l.anew && at-l.agreedAt < relatchSilence // before that it may be what was on its way
 		return true, false
 	}
 	if from == l.signalled && !l.current.IsValid() {
@@ -67,32 +81,47 @@ func (l *latch) admit(from netip.AddrPort, ssrc uint32, seq uint16, at time.Dura
 		return true, false // ours go there already
 	}
 	need := l.need(from, ssrc, seq, at)
-	if need == 0 {
-		return false, false
-	}
-	if l.tryCount == 0 || from != l.try || ssrc != l.trySSRC || seq != l.trySeq {
-		// A source on probation is not displaced by others until it fails to go on.
-		if l.tryCount > 0 && from != l.try && at-l.at < relatchSilence && l.at > 0 {
-			return false, false
-		}
-		l.try, l.trySSRC, l.tryCount = from, ssrc, 0
-	}
-	l.trySeq = seq + 1
-	l.tryCount++
-	if l.tryCount < need {
+	if need == 0 || l.try(from, ssrc, seq, at) < need {
 		return false, false
 	}
 	l.lock(from, ssrc, seq, at)
 	return true, true
 }
 
+// try counts the packets in sequence of a source on probation. A new one takes the place of who was silent longest.
+func (l *latch) try(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) int {
+	t := &l.tries[0]
+	for i := range l.tries {
+		if l.tries[i].from == from {
+			t = &l.tries[i]
+			break
+		}
+		if l.tries[i].at < t.at {
+			t = &l.tries[i]
+		}
+	}
+	if t.from != from || t.ssrc != ssrc || t.seq != seq {
+		*t = probation{from: from, ssrc: ssrc}
+	}
+	t.seq, t.at = seq+1, at
+	t.count++
+	return t.count
+}
+
 func (l *latch) lock(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) {
+	switch {
+	case from == l.signalled:
+		l.since = at - learning // there is no doubt about it
+	case !l.current.IsValid() || !l.sameStream(ssrc, seq):
+		l.since = at
+	}
 	l.current, l.ssrc, l.seq, l.at = from, ssrc, seq, at
-	l.tryCount, l.anew = 0, false
+	l.tries, l.anew = [candidates]probation{}, false
 }
 
 // need returns how many packets in sequence make a source believed; 0 never.
 func (l *latch) need(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) int {
+	neighbour := from.Addr() == l.current.Addr()
 	switch {
 	case !l.signalled.IsValid() || l.signalled.Port() == 0 || from == l.previous:
 		return 0
@@ -102,12 +131,18 @@ func (l *latch) need(from netip.AddrPort, ssrc uint32, seq uint16, at time.Durat
 		return 0
 	case !l.current.IsValid():
 		return probationStranger
+	case neighbour && at-l.agreedAt < learning && from.Port() == l.signalled.Port(): // and current's is another
+		return probationStranger
 	case at-l.at < relatchSilence:
 		return 0
-	case l.anew, ssrc == l.ssrc && seq-l.seq < relatchWindow:
-		return probationStranger // the latter: the same stream after a NAT has moved it
+	case l.anew, l.sameStream(ssrc, seq), neighbour && l.at-l.since < learning:
+		return probationStranger // the second after a NAT has moved it
 	}
 	return 0
+}
+
+func (l *latch) sameStream(ssrc uint32, seq uint16) bool {
+	return ssrc == l.ssrc && seq-l.seq < relatchWindow
 }
 
 // fits reports whether a host may be the far end: the signalled one, the one that signalled, or, where that is

@@ -121,6 +121,60 @@ func TestResumeFromAnotherMapping(t *testing.T) {
 	}
 }
 
+// Somebody behind the same NAT sends to our port before the far end does (RFC 7362 §5), in the clear: he keeps the call neither
+// if he only tries ports, nor if the NAT has kept the far end's port. A far end that was there first stays.
+func TestNeighbourBehindTheSameNAT(t *testing.T) {
+	private := netip.MustParseAddr("192.168.1.20")
+	for _, tc := range []struct {
+		name      string
+		neighbour time.Duration // how long he sends
+		kept      bool          // the far end's port is the one that its SDP says
+		late      time.Duration // the neighbour begins so much later than the far end
+		wins      bool          // the far end
+	}{
+		{"he tries ports", 80 * time.Millisecond, false, 0, true},
+		{"he goes on, and the port tells", time.Minute, true, 0, true},
+		{"he goes on, and nothing tells", time.Minute, false, 0, false}, // SRTP is what helps
+		{"he is late", time.Minute, false, time.Second, true},
+		{"he is late and has the port", time.Minute, true, 6 * time.Second, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				public := netip.MustParseAddr("203.0.113.7")
+				s, far, neighbour := b.session(), b.peer(public), b.peer(public)
+				params := both(netip.AddrPortFrom(private, 4000), codec.PCMU)
+				if params.SignalledFrom = public; tc.kept {
+					owner := far
+					if tc.late > 0 {
+						owner = neighbour
+					}
+					params.Remote = netip.AddrPortFrom(private, owner.Addr().Port())
+				}
+				b.configure(s, params)
+				s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+				first, second, wait := neighbour, far, 500*time.Millisecond
+				if tc.late > 0 {
+					first, second, wait = far, neighbour, tc.late
+				}
+				says := func(p *mediatest.Peer) {
+					d := 30 * time.Second
+					if p == neighbour {
+						d = min(d, tc.neighbour)
+					}
+					b.talk(p, s, codec.PCMU, mediatest.Voice(1, d))
+				}
+				says(first)
+				time.Sleep(wait)
+				says(second)
+				time.Sleep(10 * time.Second)
+				if to := s.Stats().Remote; (to == far.Addr()) != tc.wins {
+					t.Errorf("our packets go to %s; the far end is %s, the neighbour %s", to, far.Addr(), neighbour.Addr())
+				}
+			})
+		})
+	}
+}
+
 func TestNATRebindingIsFollowedOnlyForTheSameStream(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s, p := b.leg()
