@@ -41,6 +41,12 @@ const (
 	SaveEvery = 10 * time.Minute
 )
 
+// firstYear is that of the first of these programs.
+const firstYear = 2026
+
+// Unset says that a clock has not been set: its time is before these programs were.
+func Unset(t time.Time) bool { return t.UTC().Year() < firstYear }
+
 // Pool is asked when nobody names servers. The pool asks vendors for a zone of their own; a site has its own servers.
 var Pool = []string{"0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org"}
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -78,18 +79,22 @@ func now() (State, error) {
 		}
 		s.Links = append(s.Links, l)
 	}
-	for file, read := range map[string]func(string) []netip.Addr{"/proc/net/route": gateways4, "/proc/net/ipv6_route": gateways6} {
-		if text, err := os.ReadFile(file); err == nil { // a kernel without the family has no such file
-			s.Gateways = append(s.Gateways, read(string(text))...)
-		}
-	}
+	s.Routes = DefaultRoutes("")
 	return s.sorted(), nil
 }
 
-// gateways4 reads the default routes out of /proc/net/route: interface, destination, gateway, flags, …, mask as the
+// DefaultRoutes reads where the kernel's default routes lead, first those of IPv4. root is "" but in tests: where /proc is.
+func DefaultRoutes(root string) []Route {
+	// A kernel without the family has no such file.
+	v4, _ := os.ReadFile(filepath.Join(root, "/proc/net/route"))
+	v6, _ := os.ReadFile(filepath.Join(root, "/proc/net/ipv6_route"))
+	return append(routes4(string(v4)), routes6(string(v6))...)
+}
+
+// routes4 reads the default routes out of /proc/net/route: interface, destination, gateway, flags, …, mask as the
 // eighth; addresses as the machine's words, which are little-endian on everything that we build for.
-func gateways4(table string) []netip.Addr {
-	var out []netip.Addr
+func routes4(table string) []Route {
+	var out []Route
 	for line := range strings.Lines(table) {
 		f := strings.Fields(line)
 		if len(f) < 8 || f[1] != "00000000" || f[7] != "00000000" {
@@ -98,25 +103,25 @@ func gateways4(table string) []netip.Addr {
 		if b, err := hex.DecodeString(f[2]); err == nil && len(b) == 4 {
 			var a [4]byte
 			binary.BigEndian.PutUint32(a[:], binary.LittleEndian.Uint32(b))
-			out = append(out, netip.AddrFrom4(a))
+			out = append(out, Route{netip.AddrFrom4(a), f[0]})
 		}
 	}
 	return out
 }
 
-// gateways6 reads the default routes out of /proc/net/ipv6_route: destination and its length, source and its length, next
+// routes6 reads the default routes out of /proc/net/ipv6_route: destination and its length, source and its length, next
 // hop, …, interface as the tenth. The kernel's own reject route leads to lo.
-func gateways6(table string) []netip.Addr {
+func routes6(table string) []Route {
 	const zero = "00000000000000000000000000000000"
-	var out []netip.Addr
+	var out []Route
 	for line := range strings.Lines(table) {
 		f := strings.Fields(line)
 		if len(f) < 10 || f[0] != zero || f[1] != "00" || f[9] == "lo" {
 			continue
 		}
 		if b, err := hex.DecodeString(f[4]); err == nil && len(b) == 16 {
-			if a := netip.AddrFrom16([16]byte(b)); !slices.Contains(out, a) {
-				out = append(out, a)
+			if r := (Route{netip.AddrFrom16([16]byte(b)), f[9]}); !slices.Contains(out, r) {
+				out = append(out, r)
 			}
 		}
 	}

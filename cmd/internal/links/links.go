@@ -6,6 +6,7 @@
 package links
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -27,8 +28,14 @@ type Link struct {
 
 // State is the network at one moment.
 type State struct {
-	Links    []Link       // sorted by name
-	Gateways []netip.Addr // of the default routes, sorted
+	Links  []Link  // sorted by name
+	Routes []Route // the default ones, sorted
+}
+
+// Route is a default route.
+type Route struct {
+	Via  netip.Addr
+	Link string
 }
 
 // LinkOf is the link that has an address. All of 127.0.0.0/8 is the loopback's (RFC 1122 §3.2.1.3).
@@ -118,7 +125,7 @@ func diff(old, now State) []Change {
 			}
 		}
 	}
-	if !slices.Equal(old.Gateways, now.Gateways) {
+	if !slices.Equal(old.Routes, now.Routes) {
 		come = append(come, Change{Kind: RouteChanged})
 	}
 	return append(gone, come...)
@@ -181,6 +188,6 @@ func (s State) sorted() State {
 	for _, l := range s.Links {
 		slices.SortFunc(l.Addrs, netip.Addr.Compare)
 	}
-	slices.SortFunc(s.Gateways, netip.Addr.Compare)
+	slices.SortFunc(s.Routes, func(x, y Route) int { return cmp.Or(x.Via.Compare(y.Via), strings.Compare(x.Link, y.Link)) })
 	return s
 }

@@ -23,7 +23,7 @@ func link(name string, up bool, addrs ...string) Link {
 }
 
 func TestDiff(t *testing.T) {
-	lo, gw := link("lo", true, "127.0.0.1", "::1"), []netip.Addr{netip.MustParseAddr("192.0.2.254")}
+	lo, gw := link("lo", true, "127.0.0.1", "::1"), []Route{{netip.MustParseAddr("192.0.2.254"), "eth0"}}
 	for name, c := range map[string]struct {
 		old, now State
 		want     string
@@ -36,7 +36,7 @@ func TestDiff(t *testing.T) {
 		"adapter pulled": {State{Links: []Link{lo, link("usb0", true, "192.0.2.1")}}, State{Links: []Link{lo}},
 			"address removed 192.0.2.1 (usb0), link down (usb0)"},
 		"adapter plugged": {State{}, State{Links: []Link{link("usb0", true, "2001:db8::1")}}, "address added 2001:db8::1 (usb0), link up (usb0)"},
-		"route":           {State{}, State{Gateways: gw}, "default route changed"},
+		"route":           {State{}, State{Routes: gw}, "default route changed"},
 	} {
 		var got []string
 		for _, d := range diff(c.old, c.now) {
@@ -170,13 +170,13 @@ func TestKernel(t *testing.T) {
 func TestRouteTables(t *testing.T) {
 	v4 := "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n" +
 		"eth0\t00000000\tFE0200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\neth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
-	if got := fmt.Sprint(gateways4(v4)); got != "[192.0.2.254]" {
+	if got := fmt.Sprint(routes4(v4)); got != "[{192.0.2.254 eth0}]" {
 		t.Error(got)
 	}
 	z := strings.Repeat("0", 32)
 	v6 := z + " 00 " + z + " 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth0\n" +
 		z + " 00 " + z + " 00 " + z + " ffffffff 00000001 00000000 00200200       lo\nshort\n"
-	if got := fmt.Sprint(gateways6(v6)); got != "[fe80::1]" {
+	if got := fmt.Sprint(routes6(v6)); got != "[{fe80::1 eth0}]" {
 		t.Error(got)
 	}
 }

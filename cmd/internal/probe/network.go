@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"parklamp/cmd/internal/links"
 	"parklamp/cmd/internal/selftest"
 )
 
@@ -149,20 +149,14 @@ func judgeLink(name, carrier, speed, duplex string, addresses []string) selftest
 	return f
 }
 
-// gateway reads the kernel's routes.
+// gateway looks where the default routes lead.
 func (n *Net) gateway() selftest.Finding {
-	for line := range strings.Lines(read(filepath.Join(n.Root, "/proc/net/route"))) {
-		f := strings.Fields(line)
-		if len(f) < 8 || f[1] != "00000000" || f[7] != "00000000" {
-			continue
-		}
-		b, err := hex.DecodeString(f[2])
-		if err != nil || len(b) != 4 {
-			continue
-		}
-		slices.Reverse(b) // the kernel prints the word of a little endian machine
-		via, _ := netip.AddrFromSlice(b)
-		return finding(selftest.Network, "gateway", selftest.Passed, via.String()+" on "+f[0])
+	var all []string
+	for _, r := range links.DefaultRoutes(n.Root) {
+		all = append(all, r.Via.String()+" on "+r.Link)
+	}
+	if len(all) > 0 {
+		return finding(selftest.Network, "gateway", selftest.Passed, strings.Join(all, ", "))
 	}
 	return finding(selftest.Network, "gateway", selftest.Warned, "there is none: only this network can be reached")
 }

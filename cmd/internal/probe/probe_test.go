@@ -173,9 +173,14 @@ func TestGateway(t *testing.T) {
 	if f := n.gateway(); f.Outcome != selftest.Warned {
 		t.Errorf("without routes: %+v", f)
 	}
+	none := strings.Repeat("0", 32)
+	put(t, root, "proc/net/ipv6_route", none+" 00 "+none+" 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003 eth0\n")
+	if f := n.gateway(); f.Outcome != selftest.Passed || f.Text != "fe80::1 on eth0" {
+		t.Errorf("of IPv6 alone: %+v", f)
+	}
 	put(t, root, "proc/net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"+
 		"eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\n")
-	if f := n.gateway(); f.Outcome != selftest.Passed || f.Text != "192.0.2.1 on eth0" {
+	if f := n.gateway(); f.Outcome != selftest.Passed || f.Text != "192.0.2.1 on eth0, fe80::1 on eth0" {
 		t.Errorf("%+v", f)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/health"
 )
 
@@ -18,8 +19,6 @@ const (
 	clockCode = "clock.unset"
 	// lookEvery is how often both are looked at.
 	lookEvery = 30 * time.Second
-	// firstYear is before the first of these programs.
-	firstYear = 2026
 	// full and almostFull are what is free at least, in bytes: the journal is rewritten into a second file now and then.
 	full       = 1 << 20
 	almostFull = 8 << 20
@@ -47,7 +46,7 @@ func (a *Appliance) watchSurroundings(ctx context.Context) error {
 // showClock tells of a clock that has not been set since the power came: times on the panel and in reports are wrong, and
 // certificates are taken for not yet in force.
 func (a *Appliance) showClock() {
-	if a.now().UTC().Year() >= firstYear {
+	if !clock.Unset(a.now()) {
 		a.health.Clear(clockCode)
 		return
 	}
