@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -38,10 +37,7 @@ func (a *Appliance) testGateway(ctx context.Context, r panel.SelfTestRequest, st
 			err = fmt.Errorf("%w: callers are parked here; --force tests all the same and leaves them where they are", panel.ErrNotNow)
 			return
 		}
-		peers := a.pingable()
-		do := map[selftest.Step]func(context.Context) []selftest.Finding{
-			selftest.Network: a.network(peers), selftest.Disk: a.disk, selftest.Clock: a.clock(peers),
-		}
+		do := a.measurements()
 		report := a.newReport("parkctl", "none", steps)
 		err = nil
 		select {
@@ -50,7 +46,7 @@ func (a *Appliance) testGateway(ctx context.Context, r panel.SelfTestRequest, st
 			defer cancel()
 			defer context.AfterFunc(worker, cancel)()
 			a.walkHandsOff(ctx, steps, do, &report, events)
-			a.publish(worker, a.cfg, report, events, func(err error) { a.log.Warn("the self test's report", "err", err) })
+			a.publish(worker, report, events)
 		}:
 		default:
 			err = fmt.Errorf("%w: a self test is under way", panel.ErrNotNow)
@@ -63,17 +59,7 @@ func (a *Appliance) testGateway(ctx context.Context, r panel.SelfTestRequest, st
 func (a *Appliance) walkHandsOff(ctx context.Context, steps []selftest.Step, do map[selftest.Step]func(context.Context) []selftest.Finding,
 	report *selftest.Report, events chan<- []byte) {
 	walk := selftest.New(selftest.Phone{}, steps, false, 0)
-	tell := func(e selftest.Event) {
-		text, err := json.Marshal(e)
-		if err != nil {
-			a.log.Error("an event of the self test cannot be written", "err", err) // a figure that is no number
-			return
-		}
-		select {
-		case events <- text:
-		default:
-		}
-	}
+	var end selftest.End
 	for inputs := []selftest.Input{selftest.Begin{}}; len(inputs) > 0; inputs = inputs[1:] {
 		in := inputs[0]
 		if ctx.Err() != nil {
@@ -82,9 +68,9 @@ func (a *Appliance) walkHandsOff(ctx context.Context, steps []selftest.Step, do 
 		for _, effect := range walk.Step(in) {
 			switch f := effect.(type) {
 			case selftest.Ask:
-				tell(selftest.Event{Ask: &selftest.Question{Step: f.Step, Item: f.Item, Number: f.Number, Of: f.Of, Text: f.Text}})
+				a.tellTester(events, selftest.Event{Ask: &selftest.Question{Step: f.Step, Item: f.Item, Number: f.Number, Of: f.Of, Text: f.Text}})
 			case selftest.Note:
-				tell(selftest.Event{Finding: &f.Finding})
+				a.tellTester(events, selftest.Event{Finding: &f.Finding})
 			case selftest.Say: // to nobody
 				inputs = append(inputs, selftest.Heard{Sound: f.Sound})
 			case selftest.Measure:
@@ -92,18 +78,23 @@ func (a *Appliance) walkHandsOff(ctx context.Context, steps []selftest.Step, do 
 				inputs = append(inputs, selftest.Measured{Step: f.Step, Findings: do[f.Step](limited)})
 				cancel()
 			case selftest.End:
-				report.Outcome, report.Reason = f.Outcome, f.Reason
+				end = f
 			}
 		}
 	}
-	report.Ended, report.Findings = a.now().UTC(), walk.Findings()
-	for _, c := range a.health.All() {
-		report.Health = append(report.Health, c.Severity.String()+": "+c.Text)
-	}
+	a.closeReport(report, end, walk.Findings())
 }
 
 // newReport begins the report of a self test.
 func (a *Appliance) newReport(by, board string, steps []selftest.Step) selftest.Report {
 	return selftest.Report{Format: selftest.Format, Appliance: a.cfg.Appliance.Name, Number: a.cfg.Appliance.Number, Version: a.version,
 		Board: board, Machine: probe.Machine(), Hardware: probe.Hardware(), By: by, Started: a.now().UTC(), Steps: steps}
+}
+
+// closeReport writes down how a self test ended.
+func (a *Appliance) closeReport(r *selftest.Report, f selftest.End, findings []selftest.Finding) {
+	r.Ended, r.Outcome, r.Reason, r.Findings = a.now().UTC(), f.Outcome, f.Reason, findings
+	for _, c := range a.health.All() {
+		r.Health = append(r.Health, c.Severity.String()+": "+c.Text)
+	}
 }

@@ -80,14 +80,17 @@ func hear(ctx context.Context, device audio.Device, d time.Duration) []int16 {
 
 // measure does what needs no hands, on the worker.
 func (e *exam) measure(s selftest.Step) {
-	peers := e.pingable()
-	do := map[selftest.Step]func(context.Context) []selftest.Finding{
-		selftest.Loop:    e.loopThrough(),
-		selftest.Network: e.network(peers),
-		selftest.Disk:    e.disk,
-		selftest.Clock:   e.clock(peers),
-	}[s]
-	e.during(func(ctx context.Context) { e.post(selftest.Measured{Step: s, Findings: do(ctx)}) })
+	do := e.measurements()
+	do[selftest.Loop] = e.loopThrough()
+	e.during(func(ctx context.Context) { e.post(selftest.Measured{Step: s, Findings: do[s](ctx)}) })
+}
+
+// measurements are the steps that need neither hands nor sound.
+func (a *Appliance) measurements() map[selftest.Step]func(context.Context) []selftest.Finding {
+	peers := a.pingable()
+	return map[selftest.Step]func(context.Context) []selftest.Finding{
+		selftest.Network: a.network(peers), selftest.Disk: a.disk, selftest.Clock: a.clock(peers),
+	}
 }
 
 // during hands a job to the worker that ends with the test.

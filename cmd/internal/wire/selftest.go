@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"parklamp/board"
-	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/selftest"
 	"parklamp/keypad"
@@ -264,10 +263,10 @@ func (e *exam) post(in selftest.Input) { e.loop.post(func() { e.take(in) }) }
 func (e *exam) do(effect selftest.Effect) {
 	switch f := effect.(type) {
 	case selftest.Ask:
-		e.tell(selftest.Event{Ask: &selftest.Question{Step: f.Step, Item: f.Item, Number: f.Number, Of: f.Of, Text: f.Text, Again: f.Again,
+		e.tellTester(e.events, selftest.Event{Ask: &selftest.Question{Step: f.Step, Item: f.Item, Number: f.Number, Of: f.Of, Text: f.Text, Again: f.Again,
 			Seconds: int(f.For / time.Second)}})
 	case selftest.Note:
-		e.tell(selftest.Event{Finding: &f.Finding})
+		e.tellTester(e.events, selftest.Event{Finding: &f.Finding})
 	case selftest.Show:
 		shown := map[board.Lamp]board.Colour{}
 		for l, c := range f.Lamps {
@@ -301,18 +300,15 @@ func (e *exam) do(effect selftest.Effect) {
 	}
 }
 
-// tell sends an event to whoever started the test.
-func (e *exam) tell(v selftest.Event) {
-	if e.events == nil {
-		return
-	}
+// tellTester sends an event to whoever started a self test; events is nil if nobody listens.
+func (a *Appliance) tellTester(events chan<- []byte, v selftest.Event) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		e.log.Error("an event of the self test cannot be written", "err", err) // a figure that is no number
+		a.log.Error("an event of the self test cannot be written", "err", err) // a figure that is no number
 		return
 	}
 	select {
-	case e.events <- text:
+	case events <- text:
 	default:
 	}
 }
@@ -329,29 +325,23 @@ func (e *exam) end(f selftest.End) {
 	e.handset.mute(d.machine.View().Muted)
 	e.handset.device.Open(audio.PathClosed)
 	e.log.Info("the self test is over", "outcome", f.Outcome, "err", f.Reason, "ignored", e.walk.Ignored())
-	r := e.report
-	r.Ended, r.Outcome, r.Reason, r.Findings = e.now().UTC(), f.Outcome, f.Reason, e.walk.Findings()
-	for _, c := range e.health.All() {
-		r.Health = append(r.Health, c.Severity.String()+": "+c.Text)
-	}
-	cfg, log := e.cfg, e.log
-	e.work(func(ctx context.Context) {
-		d.publish(ctx, cfg, r, e.events, func(err error) { log.Warn("the self test's report", "err", err) })
-	})
+	e.closeReport(&e.report, f, e.walk.Findings())
+	e.work(func(ctx context.Context) { d.publish(ctx, e.report, e.events) })
 	if e.hookUp {
 		d.step(phone.Hook{Up: true})
 	}
 }
 
 // publish signs and keeps a report and tells who waits for it; events is nil if nobody does. It runs on the worker.
-func (a *Appliance) publish(ctx context.Context, cfg config.Config, r selftest.Report, events chan []byte, trouble func(error)) {
+func (a *Appliance) publish(ctx context.Context, r selftest.Report, events chan []byte) {
+	trouble := func(err error) { a.log.Warn("the self test's report", "err", err) }
 	result := selftest.Result{Outcome: r.Outcome, Reason: r.Reason}
 	var errs []error
 	text, err := r.Encode()
 	errs = append(errs, err)
-	key, cert := cfg.SelfTest.Key, cfg.SelfTest.Certificate
+	key, cert := a.cfg.SelfTest.Key, a.cfg.SelfTest.Certificate
 	if key == "" {
-		key, cert = cfg.SIP.TLSKey, cfg.SIP.TLSCert
+		key, cert = a.cfg.SIP.TLSKey, a.cfg.SIP.TLSCert
 	}
 	if key == "" {
 		errs = append(errs, errors.New("is not signed: neither selftest.key nor sip.tls_key is set"))
@@ -361,7 +351,7 @@ func (a *Appliance) publish(ctx context.Context, cfg config.Config, r selftest.R
 		errs = append(errs, err)
 	}
 	result.Report = string(text)
-	if result.Path, err = selftest.Store(cfg.SelfTest.Reports, r.Started, text, result.Signature, cfg.SelfTest.Keep); err != nil {
+	if result.Path, err = selftest.Store(a.cfg.SelfTest.Reports, r.Started, text, result.Signature, a.cfg.SelfTest.Keep); err != nil {
 		errs = append(errs, fmt.Errorf("is not kept: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
