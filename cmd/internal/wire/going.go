@@ -249,7 +249,7 @@ func (a *Appliance) staying(grace context.Context, g Going) map[*call.Call]bool 
 			d := l.call.Dialog()
 			switch {
 			case l.ended || !l.answered:
-			case a.keeper.calledAtPeer(d), l.parked && s.found[keyOf(d)]:
+			case a.calledAtPeer(d), l.parked && s.found[keyOf(d)]:
 				stay[l.call] = true
 			case l.parked:
 				slot, _ := a.lot.callOf(l.id)

@@ -2,23 +2,17 @@ package wire
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
+	"log/slog"
 	"slices"
 	"time"
 
-	gosip "github.com/emiago/sipgo/sip"
-
 	"parklamp/cmd/internal/health"
-	"parklamp/media"
 	"parklamp/parkd"
 	"parklamp/parkd/journal"
 	"parklamp/parkd/panel"
-	"parklamp/sip/call"
-	"parklamp/sip/sdp"
 )
 
 // errNoJournal: nothing is stored.
@@ -28,24 +22,9 @@ const (
 	// heldFor is how long an announcement waits for the disk at most. An SD card that cleans up may take seconds for a
 	// commit that else takes one millisecond; lamps do not wait for that.
 	heldFor = 100 * time.Millisecond
-	// keepAgainAfter is how often everything is looked at although nothing was told: a far end may have changed its
-	// address in a re-INVITE that changed nothing else. What is as it was is not written.
-	keepAgainAfter = 30 * time.Second
 	// journalCode is the health condition of the journal.
 	journalCode = panel.CodeJournal
 )
-
-// storedDialog is a call in the journal.
-type storedDialog struct {
-	Dialog call.Dialog `json:"dialog"`
-	Source netip.Addr  `json:"source,omitzero"` // where its INVITE came from
-}
-
-// storedMedia is the stream of a parked call in the journal.
-type storedMedia struct {
-	State  media.State `json:"state"`
-	Agreed sdp.Media   `json:"agreed"`
-}
 
 // storedCall is an answered call as it is at one moment. The loop makes it; what it points to is never changed.
 type storedCall struct {
@@ -73,10 +52,16 @@ type synced struct {
 // anything else waits for the disk. Only news of a call that the disk does not have yet, as it is now, wait before peers
 // and who asked for the park hear of it; that a call is gone is told at once.
 type keeper struct {
-	*Appliance
-	tell    func(parkd.Announce) // immutable; what peers are told
-	journal *journal.Journal     // nil: off. Its methods are run's, but for the time before and after run.
-	commits chan commit          // capacity 1; a newer state takes the place of one that waits
+	// immutable
+	loop    *loop
+	log     *slog.Logger
+	health  *health.Set
+	now     func() time.Time
+	tell    func(parkd.Announce) // what peers are told
+	present func() commit        // every answered call as it is now; asked on the loop
+
+	journal *journal.Journal // nil: off. Its methods are run's, but for the time before and after run.
+	commits chan commit      // capacity 1; a newer state takes the place of one that waits
 
 	// owned by the loop
 	dirty  bool
@@ -91,8 +76,8 @@ type keeper struct {
 }
 
 func newKeeper(a *Appliance) *keeper {
-	k := &keeper{Appliance: a, tell: a.federation.SetLocal, commits: make(chan commit, 1),
-		stored: map[string]parkd.SlotState{}, last: map[string]journal.Entry{}}
+	k := &keeper{loop: a.loop, log: a.log, health: a.health, now: a.now, tell: a.federation.SetLocal, present: a.snapshot,
+		commits: make(chan commit, 1), stored: map[string]parkd.SlotState{}, last: map[string]journal.Entry{}}
 	if a.cfg.Journal.Path != "" {
 		k.journal = journal.New(a.cfg.Journal.Path, a.cfg.Appliance.Name)
 	}
@@ -166,10 +151,10 @@ func (k *keeper) hurry() {
 
 // settle hands the present state to run if something has changed; the loop calls it when it has nothing else to do.
 func (k *keeper) settle() {
-	if !k.dirty || k.journal == nil || k.frozen {
+	if !k.dirty || k.journal == nil {
 		return
 	}
-	k.hand(k.snapshot())
+	k.hand(k.present())
 }
 
 // hand gives a state to run.
@@ -195,7 +180,7 @@ func (k *keeper) sync(last func()) synced {
 			answer <- synced{err: errNoJournal}
 			return
 		}
-		c := k.snapshot()
+		c := k.present()
 		c.done = answer
 		k.hand(c)
 	})
@@ -214,50 +199,6 @@ func (k *keeper) sync(last func()) synced {
 func (k *keeper) safe(s parkd.SlotState) bool {
 	_, there := k.stored[s.CallID]
 	return there && !k.lost[s.CallID] && k.journal != nil
-}
-
-// snapshot is every answered call as it is now.
-func (k *keeper) snapshot() commit {
-	c := commit{slots: map[string]parkd.SlotState{}}
-	slots := map[parkd.LegID]parkd.SlotState{}
-	for _, s := range k.lot.machine.Hosted().Slots {
-		slots[s.Leg] = s
-		s.Leg = ""
-		c.slots[s.CallID] = s
-	}
-	for _, l := range k.legs {
-		d := l.call.Dialog()
-		if l.ended || !d.Confirmed || k.calledAtPeer(d) {
-			continue
-		}
-		e := storedCall{key: keyOf(d), dialog: storedDialog{d, l.source()}}
-		if s, ok := slots[l.id]; ok && l.media != nil {
-			s.Leg = "" // names nothing in another life
-			e.slot, e.media = &s, storedMedia{l.media.State(), l.agreed}
-		}
-		c.calls = append(c.calls, e)
-	}
-	slices.SortFunc(c.calls, func(x, y storedCall) int { return cmp.Compare(x.key, y.key) })
-	return c
-}
-
-// keyOf names a call in the journal.
-func keyOf(d call.Dialog) string { return d.CallID + ";" + d.LocalTag }
-
-// calledAtPeer says whether this appliance made the call, to a peer: as a rule to fetch a caller from there. The peer
-// parks him again when it sees that this appliance has started anew, where a BYE would end his call.
-func (k *keeper) calledAtPeer(d call.Dialog) bool {
-	var target gosip.Uri
-	return d.Caller && gosip.ParseUri(d.RemoteTarget, &target) == nil && k.isOurs(target)
-}
-
-// again looks at everything now and then.
-func (k *keeper) again() {
-	k.dirty = true
-	for _, l := range k.legs {
-		k.lot.noteDialog(l)
-	}
-	k.loop.after("keep", keepAgainAfter, k.again)
 }
 
 // run writes until ctx ends.

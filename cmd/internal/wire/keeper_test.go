@@ -20,13 +20,15 @@ import (
 // keeping is a keeper whose disk is the test: nothing is written before the test says so.
 type keeping struct {
 	*keeper
+	lot  *lot
 	told []string // call ids of each announcement that peers were told
 }
 
 func newKeeping(t *testing.T, path string) *keeping {
 	a := &Appliance{loop: newLoop(), log: slog.New(slog.DiscardHandler), now: time.Now, health: health.New(func() {})}
-	a.lot = &lot{Appliance: a, machine: parkd.New(parkd.Default(), "dock-1", 1), know: func(parkd.Known) {}, requests: map[string]*request{}}
-	k := &keeping{keeper: &keeper{Appliance: a, commits: make(chan commit, 1), stored: map[string]parkd.SlotState{},
+	lot := &lot{Appliance: a, machine: parkd.New(parkd.Default(), "dock-1", 1), know: func(parkd.Known) {}, requests: map[string]*request{}}
+	a.lot = lot
+	k := &keeping{lot: lot, keeper: &keeper{loop: a.loop, log: a.log, health: a.health, now: a.now, present: a.snapshot, commits: make(chan commit, 1), stored: map[string]parkd.SlotState{},
 		last: map[string]journal.Entry{}}}
 	k.tell = func(e parkd.Announce) {
 		var ids []string

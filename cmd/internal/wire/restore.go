@@ -180,7 +180,7 @@ func (a *Appliance) resume() {
 		a.log.Info("a call of before is ended", "call", string(c.ID()))
 		c.Hangup("the appliance was restarted")
 	}
-	a.keeper.again()
+	a.lookAgain()
 }
 
 // takeJournal decides what a journal that could not be read means for the next one.

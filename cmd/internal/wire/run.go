@@ -191,7 +191,9 @@ func (g *group) end() error {
 func (a *Appliance) runLoop(ctx context.Context) error {
 	settled := func() {
 		a.news.tell()
-		a.keeper.settle()
+		if !a.frozen {
+			a.keeper.settle()
+		}
 	}
 	a.begin()
 	settled()

@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	gosip "github.com/emiago/sipgo/sip"
+
+	"parklamp/media"
+	"parklamp/parkd"
+	"parklamp/sip/call"
+	"parklamp/sip/sdp"
+)
+
+// keepAgainAfter is how often everything is looked at although nothing was told: a far end may have changed its
+// address in a re-INVITE that changed nothing else. What is as it was is not written.
+const keepAgainAfter = 30 * time.Second
+
+// storedDialog is a call in the journal.
+type storedDialog struct {
+	Dialog call.Dialog `json:"dialog"`
+	Source netip.Addr  `json:"source,omitzero"` // where its INVITE came from
+}
+
+// storedMedia is the stream of a parked call in the journal.
+type storedMedia struct {
+	State  media.State `json:"state"`
+	Agreed sdp.Media   `json:"agreed"`
+}
+
+// snapshot is every answered call as it is now, for the keeper.
+func (a *Appliance) snapshot() commit {
+	c := commit{slots: map[string]parkd.SlotState{}}
+	slots := map[parkd.LegID]parkd.SlotState{}
+	for _, s := range a.lot.machine.Hosted().Slots {
+		slots[s.Leg] = s
+		s.Leg = ""
+		c.slots[s.CallID] = s
+	}
+	for _, l := range a.legs {
+		d := l.call.Dialog()
+		if l.ended || !d.Confirmed || a.calledAtPeer(d) {
+			continue
+		}
+		e := storedCall{key: keyOf(d), dialog: storedDialog{d, l.source()}}
+		if s, ok := slots[l.id]; ok && l.media != nil {
+			s.Leg = "" // names nothing in another life
+			e.slot, e.media = &s, storedMedia{l.media.State(), l.agreed}
+		}
+		c.calls = append(c.calls, e)
+	}
+	slices.SortFunc(c.calls, func(x, y storedCall) int { return cmp.Compare(x.key, y.key) })
+	return c
+}
+
+// keyOf names a call in the journal.
+func keyOf(d call.Dialog) string { return d.CallID + ";" + d.LocalTag }
+
+// calledAtPeer says whether this appliance made the call, to a peer: as a rule to fetch a caller from there. The peer
+// parks him again when it sees that this appliance has started anew, where a BYE would end his call.
+func (a *Appliance) calledAtPeer(d call.Dialog) bool {
+	var target gosip.Uri
+	return d.Caller && gosip.ParseUri(d.RemoteTarget, &target) == nil && a.isOurs(target)
+}
+
+// lookAgain has everything looked at now and then.
+func (a *Appliance) lookAgain() {
+	a.keeper.dirty = true
+	for _, l := range a.legs {
+		a.lot.noteDialog(l)
+	}
+	a.loop.after("keep", keepAgainAfter, a.lookAgain)
+}
