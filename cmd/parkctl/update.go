@@ -229,8 +229,7 @@ func (t *tool) update(ctx context.Context, args []string) error {
 // returns the whole bundle again, nil if the appliance runs it already.
 func (p place) judge(ctx context.Context, body io.Reader) (io.Reader, bundles.Status, error) {
 	var head bytes.Buffer
-	b, err := bundles.Inspect(io.TeeReader(body, &head))
-	if err != nil {
+	if _, err := bundles.Inspect(io.TeeReader(body, &head)); err != nil {
 		return nil, bundles.Status{}, err
 	}
 	asking, cancel := context.WithTimeout(ctx, askWithin)
@@ -244,7 +243,7 @@ func (p place) judge(ctx context.Context, body io.Reader) (io.Reader, bundles.St
 		return io.MultiReader(&head, body), s, nil
 	}
 	// Of one that comes from afar there is no second time.
-	b, err = bundles.Inspect(io.MultiReader(&head, body))
+	b, err := bundles.Inspect(io.MultiReader(&head, body))
 	if err == nil {
 		_, err = io.Copy(io.Discard, b)
 	}

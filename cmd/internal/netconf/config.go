@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"parklamp/cmd/internal/depot"
 	"parklamp/cmd/internal/tomlfile"
 )
 
@@ -72,6 +73,8 @@ func (c Config) check(bad func(key, value, want string)) {
 	if c.Address != "" {
 		if p, err := netip.ParsePrefix(c.Address); err != nil || !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 31 {
 			bad("address", c.Address, "an IPv4 address and the length of its network, 8 to 31, as in 192.0.2.10/24")
+		} else if !isHost(p) {
+			bad("address", c.Address, "the address of a host: this is that of the network or of all in it")
 		}
 	}
 	if c.Gateway != "" {
@@ -102,7 +105,11 @@ func (c Config) check(bad func(key, value, want string)) {
 		bad("hostname", c.Hostname, "up to 63 letters, digits and hyphens")
 	}
 	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		bad("provision_url", c.URL, "an http or https URL")
+		shown := depot.Show(c.URL) // its password is nobody's business
+		if strings.Contains(shown, "@") {
+			shown = "what stands there"
+		}
+		bad("provision_url", shown, "an http or https URL")
 	}
 	for i, s := range c.TimeServers {
 		if _, err := netip.ParseAddr(s); (err != nil && !isName(s)) || s == "" {

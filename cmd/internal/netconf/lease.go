@@ -66,7 +66,9 @@ func parseLease(env []string) (lease, error) {
 	if bits < 1 || bits > 32 {
 		return l, fmt.Errorf("%w: a network of /%d", errLease, bits)
 	}
-	l.Addr = netip.PrefixFrom(ip, bits)
+	if l.Addr = netip.PrefixFrom(ip, bits); !isHost(l.Addr) {
+		return l, fmt.Errorf("%w: %s is no host's address", errLease, l.Addr)
+	}
 	l.Routers, l.DNS, l.NTP = addrs(v["router"]), addrs(v["dns"]), addrs(v["ntpsrv"])
 	l.Routes = routes(v["staticroutes"])
 	if name := strings.Fields(v["domain"]); len(name) > 0 && isName(name[0]) {
@@ -90,6 +92,13 @@ func parseLease(env []string) (lease, error) {
 	}
 	l.AskTFTP = v["tftp"] == spoiled
 	return l, nil
+}
+
+// isHost says whether an IPv4 address can be that of a host: not that of its network or of all in it (RFC 1122 §3.2.1.3), nor the
+// limited broadcast. RFC 3021: a link of two has neither.
+func isHost(p netip.Prefix) bool {
+	everybody, _ := netip.AddrFromSlice(broadcast(p))
+	return p.Addr() != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && (p.Bits() >= 31 || p.Addr() != p.Masked().Addr() && p.Addr() != everybody)
 }
 
 // webURL is an http or https URL that a server names; "" if it names something else.

@@ -67,6 +67,9 @@ func (f Files) sorted() []string { return slices.Sorted(maps.Keys(f)) }
 // maxFile bounds one file; a configuration for a site of 100 appliances has 20 KB.
 const maxFile = 256 << 10
 
+// maxSet bounds all files of a set together, which are in the memory of the first process at once.
+const maxSet = 1 << 20
+
 // maxEntries bounds what is looked at in a folder or an archive.
 const maxEntries = 256
 
@@ -127,7 +130,7 @@ func ReadDir(dir string) (Files, error) {
 	for _, e := range entries {
 		name, err := f.accept(e.Name(), e.Type().IsRegular())
 		if err == nil && name != "" {
-			f[name], err = readFile(filepath.Join(dir, e.Name()))
+			f[name], err = f.readFile(filepath.Join(dir, e.Name()))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
@@ -139,22 +142,29 @@ func ReadDir(dir string) (Files, error) {
 	return f, errors.Join(errs...)
 }
 
-func readFile(path string) ([]byte, error) {
+func (f Files) readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return readLimited(file, filepath.Base(path))
+	return f.readLimited(file, filepath.Base(path))
 }
 
-func readLimited(r io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+// readLimited reads a file that is to be added.
+func (f Files) readLimited(r io.Reader, name string) ([]byte, error) {
+	room := maxSet
+	for _, data := range f {
+		room -= len(data)
 	}
-	if len(data) > maxFile {
+	data, err := io.ReadAll(io.LimitReader(r, int64(min(maxFile, room))+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", name, err)
+	case len(data) > maxFile:
 		return nil, fmt.Errorf("%s: is longer than %d bytes", name, maxFile)
+	case len(data) > room:
+		return nil, fmt.Errorf("%s: with it the files have more than %d bytes together", name, maxSet)
 	}
 	// Windows editors put a byte order mark before the text, which is no TOML.
 	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
@@ -180,7 +190,7 @@ func ReadTar(r io.Reader) (Files, error) {
 		}
 		name, err := f.accept(path.Base(h.Name), h.Typeflag == tar.TypeReg)
 		if err == nil && name != "" {
-			f[name], err = readLimited(t, name)
+			f[name], err = f.readLimited(t, name)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("archive: %w", err)

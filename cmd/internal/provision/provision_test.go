@@ -204,6 +204,19 @@ func TestReadTar(t *testing.T) {
 	if _, err := got.Check("x", Options{}); err != nil || got.hash() != f.hash() {
 		t.Error(err, "or another content")
 	}
+	many := Files{} // as an archive with holes, which has few bytes of its own, makes of itself
+	for i := range 250 {
+		many[fmt.Sprintf("%s%d", SecretPrefix, i)] = make([]byte, maxFile)
+	}
+	const tooMuch = "with it the files have more than 1048576 bytes together"
+	if _, err := ReadTar(bytes.NewReader(archive(t, many))); err == nil || !strings.Contains(err.Error(), tooMuch) {
+		t.Errorf("an archive that is too much in all: %v", err)
+	}
+	dir := t.TempDir()
+	lay(t, dir, Files{"secret-1": many["secret-1"], "secret-2": many["secret-2"], "secret-3": many["secret-3"], "secret-4": many["secret-4"], "secret-5": {1}})
+	if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), "secret-5: "+tooMuch) {
+		t.Errorf("a folder that is too much in all: %v", err)
+	}
 	if _, err := ReadTar(bytes.NewReader(archive(t, nil))); !errors.Is(err, ErrNone) {
 		t.Errorf("empty: %v", err)
 	}
