@@ -1,6 +1,7 @@
 package board_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,23 @@ func TestTakenAway(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error\n%v\nwant one that says\n%s", err, want)
 		}
+	}
+}
+
+// A file of nonsense costs little and is refused in so many lines as a person reads.
+func TestHugeDefinitions(t *testing.T) {
+	text := strings.Repeat("#", 64<<10)
+	if _, err := board.Parse("x.toml", []byte(text+"#")); err == nil || err.Error() != "x.toml: has 65537 bytes: a board definition has at most 65536" {
+		t.Error(err)
+	}
+	text = "name = 'x'\nfrom = 'rpi-4'\n[headers.J8.pins]\n"
+	for i := range 300 {
+		text += fmt.Sprintf("x%d = 'GND'\n", i)
+	}
+	_, err := board.Parse("x.toml", []byte(text))
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	if len(lines) != 101 || !strings.HasPrefix(lines[99], "x.toml:103:1: headers.J8.pins.x99: a pin is") || lines[100] != "x.toml: and 200 faults more" {
+		t.Errorf("%d lines, at last %q", len(lines), lines[len(lines)-1])
 	}
 }
 

@@ -36,8 +36,14 @@ type node struct {
 
 func (n *node) table() bool { return n.fields != nil }
 
+// longest bounds a definition: bytes. Ours have 8 KiB at most, and the parser's time grows with the square of the keys.
+const longest = 64 << 10
+
 // document reads a file of TOML 1.0 into a tree.
 func document(file string, text []byte) (*node, error) {
+	if len(text) > longest {
+		return nil, fmt.Errorf("%s: has %d bytes: a board definition has at most %d", file, len(text), longest)
+	}
 	var values map[string]any
 	if err := toml.Unmarshal(text, &values); err != nil {
 		var syntax *toml.DecodeError

@@ -40,8 +40,14 @@ func (r *reader) wrong(file string) error {
 	if len(own) == 0 {
 		return fmt.Errorf("%s: what it says does not fit what it is made from, in %d places, the first: %w", file, len(r.errs), r.errs[0])
 	}
+	if more := len(own) - maxTold; more > 0 {
+		own = append(own[:maxTold], fmt.Errorf("%s: and %d faults more", file, more))
+	}
 	return errors.Join(own...)
 }
+
+// maxTold is how many faults are told: a file of nonsense does not fill the log.
+const maxTold = 100
 
 // field returns the value of a key, nil when it is not given; false takes away what a definition is made from.
 func field(t *node, key string) *node {

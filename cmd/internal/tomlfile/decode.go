@@ -21,9 +21,13 @@ import (
 type File struct {
 	name      string
 	values    map[string]any
+	lines     []int // where each begins, in bytes
 	positions map[string]position
 	errs      []error
 }
+
+// maxTold is how many faults Err tells: a file of nonsense does not fill the log.
+const maxTold = 100
 
 // Decode copies the whole of a file into a struct, whose fields keep their values where the file has no key. The error
 // lists everything that is wrong, a line each.
@@ -72,9 +76,12 @@ func (f *File) Complained(path string) bool {
 	})
 }
 
-// Err is all faults noted so far in the order of the file, nil if there are none.
+// Err is all faults noted so far in the order of the file, as far as a person reads them, nil if there are none.
 func (f *File) Err() error {
 	slices.SortStableFunc(f.errs, byPosition)
+	if more := len(f.errs) - maxTold; more > 0 {
+		return errors.Join(append(f.errs[:maxTold:maxTold], fmt.Errorf("%s: and %d faults more", f.name, more))...)
+	}
 	return errors.Join(f.errs...)
 }
 

@@ -3,6 +3,7 @@ package tomlfile
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -23,6 +24,12 @@ func Parse(name string, data []byte) (*File, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	d.lines = []int{0}
+	for i, c := range data {
+		if c == '\n' {
+			d.lines = append(d.lines, i+1)
+		}
+	}
 	var parser unstable.Parser
 	parser.Reset(data)
 	table := ""
@@ -31,49 +38,49 @@ func Parse(name string, data []byte) (*File, error) {
 		e := parser.Expression()
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = d.tablePath(&parser, e, arrays)
+			table = d.tablePath(e, arrays)
 		case unstable.KeyValue:
-			d.note(&parser, table, e)
+			d.note(table, e)
 		}
 	}
 	return d, nil
 }
 
 // tablePath turns the header [a.b] or [[a.b]] into a path with the index of each array of tables on the way.
-func (d *File) tablePath(p *unstable.Parser, e *unstable.Node, arrays map[string]int) string {
+func (d *File) tablePath(e *unstable.Node, arrays map[string]int) string {
 	path := ""
 	it := e.Key()
 	for it.Next() {
 		path = Join(path, string(it.Node().Data))
-		d.mark(p, path, it.Node())
+		d.mark(path, it.Node())
 		if e.Kind == unstable.ArrayTable && it.IsLast() {
 			arrays[path]++
 		}
 		if n := arrays[path]; n > 0 {
 			path = fmt.Sprintf("%s[%d]", path, n-1)
-			d.mark(p, path, it.Node())
+			d.mark(path, it.Node())
 		}
 	}
 	return path
 }
 
 // note remembers where a key stands, and the keys inside an inline table or array.
-func (d *File) note(p *unstable.Parser, table string, e *unstable.Node) {
+func (d *File) note(table string, e *unstable.Node) {
 	path := table
 	it := e.Key()
 	for it.Next() {
 		path = Join(path, string(it.Node().Data))
-		d.mark(p, path, it.Node())
+		d.mark(path, it.Node())
 	}
-	d.noteValue(p, path, e.Value())
+	d.noteValue(path, e.Value())
 }
 
-func (d *File) noteValue(p *unstable.Parser, path string, v *unstable.Node) {
+func (d *File) noteValue(path string, v *unstable.Node) {
 	switch v.Kind {
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
 			if it.Node().Kind == unstable.KeyValue {
-				d.note(p, path, it.Node())
+				d.note(path, it.Node())
 			}
 		}
 	case unstable.Array:
@@ -81,7 +88,7 @@ func (d *File) noteValue(p *unstable.Parser, path string, v *unstable.Node) {
 		for it := v.Children(); it.Next(); i++ {
 			element := fmt.Sprintf("%s[%d]", path, i)
 			d.positions[element] = d.positions[path]
-			d.noteValue(p, element, it.Node())
+			d.noteValue(element, it.Node())
 		}
 	}
 }
@@ -100,10 +107,12 @@ func (d *File) nearest(path string) position {
 	}
 }
 
-func (d *File) mark(p *unstable.Parser, path string, n *unstable.Node) {
+// mark notes where a key stands. The parser can tell, too, by counting from the beginning of the file each time.
+func (d *File) mark(path string, n *unstable.Node) {
 	if _, ok := d.positions[path]; !ok {
-		start := p.Shape(n.Raw).Start
-		d.positions[path] = position{start.Line, start.Column}
+		offset := int(n.Raw.Offset)
+		line, _ := slices.BinarySearch(d.lines, offset+1)
+		d.positions[path] = position{line, offset - d.lines[line-1] + 1}
 	}
 }
 

@@ -1,6 +1,7 @@
 package tomlfile
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -71,6 +72,19 @@ func TestFailAfterwards(t *testing.T) {
 	}
 	if !f.Complained("wait") || f.Complained("count") {
 		t.Error("Complained: want the keys that failed")
+	}
+}
+
+// A file of nonsense is refused in so many lines as a person reads.
+func TestManyFaults(t *testing.T) {
+	var text strings.Builder
+	for i := range 3 * maxTold {
+		fmt.Fprintf(&text, "k%d = 1\n", i)
+	}
+	_, err := Decode("x.toml", []byte(text.String()), &example{})
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	if len(lines) != maxTold+1 || !strings.HasPrefix(lines[maxTold-1], "x.toml:100:1: k99: unknown key") || lines[maxTold] != "x.toml: and 200 faults more" {
+		t.Errorf("%d lines, at last %q", len(lines), lines[len(lines)-1])
 	}
 }
 
