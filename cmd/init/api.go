@@ -66,7 +66,7 @@ func (s *system) routes(ctx context.Context) http.Handler {
 		if err != nil || n < 1 || n > logLines {
 			n = logLines
 		}
-		answer(w, http.StatusOK, initapi.Log{Lines: s.journal.Last(n)})
+		answer(w, http.StatusOK, initapi.Log{Lines: s.logbook.Last(n)})
 	})
 	mux.HandleFunc("POST /restart", func(w http.ResponseWriter, r *http.Request) {
 		var req initapi.Restart

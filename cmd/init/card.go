@@ -95,7 +95,7 @@ func (s *system) mountData(ctx context.Context) (device string, err error) {
 	if _, err := os.Stat(check); err == nil {
 		ctx, cancel := context.WithTimeout(ctx, checkLimit)
 		defer cancel()
-		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{"-p", device}, Output: s.journal.Writer("e2fsck", time.Now)})
+		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{"-p", device}, Output: s.logbook.Writer("e2fsck", time.Now)})
 		if code := st.Wait.ExitStatus(); err != nil || code > 1 { // e2fsck(8): 1 is "errors corrected"
 			s.log.Warn("data partition", "check", st.String(), "err", err)
 		}

@@ -78,7 +78,7 @@ func (s *system) watchConfig(ctx context.Context) {
 		if !again {
 			continue
 		}
-		s.raise(health.Condition{Code: configurationCode, Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(s.journal.Last(logLines)),
+		s.raise(health.Condition{Code: configurationCode, Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(s.logbook.Last(logLines)),
 			Hint: "parkctl config check FILE says everything that is wrong; bring the set anew, by card"})
 		s.phoned.SetSpec(s.phonedSpec())
 		s.phoned.Restart()

@@ -203,7 +203,7 @@ func (s *system) fetch(ctx context.Context, url string) (provision.Files, error)
 		return nil, err
 	}
 	u := &supervise.User{UID: parklampID, GID: parklampID}
-	return fetchBy(ctx, s.reaper, supervise.Spec{Path: program, User: u, Output: s.journal.Writer(fetchCommand, time.Now)}, fetchFolder, url, s.network.State().MAC)
+	return fetchBy(ctx, s.reaper, supervise.Spec{Path: program, User: u, Output: s.logbook.Writer(fetchCommand, time.Now)}, fetchFolder, url, s.network.State().MAC)
 }
 
 // fetchBy is fetch by a program that understands fetchCommand, with files in a folder.

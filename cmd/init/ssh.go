@@ -53,7 +53,7 @@ func (s *system) startSSH(ctx context.Context, keys []string, start func(func())
 // asks (-R), and connections that are dead (-K) or idle for an hour (-I) ended.
 func sshSpec(path string, s *system) supervise.Spec {
 	return supervise.Spec{Path: path, Args: []string{"-F", "-E", "-m", "-s", "-g", "-j", "-k", "-T", "3", "-R", "-K", "60", "-I", "3600", "-P", sshPID},
-		Env: []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin"}, Output: s.journal.Writer("dropbear", time.Now)}
+		Env: []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin"}, Output: s.logbook.Writer("dropbear", time.Now)}
 }
 
 // openLogin lets those who have one of the keys log in as root, in a root file system that is in memory.

@@ -58,7 +58,7 @@ const unmountFor = 10 * time.Second
 
 // system is the whole appliance as its first process sees it.
 type system struct {
-	journal *logs.Journal
+	logbook *logs.Book
 	log     *slog.Logger
 	reaper  *supervise.Reaper
 	boot    bootArgs
@@ -98,15 +98,15 @@ type system struct {
 }
 
 func newSystem() *system {
-	s := &system{journal: logs.NewJournal(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(initapi.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
+	s := &system{logbook: logs.NewBook(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(initapi.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
 		waiting: map[string]string{}, version: version}
 	s.health = health.New(s.news.send)
-	s.log = slog.New(slog.NewTextHandler(s.journal.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	s.log = slog.New(slog.NewTextHandler(s.logbook.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	return s
 }
 
-// withoutTime leaves the time away: the journal has it.
+// withoutTime leaves the time away: the logbook has it.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if a.Key == slog.TimeKey && len(groups) == 0 {
 		return slog.Attr{}
@@ -181,7 +181,7 @@ func (s *system) run() {
 	s.startClock(cfg, running.Go, services)
 	if cfg.Syslog != "" {
 		sender := logs.NewSyslog(cfg.Syslog, host)
-		defer s.journal.Follow(sender.Send)()
+		defer s.logbook.Follow(sender.Send)()
 		running.Go(func() { sender.Run(services) })
 	}
 	s.startUpdater(services, running.Go)
@@ -294,7 +294,7 @@ func (s *system) phonedSpec() supervise.Spec {
 		User:    &supervise.User{UID: parklampID, GID: parklampID},
 		Restart: initapi.RestartSignal,
 		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_NICE},
-		Output:  s.journal.Writer("phoned", time.Now)}
+		Output:  s.logbook.Writer("phoned", time.Now)}
 }
 
 // raise adds a fault that lasts and tells phoned.
@@ -318,7 +318,7 @@ const consoleQueue = 128
 // console shows what init says, and warnings of the others, until the function that it returns is called.
 func (s *system) console(w io.Writer) (end func()) {
 	lines := make(chan logs.Line, consoleQueue)
-	unfollow := s.journal.Follow(func(l logs.Line) {
+	unfollow := s.logbook.Follow(func(l logs.Line) {
 		if l.Program != "init" && l.Severity > logs.Warning && !s.boot.verbose {
 			return
 		}

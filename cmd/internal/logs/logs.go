@@ -1,7 +1,7 @@
 // Package logs keeps what the programs of an appliance say: the last lines in memory, and each line at once to a syslog
 // server if one is configured (RFC 5424 over UDP, RFC 5426). Nothing is written to the card.
 //
-// A Journal is the memory; its writers take the output of programs, cut it into lines and never block the program. Syslog
+// A Book is the memory; its writers take the output of programs, cut it into lines and never block the program. Syslog
 // sends from one goroutine, its Run.
 package logs
 
@@ -36,8 +36,8 @@ type Line struct {
 	Text     string    `json:"text"`
 }
 
-// Journal holds the last lines. Its methods may be called from any goroutine.
-type Journal struct {
+// Book holds the last lines. Its methods may be called from any goroutine.
+type Book struct {
 	limit int // immutable: bytes of text
 
 	mu    sync.Mutex
@@ -50,59 +50,59 @@ type Journal struct {
 // perLine is what a line costs besides its text, in bytes.
 const perLine = 96
 
-// NewJournal makes an empty journal of so many bytes.
-func NewJournal(limit int) *Journal { return &Journal{limit: limit, tell: map[int]func(Line){}} }
+// NewBook makes an empty book of so many bytes.
+func NewBook(limit int) *Book { return &Book{limit: limit, tell: map[int]func(Line){}} }
 
 // Add keeps a line. The oldest ones make room.
-func (j *Journal) Add(l Line) {
+func (b *Book) Add(l Line) {
 	if len(l.Text) > maxLine {
 		l.Text = strings.ToValidUTF8(l.Text[:maxLine], "")
 	}
-	j.mu.Lock()
-	j.lines = append(j.lines, l)
-	j.size += len(l.Text) + perLine
+	b.mu.Lock()
+	b.lines = append(b.lines, l)
+	b.size += len(l.Text) + perLine
 	drop := 0
-	for j.size > j.limit && drop < len(j.lines)-1 {
-		j.size -= len(j.lines[drop].Text) + perLine
-		j.lines[drop] = Line{}
+	for b.size > b.limit && drop < len(b.lines)-1 {
+		b.size -= len(b.lines[drop].Text) + perLine
+		b.lines[drop] = Line{}
 		drop++
 	}
-	j.lines = j.lines[drop:]
-	for _, f := range j.tell {
+	b.lines = b.lines[drop:]
+	for _, f := range b.tell {
 		f(l)
 	}
-	j.mu.Unlock()
+	b.mu.Unlock()
 }
 
 // Follow calls f with each line from now on, until the function that it returns is called. f must not block and must not
-// use the journal.
-func (j *Journal) Follow(f func(Line)) (end func()) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	key := j.next
-	j.next++
-	j.tell[key] = f
+// use the book.
+func (b *Book) Follow(f func(Line)) (end func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := b.next
+	b.next++
+	b.tell[key] = f
 	return func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		delete(j.tell, key)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.tell, key)
 	}
 }
 
 // Last returns up to n lines, oldest first.
-func (j *Journal) Last(n int) []Line {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return append([]Line(nil), j.lines[max(0, len(j.lines)-n):]...)
+func (b *Book) Last(n int) []Line {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]Line(nil), b.lines[max(0, len(b.lines)-n):]...)
 }
 
 // Writer takes the output of a program, for one goroutine.
-func (j *Journal) Writer(program string, now func() time.Time) io.Writer {
-	return &writer{journal: j, program: program, now: now}
+func (b *Book) Writer(program string, now func() time.Time) io.Writer {
+	return &writer{book: b, program: program, now: now}
 }
 
 type writer struct {
-	journal *Journal
+	book    *Book
 	program string
 	now     func() time.Time
 	rest    []byte // a line that has not ended; at most maxLine
@@ -130,7 +130,7 @@ func (w *writer) flush() {
 	text := strings.TrimRight(strings.ToValidUTF8(string(w.rest), "?"), "\r ")
 	w.rest, w.skip = w.rest[:0], false
 	if text != "" {
-		w.journal.Add(Line{At: w.now(), Program: w.program, Severity: severityOf(text), Text: text})
+		w.book.Add(Line{At: w.now(), Program: w.program, Severity: severityOf(text), Text: text})
 	}
 }
 

@@ -9,28 +9,28 @@ import (
 
 var then = time.Date(2026, 11, 22, 4, 5, 6, 789000, time.UTC)
 
-func TestJournalIsBounded(t *testing.T) {
-	j := NewJournal(1000)
-	w := j.Writer("x", func() time.Time { return then })
+func TestBookIsBounded(t *testing.T) {
+	b := NewBook(1000)
+	w := b.Writer("x", func() time.Time { return then })
 	for i := range 100 {
 		fmt.Fprintf(w, "line %d\n", i)
 	}
-	last := j.Last(1000)
+	last := b.Last(1000)
 	if len(last) == 0 || len(last) > 10 || last[len(last)-1].Text != "line 99" {
 		t.Errorf("%d lines, the last %+v", len(last), last[len(last)-1])
 	}
 }
 
 func TestWriterCutsLines(t *testing.T) {
-	j := NewJournal(1 << 20)
-	w := j.Writer("phoned", func() time.Time { return then })
+	b := NewBook(1 << 20)
+	w := b.Writer("phoned", func() time.Time { return then })
 	for _, part := range []string{"time=x level=WA", "RN msg=a\nlevel=ERROR msg=b\n\n", strings.Repeat("z", 3*maxLine), "\nnot \xff utf8\r\n", "no end"} {
 		if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
 			t.Error(n, err)
 		}
 	}
 	var got []string
-	for _, l := range j.Last(10) {
+	for _, l := range b.Last(10) {
 		got = append(got, fmt.Sprint(l.Severity, " ", len(l.Text), " ", l.Text[:min(12, len(l.Text))]))
 	}
 	want := "4 23 time=x level|3 17 level=ERROR |6 1024 zzzzzzzzzzzz|6 10 not ? utf8"
