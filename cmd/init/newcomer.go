@@ -274,7 +274,7 @@ func fetchChild(path string) int {
 
 // fetchTo writes what the server of the child's environment has to f, or what the first of the link's servers has.
 func fetchTo(ctx context.Context, f *os.File) error {
-	r := depot.Request{URL: os.Getenv(fetchURL), MAC: os.Getenv(fetchMAC), Authorities: []string{filepath.Join(bootMount, provision.Folder, provision.SiteFile)}}
+	r := depot.Request{URL: os.Getenv(fetchURL), MAC: os.Getenv(fetchMAC), Authorities: []string{filepath.Join(bootMount, provision.Folder, provision.AuthorityFile)}}
 	if r.URL != byDNSSD {
 		return depot.Fetch(ctx, r, f)
 	}

@@ -134,7 +134,7 @@ func TestWhoIsNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	const device = "/dev/vda4"
-	key := map[string]string{provision.PhonedFile: dock7, provision.SiteFile: "torn"} // as after the import took the key away
+	key := map[string]string{provision.PhonedFile: dock7, provision.AuthorityFile: "torn"} // as after the import took the key away
 	for name, c := range map[string]struct {
 		boot   map[string]string
 		data   string
@@ -159,7 +159,7 @@ func TestWhoIsNew(t *testing.T) {
 		if got := s.isNew(); got != c.is {
 			t.Errorf("%s: %t", name, got)
 		}
-		if was := s.nameless != ""; was != (c.boot[provision.SiteFile] != "") {
+		if was := s.nameless != ""; was != (c.boot[provision.AuthorityFile] != "") {
 			t.Errorf("%s: %q", name, s.nameless)
 		}
 	}

@@ -67,7 +67,7 @@ func (h *hall) file(appliance, name string) string { return filepath.Join(h.home
 
 func (h *hall) equip(m *site.Member) {
 	m.TLSCert, m.TLSKey = h.file(m.Name, provision.CertificateFile), h.file(m.Name, provision.KeyFile)
-	m.SiteCA, m.PeerSRTP = h.file(m.Name, provision.SiteFile), h.srtp
+	m.SiteCA, m.PeerSRTP = h.file(m.Name, provision.AuthorityFile), h.srtp
 	m.Media = "nice = 0\ncodecs = [\"PCMU\", \"PCMA\"]\n" // what a tap would understand
 }
 

@@ -141,7 +141,7 @@ func (s *Site) set(i int) (provision.Files, error) {
 			return nil, err
 		}
 	}
-	for name, from := range map[string]string{provision.SiteFile: AuthorityFile, provision.UpdateFile: UpdatePub} {
+	for name, from := range map[string]string{provision.AuthorityFile: AuthorityFile, provision.UpdateFile: UpdatePub} {
 		var err error
 		if f[name], err = os.ReadFile(filepath.Join(s.dir, from)); err != nil {
 			return nil, err
@@ -230,7 +230,7 @@ func (s *Site) configuration(i int) made {
 	c := map[string]any{
 		"appliance": map[string]any{"name": a.ID, "number": a.Number},
 		"sip": map[string]any{"listen": listen,
-			"tls_cert": on + "/" + provision.CertificateFile, "tls_key": on + "/" + provision.KeyFile, "site_ca": on + "/" + provision.SiteFile},
+			"tls_cert": on + "/" + provision.CertificateFile, "tls_key": on + "/" + provision.KeyFile, "site_ca": on + "/" + provision.AuthorityFile},
 		"board":    map[string]any{"model": cmp.Or(a.Board, board.Auto)},
 		"journal":  map[string]any{"path": on + "/journal/calls"},
 		"selftest": map[string]any{"reports": on + "/reports"},

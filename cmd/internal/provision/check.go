@@ -150,7 +150,7 @@ func agree(phoned *tomlfile.File, i Identity) {
 // certificates checks that the three belong together and to the appliance, and returns the end of the certificate.
 // Whether it is in force today is not asked: a board without a clock does not know the day. Who uses it asks.
 func (f Files) certificates(id string) (time.Time, error) {
-	three := []string{SiteFile, CertificateFile, KeyFile}
+	three := []string{AuthorityFile, CertificateFile, KeyFile}
 	var have, lack []string
 	for _, name := range three {
 		if f[name] != nil {
@@ -165,19 +165,19 @@ func (f Files) certificates(id string) (time.Time, error) {
 	if len(lack) > 0 {
 		return time.Time{}, fmt.Errorf("%s: is missing beside %s", strings.Join(lack, " and "), strings.Join(have, " and "))
 	}
-	site, err := authority.Parse(f[SiteFile])
+	root, err := authority.Parse(f[AuthorityFile])
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%s: %w", SiteFile, err)
+		return time.Time{}, fmt.Errorf("%s: %w", AuthorityFile, err)
 	}
 	own, err := authority.Parse(f[CertificateFile])
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s: %w", CertificateFile, err)
 	}
-	if !site.IsCA {
-		return time.Time{}, fmt.Errorf("%s: %q is no certificate authority; copy ca.crt of the site here", SiteFile, site.Subject.CommonName)
+	if !root.IsCA {
+		return time.Time{}, fmt.Errorf("%s: %q is no certificate authority; copy ca.crt of the site here", AuthorityFile, root.Subject.CommonName)
 	}
-	if err := authority.Verify(own, site, time.Time{}); err != nil {
-		return time.Time{}, fmt.Errorf("%s: was not issued by %s for an appliance: %w", CertificateFile, SiteFile, err)
+	if err := authority.Verify(own, root, time.Time{}); err != nil {
+		return time.Time{}, fmt.Errorf("%s: was not issued by %s for an appliance: %w", CertificateFile, AuthorityFile, err)
 	}
 	// RFC 5922 §7.1: the subject alternative names count, the common name does not.
 	if id != "" && own.VerifyHostname(id) != nil {
@@ -192,15 +192,15 @@ func (f Files) certificates(id string) (time.Time, error) {
 // Warning says what of a set may be a slip, "" for nothing: that its authority was made for a site of another name. That is no
 // fault, since a site that was renamed keeps its authority. Only of our own authorities is it known whose they are.
 func (s *Set) Warning() string {
-	site, err := authority.Parse(s.files[SiteFile])
+	root, err := authority.Parse(s.files[AuthorityFile])
 	if err != nil {
 		return ""
 	}
-	of := authority.SiteOf(site)
+	of := authority.SiteOf(root)
 	if of == "" || s.Identity.Site == "" || of == s.Identity.Site {
 		return ""
 	}
-	return fmt.Sprintf("%s was made for site %s, and %s says %q: right only if the site was renamed", SiteFile, of, IdentityFile, s.Identity.Site)
+	return fmt.Sprintf("%s was made for site %s, and %s says %q: right only if the site was renamed", AuthorityFile, of, IdentityFile, s.Identity.Site)
 }
 
 // updateKey says why a text is not the public key of updates.

@@ -50,7 +50,7 @@ func TestClaim(t *testing.T) {
 		os.Symlink("../journal/x", at(NetworkFile)),                                          // a link to where somebody else writes
 		os.Remove(at(PhonedFile)), os.Symlink("provision/other/phoned.toml", at(PhonedFile)), // around the set in force
 		os.Mkdir(at(".board.toml.new"), 0o755), os.WriteFile(at(".board.toml.new/x"), nil, 0o644), // in the way of the next import
-		os.Symlink(linkTo(SiteFile), at(".site.crt.new")),                                                  // as an import that was cut off leaves it
+		os.Symlink(linkTo(AuthorityFile), at(".site.crt.new")),                                             // as an import that was cut off leaves it
 		os.Symlink(other, at("provision/other")),                                                           // a set elsewhere
 		os.Symlink("../..", at("provision/current.new")),                                                   //
 		unix.Mkfifo(at("provision/pipe"), 0o644),                                                           // it would never be read to its end

@@ -42,7 +42,7 @@ const Folder = "parklamp"
 const (
 	IdentityFile    = "identity.toml"
 	PhonedFile      = "phoned.toml"
-	SiteFile        = "site.crt"
+	AuthorityFile   = "site.crt"
 	CertificateFile = "appliance.crt"
 	KeyFile         = "appliance.key"
 	BoardFile       = "board.toml"
@@ -54,7 +54,7 @@ const (
 const SecretPrefix = "secret-"
 
 // names are the files of a set besides secrets, in the order in which they are checked.
-var names = []string{IdentityFile, PhonedFile, SiteFile, CertificateFile, KeyFile, BoardFile, NetworkFile, UpdateFile}
+var names = []string{IdentityFile, PhonedFile, AuthorityFile, CertificateFile, KeyFile, BoardFile, NetworkFile, UpdateFile}
 
 var secretName = regexp.MustCompile(`^` + SecretPrefix + `[a-z0-9._-]{1,48}$`)
 

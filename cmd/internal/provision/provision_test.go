@@ -30,7 +30,7 @@ func newSet(t testing.TB, a *authority.Authority, root authority.Pair, id string
 	return Files{
 		IdentityFile:    []byte("site = \"hall\"\nid = \"" + id + "\"\nname = \"Tor 7, Süd\"\nnumber = \"207\"\n"),
 		PhonedFile:      []byte("[appliance]\nname = \"" + id + "\"\nnumber = \"207\"\n"),
-		SiteFile:        root.Cert,
+		AuthorityFile:   root.Cert,
 		CertificateFile: pair.Cert,
 		KeyFile:         pair.Key,
 	}
@@ -61,8 +61,8 @@ func TestRead(t *testing.T) {
 	a, root := newAuthority(t)
 	dir := filepath.Join(t.TempDir(), Folder)
 	f := newSet(t, a, root, "dock-7")
-	f["SITE.CRT"], f["README.txt"], f["._site.crt"] = f[SiteFile], []byte("hello"), []byte{0}
-	delete(f, SiteFile)
+	f["SITE.CRT"], f["README.txt"], f["._site.crt"] = f[AuthorityFile], []byte("hello"), []byte{0}
+	delete(f, AuthorityFile)
 	f[IdentityFile] = append([]byte("\ufeff"), f[IdentityFile]...) // as Windows Notepad writes it
 	lay(t, dir, f)
 	s, err := Read(dir, Options{})
@@ -72,7 +72,7 @@ func TestRead(t *testing.T) {
 	if want := (Identity{"hall", "dock-7", "Tor 7, Süd", "207"}); s.Identity != want || s.Expires != day.Add(authority.Lifetime) {
 		t.Errorf("read %+v, expires %v", s.Identity, s.Expires)
 	}
-	if s.File(SiteFile) == nil || s.File(BoardFile) != nil || bytes.HasPrefix(s.File(IdentityFile), []byte("\ufeff")) {
+	if s.File(AuthorityFile) == nil || s.File(BoardFile) != nil || bytes.HasPrefix(s.File(IdentityFile), []byte("\ufeff")) {
 		t.Error("files: want site.crt by its name in small letters, and no mark before the text")
 	}
 	if _, err := Read(filepath.Join(dir, "none"), Options{}); !errors.Is(err, ErrNone) {
@@ -105,9 +105,9 @@ func TestFaults(t *testing.T) {
 		"another socket":           {Files{PhonedFile: append(slices.Clone(good[PhonedFile]), "\n[panel]\nsocket = \"\"\n"...)}, `panel.socket: "": must be "/run/parklamp/phoned.sock", or left away`},
 		"another's certificate":    {Files{CertificateFile: other[CertificateFile], KeyFile: other[KeyFile]}, `card: appliance.crt: is for dock-8; must be for "dock-7"`},
 		"another's key":            {Files{KeyFile: other[KeyFile]}, "card: appliance.key: does not belong to appliance.crt"},
-		"another site":             {Files{SiteFile: foreign.Cert}, "card: appliance.crt: was not issued by site.crt"},
-		"certificate as authority": {Files{SiteFile: good[CertificateFile]}, `card: site.crt: "dock-7" is no certificate authority`},
-		"no authority":             {Files{SiteFile: nil}, "card: site.crt: is missing beside appliance.crt and appliance.key"},
+		"another site":             {Files{AuthorityFile: foreign.Cert}, "card: appliance.crt: was not issued by site.crt"},
+		"certificate as authority": {Files{AuthorityFile: good[CertificateFile]}, `card: site.crt: "dock-7" is no certificate authority`},
+		"no authority":             {Files{AuthorityFile: nil}, "card: site.crt: is missing beside appliance.crt and appliance.key"},
 		"no PEM":                   {Files{CertificateFile: []byte("hello")}, "card: appliance.crt: holds no PEM certificate"},
 		"update key":               {Files{UpdateFile: root.Cert}, "card/update.pub: holds no PEM public key"},
 		"network":                  {Files{NetworkFile: []byte("vlan = 5000\n")}, "network.toml:3:1: vlan: 5000: 1 to 4094"},
