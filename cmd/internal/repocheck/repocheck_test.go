@@ -117,6 +117,49 @@ func TestImportDirection(t *testing.T) {
 	}
 }
 
+// shipped are the programs of an appliance and of the desk.
+var shipped = []string{"cmd/phoned", "cmd/parkd", "cmd/parkctl", "cmd/init"}
+
+// Nobody has to guess which folders are an appliance and which only test it: the README's second table of folders has those
+// that are in no shipped program, or their names end in "test".
+func TestWhatIsNotShippedIsSaidToBe(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| not shipped |")
+	if !found {
+		t.Fatal("README.md has no table of what is not shipped")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	imports := map[string][]string{}
+	for _, s := range sources(t) {
+		if !s.test {
+			imports[s.folder] = append(imports[s.folder], s.imports...)
+		}
+	}
+	reached := map[string]bool{}
+	for next := slices.Clone(shipped); len(next) > 0; next = next[1:] {
+		if !reached[next[0]] {
+			reached[next[0]] = true
+			next = append(next, imports[next[0]]...)
+		}
+	}
+	var named []string
+	for _, m := range link.FindAllStringSubmatch(table, -1) {
+		named = append(named, m[1])
+	}
+	for folder := range imports {
+		said := strings.HasSuffix(folder, "test") && folder != "cmd/internal/selftest" || slices.ContainsFunc(named, func(n string) bool { return under(folder, n) })
+		switch {
+		case reached[folder] && said:
+			t.Errorf("%s is in a shipped program, and its name or README.md says that it is in none", folder)
+		case !reached[folder] && !said:
+			t.Errorf("%s is in no shipped program: README.md has a table of those", folder)
+		}
+	}
+}
+
 func TestEveryPackageHasAComment(t *testing.T) {
 	documented := map[string]bool{}
 	for _, s := range sources(t) {
