@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # buildroot.sh BOARD BUILDROOT OUT: the image of a board by Buildroot (2026.02 LTS) from the folder BUILDROOT, into OUT/build. The
 # board's layers become one configuration, which must come out as it was asked for; our source goes in as a tarball with all its
-# modules, so that the build asks no Go proxy. With CHECK=1 only what needs no download is done: configuration and package checks.
+# modules, so that the build asks no Go proxy. LAYER=file has lines of one's own, which count more than the board's: an SSH server
+# (BR2_PACKAGE_DROPBEAR=y), a mirror. With CHECK=1 only what needs no download is done: configuration and package checks.
 set -euo pipefail
+# What `make image` was given would reach the makefiles of every package: U-Boot has a BOARD of its own, and linkers take LDFLAGS.
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL BOARD LDFLAGS
 board=$1 buildroot=$2 out=$3
 tree=$(dirname "$(readlink -f "$0")")
 [ -r "$buildroot/package/pkg-golang.mk" ] || { echo "BUILDROOT=$buildroot is not a folder of Buildroot 2026.02" >&2; exit 2; }
@@ -20,11 +23,11 @@ mkdir -p "$out/buildroot"
 out=$(readlink -f "$out")
 # shellcheck disable=SC2206 # a list of words
 layers=(${LAYERS})
-layers=("${layers[@]/#/$tree/layers/}")
+layers=("${layers[@]/#/$tree/layers/}" ${LAYER:+"$LAYER"})
 cat "${layers[@]}" >"$out/defconfig"
 br() { make --no-print-directory -C "$buildroot" O="$out/buildroot" BR2_EXTERNAL="$tree" BR2_DEFCONFIG="$out/defconfig" PARKLAMP_BOARD="$board" PHONED_TARBALL="${tarball:-}" "$@"; }
 br defconfig >"$out/buildroot.log" 2>&1 || { tail -20 "$out/buildroot.log" >&2; exit 1; }
-"$tree/scripts/stuck.sh" "$out/buildroot/.config" "${layers[@]}"
+"$tree/scripts/stuck.sh" "$out/buildroot/.config" "$out/defconfig"
 
 if [ -n "${CHECK:-}" ]; then
 	# What the layers say is all that there is to say: saved again, it has the same lines.
@@ -39,19 +42,27 @@ if [ -n "${CHECK:-}" ]; then
 fi
 
 # The source, with its modules and their licences, the same bytes for the same content; its name carries their hash.
+# archive FOLDER NAME...: a tar.gz that says nothing of when and by whom it was made.
+archive() { tar -C "$1" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c "${@:2}" | gzip -9n; }
 stage=$(mktemp -d "$out/stage.XXXXXX")
 trap 'rm -rf "$stage"' EXIT
 mkdir "$stage/phoned"
 (cd "$tree/.." && git ls-files -z | tar -c --null -T - | tar -xC "$stage/phoned")
 (cd "$stage/phoned" && GOFLAGS=-mod=mod "${GO:-go}" mod vendor &&
-	find vendor \( -name 'LICENSE*' -o -name COPYING \) | sort | while read -r file; do echo "== $file"; cat "$file"; done >licenses.txt)
-tar -C "$stage" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -c phoned | gzip -9n >"$stage/phoned.tar.gz"
+	{ find vendor \( -name 'LICENSE*' -o -name COPYING \) | sort; echo "$("${GO:-go}" env GOROOT)/LICENSE"; } |
+	while read -r file; do echo "== ${file##/*/}"; cat "$file"; done >licenses.txt)
+rm -f "$out"/phoned-*.tar.gz
+archive "$stage" phoned >"$stage/phoned.tar.gz"
 tarball=$out/phoned-$(sha256sum "$stage/phoned.tar.gz" | cut -c1-16).tar.gz
 mv "$stage/phoned.tar.gz" "$tarball"
 
-br
+# Buildroot would not notice that the source of a version has changed. The licences come first: the card bears them.
+br phoned-dirclean
 br legal-info
+mkdir -p "$out/buildroot/images"
+archive "$out/buildroot" legal-info/manifest.csv legal-info/licenses >"$out/buildroot/images/licenses.tar.gz"
+br
 rm -rf "$out/build" && mkdir -p "$out/build"
 ln -s ../buildroot/target "$out/build/target"
 ln -s ../buildroot/images "$out/build/images"
-tar -C "$out/buildroot" -czf "$out/build/images/licenses.tar.gz" legal-info/manifest.csv legal-info/licenses
+sed -n '2,$s/^"\([^"]*\)","\([^"]*\)".*/\1 \2/p' "$out/buildroot/legal-info/manifest.csv" >"$out/build/packages.list"
