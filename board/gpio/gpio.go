@@ -31,9 +31,9 @@ const consumer = "parklamp"
 
 // Fault is a part of the hardware that does not work and is left out.
 type Fault struct {
-	Part string // line or chip of the definition
-	Text string // what is wrong
-	Hint string // what to do
+	Part string `json:"part"` // line or chip of the definition
+	Text string `json:"text"` // what is wrong
+	Hint string `json:"hint"` // what to do
 }
 
 // bank is a chip, or the lines of one that were asked for together, whose outputs are written at once.

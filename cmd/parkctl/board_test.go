@@ -49,4 +49,7 @@ func TestBoard(t *testing.T) {
 	if _, out, _ := parkctl("", "board", "check", "rpi-4"); strings.Count(out, "\n") != 4 || !strings.Contains(out, "sound: no sound card is called wm8960soundcard or Device") || !strings.Contains(out, "soc: no GPIO chip is called pinctrl-bcm2711") {
 		t.Errorf("check prints %q", out)
 	}
+	if _, out, _ := parkctl("", "board", "check", "rpi-4", "--json"); !strings.Contains(out, `{"part":"soc","text":"no GPIO chip`) {
+		t.Errorf("check for programs prints %s", out)
+	}
 }

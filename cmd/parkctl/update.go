@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -350,6 +352,9 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 	if len(args) == 3 {
 		out = args[2]
 	}
+	if err := free(out, key); err != nil {
+		return err
+	}
 	m, err = bundles.MakeBundleFile(out, m, filepath.Join(dir, "slot.img"), key)
 	if err != nil {
 		return err
@@ -360,6 +365,22 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 	fmt.Fprintf(t.out, "%s: %s for %s, %.1f MB\n", out, m.Version, m.Board, float64(m.Packed)/1e6)
 	if m.DowngradeFrom != "" {
 		fmt.Fprintf(t.out, "It goes back from %s until %s.\n", m.DowngradeFrom, m.Until.Format(time.RFC1123))
+	}
+	return nil
+}
+
+// free says why a bundle is not written over what is there: another site's has the same name.
+func free(path string, key ed25519.PrivateKey) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := bundles.OpenBundle(f, []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}); err != nil {
+		return fmt.Errorf("%s is there and was not made with this key: move it away, or name another file after the key (%w)", path, err)
 	}
 	return nil
 }

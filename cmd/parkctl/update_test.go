@@ -167,6 +167,13 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	if code, _, errs := parkctl("", "bundle", newer, foreign, wrong); code != 0 {
 		t.Fatal(errs)
 	}
+	// Both sites' have one name; a site's own may be made anew.
+	if code, _, errs := parkctl("", "bundle", newer, foreign); code != exitError || !strings.Contains(errs, "qemu-virt-v1.1.0.bundle is there and was not made with this key: move it away") {
+		t.Errorf("over another site's bundle: %d %s", code, errs)
+	}
+	if code, _, errs := parkctl("", "bundle", newer, key); code != 0 {
+		t.Error(errs)
+	}
 	// What an appliance would refuse by the head, and what is damaged, is not sent.
 	damaged := func(dir, from string, change func([]byte) []byte) string {
 		data, err := os.ReadFile(from)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // fakeDisk describes a disk of a machine that is not there.
@@ -191,5 +194,16 @@ func TestParentOfLink(t *testing.T) {
 	defer image.Close()
 	if err := m.refuseFile(d, image); err == nil {
 		t.Error("a file that is no card is overwritten")
+	}
+}
+
+// A file of somebody else, who could read the key on it, and one on a disk of a camera.
+func TestFileThatOthersRead(t *testing.T) {
+	err := hidden("card.img", &fs.PathError{Op: "chmod", Path: "card.img", Err: unix.EPERM})
+	if err == nil || !strings.Contains(err.Error(), "card.img gets a private key and cannot be kept from others") {
+		t.Error(err)
+	}
+	if err := hidden("card.img", nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -143,6 +143,14 @@ type device struct {
 	direct bool
 }
 
+// hidden is the error of making a file readable for its owner alone.
+func hidden(path string, err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%s gets a private key and cannot be kept from others: it is another user's, or its disk has no permissions (FAT); name another file (%w)", path, err)
+	}
+	return err
+}
+
 // openDevice opens a disk for nobody else, or makes a file of the size.
 func openDevice(d disk, size int64) (*device, error) {
 	flags := os.O_RDWR | unix.O_EXCL // of a block device: fails if a mount or another device uses it
@@ -157,7 +165,7 @@ func openDevice(d disk, size int64) (*device, error) {
 		return nil, err
 	}
 	if d.file {
-		err := f.Chmod(0o600) // it may have been there: nobody else reads the key that it gets
+		err := hidden(d.path, f.Chmod(0o600)) // it may have been there: nobody else reads the key that it gets
 		if err == nil {
 			err = f.Truncate(0) // what it had is room for what it gets
 		}
