@@ -76,10 +76,15 @@ func (d *definition) model() Model {
 // line notes that the layout has a line.
 func (d *definition) line(at *node, key, name string, is role) {
 	if other, twice := d.lines[name]; twice || name == "" {
+		taken := other.key
 		if twice && other.at.at.file == d.file && at.at.file != d.file { // told where a person can mend it
-			at, key = other.at, other.key
+			at, key, taken = other.at, other.key, key
 		}
-		d.fail(at, key, "%q: a line has a name that no other line has", name)
+		if name == "" {
+			d.fail(at, key, `"": want the name of a line, such as "FAULT_RED"`)
+			return
+		}
+		d.fail(at, key, "%q is already the line of %s; each has one of its own", name, taken)
 		return
 	}
 	d.lines[name], d.roles[name] = wanted{at, key}, is

@@ -63,7 +63,7 @@ func TestWiring(t *testing.T) {
 
 func TestTwoOnOneLine(t *testing.T) {
 	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = ['rpi-4']\n[lines]\nFAULT_RED = { pin = 'J8.29' }\n"))
-	if err == nil || !strings.HasPrefix(err.Error(), "x.toml:4:1: lines.FAULT_RED: line 5 of soc is already that of ROW0") {
+	if err == nil || !strings.HasPrefix(err.Error(), "x.toml:4:1: lines.FAULT_RED: line 5 of soc (pin 29) is already that of ROW0; free are J8.8 (console TXD), J8.10 (console RXD), J8.12 (i2s BCLK), ") {
 		t.Errorf("told elsewhere than in the file that somebody has written: %v", err)
 	}
 }
@@ -79,7 +79,7 @@ func TestOrbitKeyLeftOut(t *testing.T) {
 // What is wrong is told where a person can mend it, not in the built-in part that it does not fit.
 func TestBlamesTheFile(t *testing.T) {
 	for own, want := range map[string]string{
-		"[lamps]\npark = { green = 'HOLD_GREEN' }\n": `x.toml:4:10: lamps.park.green: "HOLD_GREEN": a line has a name that no other line has`,
+		"[lamps]\npark = { green = 'HOLD_GREEN' }\n": `x.toml:4:10: lamps.park.green: "HOLD_GREEN" is already the line of lamps.hold.green; each has one of its own`,
 		"[chips]\nsoc = false\n":                     "x.toml: what it says does not fit what it is made from, in 42 places, the first: rpi.toml:25:7: headers.J8.pins.3.chip: ",
 	} {
 		if _, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n"+own)); err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -105,7 +105,7 @@ func TestParseRefuses(t *testing.T) {
 		{"lamp that nobody knows", "lot = {", "fualt = {", `x.toml:10:1: lamps.fualt: "fualt": allowed is park, hold, transfer`},
 		{"two expanders at an address", "[chips.chain]", "[chips.less]\nkind = 'mcp23017'\nbus = 1\naddress = 0x20\n[chips.chain]", "x.toml:18:8: chips.less: bus 1, address 0x20 is already that of chips.more"},
 		{"lamp without line", "red = 'L'", "label = 'L'", "x.toml:10:1: lamps.lot: has no line: give green, red or steady"},
-		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:20: lamps.lot.green: "R": a line has a name that no other line has`},
+		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:20: lamps.lot.green: "R" is already the line of matrix.rows; each has one of its own`},
 		{"too many rows", "['R']", "[" + strings.Repeat("'r',", 33) + "]", "33 x 1 lines: allowed is up to 32 x 32"},
 		{"unknown chip kind", "'mcp23017'", "'pcf8574'", `x.toml:15:1: chips.more.kind: "pcf8574": allowed is gpio, mcp23017, 74hc595`},
 		{"no kind", "kind = 'mcp23017'\n", "", "chips.more.kind: is missing: allowed is gpio, mcp23017, 74hc595"},
@@ -117,7 +117,8 @@ func TestParseRefuses(t *testing.T) {
 		{"no such chip", "'more', offset = 15", "'less', offset = 15", `x.toml:29:7: lines.L.chip: "less": allowed is chain, more, soc`},
 		{"no offset", ", offset = 15", "", "lines.L.offset: is missing"},
 		{"outside the chip", "offset = 15", "offset = 16", "x.toml:29:22: lines.L.offset: 16: allowed is 0 to 15"},
-		{"two on one line", "offset = 1 }", "offset = 0 }", "line 0 of soc is already that of C"},
+		{"TOML", "[lines]", "[lines]\nX = \u201cJ8.7\u201d", "x.toml:26:5: toml: unexpected character U+00E2 'â' at start of value; lines are key = \"text\", "},
+		{"two on one line", "offset = 1 }", "offset = 0 }", "line 0 of soc (pin 2) is already that of C; no pin of a header is free"},
 		{"key on an expander", "C = { chip = 'soc'", "C = { chip = 'more'", "lines.C: more is a mcp23017: it drives LEDs only"},
 		{"bias of an LED", "offset = 15 }", "offset = 15, bias = 'pull-up' }", "only columns and hook have one"},
 		{"unknown bias", "offset = 1 }", "offset = 1, bias = 'up' }", `lines.C.bias: "up": allowed is pull-up, pull-down, none`},

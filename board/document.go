@@ -36,6 +36,9 @@ type node struct {
 
 func (n *node) table() bool { return n.fields != nil }
 
+// syntaxHint is what people who do not know TOML get wrong.
+const syntaxHint = `lines are key = "text", key = 5, key = true, key = { ... }, key = [ ... ] or [table], texts in straight quotes, the file in UTF-8`
+
 // longest bounds a definition: bytes. Ours have 8 KiB at most, and the parser's time grows with the square of the keys.
 const longest = 64 << 10
 
@@ -49,7 +52,7 @@ func document(file string, text []byte) (*node, error) {
 		var syntax *toml.DecodeError
 		if errors.As(err, &syntax) {
 			line, column := syntax.Position()
-			return nil, fmt.Errorf("%v: %w", spot{file, line, column}, err)
+			return nil, fmt.Errorf("%v: %w; %s", spot{file, line, column}, err, syntaxHint)
 		}
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

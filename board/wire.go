@@ -251,7 +251,7 @@ func (d *definition) occupy(w *Wiring, lines map[string]asked, drive string) {
 		if !known {
 			// What a part brings and the layout does not want is left alone; in the file itself it is a typo.
 			if a.at.at.file == d.file {
-				d.fail(a.at, a.key, "the layout has no line %q", name)
+				d.fail(a.at, a.key, "the layout has no line %q; it has %s", name, strings.Join(slices.Sorted(maps.Keys(d.roles)), ", "))
 			}
 			continue
 		}
@@ -263,12 +263,60 @@ func (d *definition) occupy(w *Wiring, lines map[string]asked, drive string) {
 			if first := lines[other]; first.at.at.file == d.file && a.at.at.file != d.file { // told where a person can mend it
 				a, other = first, name
 			}
-			d.fail(a.at, a.key, "line %d of %s is already that of %s", p.Offset, p.Chip, other)
+			d.fail(a.at, a.key, "line %d of %s%s is already that of %s%s", p.Offset, p.Chip, called(p), other, d.free(w, lines))
 			continue
 		}
 		taken[p.Chip][p.Offset] = name
 		w.Lines[name] = p
 	}
+}
+
+// called is the pin of a line in brackets.
+func called(p Place) string {
+	if p.Pin == "" {
+		return ""
+	}
+	return " (" + p.Pin + ")"
+}
+
+// free says which pins of the headers have nothing on them, those that are good for nothing else first.
+func (d *definition) free(w *Wiring, lines map[string]asked) string {
+	taken := map[string]map[int]bool{}
+	for name, a := range lines {
+		if _, known := d.roles[name]; known {
+			if taken[a.place.Chip] == nil {
+				taken[a.place.Chip] = map[int]bool{}
+			}
+			taken[a.place.Chip][a.place.Offset] = true
+		}
+	}
+	var plain, shared []string
+	for _, h := range w.Headers {
+		for _, p := range h.Pins {
+			used := p.Chip == "" || taken[p.Chip][p.Offset]
+			for _, c := range w.Chips {
+				used = used || c.Uses(p.Signal)
+			}
+			switch name := h.Name + "." + strconv.Itoa(p.Number); {
+			case used:
+			case p.Signal == "":
+				plain = append(plain, name)
+			default:
+				shared = append(shared, name+" ("+p.Signal+")")
+			}
+		}
+	}
+	const most = 16
+	pins := append(plain, shared...)
+	switch {
+	case len(w.Headers) == 0:
+		return ""
+	case len(pins) == 0:
+		return "; no pin of a header is free"
+	case len(pins) > most:
+		pins = append(pins[:most], "…")
+	}
+	return "; free are " + strings.Join(pins, ", ")
 }
 
 // settle applies what goes without saying: rows are open drain and driven low, columns and hook have a pull-up and are

@@ -63,7 +63,7 @@ func (s *Site) Check() (warnings []string, err error) {
 		if !a.Address.IsValid() && len(s.Appliances) > 1 {
 			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
 		}
-		if own, set := s.static(i); set && a.Address.IsValid() && own != a.Address {
+		if own, set := s.static(i); set && own.IsValid() && a.Address.IsValid() && own != a.Address {
 			warnings = append(warnings, fmt.Sprintf("%s gives itself %s by network.address, and the others look for it at %s", a.ID, own, a.Address))
 		}
 	}

@@ -189,6 +189,9 @@ func TestFaults(t *testing.T) {
 		"missing in it":   {"config.federation.peers = [ {name = \"x\"} ]\n", `site.toml:+1:19: appliances[1].config.federation.peers[0].address: is missing`},
 		"no secret":       {"[all.access]\npassword_file = \"secrets/pw\"\n", `site.toml:+2:1: all.access.password_file: "secrets/pw": there is no such file`},
 		"no table":        {"[[network]]\n", `site.toml:+1:3: network: a list is not a table; write [network] above its keys`},
+		"placeholder":     {"[[all.registration.accounts]]\naor = \"sip:{numbr}@pbx.example.com\"\n", `site.toml:+2:1: all.registration.accounts[0].aor: "sip:{numbr}@pbx.example.com": {numbr} stands for nothing; there are {id}, {name}, {number}`},
+		"of the network":  {"[network]\nhostname = \"{ID}\"\n", `site.toml:+2:1: network.hostname: "{ID}": {ID} stands for nothing`},
+		"board for all":   {"[all.board]\nfile = \"dock.toml\"\n", `site.toml:+2:1: all.board.file: "dock.toml": the appliance has no such file; board = "dock.toml" under`},
 		"no board":        {"board = \"dock.toml\"\n", `site.toml:+1:1: appliances[1].board: "dock.toml": want a model, or a board definition in `},
 		"out of folder":   {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
 	} {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -245,8 +246,49 @@ func (s *Site) configuration(i int) made {
 	m := made{c, from}
 	m.lay(s.All, "all")
 	m.lay(a.Config, at+".config")
+	s.doubt(&m)
 	m.values = s.expand(m.values, a).(map[string]any)
 	return m
+}
+
+// placeholder is what expand looks for, and what it may be mistyped as.
+var placeholder = regexp.MustCompile(`\{[A-Za-z0-9_ ]*\}`)
+
+// placeholders are what expand knows.
+const placeholders = "{id}, {name}, {number}, {address}, {site}"
+
+// doubt notes what is no fault where the files are used, but cannot be meant: placeholders of another name, and a board
+// definition in a folder that the appliance does not have.
+func (s *Site) doubt(m *made) {
+	fail := func(path, format string, args ...any) {
+		if at := m.origin(path); !s.file.Complained(at) { // all appliances may have it
+			s.file.Fail(at, format, args...)
+		}
+	}
+	var look func(path string, v any)
+	look = func(path string, v any) {
+		switch v := v.(type) {
+		case string:
+			for _, p := range placeholder.FindAllString(v, -1) {
+				if !strings.Contains(placeholders, p) {
+					fail(path, "%q: %s stands for nothing; there are %s", v, p, placeholders)
+				}
+			}
+		case []any:
+			for i := range v {
+				look(fmt.Sprintf("%s[%d]", path, i), v[i])
+			}
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(v)) {
+				look(tomlfile.Join(path, key), v[key])
+			}
+		}
+	}
+	look("", m.values)
+	table, _ := m.values["board"].(map[string]any)
+	if file, _ := table["file"].(string); file != "" && !filepath.IsAbs(file) {
+		fail("board.file", `%q: the appliance has no such file; board = "dock.toml" under [[appliances]] names a definition in the folder of the site, and puts it on the card`, file)
+	}
 }
 
 func host(a netip.Addr) string {

@@ -97,6 +97,7 @@ func (s *Site) network(i int) made {
 	m := made{from: map[string]source{"": {entryKey(i), true}}}
 	m.lay(s.Network, "network")
 	m.lay(s.Appliances[i].Network, entryKey(i)+".network")
+	s.doubt(&m)
 	m.values = s.expand(m.values, s.Appliances[i]).(map[string]any)
 	return m
 }

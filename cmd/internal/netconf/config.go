@@ -105,7 +105,10 @@ func (c Config) check(bad func(key, value, want string)) {
 		bad("hostname", c.Hostname, "up to 63 letters, digits and hyphens")
 	}
 	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		shown := depot.Show(c.URL) // its password is nobody's business
+		shown := c.URL
+		if strings.Contains(shown, "@") { // a password is nobody's business
+			shown = depot.Show(shown)
+		}
 		if strings.Contains(shown, "@") {
 			shown = "what stands there"
 		}
@@ -117,7 +120,7 @@ func (c Config) check(bad func(key, value, want string)) {
 		}
 	}
 	if _, err := netip.ParseAddrPort(c.Syslog); c.Syslog != "" && err != nil {
-		bad("syslog", c.Syslog, "an address and a port, as in 192.0.2.9:514")
+		bad("syslog", c.Syslog, "an IP address, not a name, and a port, as in 192.0.2.9:514")
 	}
 	for i, k := range c.SSHKeys {
 		if f := strings.Fields(k); len(f) < 2 || !strings.HasPrefix(f[0], "ssh-") && !strings.HasPrefix(f[0], "ecdsa-") || strings.ContainsAny(k, "\n\r") {

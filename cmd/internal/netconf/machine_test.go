@@ -214,7 +214,7 @@ func TestConfigFaults(t *testing.T) {
 		"lldp = 1\nvlan_priority = 8":                         `n:2:1: vlan_priority: "8": want 0 to 7`, // the second fault of a file
 		`hostname = "a b"`:                                    `n:1:1: hostname: "a b"`,
 		`dns = ["192.0.2.1", "here"]`:                         `n:1:1: dns[1]: "here": want the address of a name server`,
-		`syslog = "192.0.2.1"`:                                `n:1:1: syslog: "192.0.2.1": want an address and a port`,
+		`syslog = "192.0.2.1"`:                                `n:1:1: syslog: "192.0.2.1": want an IP address, not a name, and a port`,
 		`ssh_keys = ["password"]`:                             `n:1:1: ssh_keys[0]: "password"`,
 		`address = "192.0.2.255/24"`:                          `n:1:1: address: "192.0.2.255/24": want the address of a host`,
 		`provision_url = "ftp://hall:hunter2@x/p"`:            `n:1:1: provision_url: "ftp://x/p": want an http or https URL`,

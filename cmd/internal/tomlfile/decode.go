@@ -69,10 +69,11 @@ func (f *File) Fail(path, format string, args ...any) {
 	f.errs = append(f.errs, &Fault{File: f.name, Path: path, Text: text, where: where, pos: pos})
 }
 
-// Complained says whether a key, or a part of it, has a fault that is noted already.
+// Complained says whether a key, a part of it, or the element of a list that it would be in, has a fault that is noted already.
 func (f *File) Complained(path string) bool {
 	return slices.ContainsFunc(f.errs, func(err error) bool {
-		return Within(err.(*Fault).Path, path)
+		at := err.(*Fault).Path
+		return Within(at, path) || strings.HasSuffix(at, "]") && Within(path, at)
 	})
 }
 

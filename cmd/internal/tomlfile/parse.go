@@ -13,6 +13,9 @@ import (
 // position is where a key stands in a file; lines and columns start at 1.
 type position struct{ line, column int }
 
+// syntaxHint is what people who do not know TOML get wrong.
+const syntaxHint = `lines are key = "text", key = 5, key = true, key = [ ... ] or [table], texts in straight quotes, the file in UTF-8`
+
 // Parse reads TOML 1.0. A syntax error names the line and the column; name is the file's, for errors.
 func Parse(name string, data []byte) (*File, error) {
 	d := &File{name: name, positions: map[string]position{}}
@@ -20,7 +23,7 @@ func Parse(name string, data []byte) (*File, error) {
 		var syntax *toml.DecodeError
 		if errors.As(err, &syntax) {
 			line, column := syntax.Position()
-			return nil, fmt.Errorf("%s:%d:%d: %w", name, line, column, err)
+			return nil, fmt.Errorf("%s:%d:%d: %w; %s", name, line, column, err, syntaxHint)
 		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

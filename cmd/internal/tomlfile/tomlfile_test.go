@@ -70,8 +70,11 @@ func TestFailAfterwards(t *testing.T) {
 	if got, want := f.Err().Error(), "x.toml:1:1: name: \"a\" is taken\nx.toml:2:1: wait: 1s is too short"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	if !f.Complained("wait") || f.Complained("count") {
-		t.Error("Complained: want the keys that failed")
+	f.Fail("doors[1]", "is no table")
+	for path, want := range map[string]bool{"wait": true, "count": false, "doors": true, "doors[1].open": true, "doors[0].open": false} {
+		if f.Complained(path) != want {
+			t.Errorf("Complained(%s) is %t", path, !want)
+		}
 	}
 }
 
