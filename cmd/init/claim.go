@@ -25,9 +25,9 @@ const (
 // Whose the data folder is, and the folders in it where phoned writes.
 var rootsOwn, phonedsOwn = storage.Claim{GID: parklampID}, storage.Claim{UID: parklampID, GID: parklampID}
 
-// claim makes the data folder root's but for phonedFolders, and returns what was no file of ours and is gone. Until this
-// version, and while a slot runs an older one, the whole folder is phoned's: it comes before anything there is read and before
-// any program runs as that user. An older system finds everything as it needs it: its phoned only reads what is root's.
+// claim makes the data folder root's but for phonedFolders, and returns what was no file of ours and is gone. An older system,
+// which may have run last, leaves the whole folder to phoned: claim comes before anything there is read and before any program
+// runs as that user. That system finds everything as it needs it: its phoned only reads what is root's.
 func claim(folder string, own, his storage.Claim) (removed []string, err error) {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, err

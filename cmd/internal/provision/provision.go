@@ -1,6 +1,7 @@
 // Package provision reads what makes a board this appliance and no other: identity, configuration and certificates, as
 // `make flash` writes them to the folder parklamp/ of the boot partition, or as a server sends them. It checks all of it
-// before any of it is used, and keeps it on the data partition so that a power cut leaves the old set or the new one.
+// before any of it is used, and keeps it on the data partition so that a power cut leaves the old set or the new one. It is root's
+// there, and who uses it reads it as a group; Claim makes it so where it was that user's.
 //
 //	identity.toml   site, id, name, number
 //	phoned.toml     the whole configuration
