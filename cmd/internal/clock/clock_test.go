@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/nettest"
 )
 
 func TestMiddle(t *testing.T) {
@@ -168,31 +169,6 @@ func TestNonsense(t *testing.T) {
 
 const year = 365 * 24 * time.Hour
 
-// server answers each datagram with what answer makes of it; nil is no answer.
-func server(t *testing.T, answer func(question []byte) []byte) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { c.Close(); <-done })
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := c.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			if a := answer(b[:n]); a != nil {
-				_, _ = c.WriteTo(a, from) // who asked may be gone
-			}
-		}
-	}()
-	return c.LocalAddr().String()
-}
-
 func TestAsk(t *testing.T) {
 	put := func(b []byte, at time.Time) {
 		const epoch = 2208988800 // RFC 5905 §6: of Unix, in seconds of era 0
@@ -211,7 +187,7 @@ func TestAsk(t *testing.T) {
 			return b
 		}
 	}
-	off, took, err := Ask(t.Context(), server(t, answer(-90*time.Second, func([]byte) {})))
+	off, took, err := Ask(t.Context(), nettest.Answer(t, answer(-90*time.Second, func([]byte) {})))
 	if err != nil || (off+90*time.Second).Abs() > time.Second || took < 0 {
 		t.Errorf("our clock is 90 s ahead: %v, %v, %v", off, took, err)
 	}
@@ -226,11 +202,11 @@ func TestAsk(t *testing.T) {
 		"a client":    {func(b []byte) { b[0] = 4<<3 | 3 }, ""},
 		"stale":       {func(b []byte) { put(b[16:], time.Now().Add(-48*time.Hour)) }, ""},
 	} {
-		if _, _, err := Ask(t.Context(), server(t, answer(0, c.change))); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, _, err := Ask(t.Context(), nettest.Answer(t, answer(0, c.change))); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, _, err := Ask(t.Context(), server(t, func([]byte) []byte { return []byte("hello") })); err == nil {
+	if _, _, err := Ask(t.Context(), nettest.Answer(t, func([]byte) []byte { return []byte("hello") })); err == nil {
 		t.Error("what is no NTP is taken")
 	}
 }
@@ -238,7 +214,7 @@ func TestAsk(t *testing.T) {
 // Who asks gives up when it likes, not when the library's time is over.
 func TestAskEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, _, err := Ask(ctx, server(t, func([]byte) []byte { cancel(); return nil }))
+	_, _, err := Ask(ctx, nettest.Answer(t, func([]byte) []byte { cancel(); return nil }))
 	if err == nil || err.Error() != "no answer in time" {
 		t.Error(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
 
+	"parklamp/cmd/internal/nettest"
 	"parklamp/cmd/internal/selftest"
 )
 
@@ -213,31 +213,6 @@ func flaky() func(context.Context) (Pong, error) {
 	}
 }
 
-// server answers each datagram with what answer makes of it; nil is no answer.
-func server(t *testing.T, answer func([]byte) []byte) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { c.Close(); <-done })
-	go func() {
-		defer close(done)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := c.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			if a := answer(b[:n]); a != nil {
-				_, _ = c.WriteTo(a, from) // who asked may be gone
-			}
-		}
-	}()
-	return c.LocalAddr().String()
-}
-
 func TestDNSQuery(t *testing.T) {
 	reply := func(rcode dnsmessage.RCode, id uint16) func([]byte) []byte {
 		return func(q []byte) []byte {
@@ -259,13 +234,13 @@ func TestDNSQuery(t *testing.T) {
 		"another's":    {reply(dnsmessage.RCodeSuccess, 1), false},
 		"no DNS":       {func([]byte) []byte { return []byte("hello") }, false},
 	} {
-		if _, err := query(t.Context(), server(t, c.answer), "pbx.example.com"); (err == nil) != c.good {
+		if _, err := query(t.Context(), nettest.Answer(t, c.answer), "pbx.example.com"); (err == nil) != c.good {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := query(ended, server(t, func([]byte) []byte { return nil }), "a.b"); err == nil {
+	if _, err := query(ended, nettest.Answer(t, func([]byte) []byte { return nil }), "a.b"); err == nil {
 		t.Error("no answer is no error")
 	}
 }
