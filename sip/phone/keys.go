@@ -32,32 +32,27 @@ func (m *Machine) user(in Input) {
 	switch m.state {
 	case Idle:
 		m.stepIdle(in)
+		return
 	case Ringing:
 		m.stepRinging(in)
+		return
+	}
+	if m.stepPath(in) {
+		return
+	}
+	switch m.state {
 	case DialTone, Dialing, Parked, Listing, Failure, Quiet:
-		if !m.stepPath(in) {
-			m.stepReady(in)
-		}
+		m.stepReady(in)
 	case Calling:
-		if !m.stepPath(in) {
-			m.stepCalling(in)
-		}
+		m.stepCalling(in)
 	case Talking:
-		if !m.stepPath(in) {
-			m.stepTalking(in)
-		}
+		m.stepTalking(in)
 	case Conferring:
-		if !m.stepPath(in) {
-			m.stepConferring(in)
-		}
+		m.stepConferring(in)
 	case Parking:
-		if !m.stepPath(in) {
-			m.stepParking(in)
-		}
+		m.stepParking(in)
 	case Fetching, Transferring:
-		if !m.stepPath(in) {
-			m.stepPending(in)
-		}
+		m.stepPending(in)
 	}
 }
 
