@@ -12,7 +12,7 @@ import (
 //go:embed models/*.toml models/parts/*.toml
 var models embed.FS
 
-// slotPrefix names the orbit keys in a definition, "slot-1" and up; WithOrbits gives them their numbers.
+// slotPrefix names the orbit keys in a definition, "slot-1" and up; withOrbits gives them their numbers.
 const slotPrefix = "slot-"
 
 // OrbitPrefix starts the name of an orbit's key and lamp: "orbit-701".
