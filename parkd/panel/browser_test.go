@@ -2,7 +2,10 @@ package panel
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -111,6 +114,49 @@ func TestPage(t *testing.T) {
 	}
 	t.Run("reports", func(t *testing.T) { testReports(t, ctx) })
 	t.Run("lost", func(t *testing.T) { testLost(t, ctx) })
+	t.Run("update", func(t *testing.T) { testUpdate(t, ctx) })
+}
+
+// testUpdate sends a bundle that is refused by its head, and one that is not.
+func testUpdate(t *testing.T, ctx context.Context) {
+	const size = 3 << 20
+	answers := map[string]int{"/api/update/check": http.StatusForbidden, "/api/update": http.StatusOK}
+	sent := make(chan string, 8)
+	s := New(Config{Listen: netip.MustParseAddrPort("127.0.0.1:0"), MaxConnections: 8, MaxStreams: 2, MaxListeners: 1}, newFakePhone(), slog.New(slog.DiscardHandler))
+	s.UpdateBy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			n, _ := io.Copy(io.Discard, r.Body)
+			w.WriteHeader(answers[r.URL.Path])
+			sent <- fmt.Sprint(r.URL.Path, " ", n)
+		}
+		_, _ = io.WriteString(w, `{"stage":"idle","error":"the signature is wrong"}`)
+	}))
+	run(t, s)
+	b := &browser{t, ctx, nil}
+	b.do(chromedp.Navigate("http://" + s.Addr().String() + "/"))
+	b.await(`!document.getElementById("update-card").hidden`)
+	install := fmt.Sprintf(`(() => { const d = new DataTransfer(), f = document.getElementById("update-file");
+		d.items.add(new File([new Uint8Array(%d)], "x.bundle")); f.files = d.files; f.dispatchEvent(new Event("change"));
+		document.getElementById("update-send").click() })()`, size)
+	for _, want := range []struct {
+		says string
+		sent []string
+	}{
+		{"the signature is wrong", []string{"/api/update/check 8192"}},
+		{"The appliance runs this already.", []string{"/api/update/check 8192", fmt.Sprint("/api/update ", size)}},
+	} {
+		eval[any](b, install)
+		b.await(`document.getElementById("update-state").textContent === "` + want.says + `"`)
+		for _, w := range want.sent {
+			if got := <-sent; got != w {
+				t.Errorf("%s: sent %s, want %s", want.says, got, w)
+			}
+		}
+		if len(sent) > 0 {
+			t.Errorf("%s: sent also %s", want.says, <-sent)
+		}
+		answers["/api/update/check"] = http.StatusAccepted
+	}
 }
 
 // testMouse holds Park down and sees the lamp before the key comes up.
