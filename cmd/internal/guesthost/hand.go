@@ -75,9 +75,6 @@ func (h *Hand) Reaction(ctx context.Context, key, lamp string, hold, limit time.
 	return call[time.Duration](ctx, h, "Reaction", hands.ReactionArgs{Key: key, Hold: hold, Lamp: lamp, Limit: limit})
 }
 
-// Sit puts the person at the sound card.
-func (h *Hand) Sit(ctx context.Context) error { return do(ctx, h, "Sit", hands.Nothing{}) }
-
 // Say makes the person say something, at 8 kHz, again and again.
 func (h *Hand) Say(ctx context.Context, words []int16) error {
 	return do(ctx, h, "Say", hands.Sound{Samples: words})
@@ -115,11 +112,6 @@ func (h *Hand) ReadFile(ctx context.Context, path string, limit int) ([]byte, er
 // Fill writes a file until the disk is full.
 func (h *Hand) Fill(ctx context.Context, path string) (int64, error) {
 	return call[int64](ctx, h, "Fill", hands.FileArgs{Path: path})
-}
-
-// Remove removes a file.
-func (h *Hand) Remove(ctx context.Context, path string) error {
-	return do(ctx, h, "Remove", hands.FileArgs{Path: path})
 }
 
 // Close ends the line to the hand, not the guest.

@@ -33,8 +33,7 @@ type Switch struct {
 // Cable joins one guest, or this machine, to a Switch.
 type Cable struct {
 	conn   io.ReadWriteCloser
-	local  int         // port of our end; 0 for this machine's interface
-	cut    atomic.Bool // frames are lost in both directions
+	local  int // port of our end; 0 for this machine's interface
 	vlan   atomic.Uint32
 	watch  atomic.Pointer[func([]byte)]
 	Frames atomic.Uint64
@@ -145,7 +144,7 @@ func (s *Switch) read(c *Cable) {
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
 			return
 		}
-		if err != nil || c.cut.Load() {
+		if err != nil {
 			continue // the guest is off: the kernel says that nobody is there
 		}
 		c.Frames.Add(1)
@@ -160,7 +159,7 @@ func (s *Switch) read(c *Cable) {
 		ports := s.ports
 		s.mu.Unlock()
 		for _, p := range ports {
-			if p == c || p.cut.Load() {
+			if p == c {
 				continue
 			}
 			to := out
@@ -173,9 +172,6 @@ func (s *Switch) read(c *Cable) {
 		}
 	}
 }
-
-// Cut pulls a cable, or puts it back.
-func (c *Cable) Cut(cut bool) { c.cut.Store(cut) }
 
 // Close pulls all cables and waits for the switch to be still.
 func (s *Switch) Close() {

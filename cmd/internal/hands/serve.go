@@ -134,9 +134,6 @@ func (h *Hand) Reaction(a ReactionArgs, reply *time.Duration) error {
 	return err
 }
 
-// Sit begins to listen at the sound card. Say and Heard do it too.
-func (h *Hand) Sit(_ Nothing, _ *Nothing) error { return h.person.sit() }
-
 // Say makes the person say something, again and again; nothing makes her silent.
 func (h *Hand) Say(s Sound, _ *Nothing) error {
 	h.person.say(s.Samples, false)
@@ -276,9 +273,6 @@ func (h *Hand) Fill(a FileArgs, size *int64) error {
 	}
 	return f.Sync()
 }
-
-// Remove removes a file.
-func (h *Hand) Remove(a FileArgs, _ *Nothing) error { return os.Remove(image + a.Path) }
 
 // Sync writes everything to the disk.
 func (h *Hand) Sync(_ Nothing, _ *Nothing) error {
