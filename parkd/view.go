@@ -157,6 +157,16 @@ func (m *Machine) Hosted() Announce {
 	return a
 }
 
+// HostedBy returns the call that a leg is, if it is parked here.
+func (m *Machine) HostedBy(leg LegID) (SlotState, bool) {
+	for _, c := range m.hosted {
+		if c.Leg == leg {
+			return c.SlotState, true
+		}
+	}
+	return SlotState{}, false
+}
+
 // calls returns the known calls that keep wants, oldest first; equal times in the order of call ids, so
 // that all appliances agree.
 func (m *Machine) calls(keep func(SlotState) bool) []SlotState {

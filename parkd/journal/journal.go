@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -172,8 +173,11 @@ func (j *Journal) Keep(entries []Entry) (found map[string]bool, err error) {
 func (j *Journal) encode(entries []Entry) (next map[string]digest, put []Entry, full error) {
 	next = make(map[string]digest, len(entries))
 	total := 0
+	var text bytes.Buffer // of one entry after the other
 	for _, e := range entries {
-		b, err := json.Marshal(e)
+		text.Reset()
+		err := json.NewEncoder(&text).Encode(e)
+		b := text.Bytes()
 		if err == nil && (len(b) > maxEntry || total+len(b) > maxLive) {
 			err = ErrFull
 		}

@@ -72,6 +72,7 @@ type keeper struct {
 
 	// owned by run
 	last    map[string]journal.Entry
+	text    bytes.Buffer // what is encoded, most of which is on the disk as it is
 	failing bool
 }
 
@@ -266,21 +267,27 @@ func (k *keeper) write(c commit) (lost map[string]bool) {
 // encode writes a call as an entry. A stream that runs is as good as it was when it was stored last: where it would be
 // is computed from the time. At the end of a life that is not left to a clock that may have been set meanwhile.
 func (k *keeper) encode(e storedCall, last bool) (journal.Entry, error) {
-	dialog, err := json.Marshal(e.dialog)
-	if err != nil {
+	k.text.Reset()
+	if err := json.NewEncoder(&k.text).Encode(e.dialog); err != nil {
 		return journal.Entry{}, err
 	}
-	entry := journal.Entry{Key: e.key, Slot: e.slot, Dialog: dialog}
+	dialog := bytes.TrimSpace(k.text.Bytes())
+	before, known := k.last[e.key]
+	if known && !last && same(before.Slot, e.slot) && bytes.Equal(before.Dialog, dialog) {
+		return before, nil
+	}
+	entry := journal.Entry{Key: e.key, Dialog: bytes.Clone(dialog)}
 	if e.slot == nil {
 		return entry, nil
 	}
-	before, known := k.last[e.key]
-	if known && !last && before.Slot != nil && *before.Slot == *e.slot && bytes.Equal(before.Dialog, dialog) {
-		return before, nil
-	}
+	slot := *e.slot // alone: it is kept, and those beside it are not
+	entry.Slot = &slot
+	var err error
 	entry.Media, err = json.Marshal(e.media)
 	return entry, err
 }
+
+func same(a, b *parkd.SlotState) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // report shows whether the disk works.
 func (k *keeper) report(err error) {

@@ -297,10 +297,5 @@ func (p *lot) swap(old, l *leg) {
 
 // callOf finds the parked call that a leg is, for an INVITE with Replaces.
 func (p *lot) callOf(id parkd.LegID) (parkd.SlotState, bool) {
-	for _, s := range p.machine.Hosted().Slots {
-		if s.Leg == id {
-			return s, true
-		}
-	}
-	return parkd.SlotState{}, false
+	return p.machine.HostedBy(id)
 }

@@ -32,12 +32,14 @@ type storedMedia struct {
 
 // snapshot is every answered call as it is now, for the keeper.
 func (a *Appliance) snapshot() commit {
-	c := commit{slots: map[string]parkd.SlotState{}}
-	slots := map[parkd.LegID]parkd.SlotState{}
-	for _, s := range a.lot.machine.Hosted().Slots {
+	hosted := a.lot.machine.Hosted().Slots
+	c := commit{calls: make([]storedCall, 0, len(a.legs)), slots: make(map[string]parkd.SlotState, len(hosted))}
+	slots := make(map[parkd.LegID]*parkd.SlotState, len(hosted))
+	for i := range hosted {
+		s := &hosted[i]
 		slots[s.Leg] = s
-		s.Leg = ""
-		c.slots[s.CallID] = s
+		s.Leg = "" // names nothing in another life
+		c.slots[s.CallID] = *s
 	}
 	for _, l := range a.legs {
 		d := l.call.Dialog()
@@ -46,8 +48,7 @@ func (a *Appliance) snapshot() commit {
 		}
 		e := storedCall{key: keyOf(d), dialog: storedDialog{d, l.source()}}
 		if s, ok := slots[l.id]; ok && l.media != nil {
-			s.Leg = "" // names nothing in another life
-			e.slot, e.media = &s, storedMedia{l.media.State(), l.agreed}
+			e.slot, e.media = s, storedMedia{l.media.State(), l.agreed}
 		}
 		c.calls = append(c.calls, e)
 	}
