@@ -38,10 +38,15 @@ func heapNow() heap {
 	return heap{allocated: v[0], live: v[1], held: v[2] + v[3] + v[4]}
 }
 
-// surplus says whether memory is to be given back, by what it was memoryLook ago.
-func (h heap) surplus(before heap) bool {
-	rate := float64(h.allocated-before.allocated) / memoryLook.Seconds()
-	return rate < quietRate && h.held > h.live+max(leastSurplus, h.live/2)
+// surplus says whether memory is to be given back, by what it was memoryLook ago: what a crowd has left behind, when no more of
+// it comes, or what has gathered since.
+func (h heap) surplus(before heap, busy bool) bool {
+	return !h.busy(before) && (busy || h.held > h.live+max(leastSurplus, h.live/2))
+}
+
+// busy says whether much was allocated since memoryLook ago.
+func (h heap) busy(before heap) bool {
+	return float64(h.allocated-before.allocated)/memoryLook.Seconds() >= quietRate
 }
 
 // thrift gives memory back to the system when a crowd has come or gone: what setting up and ending hundreds of calls
@@ -50,13 +55,15 @@ func (h heap) surplus(before heap) bool {
 func thrift(ctx context.Context) {
 	look := time.NewTicker(memoryLook)
 	defer look.Stop()
+	busy := true // with starting
 	for before := heapNow(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 			now := heapNow()
-			if now.surplus(before) {
+			give := now.surplus(before, busy)
+			if busy = now.busy(before); give {
 				debug.FreeOSMemory()
 				now = heapNow()
 			}
