@@ -4,7 +4,8 @@
 // in it, so that every caller hears the piece from its beginning. The built-in piece is our own and made by
 // the program in compose; a WAV file named in the configuration takes its place.
 //
-// The package never touches RTP, starts no goroutine, and does no work per frame but to copy 160 bytes.
+// The package never touches RTP, starts no goroutine, and does no work per frame but to copy 160 bytes; of the built-in piece, whose
+// A-law is in no memory, it looks them up in a table.
 //
 // Standards: ITU-T G.711, G.722.
 package moh
@@ -16,7 +17,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"sync"
 	"time"
 
 	"parklamp/media"
@@ -58,7 +58,7 @@ func (c Config) Validate() error {
 // Music is a piece in every codec. It is immutable and shared.
 type Music struct {
 	pcmu []byte
-	pcma []byte
+	pcma []byte // nil: made of pcmu by a table, frame by frame
 	g722 []byte
 }
 
@@ -68,12 +68,10 @@ var builtIn []byte
 //go:embed music.g722
 var builtInWide []byte
 
-// BuiltIn returns the built-in piece, encoded at the first call.
-var BuiltIn = sync.OnceValue(func() *Music {
-	m := &Music{pcmu: builtIn, pcma: append([]byte(nil), builtIn...), g722: builtInWide}
-	codec.Transcode(codec.PCMA, codec.PCMU, m.pcma)
-	return m
-})
+var ours = &Music{pcmu: builtIn, g722: builtInWide}
+
+// BuiltIn returns the built-in piece.
+func BuiltIn() *Music { return ours }
 
 // Open returns the music that cfg names.
 func Open(cfg Config) (*Music, error) {
@@ -172,11 +170,14 @@ var _ media.EncodedSource = (*Source)(nil)
 // NextEncoded fills dst with the next bytes in the codec; it never ends. A codec without an encoding gives -1.
 func (s *Source) NextEncoded(id codec.ID, dst []byte) int {
 	var from []byte
+	as := id
 	switch id {
 	case codec.PCMU:
 		from = s.music.pcmu
 	case codec.PCMA:
-		from = s.music.pcma
+		if from = s.music.pcma; from == nil {
+			from, as = s.music.pcmu, codec.PCMU
+		}
 	case codec.G722:
 		from = s.music.g722
 	default:
@@ -190,6 +191,7 @@ func (s *Source) NextEncoded(id codec.ID, dst []byte) int {
 			s.at = 0
 		}
 	}
+	codec.Transcode(id, as, dst)
 	return len(dst)
 }
 
