@@ -268,8 +268,12 @@ func (s *Session) fed(w *wiring, at time.Duration) bool {
 func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	t := &s.talk
 	if !t.keys.Busy() {
+		queue := s.keys.Load()
+		if queue == nil {
+			return false
+		}
 		select {
-		case k := <-s.keys:
+		case k := <-*queue:
 			t.keys.Start(k)
 			s.keying.Store(true)
 		default:

@@ -23,12 +23,12 @@ const maxKeys = 64
 type Session struct {
 	// immutable
 	engine *Engine
-	keys   chan dtmf.Key              // capacity maxKeys; SendDTMF refuses what does not fit
 	pair   atomic.Pointer[rtpio.Pair] // replaced under mu by Move; read once per packet
 
 	wiring atomic.Pointer[wiring] // replaced under mu; read once per packet and once per tick
 	remote atomic.Pointer[netip.AddrPort]
-	keying atomic.Bool // a digit is being sent: audio gives way
+	keys   atomic.Pointer[keyQueue] // made under mu by the first SendDTMF
+	keying atomic.Bool              // a digit is being sent: audio gives way
 
 	out     outgoing // own lock
 	in      incoming // but for its reception guarded by in.mu
@@ -44,6 +44,9 @@ type Session struct {
 
 	restored bool // immutable: the far end's stream began in another life of this process
 }
+
+// keys are the digits that wait, of which most calls have none. Capacity maxKeys; SendDTMF refuses what does not fit.
+type keyQueue chan dtmf.Key
 
 // wiring is what a session is connected to. It is never changed, only replaced.
 type wiring struct {
@@ -87,7 +90,7 @@ type pacing struct {
 }
 
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
-	s := &Session{engine: e, keys: make(chan dtmf.Key, maxKeys), out: outgoing{origin: from}}
+	s := &Session{engine: e, out: outgoing{origin: from}}
 	s.pair.Store(pair)
 	s.talk.fired = -1
 	s.reports.name = cmp.Or(from.name, rtcp.NewName())
@@ -194,12 +197,17 @@ func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if len(keys) > maxKeys-len(s.keys) {
+	queue := s.keys.Load()
+	if queue == nil {
+		queue = new(make(keyQueue, maxKeys))
+		s.keys.Store(queue)
+	}
+	if len(keys) > maxKeys-len(*queue) {
 		return ErrKeysFull
 	}
 	for _, k := range keys {
 		select {
-		case s.keys <- k:
+		case *queue <- k:
 		default:
 			return ErrKeysFull
 		}

@@ -65,7 +65,7 @@ type Call struct {
 	// owned by the call's goroutine
 	state          phase
 	d              Dialog
-	options        Invite // outgoing: what to call with
+	options        *Invite // outgoing: what to call with; incoming: nothing, and the next three are nil
 	media          sdp.Media
 	sent           string // our description as it was sent last, with its keys; "" in a restored call
 	hasMedia       bool
@@ -115,11 +115,12 @@ type Call struct {
 	auth    *sip.Credentials
 }
 
+var nothing Invite
+
 func newCall(u *UA) *Call {
 	return &Call{
 		ua: u, wake: make(chan struct{}, 1), said: make(chan struct{}), settled: make(chan struct{}),
-		forks: map[string]Dialog{}, winners: map[string]bool{}, turns: map[string]bool{}, notified: map[uint32]*reference{},
-		tags: map[string]bool{},
+		options: &nothing, notified: map[uint32]*reference{}, tags: map[string]bool{},
 	}
 }
 

@@ -59,7 +59,8 @@ func (u *UA) Invite(o Invite, h Handler) (*Call, error) {
 		return nil, fmt.Errorf("%w: no address or no codec", sdp.ErrNoAudio)
 	}
 	c := newCall(u)
-	c.options, c.handler, c.auth = o, h, o.Auth
+	c.options, c.handler, c.auth = &o, h, o.Auth
+	c.forks, c.winners, c.turns = map[string]Dialog{}, map[string]bool{}, map[string]bool{}
 
 	dest := o.To
 	if len(o.Route) > 0 {
@@ -126,7 +127,7 @@ func (c *Call) call() {
 		c.ended(Ended{Cause: Unreachable, Reason: err.Error()})
 		return
 	}
-	o := &c.options
+	o := c.options
 	c.decorate(req)
 	if o.Replaces != nil {
 		r := replaces{*o.Replaces, o.EarlyOnly}
