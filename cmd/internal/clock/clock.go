@@ -222,10 +222,14 @@ func middle(all []answer) (offset time.Duration, trusted []string, err error) {
 // Ask asks one server (host or host:port) once, until ctx ends at the latest: what is to be added to the clock of the system,
 // and the round trip.
 func Ask(ctx context.Context, server string) (offset, took time.Duration, err error) {
+	var d net.Dialer
+	return ask(ctx, server, d.DialContext)
+}
+
+func ask(ctx context.Context, server string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (offset, took time.Duration, err error) {
 	free := func() bool { return true }
 	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: askFor, Dialer: func(_, remote string) (net.Conn, error) {
-		var d net.Dialer
-		c, err := d.DialContext(ctx, "udp", remote)
+		c, err := dial(ctx, "udp", remote)
 		if err == nil {
 			free = context.AfterFunc(ctx, func() { _ = c.Close() })
 		}

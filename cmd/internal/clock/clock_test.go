@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,9 +214,20 @@ func TestAsk(t *testing.T) {
 
 // Who asks gives up when it likes, not when the library's time is over.
 func TestAskEnds(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	_, _, err := Ask(ctx, nettest.Answer(t, func([]byte) []byte { cancel(); return nil }))
-	if err == nil || err.Error() != "no answer in time" {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() {
+			if _, err := theirs.Read(make([]byte, 48)); err != nil { // a question, and no answer
+				t.Error(err)
+			}
+			cancel()
+		}()
+		begin := time.Now()
+		_, _, err := ask(ctx, "server", func(context.Context, string, string) (net.Conn, error) { return ours, nil })
+		if took := time.Since(begin); took != 0 || err == nil || err.Error() != "no answer in time" {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
 }
