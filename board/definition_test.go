@@ -122,6 +122,7 @@ func TestParseRefuses(t *testing.T) {
 		{"key on an expander", "C = { chip = 'soc'", "C = { chip = 'more'", "lines.C: more is a mcp23017: it drives LEDs only"},
 		{"bias of an LED", "offset = 15 }", "offset = 15, bias = 'pull-up' }", "only columns and hook have one"},
 		{"unknown bias", "offset = 1 }", "offset = 1, bias = 'up' }", `lines.C.bias: "up": allowed is pull-up, pull-down, none`},
+		{"column pulled down", "offset = 1 }", "offset = 1, bias = 'pull-down' }", `lines.C.bias: "pull-down": only the hook can have it`},
 		{"drive of a column", "offset = 1 }", "offset = 1, drive = 'push-pull' }", "only rows have one"},
 		{"unknown drive", "'J1.2'", "'J1.2', drive = 'strong'", `lines.R.drive: "strong": allowed is open-drain, push-pull`},
 		{"debounced column", "offset = 1 }", "offset = 1, debounce = '5ms' }", "only the hook has one"},

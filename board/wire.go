@@ -338,6 +338,8 @@ func (d *definition) settle(w *Wiring, a asked, is role, drive string) Place {
 	if f := field(t, "bias"); f != nil {
 		if b := d.word(t, "bias", a.key+".bias", string(PullUp), string(PullDown), string(NoBias)); !input {
 			d.fail(f, a.key+".bias", "%q: only columns and hook have one", b)
+		} else if is == columnRole && Bias(b) == PullDown {
+			d.fail(f, a.key+".bias", "%q: only the hook can have it, a key joins its column to a row that is driven low; allowed is pull-up, none", b)
 		} else {
 			p.Bias = Bias(b)
 		}

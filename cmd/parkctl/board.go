@@ -205,9 +205,5 @@ func rowsOf(m board.Model) []wire {
 
 func input(m board.Model, line string) string {
 	p := m.Wiring.Lines[line]
-	level := ", active high, "
-	if p.ActiveLow {
-		level = ", closed to ground, "
-	}
-	return level + wiring.Pull(m, p)
+	return ", " + wiring.Contact(p) + ", " + wiring.Pull(m, p)
 }

@@ -10,7 +10,18 @@ import (
 )
 
 // pulled says whether an input has the resistor of the model: one that is pulled down by its chip has not.
-func pulled(m board.Model, p board.Place) bool { return m.PullOhms > 0 && p.Bias != board.PullDown }
+func pulled(m board.Model, p board.Place) bool { return m.PullOhms > 0 && !upward(p) }
+
+// upward says whether the contact of an input is to 3.3 V, which its chip pulls down, instead of to ground.
+func upward(p board.Place) bool { return p.Bias == board.PullDown }
+
+// opens says whether the contact of an input is open while that is active.
+func opens(p board.Place) bool { return p.ActiveLow == upward(p) }
+
+// Contact says what the contact of an input is while that is active.
+func Contact(p board.Place) string {
+	return map[bool]string{false: "closed", true: "open"}[opens(p)] + " to " + map[bool]string{false: "ground", true: "3.3 V"}[upward(p)]
+}
 
 // Pull says what holds an input while its contact is open.
 func Pull(m board.Model, p board.Place) string {

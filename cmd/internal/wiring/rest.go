@@ -44,8 +44,12 @@ func (s *sheet) single(x, y float64) {
 			s.line(x+203, at-3, x+240, at-18, ink, 2)
 			s.dot(x+244, at, 4, paper, ink)
 			s.line(x+248, at, x+270, at, ink, 1.6)
-			s.earth(x+270, at)
-			s.text(x+296, at+4, style{size: 12.5}, "hook switch: "+contact(u.place)+" when the handset is lifted"+s.inside([]string{u.line}))
+			if upward(u.place) {
+				s.text(x+274, at+4, style{size: 10, bold: true, fill: volts3}, "3V3")
+			} else {
+				s.earth(x+270, at)
+			}
+			s.text(x+302, at+4, style{size: 12.5}, "hook switch: "+Contact(u.place)+" when the handset is lifted"+s.inside([]string{u.line}))
 			at += 58
 		case direct && (u.kind == ledGreen || u.kind == ledRed):
 			s.pill(x+130, at, true, u.line, u.colour)
@@ -79,14 +83,6 @@ func (s *sheet) single(x, y float64) {
 	s.text(x+226, dy+32, style{size: 11.5}, "Mains on a relay's contacts is work for an electrician.")
 }
 
-// contact says what a switch does.
-func contact(p board.Place) string {
-	if p.ActiveLow {
-		return "closed"
-	}
-	return "open"
-}
-
 type part struct{ count, what string }
 
 // parts lists what has to be bought.
@@ -102,7 +98,7 @@ func (s *sheet) parts() []part {
 		list = append(list, part{n(len(m.Keys)), "diode 1N4148, one for each key"})
 	}
 	if counts[hook] > 0 {
-		list = append(list, part{n(1), "hook switch that " + map[bool]string{true: "closes", false: "opens"}[m.Wiring.Lines[m.Hook].ActiveLow] + " when the handset is lifted"})
+		list = append(list, part{n(1), "hook switch that " + map[bool]string{false: "closes", true: "opens"}[opens(m.Wiring.Lines[m.Hook])] + " when the handset is lifted"})
 	}
 	var pulls []string
 	for _, u := range s.uses {

@@ -95,7 +95,7 @@ func (s *sheet) collect() {
 		add(line, fmt.Sprintf("column %d of the keys", i+1), wireColour(len(m.Rows)+i), column)
 	}
 	if m.Hook != "" {
-		add(m.Hook, "hook switch, "+contact(m.Wiring.Lines[m.Hook])+" when lifted", hookIn, hook)
+		add(m.Hook, "hook switch, "+Contact(m.Wiring.Lines[m.Hook])+" when lifted", hookIn, hook)
 	}
 	for _, l := range m.Lamps {
 		for _, led := range []struct {

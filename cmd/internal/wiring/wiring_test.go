@@ -126,13 +126,19 @@ func TestPulls(t *testing.T) {
 		resistors int
 		pulls     map[string]string // by line
 		part      string
+		hook      string // how it is wired
+		supplies  int    // how often 3V3 is on the sheet
 	}{
 		"from = 'rpi-4'": {5, map[string]string{"COL0": "10 kΩ to 3.3 V", "HOOK": "10 kΩ to 3.3 V"},
-			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3, HOOK"},
+			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3, HOOK", "closed to ground", 12},
 		"from = 'rpi-4'\n[lines.HOOK]\npin = 'J8.7'\nactive_low = false\nbias = 'pull-down'": {4, map[string]string{"COL3": "10 kΩ to 3.3 V", "HOOK": "internal pull-down"},
-			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3"},
-		"from = 'rpi-4'\n[matrix]\npull_ohms = 0":                                            {0, map[string]string{"COL0": "internal pull-up", "HOOK": "internal pull-up"}, ""},
-		"from = 'rpi-4'\n[matrix]\npull_ohms = 0\n[lines.HOOK]\npin = 'J8.7'\nbias = 'none'": {0, map[string]string{"HOOK": "no pull-up: put a resistor to 3.3 V there"}, ""},
+			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3", "closed to 3.3 V", 12},
+		"from = 'rpi-4'\n[lines.HOOK]\npin = 'J8.7'\nbias = 'pull-down'": {4, map[string]string{"HOOK": "internal pull-down"},
+			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3", "open to 3.3 V", 12},
+		"from = 'rpi-4'\n[lines.HOOK]\npin = 'J8.7'\nactive_low = false": {5, map[string]string{"HOOK": "10 kΩ to 3.3 V"},
+			"10 kΩ resistor to 3.3 V, one each at COL0, COL1, COL2, COL3, HOOK", "open to ground", 12},
+		"from = 'rpi-4'\n[matrix]\npull_ohms = 0":                                            {0, map[string]string{"COL0": "internal pull-up", "HOOK": "internal pull-up"}, "", "closed to ground", 7},
+		"from = 'rpi-4'\n[matrix]\npull_ohms = 0\n[lines.HOOK]\npin = 'J8.7'\nbias = 'none'": {0, map[string]string{"HOOK": "no pull-up: put a resistor to 3.3 V there"}, "", "closed to ground", 7},
 	} {
 		m, err := board.Parse("x.toml", []byte("name = 'x'\n"+definition))
 		if err != nil {
@@ -141,6 +147,11 @@ func TestPulls(t *testing.T) {
 		all := words(t, m)
 		if got := count(all, "10 kΩ"); got != want.resistors || want.part != "" && count(all, want.part) != 1 || want.part == "" && strings.Contains(strings.Join(all, "\n"), "resistor to 3.3 V, one") {
 			t.Errorf("%s: %d resistors are drawn, the list has:\n%s", definition, got, strings.Join(all[len(all)-9:], "\n"))
+		}
+		hook := "hook switch: " + want.hook + " when the handset is lifted"
+		part := "hook switch that " + map[bool]string{true: "closes", false: "opens"}[strings.HasPrefix(want.hook, "closed")] + " when the handset is lifted"
+		if n := count(all, "3V3"); n != want.supplies || !strings.Contains(strings.Join(all, "\n"), hook) || count(all, part) != 1 {
+			t.Errorf("%s: 3V3 %d times; want %q and %q:\n%s", definition, n, hook, part, strings.Join(all, "\n"))
 		}
 		for line, pull := range want.pulls {
 			if got := Pull(m, m.Wiring.Lines[line]); got != pull {
