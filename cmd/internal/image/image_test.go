@@ -152,6 +152,38 @@ func unpack(t *testing.T, name string) []string {
 	}
 }
 
+// What a configuration has lost, or has against the wish, is told; what a comment says of a name is no wish.
+func TestStuck(t *testing.T) {
+	const kernel = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"c\"\n"
+	for fragments, lost := range map[string]string{
+		"CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"c\"\nCONFIG_D=n\n": "",
+		"# of nothing\n":                      "",
+		"CONFIG_A=m\n":                        "CONFIG_A=m",
+		"CONFIG_B=y\n":                        "CONFIG_B=y",
+		"CONFIG_A=n\n":                        "CONFIG_A=y",
+		"CONFIG_C=\"d\"\n":                    "CONFIG_C=\"d\"",
+		"BR2_PACKAGE_X=y\n":                   "BR2_PACKAGE_X=y",
+		"CONFIG_B=y\f# CONFIG_B is not set\n": "", // the last of two files counts
+		"# CONFIG_A is not set\n# CONFIG_A is wanted by x\n":                  "CONFIG_A=y",
+		"CONFIG_B=y\n# CONFIG_B is what y needs\n":                            "CONFIG_B=y",
+		"CONFIG_B=y\n# CONFIG_B is not set by default\n# CONFIG_B is not set": "",
+	} {
+		args := []string{filepath.Join(t.TempDir(), ".config")}
+		for i, text := range strings.Split(kernel+"\f"+fragments, "\f") {
+			if i > 0 {
+				args = append(args, filepath.Join(t.TempDir(), "fragment"))
+			}
+			if err := os.WriteFile(args[i], []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := exec.Command("../../../buildroot/scripts/stuck.sh", args...).CombinedOutput()
+		if lost == "" && (err != nil || len(out) > 0) || lost != "" && (err == nil || !strings.HasSuffix(string(out), ":\n"+lost+"\n")) {
+			t.Errorf("%q: %v, %q, want %q", fragments, err, out, lost)
+		}
+	}
+}
+
 // A board that has no image of its own is led to the one that has it, and an empty BOARD= to the list.
 func TestScriptNamesTheBoards(t *testing.T) {
 	for board, want := range map[string]string{
