@@ -204,6 +204,17 @@ const (
 	event
 )
 
+// number is the payload type of what is sent; 0 of events and noise is none.
+func (w *wiring) number(kind packetKind) uint8 {
+	switch kind {
+	case event:
+		return w.params.DTMFPayloadType
+	case noise:
+		return w.params.NoisePayloadType
+	}
+	return w.params.PayloadType
+}
+
 // classify looks a payload type up. The static types of our codecs are taken whatever was agreed: an answerer may
 // send any codec of ours (RFC 3264 §6.1).
 func classify(w *wiring, pt uint8) (packetKind, codec.ID) {

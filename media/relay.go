@@ -99,18 +99,18 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 			return
 		}
 		packet := r.packet[:headerSize+n]
-		to.forward(w, br, h, packet, w.params.PayloadType, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
+		to.forward(w, br, h, packet, kind, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
 	case event:
 		// RFC 4733 §2.5.1.1: nobody is sent an event that was not agreed, and we agree to digits only.
 		if ticks, digits := dtmf.Samples(payload); digits && w.params.DTMFPayloadType != 0 {
 			packet := r.packet[:headerSize+copy(r.packet[headerSize:], payload)]
-			to.forward(w, br, h, packet, w.params.DTMFPayloadType, ticks, now, now)
+			to.forward(w, br, h, packet, kind, ticks, now, now)
 		}
 	case noise:
 		// RFC 3389 §4: only who said so in SDP is sent comfort noise. Others hear nothing in the pauses.
-		if pt := w.params.NoisePayloadType; pt != 0 {
+		if w.params.NoisePayloadType != 0 {
 			packet := r.packet[:headerSize+copy(r.packet[headerSize:], payload)]
-			to.forward(w, br, h, packet, pt, 0, now, now)
+			to.forward(w, br, h, packet, kind, 0, now, now)
 		}
 	}
 }

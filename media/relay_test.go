@@ -166,20 +166,46 @@ func TestRelayForwardsLatePacketsAfterMinutes(t *testing.T) {
 	})
 }
 
+// Each stream keeps its clock, also where the other leg takes no telephone-events (0, as is the number of PCMU), and over a
+// network that delays some packets.
 func TestRelayFollowsAChangeOfStream(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		s1, p1 := b.leg()
-		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 5 {
-			p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(uint64(i), time.Second))
-			time.Sleep(20 * time.Millisecond)
-			p1.Jump()
-		}
-		b.oneStream(p2.Packets())
-	})
+	for _, tc := range []struct {
+		events uint8
+		delay  time.Duration // fivefold at most: no packet overtakes another
+	}{{101, 0}, {101, 4 * time.Millisecond}, {0, 0}, {0, 4 * time.Millisecond}} {
+		inBubble(t, func(t *testing.T, b *bench) {
+			s1, p1 := b.leg()
+			s2, p2 := b.session(), b.peer(otherHost)
+			params := both(p2.Addr(), codec.PCMU)
+			params.DTMFPayloadType = tc.events
+			b.configure(s2, params)
+			if _, err := media.Relay(s1, s2); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			b.net.Hook(func(d *mediatest.Datagram) {
+				if d.From == p1.Addr() {
+					n++
+					d.Delay = time.Duration(n*7%5) * tc.delay
+				}
+			})
+			for i := range 5 {
+				from := len(p2.Packets())
+				p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(uint64(i), time.Second))
+				time.Sleep(20 * time.Millisecond)
+				got := p2.Packets()[from:]
+				for i, q := range got[1:] {
+					if step := timeline.Ticks(q.Header.Timestamp, got[i].Header.Timestamp); step != timeline.FrameTicks {
+						t.Errorf("%+v: a step of %d ticks", tc, step)
+					}
+				}
+				p1.Jump()
+			}
+			if tc.delay == 0 {
+				b.oneStream(p2.Packets())
+			}
+		})
+	}
 }
 
 // A packet of another stream now and then, or another stream beside the one that is relayed, changes nothing in that: it has
@@ -261,6 +287,45 @@ func TestRelayOfEventsOfAnotherSource(t *testing.T) {
 		}
 		if digits != "123" || len(got) != 230 {
 			t.Errorf("digits %q in %d packets", digits, len(got))
+		}
+	})
+}
+
+// An event with an SSRC of its own that overtakes audio: what is late then has lost its number to the event.
+func TestRelayGivesNoNumberTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		conn, err := b.net.Listen(netip.AddrPortFrom(farHost, 0), rtpio.Socket{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		s1, audio, events := b.session(), mediatest.NewPeer(conn), mediatest.NewPeer(conn)
+		b.configure(s1, both(conn.LocalAddr(), codec.PCMU))
+		s2, p2 := b.leg()
+		if _, err := media.Relay(s1, s2); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		b.net.Hook(func(d *mediatest.Datagram) {
+			if d.From == conn.LocalAddr() && d.Data[1]&0x7f == 0 {
+				if n++; n == 10 {
+					d.Delay = 35 * time.Millisecond // until after the eleventh and the event
+				}
+			}
+		})
+		b.talk(audio, s1, codec.PCMU, mediatest.Voice(1, time.Second))
+		time.Sleep(210 * time.Millisecond)
+		events.Send(s1.LocalAddr(), 101, true, []byte{1, 10, 0, 160}, 0)
+		time.Sleep(time.Second)
+		got, seen := p2.Packets(), map[uint16]bool{}
+		for _, q := range got {
+			if seen[q.Header.SequenceNumber] {
+				t.Errorf("number %d twice", q.Header.SequenceNumber)
+			}
+			seen[q.Header.SequenceNumber] = true
+		}
+		if len(got) != 50 {
+			t.Errorf("%d packets went on, want 49 and the event", len(got))
 		}
 	})
 }

@@ -313,20 +313,21 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 }
 
 // forward sends a packet that another session received, under that one's in.mu. packet is a header's place and the payload.
-func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, pt uint8, samples uint32, at, end time.Duration) {
+func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, kind packetKind, samples uint32, at, end time.Duration) {
 	if !w.sending() || s.keying.Load() {
 		return
 	}
-	o := &s.out
+	o, pt := &s.out, w.number(kind)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.relayed && o.feed == b && o.feedSSRC != h.SSRC && pt == w.params.DTMFPayloadType {
+	if o.relayed && o.feed == b && o.feedSSRC != h.SSRC && kind == event {
 		if e := &o.event; e.ssrc != h.SSRC || e.ts != h.Timestamp {
 			e.ssrc, e.ts, e.as = h.SSRC, h.Timestamp, o.stamp(at)
 		}
 		s.emit(w, packet, pt, h.Marker, o.seq, o.event.as)
 		o.seq++
 		o.seqShift++ // the audio makes room for it and keeps its clock
+		o.anchor = o.seq
 		o.talk = true
 		s.count.relayed.Add(1)
 		return
