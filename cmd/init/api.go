@@ -145,7 +145,6 @@ func (s *system) waits(service, why string) {
 
 // untilIdle waits until phoned has no calls that waitFor names.
 func (s *system) untilIdle(ctx context.Context, waitFor func([]panel.Call) string, tell func(why string)) bool {
-	defer s.clear(uncountedCode)
 	return untilIdle(ctx, func(ctx context.Context) (string, error) { return s.callsThat(ctx, waitFor) }, tell)
 }
 

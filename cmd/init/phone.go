@@ -75,7 +75,7 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 // busy says what an absence of the appliance would disturb, "" for nothing.
 func (s *system) busy(ctx context.Context) (string, error) { return s.callsThat(ctx, inAbsence) }
 
-// uncountedCode is the health condition of a phone that does not say which calls it has while somebody waits for that.
+// uncountedCode is the health condition of a phone that did not say which calls it has when somebody waited for that.
 const uncountedCode = "phoned.calls"
 
 // callsThat asks phoned for its calls and says which of them something would disturb, "" for none. The error is
@@ -99,6 +99,16 @@ func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) strin
 	s.raise(health.Condition{Code: uncountedCode, Severity: health.Error, Text: err.Error(),
 		Hint: fmt.Sprintf("a restart that was to disturb nobody comes after %v of this all the same; parkctl restart --now does not wait", update.UncountedFor)})
 	return "", err
+}
+
+// countAgain asks once more while that condition lasts: who waited may have given up since.
+func (s *system) countAgain(ctx context.Context) {
+	if !slices.ContainsFunc(s.health.All(), func(c health.Condition) bool { return c.Code == uncountedCode }) {
+		return
+	}
+	asking, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	_, _ = s.callsThat(asking, anybody)
 }
 
 // inRestart tells whom a restart of phoned alone would disturb: those who talk or ring. Who is parked waits on, unless phoned

@@ -176,6 +176,32 @@ func TestPhoneThatSaysTooMuch(t *testing.T) {
 	}
 }
 
+// What one who waited has found ends when the phone says its calls again, although nobody waits any more; another one's does not
+// end with the one who gives up.
+func TestPhoneIsCountedAgain(t *testing.T) {
+	s, phone := withPanel(t)
+	many := panel.Status{Calls: []panel.Call{{State: panel.CallParked, Remote: panel.Party{Name: strings.Repeat("x", 9<<20)}}}}
+	phone.status.Store(&many)
+	waiting, giveUp := context.WithCancel(t.Context())
+	if s.untilIdle(waiting, inRestart, func(string) { giveUp() }) || len(s.health.All()) != 1 {
+		t.Fatalf("faults %+v while another one waits", s.health.All())
+	}
+	changed := func() {}
+	known := s.health.All()[0]
+	s.health = health.New(func() { changed() })
+	s.health.Put(known)
+	if s.countAgain(t.Context()); len(s.health.All()) != 1 {
+		t.Errorf("faults %+v of one that still does not say it", s.health.All())
+	}
+	phone.status.Store(&panel.Status{})
+	ctx, end := context.WithCancel(t.Context())
+	changed = end
+	s.watchUpdater(ctx, update.New(update.Config{}))
+	if len(s.health.All()) > 0 {
+		t.Errorf("faults %+v of one that says it again", s.health.All())
+	}
+}
+
 // A phoned that is not there is neither alive nor free of calls.
 func TestSilentPhone(t *testing.T) {
 	s, _ := withPanel(t)

@@ -41,7 +41,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 	start(func() { s.watchUpdater(ctx, u) })
 }
 
-// watchUpdater says that an update has failed.
+// watchUpdater says that an update has failed, and sees the end of what those who waited for calls have found.
 func (s *system) watchUpdater(ctx context.Context, u *update.Updater) {
 	look := time.NewTicker(10 * time.Second)
 	defer look.Stop()
@@ -51,6 +51,7 @@ func (s *system) watchUpdater(ctx context.Context, u *update.Updater) {
 		} else {
 			s.clear("update")
 		}
+		s.countAgain(ctx)
 		select {
 		case <-look.C:
 		case <-ctx.Done():
