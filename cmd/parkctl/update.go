@@ -29,8 +29,11 @@ type updateFlags struct {
 }
 
 const (
-	// backWithin is the longest that a restart, a trial and a fall-back may take together.
-	backWithin = 8 * time.Minute
+	// startWithin is the longest that a restart may take until the panel answers again.
+	startWithin = 150 * time.Second
+	// silentFor is the longest that nothing may be heard of an update: the new system starts, is on trial, which takes longest when
+	// it does not say which calls it has, and the system before it starts again. A trial that is heard of lasts as long as it likes.
+	silentFor = 2*startWithin + max(bundles.ConfirmWithin, bundles.UncountedFor)
 	// askWithin is for an answer that needs nothing written.
 	askWithin = 5 * time.Second
 )
@@ -283,7 +286,7 @@ func (t *tool) follow(ctx context.Context, p place, s bundles.Status) error {
 		case err != nil || now.Stage == bundles.Restarting:
 			if !restarting {
 				fmt.Fprintf(t.out, "The appliance restarts into %s.\n", target)
-				restarting, limit = true, time.Now().Add(backWithin)
+				restarting, limit = true, time.Now().Add(silentFor)
 			}
 			if p.own {
 				return nil
@@ -294,6 +297,7 @@ func (t *tool) follow(ctx context.Context, p place, s bundles.Status) error {
 				fmt.Fprintf(t.out, "Waiting: %s. (--now restarts without waiting; interrupt this command and the appliance goes on waiting.)\n", waiting)
 			}
 		case now.Stage == bundles.Trial && now.Version == target:
+			limit = time.Now().Add(silentFor)
 			if waiting != "trial" {
 				waiting = "trial"
 				fmt.Fprintf(t.out, "%s has started and is on trial.\n", target)
@@ -305,7 +309,7 @@ func (t *tool) follow(ctx context.Context, p place, s bundles.Status) error {
 			return fmt.Errorf("%w: %s; %s runs", errUpdate, now.Error, now.Version)
 		}
 		if restarting && time.Now().After(limit) {
-			return fmt.Errorf("%w, or is not reached any more: %s has not come back within %v; look at it", errUpdate, p.name, backWithin)
+			return fmt.Errorf("%w, or is not reached any more: %s has not come back within %v; look at it", errUpdate, p.name, silentFor)
 		}
 		select {
 		case <-ctx.Done():

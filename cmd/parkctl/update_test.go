@@ -5,17 +5,22 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parklamp/cmd/internal/slots"
@@ -121,6 +126,50 @@ func TestUpdateRefusedAtOnce(t *testing.T) {
 		if want = fmt.Sprintf("parkctl: "+want, strings.TrimPrefix(server.URL, "http://")); code != exitError || errs != want {
 			t.Errorf("%d:\n%s%s", code, out, errs)
 		}
+	}
+}
+
+// answers is a connection on which an appliance says what a test makes of each question; nil is silence.
+type answers func() *bundles.Status
+
+func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
+	st := a()
+	if st == nil {
+		return nil, errors.New("no route to host")
+	}
+	text, err := json.Marshal(st)
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(text))}, err
+}
+
+// As long as the appliance may be on trial nobody says that it has not come back.
+func TestFollowATrial(t *testing.T) {
+	trial, back := &bundles.Status{Stage: bundles.Trial, Version: "v2"}, &bundles.Status{Stage: bundles.Failed, Version: "v1", Error: "no calls"}
+	for name, x := range map[string]struct {
+		said  map[time.Duration]*bundles.Status // from that time on
+		takes time.Duration
+		want  string
+	}{
+		"talks on":   {map[time.Duration]*bundles.Status{time.Minute: trial, 3 * time.Hour: {Stage: bundles.Idle, Version: "v2"}}, 3 * time.Hour, "<nil>"},
+		"uncounted":  {map[time.Duration]*bundles.Status{time.Minute: trial, time.Minute + bundles.UncountedFor: nil, 3*time.Minute + bundles.UncountedFor: back}, 3*time.Minute + bundles.UncountedFor, "the appliance was not updated: no calls; v1 runs"},
+		"not heard":  {map[time.Duration]*bundles.Status{2*startWithin + bundles.UncountedFor: back}, 2*startWithin + bundles.UncountedFor, "the appliance was not updated: no calls; v1 runs"},
+		"stays away": {map[time.Duration]*bundles.Status{time.Minute: trial, time.Hour: nil}, time.Hour + silentFor, "hall has not come back within 15m0s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			from := slices.Sorted(maps.Keys(x.said))
+			p := place{http: &http.Client{Transport: answers(func() (now *bundles.Status) {
+				for _, at := range from {
+					if time.Since(begin) >= at {
+						now = x.said[at]
+					}
+				}
+				return now
+			})}, url: "http://hall/api/update", name: "hall"}
+			err := (&tool{out: io.Discard, retry: time.Second}).follow(t.Context(), p, bundles.Status{Version: "v1", Target: "v2"})
+			if took := time.Since(begin).Truncate(time.Minute); took != x.takes || !strings.Contains(fmt.Sprint(err), x.want) {
+				t.Errorf("%s: after %v, want %v: %v, want %s", name, took, x.takes, err, x.want)
+			}
+		})
 	}
 }
 

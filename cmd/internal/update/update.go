@@ -38,7 +38,7 @@ var (
 	ErrTruncated = errors.New("the bundle is cut off")
 	ErrImage     = errors.New("the bundle is damaged")
 	ErrCard      = errors.New("the card does not keep what is written: put in another one")
-	ErrOnTrial   = errors.New("the running system is itself on trial: wait until it is confirmed (3 minutes at most)")
+	ErrOnTrial   = errors.New("the running system is itself on trial: wait until it is confirmed, 3 minutes at most unless there are calls")
 	ErrBusy      = errors.New("another update is being written")
 	ErrNoSlots   = errors.New("this system was not started from a slot of a card: it cannot be updated")
 )
