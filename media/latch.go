@@ -14,11 +14,13 @@ const (
 	relatchSilence = time.Second
 	// relatchWindow is how far a moved stream may have run on in sequence numbers meanwhile.
 	relatchWindow = 3000
-	// learning is how long after each agreement a source behind a NAT is open to doubt, as is one that has gone on for less: whoever
-	// was first may have been a neighbour behind the same NAT who sprays its packets.
+	// learning is how long a new source behind a NAT is open to doubt: whoever was first may have been a neighbour behind the same
+	// NAT who sprays its packets. One that has gone on for so long stays, whatever is agreed anew.
 	learning = 5 * time.Second
-	// candidates sources are on probation at the same time: one that others talk into is believed all the same.
+	// candidates sources are on probation at the same time: one that others talk into is believed all the same. Each has its
+	// place for trial, in which a far end is believed, and then until another one takes it.
 	candidates = 4
+	trial      = 250 * time.Millisecond
 )
 
 // latch decides from which source packets are taken, and so where ours are sent (RFC 4961): first and always
@@ -51,7 +53,7 @@ type probation struct {
 	ssrc  uint32
 	seq   uint16 // expected next
 	count int
-	at    time.Duration // of its last packet
+	at    time.Duration // when it took its place
 }
 
 // signal takes what was agreed. An unchanged address keeps the lock: behind a NAT a re-INVITE repeats the
@@ -88,22 +90,28 @@ func (l *latch) admit(from netip.AddrPort, ssrc uint32, seq uint16, at time.Dura
 	return true, true
 }
 
-// try counts the packets in sequence of a source on probation. A new one takes the place of who was silent longest.
+// try counts the packets in sequence of a source on probation; 0 if there is no place for it.
 func (l *latch) try(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) int {
-	t := &l.tries[0]
+	var t *probation
 	for i := range l.tries {
-		if l.tries[i].from == from {
-			t = &l.tries[i]
+		c := &l.tries[i]
+		if c.from == from {
+			t = c
 			break
 		}
-		if l.tries[i].at < t.at {
-			t = &l.tries[i]
+		if (c.count == 0 || at-c.at >= trial) && (t == nil || c.at < t.at) {
+			t = c
 		}
 	}
-	if t.from != from || t.ssrc != ssrc || t.seq != seq {
-		*t = probation{from: from, ssrc: ssrc}
+	switch {
+	case t == nil:
+		return 0
+	case t.from != from:
+		*t = probation{from: from, ssrc: ssrc, at: at}
+	case t.ssrc != ssrc || t.seq != seq:
+		t.ssrc, t.count = ssrc, 0
 	}
-	t.seq, t.at = seq+1, at
+	t.seq = seq + 1
 	t.count++
 	return t.count
 }
@@ -131,11 +139,11 @@ func (l *latch) need(from netip.AddrPort, ssrc uint32, seq uint16, at time.Durat
 		return 0
 	case !l.current.IsValid():
 		return probationStranger
-	case neighbour && at-l.agreedAt < learning && from.Port() == l.signalled.Port(): // and current's is another
+	case neighbour && at-l.since < learning && from.Port() == l.signalled.Port(): // and current's is another
 		return probationStranger
 	case at-l.at < relatchSilence:
 		return 0
-	case l.anew, l.sameStream(ssrc, seq), neighbour && l.at-l.since < learning:
+	case l.anew, l.sameStream(ssrc, seq), neighbour && l.at-l.since < relatchSilence:
 		return probationStranger // the second after a NAT has moved it
 	}
 	return 0
