@@ -51,6 +51,32 @@ func TestRelayCarriesBothWays(t *testing.T) {
 	}
 }
 
+// RFC 3550 §5.1, RFC 3551 §4.1: a far end that was silent (DTX) when its relay ended leaves its pause in the clock, and what comes
+// then is marked.
+func TestMusicAfterASilentRelay(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s1, p1 := b.leg()
+		s2, p2 := b.leg()
+		s2.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+		br, err := media.Relay(s1, s2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 2*time.Second))
+		time.Sleep(10 * time.Second)
+		before := len(p2.Packets())
+		br.Close()
+		time.Sleep(time.Second)
+		got := p2.Packets()
+		last, first := got[before-1], got[before]
+		clock := time.Duration(timeline.Ticks(first.Header.Timestamp, last.Header.Timestamp)) * time.Second / timeline.ClockRate
+		if off := first.At.Sub(last.At) - clock; off.Abs() > media.FrameDuration || !first.Header.Marker {
+			t.Errorf("after %s: a step of %s, marker %t", first.At.Sub(last.At), clock, first.Header.Marker)
+		}
+		b.oneStream(got[before:])
+	})
+}
+
 func TestRelayForwardsOnReceipt(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()

@@ -85,9 +85,13 @@ func (o *outgoing) slot(at time.Duration) (ts uint32, skip bool) {
 		return o.next, false
 	}
 	ahead := o.ideal - at
-	// What is further off than changing hands can explain is the far end's clock: it becomes ours.
-	if o.relayed && (ahead > mostAhead || ahead < -mostBehind) {
+	// What is further off than changing hands can explain is the far end's clock, which becomes ours, or a pause that it made.
+	switch {
+	case o.relayed && ahead > mostAhead:
 		o.ideal, ahead = at, 0
+	case o.relayed && ahead < -mostBehind:
+		o.ideal, ahead = o.end, o.end-at
+		o.talk = o.talk && ahead >= -mostBehind
 	}
 	switch {
 	case ahead > 0:
