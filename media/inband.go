@@ -35,8 +35,8 @@ func (s *Session) listenForTones(w *wiring, id codec.ID, h *rtp.Header, payload 
 		t = &tones{decoder: codec.Decoder{Rate: SampleRate}}
 		s.in.tones = t
 	}
-	if t.known && timeline.Packets(h.SequenceNumber, t.seq) <= 0 {
-		return // twice or too late
+	if step := timeline.Packets(h.SequenceNumber, t.seq); t.known && step <= 0 && step >= -relayGap {
+		return // twice or too late; what is further back comes after minutes in which nobody listened
 	}
 	t.known, t.seq = true, h.SequenceNumber
 	pcm := t.pcm[:t.decoder.Decode(id, t.pcm[:], payload)]

@@ -78,6 +78,35 @@ func TestTonesAreDigits(t *testing.T) {
 	}
 }
 
+// TestTonesAfterALongHold: digits are heard at once when a call is taken up again after so long that the numbers seem to go back.
+func TestTonesAfterALongHold(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		s, o := b.session(), b.session()
+		var agreed media.Params
+		for _, x := range [2][2]*media.Session{{o, s}, {s, o}} {
+			agreed = both(x[1].LocalAddr(), codec.PCMU)
+			agreed.DTMFPayloadType = 0
+			b.configure(x[0], agreed)
+		}
+		o.Play(mediatest.NewLoop(make([]int16, 160)))
+		got := told(s)
+		for range 2 {
+			if err := o.SendDTMF("1", 100*time.Millisecond, 100*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			held := agreed
+			held.Receive = false
+			b.configure(s, held)
+			time.Sleep(12 * time.Minute)
+			b.configure(s, agreed)
+		}
+		if text := drain(got); text != "(1)(1)" {
+			t.Errorf("heard %q before and after the hold", text)
+		}
+	})
+}
+
 // TestTonesThroughARelay: a far end whose digits are tones is heard as it spoke, whatever codec the relay makes of it for the
 // other one, who hears the tones as well.
 func TestTonesThroughARelay(t *testing.T) {
