@@ -66,7 +66,7 @@ func (s *system) mountCard(ctx context.Context) {
 		if err := storage.MountMemory(dataMount, memoryData); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
-		if _, err := claim(dataFolder, rootsOwn, phonedsOwn); err != nil {
+		if _, _, err := claim(dataFolder, rootsOwn, phonedsOwn); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
 		s.raise(health.Condition{Code: "data", Severity: health.Error, Text: "nothing is kept over a restart: " + fault.Error(),
@@ -117,12 +117,10 @@ func (s *system) mountData(ctx context.Context) (device string, err error) {
 		return "", fmt.Errorf("%s takes no writes: %w", device, err)
 	}
 	_ = os.Remove(probe)
-	removed, err := claim(dataFolder, rootsOwn, phonedsOwn)
-	if err != nil {
+	if err := s.takeOver(dataFolder, rootsOwn, phonedsOwn); err != nil {
 		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
-		return "", fmt.Errorf("%s: the appliance's files cannot be made its first process's: %w", device, err)
+		return "", fmt.Errorf("%s: %w", device, err)
 	}
-	s.tellRemoved(removed)
 	return device, nil
 }
 
@@ -139,7 +137,7 @@ func partitionSize(device string) (uint64, error) {
 // fullAt is the share of the data partition that must be free: below it, a condition tells.
 const fullAt = 16 // one sixteenth
 
-// watchData tells when the data partition is full or takes no more writes, until ctx ends.
+// watchData tells when the data partition is full or takes no more writes, and removes what claim has put aside, until ctx ends.
 func (s *system) watchData(ctx context.Context) {
 	look := time.NewTicker(30 * time.Second)
 	defer look.Stop()
@@ -161,6 +159,9 @@ func (s *system) watchData(ctx context.Context) {
 		case <-look.C:
 		case <-ctx.Done():
 			return
+		}
+		if err := storage.Empty(aside, asideMost); err != nil {
+			s.log.Debug("what was put aside stays", "err", err)
 		}
 	}
 }

@@ -36,22 +36,25 @@ func oldFolder(t *testing.T, phoned storage.Claim) string {
 }
 
 // users are root and phoned's user, or twice our own: who is not root can give a file to nobody else.
-func users() (root, phoned storage.Claim) {
+func users(t *testing.T) (root, phoned storage.Claim) {
+	root, phoned = rootsOwn, phonedsOwn
 	if os.Getuid() != 0 {
-		us := storage.Claim{UID: os.Getuid(), GID: os.Getgid()}
-		return us, us
+		us := storage.Claim{UID: os.Getuid(), GID: os.Getgid(), From: os.Getuid()}
+		root, phoned = us, us
 	}
-	return rootsOwn, phonedsOwn
+	root.Aside = filepath.Join(t.TempDir(), ".planted-")
+	phoned.Aside = root.Aside
+	return root, phoned
 }
 
 // An appliance that comes from an older system has what it had: identity, secrets, clock, journal and reports. From then on
 // phoned reads what is root's, writes where it must, and cannot change, remove or add anything else.
 func TestClaimOldFolder(t *testing.T) {
-	root, phoned := users()
+	root, phoned := users(t)
 	folder := oldFolder(t, phoned)
 	for range 2 { // the second start, as each later one
-		if removed, err := claim(folder, root, phoned); removed != nil || err != nil {
-			t.Fatalf("%q, %v", removed, err)
+		if removed, left, err := claim(folder, root, phoned); removed != nil || left != nil || err != nil {
+			t.Fatalf("%q, %v, %v", removed, left, err)
 		}
 	}
 	has := func(name, want string) {
@@ -110,7 +113,7 @@ func TestClaimOldFolder(t *testing.T) {
 
 // What phoned has planted before the first start of this system is believed in nothing, and is told; what it led to is as it was.
 func TestClaimPlanted(t *testing.T) {
-	root, phoned := users()
+	root, phoned := users(t)
 	folder := oldFolder(t, phoned)
 	at := func(name string) string { return filepath.Join(folder, name) }
 	elsewhere := t.TempDir()
@@ -127,10 +130,10 @@ func TestClaimPlanted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	removed, err := claim(folder, root, phoned)
+	removed, left, err := claim(folder, root, phoned)
 	want := []string{at(".new-clock"), at(clockName), at("journal"), at(provision.NetworkFile), at("reports"), at(provision.UpdateFile)}
-	if slices.Sort(removed); !slices.Equal(removed, want) || err != nil {
-		t.Errorf("%q, %v\nwant %q", removed, err, want)
+	if slices.Sort(removed); !slices.Equal(removed, want) || left != nil || err != nil {
+		t.Errorf("%q, %v, %v\nwant %q", removed, left, err, want)
 	}
 	if st, err := os.Lstat(elsewhere); err != nil || int(st.Sys().(*syscall.Stat_t).Uid) != os.Getuid() {
 		t.Errorf("the folder that a link led to has another owner: %v", err)
@@ -143,12 +146,53 @@ func TestClaimPlanted(t *testing.T) {
 	if cfg, err := networkConfig(folder); err != nil || cfg.VLANText != "7" {
 		t.Errorf("the set in force is not as before: %+v, %v", cfg, err)
 	}
-	s := newSystem()
-	s.tellRemoved(removed)
-	if got := s.health.All(); len(got) != 1 || got[0].Code != "data.removed" || !strings.Contains(got[0].Text, "6 files of the data partition removed") || !strings.Contains(got[0].Text, `clock"`) {
-		t.Errorf("%+v", got)
+}
+
+// What a start says of a card that it takes over, and which one it does not use.
+func TestTakeOver(t *testing.T) {
+	root, phoned := users(t)
+	told := func(folder string, root storage.Claim) (error, map[string]string) {
+		s, all := newSystem(), map[string]string{}
+		err := s.takeOver(folder, root, phoned)
+		for _, c := range s.health.All() {
+			all[c.Code] = c.Text
+		}
+		return err, all
 	}
-	if s.tellRemoved(nil); len(s.health.All()) != 1 {
-		t.Error("nothing was removed")
+	folder := oldFolder(t, phoned)
+	if err, all := told(folder, root); err != nil || len(all) != 0 {
+		t.Errorf("%v, %q", err, all)
+	}
+	planted := []error{os.Mkdir(filepath.Join(folder, ".site.crt.new"), 0o750), os.Symlink("x", filepath.Join(folder, provision.UpdateFile))}
+	if err, all := told(folder, root); errors.Join(planted...) != nil || err != nil || len(all) != 1 ||
+		!strings.HasPrefix(all["data.removed"], "2 files of the data partition removed") || !strings.Contains(all["data.removed"], `/update.pub"`) {
+		t.Errorf("%v, %v, %q", planted, err, all)
+	}
+	// A damaged file, whichever it is, costs neither identity nor callers.
+	for _, bad := range []string{clockName, "journal", "reports", "secret-pbx", "provision/current.new"} {
+		damaged := func(path string) (fs.FileInfo, error) {
+			if path == filepath.Join(folder, bad) {
+				return nil, &fs.PathError{Op: "lstat", Path: path, Err: unix.EUCLEAN}
+			}
+			return os.Lstat(path)
+		}
+		root, his := root, phoned
+		root.Look, his.Look = damaged, damaged
+		s := newSystem()
+		err := s.takeOver(folder, root, his)
+		if all := s.health.All(); err != nil || len(all) != 1 || all[0].Code != "data.unread" || !strings.Contains(all[0].Text, "1 file of the data partition cannot be read, made or taken over: lstat "+folder+"/"+bad) {
+			t.Errorf("%s: %v, %+v", bad, err, all)
+		}
+		if set, err := provision.Current(folder, provision.Options{}); err != nil || set.Identity.ID != "dock-7" {
+			t.Errorf("%s: %+v, %v", bad, set, err)
+		}
+	}
+	// What would be believed and stays somebody else's does.
+	if err := os.MkdirAll(filepath.Join(folder, ".site.crt.new/x"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	root.Aside = filepath.Join(folder, "nowhere/x")
+	if err, _ := told(folder, root); err == nil || !strings.HasPrefix(err.Error(), "the files of the appliance cannot be taken over from the older system: ") {
+		t.Errorf("%v", err)
 	}
 }

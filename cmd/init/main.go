@@ -5,8 +5,8 @@
 //
 // It is also the script of udhcpc, under the name udhcpc-hook, and as "init fetch" its own child that brings the identity of
 // an appliance from a web server. It runs as root; everything that talks with the network beyond DHCP, LLDP and NTP runs as
-// another user. What it reads or writes lies where that user can put nothing (claim.go). Each part runs in goroutines of its
-// own; system.go starts and ends them.
+// another user. What it believes lies where that user can put nothing (claim.go). Each part runs in goroutines of its own;
+// system.go starts and ends them.
 //
 // SIGTERM and SIGINT restart the machine, SIGUSR1 and SIGUSR2 switch it off, as busybox's reboot, halt and poweroff ask for it.
 package main

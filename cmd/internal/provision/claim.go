@@ -1,8 +1,6 @@
 package provision
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,48 +9,113 @@ import (
 	"parklamp/cmd/internal/storage"
 )
 
+// maxSets bounds what is in the folder of the sets: two links, the set in force, and what imports that were cut off have left.
+const maxSets = 16
+
+// known says whether a file may be in a set.
+func known(name string) bool { return slices.Contains(names, name) || secretName.MatchString(name) }
+
 // Claim claims all that Import has written in a folder. Under the names of a set's files only Import's own links are right, and
-// among the sets only folders of plain files and a link to one of them. Links that the set in force lacks are made anew.
+// among the sets only folders of a set's plain files and a link to one of them. Links that the set in force lacks are made anew.
+// What Import may have written has not many files: in a folder that has more, nobody looks further.
 func Claim(c *storage.Claim, to string) {
-	for _, e := range entries(c, to) {
-		path, name := filepath.Join(to, e), e
+	links := listed(c, to, 2*maxEntries)
+	for _, name := range names {
+		links = append(links, freshPrefix+name+freshSuffix)
+	}
+	for _, e := range unique(links, names...) {
+		name := e
 		if fresh, ok := strings.CutPrefix(e, freshPrefix); ok { // an import was cut off
 			name = strings.TrimSuffix(fresh, freshSuffix)
 		}
-		if slices.Contains(names, name) || secretName.MatchString(name) {
-			c.Link(path, linkTo(name))
+		if known(name) {
+			c.Link(filepath.Join(to, e), linkTo(name))
 		}
 	}
-	sets := filepath.Join(to, setsFolder)
-	if !c.Folder(sets, 0o750) {
-		return
+	s := store{dir: to, o: Options{Group: c.GID}}
+	if sets := filepath.Join(to, setsFolder); c.Folder(sets, 0o750) {
+		s.claimSets(c, sets)
+		left(c, s.link(s.current()))
 	}
-	for _, e := range entries(c, sets) {
-		path := filepath.Join(sets, e)
-		if e != currentLink && e != newLink {
-			if c.Folder(path, 0o750) {
-				for _, file := range entries(c, path) {
-					c.File(filepath.Join(path, file), 0o640)
-				}
-			}
-		} else if set, err := os.Readlink(path); err == nil && filepath.IsLocal(set) && !strings.Contains(set, "/") {
-			c.Link(path, set)
-		} else {
-			c.Remove(path)
-		}
-	}
-	s := store{dir: to}
-	c.Err = errors.Join(c.Err, s.link(s.current()))
 }
 
-// entries are the names in a folder, none if it is not there.
-func entries(c *storage.Claim, dir string) (all []string) {
-	found, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.Err = errors.Join(c.Err, err)
+func (s *store) claimSets(c *storage.Claim, sets string) {
+	all := listed(c, sets, maxSets)
+	crowded, inForce := len(all) > maxSets, ""
+	for _, name := range []string{currentLink, newLink} {
+		path := filepath.Join(sets, name)
+		if set, err := os.Readlink(path); err == nil && (!filepath.IsLocal(set) || set == "." || strings.Contains(set, "/")) {
+			c.Remove(path)
+		} else if c.Link(path, set) && name == currentLink {
+			inForce = set
+			all = append(all, set)
+		}
 	}
-	for _, e := range found {
-		all = append(all, e.Name())
+	for _, set := range unique(all) {
+		path := filepath.Join(sets, set)
+		if set == currentLink || set == newLink || !c.Folder(path, 0o750) {
+			continue
+		}
+		files := listed(c, path, maxEntries)
+		for _, file := range unique(files, names...) {
+			if file := filepath.Join(path, file); known(filepath.Base(file)) {
+				c.File(file, 0o640)
+			} else {
+				c.Remove(file)
+			}
+		}
+		if len(files) > maxEntries && set != inForce {
+			c.Remove(path)
+		}
+		crowded = crowded || len(files) > maxEntries && set == inForce
 	}
+	if crowded {
+		s.rescue(c, sets, inForce)
+	}
+}
+
+// rescue writes the set in force anew, out of a folder that somebody has filled: all of it that has a name which is known.
+func (s *store) rescue(c *storage.Claim, sets, inForce string) {
+	f, dir := Files{}, filepath.Join(sets, inForce)
+	read := func(name string) {
+		path := filepath.Join(dir, name)
+		if f[name] != nil || inForce == "" || !c.File(path, 0o640) {
+			return
+		}
+		data, err := f.readFile(path)
+		if err == nil {
+			f[name] = data
+		}
+		left(c, err)
+	}
+	for _, name := range names {
+		read(name)
+	}
+	for _, name := range secretIn.FindAllString(string(f[PhonedFile]), maxEntries) {
+		read(name)
+	}
+	if c.Remove(sets); len(f) > 0 && c.Err == nil {
+		left(c, s.put(&Set{Hash: f.hash(), files: f}))
+	}
+}
+
+// left notes what could not be done, and need not be.
+func left(c *storage.Claim, err error) {
+	if err != nil {
+		c.Left = append(c.Left, err)
+	}
+}
+
+// listed are the names in a folder, one more than most if there are more than that.
+func listed(c *storage.Claim, dir string, most int) []string {
+	all, err := storage.Names(dir, most+1)
+	left(c, err)
 	return all
+}
+
+// unique are all names, each once.
+func unique(all []string, more ...string) []string {
+	all = slices.Concat(all, more)
+	slices.Sort(all)
+	return slices.Compact(all)
 }

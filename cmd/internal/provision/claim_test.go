@@ -2,11 +2,13 @@ package provision
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +19,10 @@ import (
 // claimed claims a folder for who runs the test.
 func claimed(t *testing.T, to string) []string {
 	t.Helper()
-	c := storage.Claim{UID: os.Getuid(), GID: os.Getgid()}
+	c := storage.Claim{UID: os.Getuid(), GID: os.Getgid(), From: os.Getuid(), Aside: filepath.Join(to, ".planted-")}
 	Claim(&c, to)
-	if c.Err != nil {
-		t.Fatal(c.Err)
+	if c.Err != nil || c.Left != nil {
+		t.Fatal(c.Err, c.Left)
 	}
 	for i, path := range c.Removed {
 		c.Removed[i], _ = filepath.Rel(to, path)
@@ -56,13 +58,16 @@ func TestClaim(t *testing.T) {
 		unix.Mkfifo(at("provision/pipe"), 0o644),                                                           // it would never be read to its end
 		os.Symlink("/etc/shadow", at("provision/"+set+"/secret-x")),                                        // a secret that is wiped some day
 		unix.Mkfifo(at("provision/"+set+"/network.toml"), 0o644),                                           //
+		os.WriteFile(at("provision/"+set+"/x.toml"), nil, 0o644),                                           // with it the set would be refused
+		os.WriteFile(at("provision/"+set+"/PHONED.TOML"), nil, 0o644),                                      //
+		os.Link(at("provision/current/site.crt"), at("another name")),                                      // the file is the set's all the same
 		os.Mkdir(at("calls"), 0o700), os.WriteFile(at("notes"), nil, 0o600), os.Symlink("notes", at("n2")), // nothing of ours: nobody looks there
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := []string{".board.toml.new", NetworkFile, PhonedFile, "provision/" + set + "/network.toml", "provision/" + set + "/secret-x",
+	want := []string{".board.toml.new", NetworkFile, PhonedFile, "provision/" + set + "/PHONED.TOML", "provision/" + set + "/network.toml", "provision/" + set + "/x.toml", "provision/" + set + "/secret-x",
 		"provision/current.new", "provision/other", "provision/pipe", UpdateFile}
 	slices.Sort(want)
 	if removed := claimed(t, to); !slices.Equal(removed, want) {
@@ -84,7 +89,7 @@ func TestClaim(t *testing.T) {
 
 // A folder in place of the link, or a link that leads out, is no set in force.
 func TestClaimCurrent(t *testing.T) {
-	for _, to := range []string{"", "..", "../../x", "/etc", "sub/x"} {
+	for _, to := range []string{"", "..", ".", "../../x", "/etc", "sub/x"} {
 		dir := t.TempDir()
 		current := filepath.Join(dir, setsFolder, currentLink)
 		err := os.MkdirAll(filepath.Dir(current), 0o755)
@@ -142,5 +147,75 @@ func TestImportForGroup(t *testing.T) {
 	claimable := storage.Claim{UID: os.Getuid(), GID: group}
 	if Claim(&claimable, to); claimable.Removed != nil || claimable.Err != nil {
 		t.Errorf("%q, %v", claimable.Removed, claimable.Err)
+	}
+}
+
+// A folder that is full of names is not looked through. What the set in force may have is kept, with the secrets that it names.
+func TestClaimCrowded(t *testing.T) {
+	for _, where := range []string{".", setsFolder, setsFolder + "/" + currentLink, setsFolder + "/other"} {
+		to := t.TempDir()
+		a, root := newAuthority(t)
+		f := newSet(t, a, root, "dock-7")
+		f["secret-pbx"] = []byte("hush")
+		f[PhonedFile] = append(f[PhonedFile], "# /data/parklamp/secret-pbx\n"...)
+		_, err := f.Import("card", to, Options{})
+		err = errors.Join(err, os.MkdirAll(filepath.Join(to, where), 0o750))
+		for i := range 3000 {
+			err = errors.Join(err, os.WriteFile(filepath.Join(to, where, fmt.Sprintf("a%d", i)), nil, 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed := claimed(t, to)
+		if len(removed) > 2*maxEntries || where != "." && len(removed) == 0 {
+			t.Errorf("%s: %d removed", where, len(removed))
+		}
+		if s, err := Current(to, Options{}); err != nil || !maps.EqualFunc(s.files, f, slices.Equal) {
+			t.Errorf("%s: in force: %v", where, err)
+		}
+		checkWhole(t, "by their names", to, f)
+		if removed := claimed(t, to); removed != nil {
+			t.Errorf("%s: the second time %d", where, len(removed))
+		}
+		if r, err := f.Import("card", to, Options{}); err != nil || r.Imported {
+			t.Errorf("%s: imported %t, %v", where, r.Imported, err)
+		}
+	}
+}
+
+// One damaged file costs no more than itself.
+func TestClaimDamaged(t *testing.T) {
+	a, root := newAuthority(t)
+	to, f := t.TempDir(), newSet(t, a, root, "dock-7")
+	_, err := f.Import("card", to, Options{})
+	if err := errors.Join(err, os.Mkdir(filepath.Join(to, setsFolder, "other"), 0o750), os.WriteFile(filepath.Join(to, setsFolder, "other", UpdateFile), nil, 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"provision/other/" + UpdateFile, "provision/other", "provision/current.new", "." + UpdateFile + ".new", PhonedFile} {
+		c := storage.Claim{UID: os.Getuid(), GID: os.Getgid(), Look: func(path string) (fs.FileInfo, error) {
+			if path == filepath.Join(to, bad) {
+				return nil, &fs.PathError{Op: "lstat", Path: path, Err: unix.EUCLEAN}
+			}
+			return os.Lstat(path)
+		}}
+		if Claim(&c, to); c.Err != nil || c.Removed != nil || len(c.Left) != 1 || !errors.Is(c.Left[0], unix.EUCLEAN) {
+			t.Errorf("%s: %q, %v, %v", bad, c.Removed, c.Left, c.Err)
+		}
+		if _, err := Current(to, Options{}); err != nil {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	// No room for a link, as on a card without an inode free, or where what lies in its place cannot be removed.
+	if err := errors.Join(os.Remove(filepath.Join(to, PhonedFile)), os.MkdirAll(filepath.Join(to, ".phoned.toml.new/x"), 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	c := storage.Claim{UID: os.Getuid(), GID: os.Getgid(), Look: func(path string) (fs.FileInfo, error) {
+		if filepath.Base(path) == ".phoned.toml.new" {
+			return nil, unix.EIO
+		}
+		return os.Lstat(path)
+	}}
+	if Claim(&c, to); c.Err != nil || len(c.Left) != 2 || !strings.HasPrefix(c.Left[1].Error(), "link phoned.toml: ") {
+		t.Errorf("%v, %v", c.Left, c.Err)
 	}
 }

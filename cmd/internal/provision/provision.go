@@ -57,7 +57,10 @@ const SecretPrefix = "secret-"
 // names are the files of a set besides secrets, in the order in which they are checked.
 var names = []string{IdentityFile, PhonedFile, AuthorityFile, CertificateFile, KeyFile, BoardFile, NetworkFile, UpdateFile}
 
-var secretName = regexp.MustCompile(`^` + SecretPrefix + `[a-z0-9._-]{1,48}$`)
+var (
+	secretName = regexp.MustCompile(`^` + SecretPrefix + `[a-z0-9._-]{1,48}$`)
+	secretIn   = regexp.MustCompile(SecretPrefix + `[a-z0-9._-]{1,48}`) // a configuration
+)
 
 // isSecret says whether a file is removed from the boot partition once it has been imported.
 func isSecret(name string) bool { return name == KeyFile || secretName.MatchString(name) }
@@ -217,7 +220,7 @@ func (f Files) accept(entry string, regular bool) (string, error) {
 	switch {
 	case strings.HasPrefix(name, "."): // editors, file managers
 		return "", nil
-	case slices.Contains(names, name) || secretName.MatchString(name):
+	case known(name):
 		if !regular {
 			return "", fmt.Errorf("%s: is not a plain file", entry)
 		}

@@ -216,13 +216,13 @@ func linkTo(name string) string { return filepath.Join(setsFolder, currentLink, 
 
 // tidy removes the sets that are not in force, and links to files that the set in force lacks.
 func (s *store) tidy(f Files) error {
-	links, err := os.ReadDir(s.dir)
+	links, err := storage.Names(s.dir, 2*maxEntries)
 	if err != nil {
 		return err
 	}
-	for _, e := range links {
-		path := filepath.Join(s.dir, e.Name())
-		if at, err := os.Readlink(path); f[e.Name()] == nil && err == nil && at == linkTo(e.Name()) {
+	for _, name := range links {
+		path := filepath.Join(s.dir, name)
+		if at, err := os.Readlink(path); f[name] == nil && err == nil && at == linkTo(name) {
 			if err := s.do(func() error { return os.Remove(path) }); err != nil {
 				return err
 			}

@@ -2,18 +2,32 @@ package storage
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Claim gives files and folders to the user whose they must be. Somebody else may have had them until now, and have put a link,
 // a pipe or another file's second name in their place: nothing is followed and nothing is opened, and what is not of its kind is
-// removed. Nobody else who may write there runs meanwhile.
+// removed. Nobody else who may write there runs meanwhile. It takes a few system calls for each path, whatever is there.
+//
+// What cannot be looked at is left, and is not there for who asks. So is what is of its kind and another's on a card that takes no
+// writes: he can change it no more than anybody.
 type Claim struct {
 	UID, GID int
-	Removed  []string // paths of what was not of its kind
-	Err      error    // what could not be done
+	From     int                               // the user who may have had them
+	Aside    string                            // how the names begin that folders get, if something is in them, instead of being removed; Empty does that
+	Look     func(string) (fs.FileInfo, error) // os.Lstat if nil; a test lets the card fail
+	Removed  []string                          // paths of what was not of its kind
+	Left     []error                           // why something was left as it is
+	Err      error                             // what could not be done, and must be
 }
 
 // claimedMode is every bit that chmod(2) sets.
@@ -24,11 +38,12 @@ func (c *Claim) Folder(path string, mode fs.FileMode) bool {
 	return c.take(path, mode, func(info fs.FileInfo, _ *syscall.Stat_t) bool { return info.IsDir() })
 }
 
-// File claims a plain file and says whether there is one. A second name makes it another file's, unless the user has it already:
-// then it is only a name, which anybody may have given it.
+// File claims a plain file and says whether there is one. With other names it may be another file, which claiming would open to
+// the group: only one of From's, or one that has its mode already, is not.
 func (c *Claim) File(path string, mode fs.FileMode) bool {
 	return c.take(path, mode, func(info fs.FileInfo, st *syscall.Stat_t) bool {
-		return info.Mode().IsRegular() && (st.Nlink == 1 || int(st.Uid) == c.UID)
+		open := int(st.Uid) == c.UID && info.Mode() == mode && (int(st.Gid) == c.GID || mode&0o004 != 0)
+		return info.Mode().IsRegular() && (st.Nlink == 1 || int(st.Uid) == c.From || open)
 	})
 }
 
@@ -42,21 +57,73 @@ func (c *Claim) Link(path, to string) bool {
 
 // Remove removes whatever is there.
 func (c *Claim) Remove(path string) {
-	c.Removed = append(c.Removed, path)
-	c.Err = errors.Join(c.Err, os.RemoveAll(path))
+	c.take(path, 0, func(fs.FileInfo, *syscall.Stat_t) bool { return false })
+}
+
+// remove removes what is at a path. A folder that is not empty, which may be as wide and deep as a disk allows, becomes the
+// process's own and gets another name instead.
+func remove(path, aside string) error {
+	err := os.Remove(path)
+	if !errors.Is(err, unix.ENOTEMPTY) {
+		return err
+	}
+	if err := errors.Join(os.Lchown(path, os.Geteuid(), os.Getegid()), os.Chmod(path, 0o700)); err != nil {
+		return err
+	}
+	return os.Rename(path, fmt.Sprintf("%s%016x", aside, rand.Uint64()))
+}
+
+// Empty removes what Remove has put aside, most files at one time, and does not descend: a folder in one comes to lie beside it.
+func Empty(aside string, most int) error {
+	parent, prefix := filepath.Split(aside)
+	names, err := Names(parent, most)
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix) || most <= 0 {
+			continue
+		}
+		path := filepath.Join(parent, name)
+		inside, listed := Names(path, most)
+		err = errors.Join(err, listed)
+		for _, file := range inside {
+			err = errors.Join(err, remove(filepath.Join(path, file), aside))
+		}
+		if most -= 1 + len(inside); most > 0 { // else there may be more in it
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	return err
+}
+
+// Names are the names in a folder, most of them at most. With an error they are those before it.
+func Names(folder string, most int) ([]string, error) {
+	f, err := os.OpenFile(folder, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(most)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return names, err
 }
 
 func (c *Claim) take(path string, mode fs.FileMode, right func(fs.FileInfo, *syscall.Stat_t) bool) bool {
-	info, err := os.Lstat(path)
+	look := os.Lstat
+	if c.Look != nil {
+		look = c.Look
+	}
+	info, err := look(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			c.Err = errors.Join(c.Err, err)
+			c.Left = append(c.Left, err)
 		}
 		return false
 	}
 	st := info.Sys().(*syscall.Stat_t) // of every file on Linux
 	if !right(info, st) {
-		c.Remove(path)
+		c.Removed = append(c.Removed, path)
+		c.Err = errors.Join(c.Err, remove(path, c.Aside))
 		return false
 	}
 	// What is right already is not written: a worn card may take nothing any more.
@@ -65,6 +132,9 @@ func (c *Claim) take(path string, mode fs.FileMode, right func(fs.FileInfo, *sys
 	}
 	if info.Mode()&fs.ModeSymlink == 0 && info.Mode()&claimedMode != mode {
 		err = errors.Join(err, os.Chmod(path, mode)) // after the owner, whose change takes bits away
+	}
+	if errors.Is(err, unix.EROFS) {
+		c.Left, err = append(c.Left, err), nil
 	}
 	c.Err = errors.Join(c.Err, err)
 	return err == nil
