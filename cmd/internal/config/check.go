@@ -231,7 +231,13 @@ func (a *faults) openFiles(c Config) {
 	a.try("music.file", err)
 	_, err = audio.OpenSpeech(c.Audio)
 	a.try("audio.speech", err)
-	if _, err = c.Board.Load(c.Lot.Orbits); !errors.Is(err, board.ErrUnknownBoard) { // which is no reason not to start
+	a.openNeeded(c)
+}
+
+// openNeeded reads what they cannot do without.
+func (a *faults) openNeeded(c Config) {
+	_, err := c.Board.Load(c.Lot.Orbits)
+	if !errors.Is(err, board.ErrUnknownBoard) { // which is no reason not to start
 		key := "board.file"
 		if c.Board.File == "" {
 			key = "board.model"

@@ -132,8 +132,11 @@ func Default() Config {
 	}
 }
 
-// Load reads and checks a file. The error lists everything that is wrong with it, a line each.
-func Load(path string) (Config, error) {
+// Load reads and checks a file. The error lists everything that is wrong with it, a line each. What the file names for comfort
+// only, music and the simulated microphone's speech, may be missing or damaged: an appliance does without.
+func Load(path string) (Config, error) { return readFile(path, (*faults).openNeeded) }
+
+func readFile(path string, files func(*faults, Config)) (Config, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Config{}, fmt.Errorf("%w; 'parkctl config describe > FILE' writes one with every key", err)
@@ -141,10 +144,8 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return parse(path, data)
+	return read(path, data, files)
 }
-
-func parse(path string, data []byte) (Config, error) { return read(path, data, (*faults).openFiles) }
 
 // CheckElsewhere checks the file of another machine, on which the files that it names will be.
 func CheckElsewhere(path string, data []byte) error {
@@ -216,9 +217,9 @@ func (c *Config) complete() {
 	c.Lot.BackWithin = c.Journal.MaxAge
 }
 
-// Check reads a file like Load and keeps nothing.
+// Check reads a file like Load, also what Load does without, and keeps nothing.
 func Check(path string) error {
-	_, err := Load(path)
+	_, err := readFile(path, (*faults).openFiles)
 	return err
 }
 

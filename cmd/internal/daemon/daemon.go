@@ -56,6 +56,9 @@ func run(name, version string, phone bool, args []string) int {
 		return 0
 	}
 	cfg, err := config.Load(*file)
+	if err == nil && *check {
+		err = config.Check(*file)
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n%v\n", name, initapi.BadConfigWords, err)
 		return initapi.BadConfig

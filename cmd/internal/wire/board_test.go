@@ -15,6 +15,7 @@ import (
 	"parklamp/keypad"
 	"parklamp/media/audio"
 	"parklamp/media/audio/alsa"
+	"parklamp/media/moh"
 )
 
 func appliance(t *testing.T, change func(*config.Config)) *Appliance {
@@ -55,6 +56,10 @@ func TestStartsWithoutItsParts(t *testing.T) {
 	a.lampFault([]gpio.Fault{{Part: "leds-a"}, {Part: "soc"}})(nil)
 	if got := conditions(a); strings.Contains(got, "leds-a") || !strings.Contains(got, "board.soc") {
 		t.Errorf("after the expander came back: %q", got)
+	}
+	files := appliance(t, func(c *config.Config) { c.Music.File, c.Audio.Speech = "none.wav", "board_test.go" })
+	if got := conditions(files); got != "music speech" || files.moh != moh.BuiltIn() || files.desk.handset.sim == nil {
+		t.Errorf("without music and speech: %q", got)
 	}
 	// A self test asks for nothing that hangs on what is missing; what came back it asks for.
 	faults := itemFaults(a.board.Model(), a.health.All())

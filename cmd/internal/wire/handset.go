@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -37,18 +36,18 @@ type handset struct {
 	ringing phone.RingKind
 }
 
-// newHandset returns the handset of the configured sound card, or a simulated one. report is told of the card's faults.
+// newHandset returns the handset of the configured sound card, or a simulated one. report is told of the card's faults. The
+// error is one of the simulated one's speech: it has none then.
 func newHandset(cfg audio.Config, country string, log *slog.Logger, report func(error)) (*handset, error) {
 	if cfg.Card != "" {
 		return &handset{device: audio.NewCard(cfg, log, report), country: country}, nil
 	}
-	speech, err := audio.OpenSpeech(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("audio: %w", err)
-	}
 	sim := audio.NewSim()
-	sim.Speak(speech)
-	return &handset{device: sim, sim: sim, country: country}, nil
+	speech, err := audio.OpenSpeech(cfg)
+	if err == nil {
+		sim.Speak(speech)
+	}
+	return &handset{device: sim, sim: sim, country: country}, err
 }
 
 func (h *handset) run(ctx context.Context) error { return h.device.Run(ctx) }

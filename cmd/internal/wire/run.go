@@ -34,6 +34,12 @@ import (
 	"parklamp/sip/reg"
 )
 
+// musicCode and speechCode are the health conditions of a file that the appliance does without.
+const (
+	musicCode  = "music"
+	speechCode = "speech"
+)
+
 // New makes an appliance, with phone hardware or as a gateway. It opens nothing but the files that the configuration
 // names, and starts nothing.
 func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
@@ -66,15 +72,16 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnHealth: a.onPeerHealth,
 		OnSize: a.onSize})
 	a.engine = media.NewEngine(cfg.Media, log)
-	if a.moh, err = moh.Open(cfg.Music); err != nil {
-		return nil, fmt.Errorf("music: %w", err)
-	}
 	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), know: a.federation.Know, requests: map[string]*request{}}
 	a.keeper = newKeeper(a)
 	if withPhone {
 		if err := a.addPhone(); err != nil {
 			return nil, err
 		}
+	}
+	if a.moh, err = moh.Open(cfg.Music); err != nil {
+		a.moh = moh.BuiltIn()
+		a.health.Raise(a.now(), musicCode, health.Warning, err.Error(), "mend the file, or name another one in music.file, and restart phoned; callers hear the built-in music meanwhile")
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
 	a.panel.UpdateBy(initapi.Forward(initapi.Socket, "/api/update", "/update"))
@@ -98,7 +105,7 @@ func (a *Appliance) addPhone() error {
 		return err
 	}
 	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
-		return err
+		a.health.Raise(a.now(), speechCode, health.Warning, err.Error(), "mend the file, or name another one in audio.speech, and restart phoned; the microphone is silent meanwhile")
 	}
 	a.scanner = keypad.New(a.cfg.Keypad, a.board, func(e keypad.Event) { a.loop.post(func() { a.desk.key(e) }) }, a.log)
 	a.scanner.OnFault(a.part("keypad", "the keys cannot be read"))
