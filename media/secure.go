@@ -26,7 +26,7 @@ const guardRoom = 64
 // is never sent in the clear.
 //
 // protect, protectControl, unprotect and unprotectControl work in place and return the packet with its new length; an error
-// means that nothing may be sent or taken. None allocates.
+// means that nothing may be sent or taken. None allocates, but where a rollover counter is looked for (srtp.Opener.Search).
 type guard struct {
 	count *counters
 	seal  *sealing // nil: no key
@@ -174,7 +174,7 @@ func (g *guard) unprotect(packet []byte, search *flow, now time.Duration) ([]byt
 	admitted := false // once, whatever the number of keys
 	return g.counted(g.opened(packet, func(o *srtp.Opener, packet []byte) ([]byte, error) {
 		switch {
-		case !o.Searching() || admitted:
+		case admitted || !o.Searching(packet):
 		case search == nil:
 			return nil, errStranger
 		case !search.admit(now, searchRate, searchBurst):

@@ -240,6 +240,34 @@ func TestKeyThatComesBack(t *testing.T) {
 	}
 }
 
+// The same for a far end with audio and events under SSRCs of their own, of which an event comes first.
+func TestKeyThatComesBackToTwoStreams(t *testing.T) {
+	first, second := newFarKey(t, srtp.AES128CM80), newFarKey(t, srtp.AES128CM80)
+	k := newKeyRig(t, first)
+	events, err := srtp.NewSealer(first.key, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := func(seq byte) []byte {
+		packet, err := events.RTP(append(make([]byte, 0, readSize), 0x80, 101, 0, seq, 0, 0, 0, 0, 0xee, 0, 0, 0xee, 5, 10, 0, 160))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packet
+	}
+	k.hears(k.audio(t, first), event(1))
+	k.agree(t, second)
+	for range keyOverlap + 1 {
+		k.hears(k.audio(t, second))
+	}
+	for range 3 << 15 {
+		k.audio(t, first)
+	}
+	k.agree(t, first)
+	k.hears(event(2), k.audio(t, first), k.audio(t, first))
+	k.refused(t, "an event and audio", 0, 0)
+}
+
 // While the rollover counters of two keys are looked for, a packet counts once.
 func TestSearchUnderTwoKeysCountsOnce(t *testing.T) {
 	suite := srtp.AES128CM80

@@ -3,6 +3,7 @@ package srtp
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -30,17 +31,19 @@ type Opener struct {
 	context *pion.Context
 	header  rtp.Header
 	streams streams
-	search  *search // not nil until the first authentic packet of a stream whose rollover counter is not known
+	search  *search // nil: all rollover counters are known
 }
 
 // streams remembers which SSRCs have proved themselves.
 type streams struct {
-	last  uint32 // one that has
-	count int
+	last uint32 // one that has
+	all  []uint32
 }
 
-// search finds the rollover counter of a stream.
+// search finds the rollover counters of streams: of whichever is first, and of each that was known before.
 type search struct {
+	any     bool     // there was no authentic packet yet
+	known   []uint32 // SSRCs of which there was none
 	context *pion.Context
 	forged  int // packets that fitted none: each has left its SSRC in context
 	room    [maxPacket]byte
@@ -67,18 +70,34 @@ func NewOpener(k Key, late bool) (*Opener, error) {
 	return o, err
 }
 
-// Search looks for the rollover counter anew, as the far end may have gone on under another key meanwhile. What came under
+// Search looks for the rollover counters anew, as the far end may have gone on under another key meanwhile. What came under
 // this one stays known. It fails only where NewOpener does.
 func (o *Opener) Search() error {
-	context, err := o.key.context()
+	s := &search{any: true, known: slices.Clone(o.streams.all)}
+	err := o.renew(s)
 	if err == nil {
-		o.search = &search{context: context}
+		o.search = s
 	}
 	return err
 }
 
-// Searching says that the next packet of RTP costs up to as many attempts as rollover counters are tried, if it is forged.
-func (o *Opener) Searching() bool { return o.search != nil }
+// renew makes a search forget what it has tried.
+func (o *Opener) renew(s *search) error {
+	context, err := o.key.context()
+	if err == nil {
+		s.context, s.forged = context, 0
+	}
+	return err
+}
+
+// Searching says that a packet of RTP costs up to as many attempts as rollover counters are tried, if it is forged.
+func (o *Opener) Searching(packet []byte) bool {
+	return len(packet) >= o.short && o.searches(binary.BigEndian.Uint32(packet[8:]))
+}
+
+func (o *Opener) searches(ssrc uint32) bool {
+	return o.search != nil && (o.search.any || slices.Contains(o.search.known, ssrc))
+}
 
 // RTP undoes the protection of a packet in place and returns what was sent. On error the buffer may be overwritten.
 func (o *Opener) RTP(packet []byte) ([]byte, error) {
@@ -86,11 +105,11 @@ func (o *Opener) RTP(packet []byte) ([]byte, error) {
 		return nil, ErrMalformed
 	}
 	ssrc := binary.BigEndian.Uint32(packet[8:])
-	if o.search != nil {
+	if o.searches(ssrc) {
 		return o.find(ssrc, packet)
 	}
 	known := o.streams.has(ssrc, o.context.ROC)
-	if !known && o.streams.count >= maxStreams {
+	if !known && len(o.streams.all) >= maxStreams {
 		return nil, ErrStreams
 	}
 	out, err := o.context.DecryptRTP(packet, packet, &o.header)
@@ -103,13 +122,15 @@ func (o *Opener) RTP(packet []byte) ([]byte, error) {
 	return out, nil
 }
 
-// find tries the rollover counters from 0 on, until one fits.
+// find tries the rollover counters from the last that was known on, else from 0, until one fits.
 func (o *Opener) find(ssrc uint32, packet []byte) ([]byte, error) {
 	s := o.search
 	if len(packet) > maxPacket {
 		return nil, ErrMalformed
 	}
-	for roc := range uint32(searched) {
+	first, _ := o.context.ROC(ssrc)
+	for n := range uint32(searched) {
+		roc := first + n
 		s.context.SetROC(ssrc, roc)
 		// Not in place: what does not fit is overwritten.
 		_, err := s.context.DecryptRTP(s.room[:len(packet)], packet, &o.header)
@@ -121,7 +142,7 @@ func (o *Opener) find(ssrc uint32, packet []byte) ([]byte, error) {
 		}
 	}
 	if s.forged++; s.forged >= maxStreams {
-		if err := o.Search(); err != nil {
+		if err := o.renew(o.search); err != nil {
 			return nil, err
 		}
 	}
@@ -131,15 +152,21 @@ func (o *Opener) find(ssrc uint32, packet []byte) ([]byte, error) {
 // found takes an authentic packet whose rollover counter is known now; one that came before is no news of it.
 func (o *Opener) found(ssrc, roc uint32, packet []byte) ([]byte, error) {
 	known := o.streams.has(ssrc, o.context.ROC)
-	if !known && o.streams.count >= maxStreams {
+	if !known && len(o.streams.all) >= maxStreams {
 		return nil, ErrStreams
 	}
+	before, _ := o.context.ROC(ssrc)
 	o.context.SetROC(ssrc, roc)
 	out, err := o.context.DecryptRTP(packet, packet, &o.header)
 	if err != nil {
-		return nil, errors.Join(o.reason(packet, err), o.Search())
+		o.context.SetROC(ssrc, before)
+		return nil, errors.Join(o.reason(packet, err), o.renew(o.search))
 	}
-	o.search = nil
+	s := o.search
+	s.any = false
+	if s.known = slices.DeleteFunc(s.known, func(k uint32) bool { return k == ssrc }); len(s.known) == 0 {
+		o.search = nil
+	}
 	if !known {
 		o.streams.add(ssrc)
 	}
@@ -153,7 +180,7 @@ func (o *Opener) RTCP(packet []byte) ([]byte, error) {
 	}
 	ssrc := binary.BigEndian.Uint32(packet[4:])
 	known := o.rtcp.streams.has(ssrc, o.rtcp.context.Index)
-	if !known && o.rtcp.streams.count >= maxStreams {
+	if !known && len(o.rtcp.streams.all) >= maxStreams {
 		return nil, ErrStreams
 	}
 	out, err := o.rtcp.context.DecryptRTCP(packet, packet, &o.rtcp.header)
@@ -184,7 +211,7 @@ func (o *Opener) reason(packet []byte, err error) error {
 
 // has says whether a stream has proved itself; a context keeps each one that has, and known asks it.
 func (s *streams) has(ssrc uint32, known func(uint32) (uint32, bool)) bool {
-	if s.count > 0 && ssrc == s.last {
+	if len(s.all) > 0 && ssrc == s.last {
 		return true
 	}
 	_, ok := known(ssrc)
@@ -196,5 +223,5 @@ func (s *streams) has(ssrc uint32, known func(uint32) (uint32, bool)) bool {
 
 func (s *streams) add(ssrc uint32) {
 	s.last = ssrc
-	s.count++
+	s.all = append(s.all, ssrc)
 }

@@ -238,6 +238,34 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// A key that comes back: each of its streams is found again, whichever comes first, from the counter on that was known, which a
+// packet that comes again does not change.
+func TestSearchAnew(t *testing.T) {
+	k := GenerateKey(AES128CM80)
+	o := opener(t, k, true)
+	audio, events := sealer(t, k, searched-1), sealer(t, k, 0)
+	var all [][]byte
+	for _, seq := range []uint16{20000, 40000, 60000, 10000, 30000, 50000, 1000} { // two wraps
+		all = append(all, sealed(t, audio, 3, seq))
+		opens(t, o, all[len(all)-1], 3, seq)
+	}
+	opens(t, o, sealed(t, events, 4, 1), 4, 1)
+	for n, roc := range []uint32{searched + 1, searched + 2, 2*searched + 1} { // as it was, one more, as many more as are tried
+		if err := o.Search(); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			refuses(t, o, all[len(all)-1], ErrReplayed)
+			refuses(t, o, all[0], ErrAuthentication) // a counter that has gone by is not looked for
+		}
+		opens(t, o, sealed(t, events, 4, uint16(2+n)), 4, uint16(2+n))
+		opens(t, o, sealed(t, sealer(t, k, roc), 3, 1200), 3, 1200)
+		if o.search != nil {
+			t.Error("the search goes on")
+		}
+	}
+}
+
 func TestMKI(t *testing.T) {
 	secret := bytes.Repeat([]byte{7}, 30)
 	with, err := NewKey(AES128CM80, secret, []byte{0, 0, 0, 1})
