@@ -286,7 +286,7 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 		}
 		return b.behind(p, Late, arrival)
 	}
-	b.rival.Quiet()
+	b.rival.Quiet(arrival)
 	b.store(p, seq, ts)
 	switch {
 	case step < 0:
@@ -318,7 +318,7 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 // restart makes a packet the first of a stream.
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
-	if b.rival.Quiet(); b.started && !sameClock {
+	if b.rival.Quiet(arrival); b.started && !sameClock {
 		b.rival.Leave(b.ssrc, b.lastPut)
 	}
 	b.started, b.playing, b.pause = true, false, false

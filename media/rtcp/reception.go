@@ -114,7 +114,7 @@ func (r *Reception) Take(p *Packet) Verdict {
 		return Taken
 	}
 	if p.SSRC == r.ssrc && step <= maxDropout && step >= -maxMisorder {
-		r.rival.Quiet()
+		r.rival.Quiet(p.At)
 		r.take(p, step)
 		return Taken
 	}
@@ -172,7 +172,7 @@ func (r *Reception) restart(p *Packet) {
 		r.pub.packets.Add(uint64(r.high - r.first + 1))
 		r.pub.lost.Add(r.lost())
 		r.pub.restarts.Add(1)
-		if r.rival.Quiet(); p.SSRC != r.ssrc {
+		if r.rival.Quiet(p.At); p.SSRC != r.ssrc {
 			r.rival.Leave(r.ssrc, r.at)
 		}
 	}

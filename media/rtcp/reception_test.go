@@ -115,6 +115,32 @@ func TestReception(t *testing.T) {
 	}
 }
 
+// TestStreamThatGoesOnAlone: of two streams side by side one ends, and the other is followed within a second, though every fifth of
+// its packets is lost.
+func TestStreamThatGoesOnAlone(t *testing.T) {
+	var r Reception
+	aside := 0
+	for n := range 1000 {
+		p := packet(n)
+		if n < 100 || n%5 != 4 {
+			if r.Take(p) == Aside && n >= 150 {
+				aside++
+			}
+		}
+		if n >= 100 && n < 150 {
+			p.SSRC, p.Seq = 8, uint16(n)
+			r.Take(p)
+			if n == 100 { // else the first takes turns with it
+				p.Seq++
+				r.Take(p)
+			}
+		}
+	}
+	if got := received(t, &r); got.SSRC != 7 || aside > 50 {
+		t.Errorf("SSRC %d at the end, %d packets were left out when it was alone", got.SSRC, aside)
+	}
+}
+
 // TestLostInLongRows: what is missing in long rows is counted whole, and lies in bursts.
 func TestLostInLongRows(t *testing.T) {
 	var r Reception
