@@ -57,10 +57,13 @@ func (m *Machine) pass(q *question) bool {
 
 // hangsOn is what a question is about, as Phone.Faults names it.
 func (m *Machine) hangsOn(q *question) string {
-	if q.kind == moveHook {
+	switch q.kind {
+	case moveHook:
 		return HookSwitch
+	case besideLamp, seeLamps, pressKey:
+		return q.item
 	}
-	return q.item
+	return "" // the headset is no key, though one is called so
 }
 
 // answerFault is why the keys that answer a question cannot be pressed; "" if they can.

@@ -207,6 +207,10 @@ func TestWalks(t *testing.T) {
 			want: []string{"skipped tones loudspeaker: it cannot be answered: no chip", "skipped tones handset: it cannot be answered: no chip"}, outcome: Skipped},
 		{name: "the handset cannot be seen to be lifted", steps: []Step{Tones}, phone: func(p *Phone) { p.Faults = map[string]string{HookSwitch: "no chip"} },
 			outcome: Passed},
+		{name: "the headset sounds though its key is missing", steps: []Step{Keys, Tones}, phone: func(p *Phone) {
+			p.Headset, p.Keys = true, append(p.Keys, Key{"headset", "Headset", ""})
+			p.Faults = map[string]string{"headset": "no chip"}
+		}, want: []string{"failed keys headset: no chip"}, outcome: Failed},
 		{name: "Hold skips one", steps: []Step{Lamps}, broken: func(p *person) { p.says["fault red"] = "hold" },
 			want: []string{"skipped lamps fault red: skipped with Hold"}, outcome: Skipped},
 		{name: "deaf", steps: []Step{Tones, Microphone}, broken: func(p *person) { p.deaf = true },
