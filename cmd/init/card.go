@@ -69,7 +69,7 @@ func (s *system) mountCard(ctx context.Context) {
 		if _, _, err := claim(dataFolder, rootsOwn, phonedsOwn); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
-		s.raise(health.Condition{Code: "data", Severity: health.Error, Text: "nothing is kept over a restart: " + fault.Error(),
+		s.raise(health.Condition{Code: dataCode, Severity: health.Error, Text: "nothing is kept over a restart: " + fault.Error(),
 			Hint: "replace the card, or write it anew with make flash"})
 	}
 	_ = os.Chown(runFolder, 0, parklampID)
@@ -134,8 +134,12 @@ func partitionSize(device string) (uint64, error) {
 	return uint64(size), err
 }
 
-// fullAt is the share of the data partition that must be free: below it, a condition tells.
-const fullAt = 16 // one sixteenth
+const (
+	// fullAt is the share of the data partition that must be free: below it, a condition tells.
+	fullAt    = 16 // one sixteenth
+	spaceCode = "data.space"
+	dataCode  = "data" // it takes no writes
+)
 
 // watchData tells when the data partition is full or takes no more writes, and removes what claim has put aside, until ctx ends.
 func (s *system) watchData(ctx context.Context) {
@@ -152,7 +156,7 @@ func (s *system) watchData(ctx context.Context) {
 		}
 		var st unix.Statfs_t
 		if onCard && unix.Statfs(dataMount, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
-			s.raise(health.Condition{Code: "data", Severity: health.Error, Text: "the card takes no more writes: parked calls would not outlive a restart",
+			s.raise(health.Condition{Code: dataCode, Severity: health.Error, Text: "the card takes no more writes: parked calls would not outlive a restart",
 				Hint: "replace the card"})
 		}
 		select {
@@ -172,17 +176,18 @@ func (s *system) judgeSpace(size, free uint64) {
 		if free < size/(8*fullAt) {
 			severity = health.Error
 		}
-		s.raise(health.Condition{Code: "data.space", Severity: severity, Text: fmt.Sprintf("the data partition is full: %d KiB of %d are free", free>>10, size>>10),
+		s.raise(health.Condition{Code: spaceCode, Severity: severity, Text: fmt.Sprintf("the data partition is full: %d KiB of %d are free", free>>10, size>>10),
 			Hint: "remove reports and recordings below " + dataFolder})
 		return
 	}
-	s.clear("data.space")
+	s.clear(spaceCode)
 }
 
 // checks is what must hold of a set besides what package provision knows, before it is imported: what phoned or this
 // program could not start with.
 func checks() provision.Options {
 	return provision.Options{Group: parklampID, Check: map[string]func(string, []byte) error{
+		provision.PhonedFile:  provision.CheckPaths(dataFolder),
 		provision.NetworkFile: func(name string, data []byte) error { _, err := netconf.Parse(name, data); return err },
 		provision.BoardFile:   func(name string, data []byte) error { _, err := board.Parse(name, data); return err }}}
 }

@@ -13,12 +13,7 @@ import (
 
 // phonedFolders are where phoned writes below the data folder. All else there is of this process, which believes it: phoned may
 // read it and can neither change it nor put anything beside it.
-var phonedFolders = []string{journalFolder, reportsFolder}
-
-const (
-	journalFolder = "journal"
-	reportsFolder = "reports"
-)
+var phonedFolders = []string{provision.JournalFolder, provision.ReportsFolder}
 
 // Whose the data folder is, and the folders in it where phoned writes.
 var (

@@ -151,25 +151,25 @@ func TestClaimPlanted(t *testing.T) {
 // What a start says of a card that it takes over, and which one it does not use.
 func TestTakeOver(t *testing.T) {
 	root, phoned := users(t)
-	told := func(folder string, root storage.Claim) (error, map[string]string) {
+	told := func(folder string, root storage.Claim) (map[string]string, error) {
 		s, all := newSystem(), map[string]string{}
 		err := s.takeOver(folder, root, phoned)
 		for _, c := range s.health.All() {
 			all[c.Code] = c.Text
 		}
-		return err, all
+		return all, err
 	}
 	folder := oldFolder(t, phoned)
-	if err, all := told(folder, root); err != nil || len(all) != 0 {
+	if all, err := told(folder, root); err != nil || len(all) != 0 {
 		t.Errorf("%v, %q", err, all)
 	}
 	planted := []error{os.Mkdir(filepath.Join(folder, ".site.crt.new"), 0o750), os.Symlink("x", filepath.Join(folder, provision.UpdateFile))}
-	if err, all := told(folder, root); errors.Join(planted...) != nil || err != nil || len(all) != 1 ||
+	if all, err := told(folder, root); errors.Join(planted...) != nil || err != nil || len(all) != 1 ||
 		!strings.HasPrefix(all["data.removed"], "2 files of the data partition removed") || !strings.Contains(all["data.removed"], `/update.pub"`) {
 		t.Errorf("%v, %v, %q", planted, err, all)
 	}
 	// A damaged file, whichever it is, costs neither identity nor callers.
-	for _, bad := range []string{clockName, "journal", "reports", "secret-pbx", "provision/current.new"} {
+	for _, bad := range []string{clockName, provision.JournalFolder, provision.ReportsFolder, "secret-pbx", "provision/current.new"} {
 		damaged := func(path string) (fs.FileInfo, error) {
 			if path == filepath.Join(folder, bad) {
 				return nil, &fs.PathError{Op: "lstat", Path: path, Err: unix.EUCLEAN}
@@ -192,7 +192,25 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	root.Aside = filepath.Join(folder, "nowhere/x")
-	if err, _ := told(folder, root); err == nil || !strings.HasPrefix(err.Error(), "the files of the appliance cannot be taken over from the older system: ") {
+	if _, err := told(folder, root); err == nil || !strings.HasPrefix(err.Error(), "the files of the appliance cannot be taken over from the older system: ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A set that has phoned write where it may not is refused when it comes; one that is in force stays.
+func TestPathsOfASet(t *testing.T) {
+	f, to := provision.Files{provision.PhonedFile: []byte(dock7 + "[journal]\npath = \"/data/parklamp/calls\"\n")}, t.TempDir()
+	if _, err := f.Import("card", to, provision.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Import("card", to, checks()); err == nil || !strings.Contains(err.Error(), `journal.path: "/data/parklamp/calls": must lie below /data/parklamp/journal or`) {
+		t.Error(err)
+	}
+	s, from := newSystem(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(from, provision.PhonedFile), f[provision.PhonedFile], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.takeIn(from, to, checks()); s.identity.ID != "dock-7" || len(s.health.All()) != 1 {
+		t.Errorf("%+v, %+v", s.identity, s.health.All())
 	}
 }

@@ -60,7 +60,9 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 		return false, fmt.Sprintf("phoned does not answer: %v", err)
 	}
 	for _, c := range st.Health {
-		if c.Severity == panel.SeverityError && (strings.HasPrefix(c.Code, panel.CodeJournal) || strings.HasPrefix(c.Code, panel.CodeListener)) {
+		// Calls that cannot be stored on a card that works are this system's doing; else the system before had that too.
+		if c.Code == panel.CodeJournal && !s.cardFails() ||
+			c.Severity == panel.SeverityError && (strings.HasPrefix(c.Code, panel.CodeJournal) || strings.HasPrefix(c.Code, panel.CodeListener)) {
 			return false, c.Text
 		}
 	}
@@ -70,6 +72,11 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 		return true, ""
 	}
 	return false, "neither registered nor in touch with a peer"
+}
+
+// cardFails says whether the data partition is full or takes no writes.
+func (s *system) cardFails() bool {
+	return slices.ContainsFunc(s.health.All(), func(c health.Condition) bool { return c.Code == spaceCode || c.Code == dataCode })
 }
 
 // busy says what an absence of the appliance would disturb, "" for nothing.

@@ -75,12 +75,23 @@ func TestVerdictOfATrial(t *testing.T) {
 		"hears nothing":             {ails(panel.CodeListener+".udp:eth0:5060", panel.SeverityError, "deaf"), "deaf"},
 		"a lamp is broken":          {ails("board.lamps", panel.SeverityError, "dark"), ""},
 		"the journal was lost":      {ails(panel.CodeJournal, panel.SeverityError, "no calls"), "no calls"},
-		"the journal is not stored": {ails(panel.CodeJournal, panel.SeverityWarning, "full"), ""},
+		"the journal is not stored": {ails(panel.CodeJournal, panel.SeverityWarning, "no access"), "no access"},
+		"callers were lost before":  {ails(panel.CodeJournal+".lost", panel.SeverityWarning, "ring them back"), ""},
 	} {
 		phone.status.Store(&c.status)
 		if ok, why := s.verdict(t.Context()); why != c.want || ok != (c.want == "") {
 			t.Errorf("%s: %t %s", name, ok, why)
 		}
+	}
+	// A card that is full or worn out is so for the system before as well, which can be updated all the same.
+	full := ails(panel.CodeJournal, panel.SeverityWarning, "no space left on device")
+	phone.status.Store(&full)
+	for _, code := range []string{spaceCode, dataCode} {
+		s.raise(health.Condition{Code: code, Severity: health.Error})
+		if ok, why := s.verdict(t.Context()); !ok {
+			t.Errorf("%s: %s", code, why)
+		}
+		s.clear(code)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
+	"parklamp/cmd/internal/provision"
 )
 
 const (
@@ -26,7 +27,7 @@ var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970.
 func (s *system) floorClock() {
-	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, journalFolder))
+	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, provision.JournalFolder))
 	from := "rtc"
 	if now := time.Now(); past.After(now) {
 		from = "guessed"

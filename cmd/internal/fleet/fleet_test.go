@@ -183,6 +183,7 @@ func TestFaults(t *testing.T) {
 		"list of one":     {"config.sip.listen = [\"udp:eth0:5060\", \"tls:eth0\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen[1]: "tls:eth0": wants an IP address and a port`},
 		"no socket":       {"config.sip.listen = [\"udp:eth0:5060\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen: has no tls socket`},
 		"socket":          {"[all.panel]\nsocket = \"/x\"\n", `site.toml:+2:1: all.panel.socket: "/x": must be`},
+		"journal":         {"[all.journal]\npath = \"calls\"\n", `site.toml:+2:1: all.journal.path: "/data/parklamp/calls": must lie below /data/parklamp/journal or`},
 		"other name":      {"config.appliance.name = \"dock-9\"\n", `site.toml:+1:18: appliances[1].config.appliance.name: "dock-9": must be "dock-2"`},
 		"element of all":  {"[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n[[all.registration.accounts]]\naor = \"{number}\"\n", `site.toml:+4:1: all.registration.accounts[1].aor: "201"`},
 		"over a list":     {"config.registration.accounts = [ {aor = \"x\"} ]\n[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n", `site.toml:+1:35: appliances[1].config.registration.accounts[0].aor: "x"`},

@@ -37,7 +37,9 @@ const (
 // Checks are what provision does not know of a set.
 func Checks() provision.Options {
 	return provision.Options{Check: map[string]func(string, []byte) error{
-		provision.PhonedFile: config.CheckElsewhere,
+		provision.PhonedFile: func(name string, text []byte) error {
+			return errors.Join(config.CheckElsewhere(name, text), provision.CheckPaths(on)(name, text))
+		},
 		provision.BoardFile: func(name string, text []byte) error {
 			_, err := board.Parse(name, text)
 			return err
@@ -233,8 +235,8 @@ func (s *Site) configuration(i int) made {
 		"sip": map[string]any{"listen": listen,
 			"tls_cert": on + "/" + provision.CertificateFile, "tls_key": on + "/" + provision.KeyFile, "site_ca": on + "/" + provision.AuthorityFile},
 		"board":    map[string]any{"model": cmp.Or(a.Board, board.Auto)},
-		"journal":  map[string]any{"path": on + "/journal/calls"},
-		"selftest": map[string]any{"reports": on + "/reports"},
+		"journal":  map[string]any{"path": filepath.Join(on, provision.JournalFolder, "calls")},
+		"selftest": map[string]any{"reports": filepath.Join(on, provision.ReportsFolder)},
 	}
 	if ownBoard(a) {
 		c["board"] = map[string]any{"file": on + "/" + provision.BoardFile}

@@ -136,6 +136,39 @@ func answers(phoned *tomlfile.File) {
 	}
 }
 
+// The folders beside a set in which phoned writes; all else there is not its own.
+const (
+	JournalFolder = "journal"
+	ReportsFolder = "reports"
+)
+
+// CheckPaths is a check of the configuration of an appliance that keeps its set in a folder: what phoned writes must not lie there
+// outside of its own folders. A set that is in force already is not asked.
+func CheckPaths(folder string) func(name string, phoned []byte) error {
+	return func(name string, phoned []byte) error {
+		f, err := tomlfile.Parse(name, phoned)
+		if err != nil {
+			return nil // Check says it
+		}
+		for _, key := range []string{"journal.path", "selftest.reports"} {
+			path, _ := f.Value(key).(string)
+			if path == "" {
+				continue
+			}
+			if !filepath.IsAbs(path) { // as phoned takes it
+				path = filepath.Join(folder, path)
+			}
+			rel, err := filepath.Rel(folder, path)
+			top, below, _ := strings.Cut(rel, "/")
+			own := (top == JournalFolder || top == ReportsFolder) && (below != "" || key != "journal.path")
+			if err == nil && top != ".." && !own {
+				f.Fail(key, "%q: must lie below %s or %s: elsewhere in %s phoned writes nothing", path, filepath.Join(folder, JournalFolder), filepath.Join(folder, ReportsFolder), folder)
+			}
+		}
+		return f.Err()
+	}
+}
+
 // agree complains where the configuration says another name or number than the identity.
 func agree(phoned *tomlfile.File, i Identity) {
 	for _, c := range []struct{ key, want, from string }{

@@ -129,6 +129,29 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// phoned writes in two folders beside the set, and anywhere that is none of the set's.
+func TestCheckPaths(t *testing.T) {
+	check := CheckPaths("/data/parklamp")
+	for _, c := range []struct{ text, want string }{
+		{"", ""},
+		{"[journal]\npath = \"/data/parklamp/journal/calls\"\n[selftest]\nreports = \"/data/parklamp/reports\"", ""},
+		{"[journal]\npath = \"journal/calls\"\n[selftest]\nreports = \"reports/july\"", ""},
+		{"[journal]\npath = \"/var/lib/parklamp/journal\"\n[selftest]\nreports = \"/data/parklamp2\"", ""},
+		{"[journal]\npath = \"\"", ""},
+		{"[journal]\npath = \"/data/parklamp/calls\"", `phoned.toml:2:1: journal.path: "/data/parklamp/calls": must lie below /data/parklamp/journal or /data/parklamp/reports: elsewhere in /data/parklamp phoned writes nothing`},
+		{"[journal]\npath = \"calls\"", `journal.path: "/data/parklamp/calls": must`},
+		{"[journal]\npath = \"/data/parklamp/journal\"", `journal.path: "/data/parklamp/journal": must`},
+		{"[journal]\npath = \"/data/parklamp/journal/../calls\"", "journal.path: "},
+		{"[selftest]\nreports = \"/data/parklamp\"", `selftest.reports: "/data/parklamp": must`},
+		{"[selftest]\nreports = \"/data/parklamp/log\"", "selftest.reports: "},
+	} {
+		err := check("phoned.toml", []byte(c.text))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", c.text, err)
+		}
+	}
+}
+
 // A key of updates or a board definition alone makes nobody of a phone; each part of a set that says who it is does.
 func TestBare(t *testing.T) {
 	for _, name := range append(slices.Clone(names), SecretPrefix+"pbx") {
