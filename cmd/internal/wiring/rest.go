@@ -49,7 +49,10 @@ func (s *sheet) single(x, y float64) {
 			} else {
 				s.earth(x+270, at)
 			}
-			s.text(x+302, at+4, style{size: 12.5}, "hook switch: "+Contact(u.place)+" when the handset is lifted"+s.inside([]string{u.line}))
+			s.text(x+302, at+4, style{size: 12.5}, "hook switch: "+Contact(u.place)+" when the handset is lifted")
+			if !pulled(s.m, u.place) {
+				s.text(x+302, at+22, style{size: 12.5}, Pull(s.m, u.place))
+			}
 			at += 58
 		case direct && (u.kind == ledGreen || u.kind == ledRed):
 			s.pill(x+130, at, true, u.line, u.colour)
