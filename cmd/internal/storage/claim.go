@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -73,25 +74,29 @@ func remove(path, aside string) error {
 	return os.Rename(path, fmt.Sprintf("%s%016x", aside, rand.Uint64()))
 }
 
-// Empty removes what Remove has put aside, most files at one time, and does not descend: a folder in one comes to lie beside it.
+// Empty removes what Remove has put aside, about so many files at one time, and does not descend: a folder in one comes to lie
+// beside it.
 func Empty(aside string, most int) error {
 	parent, prefix := filepath.Split(aside)
-	names, err := Names(parent, most)
-	for _, name := range names {
-		if !strings.HasPrefix(name, prefix) || most <= 0 {
-			continue
+	for most > 0 {
+		names, err := Names(parent, most)
+		at := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, prefix) })
+		if at < 0 || err != nil {
+			return err
 		}
-		path := filepath.Join(parent, name)
-		inside, listed := Names(path, most)
-		err = errors.Join(err, listed)
+		path := filepath.Join(parent, names[at])
+		inside, err := Names(path, most)
 		for _, file := range inside {
 			err = errors.Join(err, remove(filepath.Join(path, file), aside))
 		}
 		if most -= 1 + len(inside); most > 0 { // else there may be more in it
 			err = errors.Join(err, os.Remove(path))
 		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Names are the names in a folder, most of them at most. With an error they are those before it.
