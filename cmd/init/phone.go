@@ -43,10 +43,8 @@ func (s *system) lacks() string {
 	case s.nameless != "":
 		return s.nameless
 	case s.refused > 0:
-		for _, c := range s.health.All() {
-			if c.Code == configurationCode {
-				return c.Text
-			}
+		if c, told := s.health.Get(configurationCode); told {
+			return c.Text
 		}
 		return "the phone refuses its configuration" // which fault it has is told in a moment
 	}
@@ -76,7 +74,9 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 
 // cardFails says whether the data partition is full or takes no writes.
 func (s *system) cardFails() bool {
-	return slices.ContainsFunc(s.health.All(), func(c health.Condition) bool { return c.Code == spaceCode || c.Code == dataCode })
+	_, full := s.health.Get(spaceCode)
+	_, fails := s.health.Get(dataCode)
+	return full || fails
 }
 
 // busy says what an absence of the appliance would disturb, "" for nothing.
@@ -110,7 +110,7 @@ func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) strin
 
 // countAgain asks once more while that condition lasts: who waited may have given up since.
 func (s *system) countAgain(ctx context.Context) {
-	if !slices.ContainsFunc(s.health.All(), func(c health.Condition) bool { return c.Code == uncountedCode }) {
+	if _, lasts := s.health.Get(uncountedCode); !lasts {
 		return
 	}
 	asking, cancel := context.WithTimeout(ctx, askFor)

@@ -110,6 +110,14 @@ func (s *Set) Clear(code string) bool {
 	return ok
 }
 
+// Get returns the fault of a code, and whether it is there.
+func (s *Set) Get(code string) (Condition, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.conditions[code]
+	return c, ok
+}
+
 // All returns a copy, worst first, then by code.
 func (s *Set) All() []Condition {
 	s.mu.Lock()

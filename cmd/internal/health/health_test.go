@@ -19,6 +19,12 @@ func TestConditionKeepsItsStart(t *testing.T) {
 	if len(got) != 1 || got[0] != want {
 		t.Fatalf("All() = %+v, want only %+v", got, want)
 	}
+	if c, ok := s.Get("peer dock-2"); !ok || c != want {
+		t.Errorf("Get() = %+v, %t", c, ok)
+	}
+	if c, ok := s.Get("peer"); ok || c != (Condition{}) {
+		t.Errorf("Get() of another code = %+v, %t", c, ok)
+	}
 	if s.Put(want) {
 		t.Error("the same again is a change")
 	}

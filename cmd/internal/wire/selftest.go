@@ -155,13 +155,9 @@ func (d *desk) parts() selftest.Phone {
 	h := d.cfg.Audio.Headset
 	_, key := m.Key("headset")
 	p.Headset = key || d.handset.sim == nil && (len(h.Controls) > 0 || h.Output != none.Output || h.Input != none.Input)
-	conditions := d.health.All()
-	for _, c := range conditions {
-		if c.Code == soundCode {
-			p.Sound = c.Text
-		}
-	}
-	p.Faults = itemFaults(m, conditions)
+	sound, _ := d.health.Get(soundCode)
+	p.Sound = sound.Text
+	p.Faults = itemFaults(m, d.health.All())
 	return p
 }
 
