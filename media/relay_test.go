@@ -268,20 +268,27 @@ func TestRelayOfOneStreamOfTwo(t *testing.T) {
 	}
 }
 
+// relayOfTwoSources relays a far end that sends its events with an SSRC of their own, from one address, to p2.
+func (b *bench) relayOfTwoSources() (s1 *media.Session, audio, events, p2 *mediatest.Peer) {
+	b.t.Helper()
+	conn, err := b.net.Listen(netip.AddrPortFrom(farHost, 0), rtpio.Socket{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	s1 = b.session()
+	b.configure(s1, both(conn.LocalAddr(), codec.PCMU))
+	s2, p2 := b.leg()
+	if _, err := media.Relay(s1, s2); err != nil {
+		b.t.Fatal(err)
+	}
+	return s1, mediatest.NewPeer(conn), mediatest.NewPeer(conn), p2
+}
+
 // Events with an SSRC of their own beside the audio: each key goes on as one, and the audio keeps its clock.
 func TestRelayOfEventsOfAnotherSource(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		conn, err := b.net.Listen(netip.AddrPortFrom(farHost, 0), rtpio.Socket{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		s1, audio, events := b.session(), mediatest.NewPeer(conn), mediatest.NewPeer(conn)
-		b.configure(s1, both(conn.LocalAddr(), codec.PCMU))
-		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
-			t.Fatal(err)
-		}
+		s1, audio, events, p2 := b.relayOfTwoSources()
 		b.talk(audio, s1, codec.PCMU, mediatest.Voice(1, 4*time.Second))
 		for key := range byte(3) {
 			time.Sleep(500 * time.Millisecond)
@@ -320,20 +327,10 @@ func TestRelayOfEventsOfAnotherSource(t *testing.T) {
 // An event with an SSRC of its own that overtakes audio: what is late then has lost its number to the event.
 func TestRelayGivesNoNumberTwice(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		conn, err := b.net.Listen(netip.AddrPortFrom(farHost, 0), rtpio.Socket{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		s1, audio, events := b.session(), mediatest.NewPeer(conn), mediatest.NewPeer(conn)
-		b.configure(s1, both(conn.LocalAddr(), codec.PCMU))
-		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
-			t.Fatal(err)
-		}
+		s1, audio, events, p2 := b.relayOfTwoSources()
 		n := 0
 		b.net.Hook(func(d *mediatest.Datagram) {
-			if d.From == conn.LocalAddr() && d.Data[1]&0x7f == 0 {
+			if d.From == audio.Addr() && d.Data[1]&0x7f == 0 {
 				if n++; n == 10 {
 					d.Delay = 35 * time.Millisecond // until after the eleventh and the event
 				}
