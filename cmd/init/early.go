@@ -45,6 +45,31 @@ func mountEarly(log *slog.Logger) {
 	}
 }
 
+// settings are those of the kernel that are not what an appliance needs by default, below /proc/sys.
+var settings = []struct{ name, value string }{
+	// phoned's user makes no second name of a file of root's, and root follows no link of his where all may write.
+	{"fs/protected_hardlinks", "1"},
+	{"fs/protected_symlinks", "1"},
+}
+
+// set gives the kernel its settings, below sys, which is /proc/sys. One that the kernel does not know it does not need.
+func set(sys string, log *slog.Logger) {
+	for _, s := range settings {
+		path := filepath.Join(sys, s.name)
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			_, err = f.WriteString(s.value)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			log.Error("setting of the kernel", "path", path, "value", s.value, "err", err)
+		}
+	}
+}
+
 // bootArgs are what the boot loader passed on.
 type bootArgs struct {
 	slots.Boot

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -31,6 +32,43 @@ func TestParseCmdline(t *testing.T) {
 	}
 	if got, err := parseCmdline("parklamp.slot=c parklamp.board=rpi quiet"); got != (bootArgs{Boot: slots.Boot{Board: "rpi"}}) || err == nil {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// The kernel gets every setting that it knows; one that it has no file for makes no file and no noise.
+func TestSettings(t *testing.T) {
+	sys := t.TempDir()
+	known := settings[1:]
+	for _, s := range known {
+		path := filepath.Join(sys, s.name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("?"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said strings.Builder
+	set(sys, slog.New(slog.NewTextHandler(&said, nil)))
+	for _, s := range known {
+		if got, err := os.ReadFile(filepath.Join(sys, s.name)); err != nil || string(got) != s.value {
+			t.Errorf("%s: %q, %v; want %q", s.name, got, err, s.value)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(sys, settings[0].name)); !errors.Is(err, os.ErrNotExist) || said.String() != "" {
+		t.Errorf("%s, which this kernel does not have: %v, %s", settings[0].name, err, &said)
+	}
+	// What cannot be written is told. A folder is what root cannot write either.
+	path := filepath.Join(sys, settings[0].name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	set(sys, slog.New(slog.NewTextHandler(&said, nil)))
+	if !strings.Contains(said.String(), path) {
+		t.Errorf("%s cannot be written, and init says %q", path, &said)
+	}
+	// Each is one that a kernel has.
+	for _, s := range settings {
+		if _, err := os.Stat(filepath.Join("/proc/sys", s.name)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -121,6 +121,7 @@ func (s *system) run() {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	endConsole := s.console(os.Stderr)
 	mountEarly(s.log)
+	set("/proc/sys", s.log)
 	for _, folder := range []string{runFolder, rootFolder} {
 		_ = os.MkdirAll(folder, 0o755)
 	}
