@@ -88,6 +88,41 @@ func TestLogAccountsForAllTime(t *testing.T) {
 	}
 }
 
+// A tick of the log is a packet's length, whatever that is.
+func TestTickIsAPacketLong(t *testing.T) {
+	for _, length := range []int{5000, 10000, 20000, 30000, 60000} {
+		path := t.TempDir() + "/t.csv"
+		text := fmt.Sprintf("# ptime_us=%d tick_phase_us=3000\n", length)
+		for n := range 50 {
+			text += fmt.Sprintf("%d,%d,%d,%d\n", n, n*length/125, n*length, n*length+30000)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(path, path+".log", ""); err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.ReadFile(path + ".log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := strings.Split(strings.TrimSpace(string(log)), "\n")[2:]
+		for _, row := range rows {
+			var tick, at int
+			if _, err := fmt.Sscanf(row, "%d,%d", &tick, &at); err != nil {
+				t.Fatal(err)
+			}
+			// What is played is decided at most a packet and what it is stretched by ahead.
+			if first := 3000 + tick*length; at < first || at >= first+3*length {
+				t.Fatalf("packets of %d µs: row %q; tick %d is at %d", length, row, tick, first)
+			}
+		}
+		if len(rows) < 50 {
+			t.Errorf("packets of %d µs: %d rows", length, len(rows))
+		}
+	}
+}
+
 func TestBadTraceNamesTheLine(t *testing.T) {
 	path := t.TempDir() + "/t.csv"
 	if err := os.WriteFile(path, []byte("# name=x\n1,160,0,1\nx,y,z,1\n"), 0o600); err != nil {

@@ -77,7 +77,7 @@ func Replay(t *Trace, cfg jitter.Config, speech []byte, keepSound bool) *Run {
 		if now > end {
 			break
 		}
-		tick = int(time.Duration(k) * Grid / timeline.Frame)
+		tick = int(time.Duration(k) * Grid / t.PTime)
 		for next < len(order) && t.Packets[order[next]].Arrival <= now {
 			p := &t.Packets[order[next]]
 			in := jitter.Packet{SSRC: 1, Seq: p.Seq, TS: p.TS, Marker: p.Marker, Comfort: p.Comfort}
