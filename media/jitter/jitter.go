@@ -270,10 +270,11 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	}
 	// What was overtaken by the first packet after a splice is of the old clock, and tells nothing by the new one.
 	old := step < 0 && (ts > b.highTS || ts < b.highTS-int64(spliceJump/tick))
-	if !p.Comfort && !old {
+	s := &b.slot[seq&(slots-1)]
+	// How late a copy is, nobody hears. What is so late that its slot has been taken may be one.
+	if !p.Comfort && !old && s.seq < seq {
 		b.delay.add(arrival-time.Duration(ts)*tick, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
 	}
-	s := &b.slot[seq&(slots-1)]
 	switch {
 	case s.seq == seq:
 		b.stats.Duplicates++

@@ -157,6 +157,30 @@ func TestReorderedAndDuplicate(t *testing.T) {
 	}
 }
 
+// TestLateCopies: a copy that comes much later than the packet, or than it could be told for one, changes nothing.
+func TestLateCopies(t *testing.T) {
+	for _, late := range []time.Duration{20 * ms, 120 * ms, 250 * ms, 1270 * ms, 1500 * ms} {
+		with, without := newLine(), newLine()
+		r := rand.New(rand.NewPCG(5, 6))
+		copies := 0
+		for n := range 3000 {
+			d := time.Duration(r.ExpFloat64() * 3e6)
+			with.send(n, d)
+			without.send(n, d)
+			if r.IntN(20) == 0 {
+				with.send(n, d+late+time.Duration(r.IntN(10))*ms)
+				copies++
+			}
+		}
+		with.run(59 * time.Second)
+		without.run(59 * time.Second)
+		a, b := with.b.Stats(), without.b.Stats()
+		if a.Target != b.Target || a.Delay != b.Delay || !slices.Equal(with.delays, without.delays) {
+			t.Errorf("%d copies %s late: target %s, delay %s; without them %s, %s", copies, late, a.Target, a.Delay, b.Target, b.Delay)
+		}
+	}
+}
+
 // TestOutageEndsWithoutADebt: after half a second in which packets were kept back, the delay is soon what it was.
 func TestOutageEndsWithoutADebt(t *testing.T) {
 	l := newLine()
