@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"parklamp/cmd/internal/authority"
 	"parklamp/cmd/internal/provision"
+	"parklamp/parkd/panel"
 )
 
 // Row is one appliance for a table.
@@ -63,12 +65,19 @@ func (s *Site) Check() (warnings []string, err error) {
 		if !a.Address.IsValid() && len(s.Appliances) > 1 {
 			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
 		}
+		if a.Address.Unmap().IsLoopback() {
+			warnings = append(warnings, fmt.Sprintf("%s: address %s is found on its own machine alone: this is a site for trials on one machine, not for cards", a.ID, a.Address))
+		}
 		if own, set := s.static(i); set && own.IsValid() && a.Address.IsValid() && own != a.Address {
 			warnings = append(warnings, fmt.Sprintf("%s gives itself %s by network.address, and the others look for it at %s", a.ID, own, a.Address))
 		}
 	}
 	if err != nil {
 		return warnings, err
+	}
+	if closed := s.closed(); len(closed) > 0 {
+		warnings = append(warnings, fmt.Sprintf("%s: the panel listens to programs on the appliance alone, so that 'parkctl update --at' from here does not reach it: listen = \"0.0.0.0:8080\" under [all.panel] opens it, and to whoever reaches it also the keys",
+			strings.Join(closed, ", ")))
 	}
 	for _, i := range stale {
 		warnings = append(warnings, fmt.Sprintf("%s: its files are not what site.toml says: 'parkctl site write' makes them", s.Appliances[i].ID))
@@ -86,6 +95,22 @@ func (s *Site) Check() (warnings []string, err error) {
 		}
 	}
 	return append(warnings, s.exposed()...), nil
+}
+
+// closed are the appliances whose panel nobody reaches from another machine.
+func (s *Site) closed() (ids []string) {
+	for i, a := range s.Appliances {
+		listen := panel.Default().Listen
+		if table, ok := s.configuration(i).values["panel"].(map[string]any); ok {
+			if text, ok := table["listen"].(string); ok {
+				listen, _ = netip.ParseAddrPort(text) // another text is an error of Check
+			}
+		}
+		if listen.Addr().IsLoopback() || listen.Port() == 0 {
+			ids = append(ids, a.ID)
+		}
+	}
+	return ids
 }
 
 // static is the address that an appliance gives itself by network.address; set is false if it gives itself none.

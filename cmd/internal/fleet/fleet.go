@@ -83,6 +83,12 @@ const template = `# A site of Parklamp appliances. "parkctl site write" makes ev
 
 site = %q
 
+# The panel of every appliance, for "parkctl --at" on this desk, updates too, and for browsers. Whoever reaches port 8080 of an
+# appliance can look at it, press its keys and hear its handset; an update needs the signature of update.key all the same. For
+# phones among strangers take these two lines away: then the panel is for programs on the appliance alone.
+[all.panel]
+listen = "0.0.0.0:8080"
+
 # Keys of every appliance's configuration, as "parkctl config describe" lists them. In texts {id}, {name}, {number}, {address}
 # and {site} stand for the appliance's own; a password_file that names a file below secrets/ goes onto the card.
 #
@@ -216,8 +222,8 @@ func (s *Site) check() {
 		if strings.Trim(a.Number, "0123456789*#") != "" {
 			fail(at+".number", "%q: the others dial it: only 0-9 * #", a.Number)
 		}
-		if a.Address.IsValid() && (a.Address.IsUnspecified() || a.Address.IsMulticast()) {
-			fail(at+".address", "%q: want the address of one appliance", a.Address)
+		if why := s.unfit(a.Address); why != "" {
+			fail(at+".address", "%q: %s: want the address of one appliance in the network of the others, such as 192.0.2.7", a.Address, why)
 		}
 		for key, value := range map[string]string{"id": strings.ToLower(a.ID), "number": a.Number, "address": addressText(a.Address)} {
 			if other, twice := seen[key+value]; twice && value != "" {
@@ -226,6 +232,22 @@ func (s *Site) check() {
 			seen[key+value] = a.ID
 		}
 	}
+}
+
+// unfit says why the others cannot find an appliance by an address, as it is in site.toml.
+func (s *Site) unfit(a netip.Addr) string {
+	elsewhere := func(o Appliance) bool { return o.Address.IsValid() && !o.Address.Unmap().IsLoopback() }
+	switch a = a.Unmap(); {
+	case !a.IsValid():
+		return "" // it has none
+	case a.IsUnspecified(), a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is nobody's own"
+	case a.IsLinkLocalUnicast():
+		return "is good on one link only" // RFC 3927 §1.9, RFC 4291 §2.5.6
+	case a.IsLoopback() && slices.ContainsFunc(s.Appliances, elsewhere):
+		return "is each machine's own" // where all are on loopback they are programs on one machine, for a trial: Check warns
+	}
+	return ""
 }
 
 func addressText(a netip.Addr) string {

@@ -174,7 +174,10 @@ func TestFaults(t *testing.T) {
 		"board":           {"board = \"rpi-9\"\n", `site.toml:+1:1: appliances[1].board: `},
 		"id twice":        {"[[appliances]]\nid = \"Dock-1\"\nnumber = \"209\"\n", `site.toml:+2:1: appliances[2].id: "dock-1": dock-1 has it already`},
 		"number twice":    {"[[appliances]]\nid = \"dock-9\"\nnumber = \"202\"\n", `site.toml:+3:1: appliances[2].number: "202": dock-2 has it already`},
-		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": want the address of one appliance`},
+		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": is nobody's own: want the address of one appliance`},
+		"one for all":     {"[network]\naddress = \"192.0.2.50/24\"\n", `site.toml:+2:1: network.address: "192.0.2.50/24": dock-2 would have it as well as dock-1; "{address}/24" is`},
+		"another's":       {"network.address = \"192.0.2.1/24\"\n", `site.toml:+1:9: appliances[1].network.address: "192.0.2.1/24": dock-2 would have it as well as dock-1`},
+		"journal outside": {"[all.journal]\npath = \"/etc/passwd\"\n", `site.toml:+2:1: all.journal.path: "/etc/passwd": must lie below /data/parklamp/journal or`},
 		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: is missing: 1 to 32 of`},
 		"unknown":         {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
 		"network of all":  {"[network]\nvlan = \"5000\"\n", `site.toml:+2:1: network.vlan: "5000": want auto, none or a number`},
@@ -182,7 +185,7 @@ func TestFaults(t *testing.T) {
 		"network, a list": {"[network]\ndns = [\"192.0.2.1\", \"here\"]\n", `site.toml:+2:1: network.dns[1]: "here": want the address of a name server`},
 		"list of one":     {"config.sip.listen = [\"udp:eth0:5060\", \"tls:eth0\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen[1]: "tls:eth0": wants an IP address and a port`},
 		"no socket":       {"config.sip.listen = [\"udp:eth0:5060\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen: has no tls socket`},
-		"socket":          {"[all.panel]\nsocket = \"/x\"\n", `site.toml:+2:1: all.panel.socket: "/x": must be`},
+		"socket":          {"config.panel.socket = \"/x\"\n", `site.toml:+1:14: appliances[1].config.panel.socket: "/x": must be`},
 		"journal":         {"[all.journal]\npath = \"calls\"\n", `site.toml:+2:1: all.journal.path: "/data/parklamp/calls": must lie below /data/parklamp/journal or`},
 		"other name":      {"config.appliance.name = \"dock-9\"\n", `site.toml:+1:18: appliances[1].config.appliance.name: "dock-9": must be "dock-2"`},
 		"element of all":  {"[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n[[all.registration.accounts]]\naor = \"{number}\"\n", `site.toml:+4:1: all.registration.accounts[1].aor: "201"`},
@@ -212,6 +215,64 @@ func TestFaults(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, appliances)); err == nil {
 			t.Errorf("%s: files were written all the same", name)
 		}
+	}
+}
+
+// Who cannot be found by his address is told, and who has loopback beside others that have not.
+func TestAddresses(t *testing.T) {
+	for address, want := range map[string]string{"127.0.0.1": "is each machine's own", "::1": "is each machine's own", "::ffff:127.0.0.1": "is each machine's own",
+		"255.255.255.255": "is nobody's own", "224.0.1.75": "is nobody's own", "ff02::1": "is nobody's own", "::": "is nobody's own",
+		"169.254.1.1": "is good on one link only", "fe80::1": "is good on one link only", "fe80::1%eth0": "is good on one link only", "10.0.0.7": "", "2001:db8::7": "", "fd00::7": ""} {
+		_, err := Add(newSite(t), Appliance{ID: "dock-3", Address: netip.MustParseAddr(address)}, day)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want+": want the address of one appliance") {
+			t.Errorf("%s: %v, want %q", address, err, want)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "trial")
+	if err := New(dir, "trial", day); err != nil {
+		t.Fatal(err)
+	}
+	add(t, dir, Appliance{ID: "dock-1", Address: netip.MustParseAddr("127.0.0.1")})
+	add(t, dir, Appliance{ID: "dock-2", Address: netip.MustParseAddr("127.0.0.2")})
+	if warnings := check(t, dir); !strings.Contains(warnings, "dock-2: address 127.0.0.2 is found on its own machine alone") {
+		t.Error(warnings)
+	}
+}
+
+func check(t *testing.T, dir string) string {
+	t.Helper()
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings, err := s.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(warnings, "\n")
+}
+
+// The panel of an appliance of a new site takes updates from the desk; where it does not, check says so.
+func TestPanelIsReached(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	if text := read(t, dir, "appliances", "dock-1", provision.PhonedFile); !strings.Contains(text, "listen = '0.0.0.0:8080'") {
+		t.Error(text)
+	}
+	const closed = "the panel listens to programs on the appliance alone, so that 'parkctl update --at' from here does not reach it"
+	if warnings := check(t, dir); strings.Contains(warnings, closed) {
+		t.Error(warnings)
+	}
+	appendTo(t, dir, "config.panel.listen = \"0.0.0.0:0\"\n") // of dock-2
+	if warnings := check(t, dir); !strings.Contains(warnings, "dock-2: "+closed) || strings.Contains(warnings, "dock-1") {
+		t.Error(warnings)
+	}
+	path := filepath.Join(dir, SiteFile) // as one that was made without
+	if err := os.WriteFile(path, []byte(strings.Replace(read(t, path), "[all.panel]\nlisten = \"0.0.0.0:8080\"\n", "", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if warnings := check(t, dir); !strings.Contains(warnings, "dock-1, dock-2: "+closed) {
+		t.Error(warnings)
 	}
 }
 

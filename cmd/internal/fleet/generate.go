@@ -84,6 +84,7 @@ func (s *Site) Write() (changed []string, err error) {
 func (s *Site) sets() ([]provision.Files, error) {
 	sets := make([]provision.Files, len(s.Appliances))
 	var errs []error
+	s.twice()
 	for i := range s.Appliances {
 		var err error
 		sets[i], err = s.set(i)
@@ -92,6 +93,30 @@ func (s *Site) sets() ([]provision.Files, error) {
 		}
 	}
 	return sets, errors.Join(append(errs, s.file.Err())...)
+}
+
+// twice notes the appliances that give themselves an address that another has.
+func (s *Site) twice() {
+	holder := map[netip.Addr]string{}
+	for _, a := range s.Appliances {
+		if a.Address.IsValid() {
+			holder[a.Address.Unmap()] = a.ID
+		}
+	}
+	for i, a := range s.Appliances {
+		own, set := s.static(i)
+		if !set || !own.IsValid() {
+			continue
+		}
+		own = own.Unmap()
+		if other, has := holder[own]; has && other != a.ID {
+			if at := s.network(i); !s.file.Complained(at.origin("address")) {
+				s.file.Fail(at.origin("address"), "%q: %s would have it as well as %s; \"{address}/24\" is each appliance's own", at.values["address"], a.ID, other)
+			}
+			continue
+		}
+		holder[own] = a.ID
+	}
 }
 
 // update makes a folder have exactly the files of a set.
