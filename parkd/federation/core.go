@@ -191,6 +191,7 @@ type peer struct {
 	name              string
 	heard             time.Time // last sign of life; zero: never, or given up
 	spoke             time.Time // last time that anything came of it, claims included
+	silentAt          time.Time // when it was found last that it had been silent, or is; see Quiet
 	probeAt           time.Time
 	watched           time.Time // when the subscription was made; zero: there is none
 	synced            bool      // its document has come since it was last lost

@@ -407,3 +407,43 @@ func TestSettlesWhenParkdKnows(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a process that stood still, or was cut off, hears or notices first when it goes on: for a while it does not know what
+// its peers have done. Who answers, however soon, has said nothing of it.
+func TestQuiet(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		still time.Duration
+		first []Input
+		want  bool
+	}{
+		{"an answer as ever", time.Second, []Input{Heard{Peer: "b"}, Heard{Peer: "c"}, Tick{}}, false},
+		{"nothing", 5 * time.Second, nil, true},
+		{"nothing for long", time.Hour, nil, true},
+		{"the peers' own requests", 5 * time.Second, []Input{Subscribed{Peer: "b"}, Subscribed{Peer: "c"}}, true},
+		{"answers that waited", 5 * time.Second, []Input{Heard{Peer: "b"}, Heard{Peer: "c"}, Tick{}}, true},
+		{"their documents, of which parkd has not heard", 5 * time.Second, []Input{Told{Peer: "b"}, Told{Peer: "c"}}, true},
+		{"an answer to a claim", 5 * time.Second, []Input{Answered{Peer: "b"}, Answered{Peer: "c"}}, true},
+		{"the clock", time.Hour, []Input{Tick{}}, true},
+	} {
+		c, now := arbiter(t)
+		for _, in := range []Input{Heard{Peer: "b"}, Heard{Peer: "c"}} {
+			c.Step(now, in)
+		}
+		now = now.Add(test.still)
+		for _, in := range test.first {
+			c.Step(now, in)
+		}
+		if got := c.Quiet(now); got != test.want {
+			t.Errorf("%s after %v: quiet %v, want %v", test.name, test.still, got, test.want)
+		}
+		for range parkd.LateWord/time.Second + 1 {
+			now = now.Add(time.Second)
+			c.Step(now, Heard{Peer: "b"})
+			c.Step(now, Heard{Peer: "c"})
+		}
+		if c.Quiet(now) {
+			t.Errorf("%s after %v: quiet for ever", test.name, test.still)
+		}
+	}
+}

@@ -177,15 +177,11 @@ func (f *Federation) Release(token, orbit string) {
 	f.step(Release{Token: token, Orbit: orbit})
 }
 
-// Quiet says whether a peer that was there within the last minute was not heard for longer than it is asked: this process, or
-// a link, has stood still, and what the peers think of us is not known.
+// Quiet is Core's.
 func (f *Federation) Quiet() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.core.peers, func(p *peer) bool {
-		silent := time.Since(p.spoke)
-		return silent > 2*f.cfg.ProbeEvery && silent < time.Minute
-	})
+	return f.core.Quiet(time.Now())
 }
 
 // PeerURI is where a peer is reached, for INVITEs that fetch its calls.

@@ -61,15 +61,34 @@ func (c *Core) tick() {
 
 // heard takes a sign of life. One that was dead is asked for everything anew.
 func (c *Core) heard(p *peer) {
+	c.spoke(p)
 	dead := p.heard.IsZero()
 	p.heard, p.silent = c.now, time.Time{}
-	c.spoke(p)
 	if dead {
 		c.watch(p)
 	}
 }
 
-func (c *Core) spoke(p *peer) { p.spoke = c.now }
+// spoke takes anything that came of a peer. The first that comes after a silence tells nothing of that time yet.
+func (c *Core) spoke(p *peer) {
+	if c.silent(c.now, p) {
+		p.silentAt = c.now
+	}
+	p.spoke = c.now
+}
+
+// silent says whether a peer that counts as alive was not heard for longer than it is asked.
+func (c *Core) silent(now time.Time, p *peer) bool {
+	return !p.heard.IsZero() && now.Sub(p.spoke) > 2*c.cfg.ProbeEvery
+}
+
+// Quiet says whether a peer that counts as alive is silent, or was a moment ago: this process, or a link, has stood still, what
+// the peer thought of us meanwhile is not known, and its word may be on its way.
+func (c *Core) Quiet(now time.Time) bool {
+	return slices.ContainsFunc(c.peers, func(p *peer) bool {
+		return c.silent(now, p) || !p.silentAt.IsZero() && now.Sub(p.silentAt) < parkd.LateWord
+	})
+}
 
 func (c *Core) watch(p *peer) {
 	p.watched = c.now
@@ -79,6 +98,7 @@ func (c *Core) watch(p *peer) {
 // dead gives a peer up until it is heard again.
 func (c *Core) dead(p *peer) {
 	p.heard, p.watched, p.lostAt, p.synced = time.Time{}, time.Time{}, time.Time{}, false
+	p.silentAt = c.now
 	c.emit(Silent{Peer: p.name})
 	c.emit(Unwatch{Peer: p.name})
 	c.tell(p, parkd.Announce{})

@@ -53,14 +53,6 @@ func (s *site) watchLamps(n *node) {
 	}
 }
 
-// quiet is Federation.Quiet.
-func (n *node) quiet() bool {
-	return slices.ContainsFunc(n.core.peers, func(p *peer) bool {
-		silent := n.s.now.Sub(p.spoke)
-		return silent > 2*n.core.cfg.ProbeEvery && silent < time.Minute
-	})
-}
-
 // takes says whether the core refuses claims of an orbit for a call that it knows of.
 func (c *Core) takes(orbit string) bool {
 	return c.known.Refuses(orbit) != parkd.ReasonNone
@@ -153,9 +145,11 @@ func (n *node) rescue(slot parkd.SlotState) {
 			s.parked[f.leg] = true
 			delete(s.parked, leg)
 			s.after(s.delay(), func() { // BYE on the dialog that is replaced
-				if old.life == oldLife && oldLife != 0 {
-					old.park(parkd.LegEnded{Leg: leg, Doubt: old.quiet()})
-				}
+				old.gets("far end "+string(leg), func() {
+					if old.life == oldLife && oldLife != 0 {
+						old.park(parkd.LegEnded{Leg: leg, Doubt: old.core.Quiet(s.now)})
+					}
+				})
 			})
 			answer(parkd.RescueResult{Leg: f.leg, Dialog: s.dialog(f)})
 		}
@@ -318,6 +312,36 @@ func TestRescueAcrossPartition(t *testing.T) {
 			}
 			if s.ends(parkd.EndAbandoned) > 0 {
 				t.Errorf("%s, seed %d: %d reported as abandoned", what, seed, s.ends(parkd.EndAbandoned))
+			}
+		}
+	}
+}
+
+// A host that stood still goes on, and hears in any order what has waited for it: the BYE of those who have moved, its peers'
+// words, their new subscriptions. Whoever was taken over is reported as that, and no lamp is dark.
+func TestRescueOfAFrozenHost(t *testing.T) {
+	for _, still := range []time.Duration{time.Second, 4 * time.Second, 6 * time.Second, 15 * time.Second, 75 * time.Second} {
+		for seed := range uint64(20) {
+			s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+			host := s.node("dock-1")
+			was, phones := tenCalls(s)
+			phones[0].dumb = true // he stays
+			s.run(time.Duration(s.rng.IntN(2000)) * time.Millisecond)
+			host.frozen = true
+			s.run(still)
+			host.thaw()
+			s.run(30 * time.Second)
+			everyCallOnce(t, s, seed, was, phones)
+			moved := 0
+			for _, f := range phones {
+				moved += f.moves
+			}
+			if phones[0].moves > 0 || still < 4*time.Second && moved > 0 || still > 10*time.Second && moved != 9 {
+				t.Fatalf("still for %v, seed %d: %d have moved", still, seed, moved)
+			}
+			if s.ends(parkd.EndAbandoned)+s.ends(parkd.EndLost) > 0 || s.ends(parkd.EndRescued) != 2*moved {
+				t.Errorf("still for %v, seed %d: %d have moved, %d rows say so at both ends, %d abandoned, %d lost", still, seed, moved,
+					s.ends(parkd.EndRescued), s.ends(parkd.EndAbandoned), s.ends(parkd.EndLost))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -43,6 +44,12 @@ type scheduled struct {
 	do  func()
 }
 
+// arrival is a message that waits in a socket; those of one stream keep their order.
+type arrival struct {
+	stream string
+	do     func()
+}
+
 type outcome struct {
 	ok     bool
 	reason parkd.Reason
@@ -58,10 +65,12 @@ type node struct {
 	machine  *parkd.Machine
 	tickAt   time.Time
 	timers   map[string]time.Time
-	watching map[string]int                   // peer -> our dialog with it
-	watchers map[string]int                   // peer -> its dialog with us
-	told     map[int]bool                     // dialogs in which a document was sent
-	closed   bool                             // told good-bye
+	watching map[string]int // peer -> our dialog with it
+	watchers map[string]int // peer -> its dialog with us
+	told     map[int]bool   // dialogs in which a document was sent
+	closed   bool           // told good-bye
+	frozen   bool           // its process is stopped: what comes waits in its sockets
+	waiting  []arrival
 	calls    int                              // far ends that are being called
 	asked    map[string]time.Time             // token -> when
 	remote   map[string]func(parkd.Reason)    // tells a peer that its fetch is refused, by token
@@ -118,8 +127,12 @@ func (s *site) carry(from, to *node, stream string, delay time.Duration, do func
 		switch {
 		case s.cut[link]: // on its way when that happened: repeated when the link is back
 			s.held[link] = append(s.held[link], arrive)
-		case to.life == life && life != 0:
-			do()
+		default:
+			to.gets(from.name+stream, func() {
+				if to.life == life && life != 0 {
+					do()
+				}
+			})
 		}
 	}
 	if s.cut[link] {
@@ -160,7 +173,7 @@ func (s *site) run(d time.Duration) {
 		var due *node
 		var timer string
 		for _, n := range s.nodes {
-			if n.life == 0 {
+			if n.life == 0 || n.frozen {
 				continue
 			}
 			if !n.tickAt.IsZero() && n.tickAt.Before(at) {
@@ -196,7 +209,7 @@ func (n *node) start(epoch uint64) {
 	s.serial++
 	n.life = s.serial
 	cfg := s.config(n.name)
-	n.closed, n.calls = false, 0
+	n.closed, n.frozen, n.calls = false, false, 0
 	n.core = NewCore(cfg)
 	pc := parkd.Default()
 	pc.Escalation = []parkd.Step{{To: "reception", Ring: 10 * time.Second}}
@@ -221,6 +234,40 @@ func (n *node) kill() {
 		if link[0] == n.name || link[1] == n.name {
 			n.s.held[link] = nil
 		}
+	}
+}
+
+// gets does what a message does, when the process runs.
+func (n *node) gets(stream string, do func()) {
+	if n.frozen {
+		n.waiting = append(n.waiting, arrival{stream, do})
+		return
+	}
+	do()
+}
+
+// thaw lets a frozen process go on: it has a goroutine for each socket and each timer, which come to their turns in any order.
+func (n *node) thaw() {
+	s := n.s
+	n.frozen = false
+	turn := func() time.Duration { return time.Duration(s.rng.IntN(20)) * time.Millisecond }
+	at := map[string]time.Duration{}
+	for _, a := range n.waiting {
+		if _, known := at[a.stream]; !known {
+			at[a.stream] = turn()
+		}
+		s.after(at[a.stream], a.do)
+	}
+	n.waiting = nil
+	awake := func(due time.Time) time.Time {
+		if due.IsZero() || due.After(s.now) {
+			return due
+		}
+		return s.now.Add(turn())
+	}
+	n.tickAt = awake(n.tickAt)
+	for _, id := range slices.Sorted(maps.Keys(n.timers)) {
+		n.timers[id] = awake(n.timers[id])
 	}
 }
 
