@@ -150,10 +150,11 @@ func (p *mirror) tells() []Settled {
 // settle strikes out the older copies of calls that have changed their hosts, after any news. self and own are this
 // appliance, and what it tells.
 func (ms mirrors) settle(now time.Time, self string, own Announce, forget time.Duration) (left []departed) {
-	me := &mirror{Name: self, Slots: own.Slots, Settled: own.Settled}
-	for _, by := range append(ms[:len(ms):len(ms)], me) {
+	me := &mirror{Name: self, Epoch: own.Epoch, Generation: own.Generation, Slots: own.Slots, Settled: own.Settled}
+	all := append(ms[:len(ms):len(ms)], me) // what an earlier life of this appliance had is not known to be here
+	for _, by := range all {
 		for _, f := range by.tells() {
-			known := f.Host == self || f.Host == by.Name || ms.told(f)
+			known := f.Host == by.Name || all.told(f)
 			for _, p := range ms {
 				if p != by {
 					left = append(left, p.settle(now, f, known, forget)...)
@@ -163,14 +164,14 @@ func (ms mirrors) settle(now time.Time, self string, own Announce, forget time.D
 	}
 	for _, p := range ms {
 		p.held = slices.DeleteFunc(p.held, func(h held) bool {
-			known := h.to.Host != "" && (h.to.Host == self || ms.told(h.to))
+			known := h.to.Host != "" && all.told(h.to)
 			if known {
 				left = append(left, departed{h.slot, 0})
 			}
 			return known
 		})
 		for i := range p.held {
-			if h := &p.held[i]; !h.cold && ms.livesAnew(h.to) {
+			if h := &p.held[i]; !h.cold && all.livesAnew(h.to) {
 				h.cold, h.until = true, now.Add(LateWord)
 			}
 		}

@@ -251,3 +251,23 @@ func TestTheTakerLivesAnew(t *testing.T) {
 		t.Errorf("rows %v, want lost", rows)
 	}
 }
+
+// A host that was away for long names who took its caller over: this appliance, in a life before this one. He is elsewhere by
+// now, or is lost, and until somebody says so nobody knows.
+func TestAnEarlierLifeTookHimOver(t *testing.T) {
+	r, call := watching(t, Default())
+	told := func(generation uint64, of Settled) {
+		of.CallID = call.CallID
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: generation, Settled: []Settled{of}})
+	}
+	told(2, Settled{Moves: 1, How: Rescued, Host: "dock-1", Epoch: epoch0 - 1, Generation: 2})
+	sees(t, r, "701", ViewUnknown)
+	r.collect(LateWord - time.Second)
+	sees(t, r, "701", ViewUnknown)
+	there := call
+	there.Moves = 2
+	r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{there}})
+	sees(t, r, "701", ViewElsewhere)
+	r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 3})
+	sees(t, r, "701", ViewFree)
+}
