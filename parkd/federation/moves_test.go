@@ -39,18 +39,15 @@ func (f *farEnd) hangUp(s *site) {
 	}
 	f.over, f.hung = true, true
 	delete(s.parked, f.leg)
-	host, life := f.host, f.host.life
-	s.after(20*time.Millisecond, func() { // BYE, after what was answered before
-		if host.life == life && life != 0 {
-			host.park(parkd.LegEnded{Leg: f.leg, Doubt: true})
-		}
+	f.host.later(20*time.Millisecond, "far ends", func() { // BYE, after what was answered before
+		f.host.park(parkd.LegEnded{Leg: f.leg, Doubt: true})
 	})
 }
 
 // latest is how late a document comes, while its sender and its receiver are in touch.
 const latest = parkd.LateWord - 2*time.Second
 
-// moves lets callers be taken over again and again: their hosts reboot, die and come back, links are cut, and each appliance's
+// moves lets callers be taken over again and again: their hosts reboot, die and come back, or stand still, links are cut, and each appliance's
 // documents come to each other as late as they like, if not later than a word may be. The rule that watchLamps checks all the
 // time: no lamp is dark, and no orbit is given away, of a caller who is there.
 func moves(t *rapid.T) {
@@ -74,7 +71,7 @@ func moves(t *rapid.T) {
 	for range rapid.IntRange(3, 30).Draw(t, "steps") {
 		n := pick()
 		switch action := rapid.SampledFrom([]string{"park", "park", "late", "late", "wait", "pass", "pass", "goes", "kill", "comes",
-			"cut", "heal", "fetch", "hang up"}).Draw(t, "action"); {
+			"cut", "heal", "freeze", "thaw", "fetch", "hang up"}).Draw(t, "action"); {
 		case action == "late":
 			lose()
 		case action == "wait":
@@ -87,12 +84,16 @@ func moves(t *rapid.T) {
 			}
 		case action == "comes" && n.life == 0:
 			comes(n)
-		case n.life == 0:
+		case action == "thaw" && n.frozen:
+			n.thaw()
+		case n.life == 0 || n.frozen && action != "kill":
 		case action == "park" && len(s.callers) < 6:
 			_, _ = s.tryPark(n, rapid.SampledFrom([]string{"", "701", "702"}).Draw(t, "orbit"))
 		case action == "goes":
 			n.goes()
 			journal[n] = n.stored()
+		case action == "freeze":
+			n.frozen = true
 		case action == "kill":
 			s.cutOff(n)
 			journal[n] = n.stored()
@@ -114,8 +115,11 @@ func moves(t *rapid.T) {
 				s.setCut(a.name, b.name, false)
 			}
 		}
-		if a.life == 0 {
+		switch {
+		case a.life == 0:
 			comes(a)
+		case a.frozen:
+			a.thaw()
 		}
 	}
 	s.run(80 * time.Second)

@@ -121,11 +121,11 @@ func (n *node) rescue(slot parkd.SlotState) {
 	n.calls++
 	answer := func(in parkd.RescueResult) {
 		s.after(s.delay(), func() {
-			if n.life == life {
+			n.gets(life, "far ends", func() {
 				n.calls--
 				in.CallID = slot.CallID
 				n.park(in)
-			}
+			})
 		})
 	}
 	s.after(s.delay(), func() {
@@ -141,15 +141,10 @@ func (n *node) rescue(slot parkd.SlotState) {
 			old, leg := f.host, f.leg
 			f.host, f.leg = n, parkd.LegID(s.id("rescued"))
 			f.moves++
-			oldLife := old.life
 			s.parked[f.leg] = true
 			delete(s.parked, leg)
-			s.after(s.delay(), func() { // BYE on the dialog that is replaced
-				old.gets("far end "+string(leg), func() {
-					if old.life == oldLife && oldLife != 0 {
-						old.park(parkd.LegEnded{Leg: leg, Doubt: old.core.Quiet(s.now)})
-					}
-				})
+			old.later(s.delay(), "far ends", func() { // BYE on the dialog that is replaced
+				old.park(parkd.LegEnded{Leg: leg, Doubt: old.core.Quiet(s.now)})
 			})
 			answer(parkd.RescueResult{Leg: f.leg, Dialog: s.dialog(f)})
 		}
@@ -165,7 +160,7 @@ func (n *node) back(epoch uint64, stored []parkd.SlotState) {
 			n.s.parked[c.Leg] = true
 			continue
 		}
-		n.s.after(n.s.delay(), func() { n.park(parkd.LegEnded{Leg: c.Leg, Lost: true}) }) // 481
+		n.later(n.s.delay(), "far ends", func() { n.park(parkd.LegEnded{Leg: c.Leg, Lost: true}) }) // 481
 	}
 }
 
@@ -319,7 +314,7 @@ func TestRescueAcrossPartition(t *testing.T) {
 
 // A host that stood still goes on, and hears in any order what has waited for it: the BYE of those who have moved, its peers'
 // words, their new subscriptions. Whoever was taken over is reported as that, and no lamp is dark.
-func TestRescueOfAFrozenHost(t *testing.T) {
+func TestRescueOfAHostThatStoodStill(t *testing.T) {
 	for _, still := range []time.Duration{time.Second, 4 * time.Second, 6 * time.Second, 15 * time.Second, 75 * time.Second} {
 		for seed := range uint64(20) {
 			s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")

@@ -71,6 +71,7 @@ type node struct {
 	closed   bool           // told good-bye
 	frozen   bool           // its process is stopped: what comes waits in its sockets
 	waiting  []arrival
+	turns    map[string]time.Time             // since it went on: when it comes to a stream that had waited
 	calls    int                              // far ends that are being called
 	asked    map[string]time.Time             // token -> when
 	remote   map[string]func(parkd.Reason)    // tells a peer that its fetch is refused, by token
@@ -124,16 +125,11 @@ func (s *site) carry(from, to *node, stream string, delay time.Duration, do func
 	link, life := [2]string{from.name, to.name}, to.life
 	var arrive func()
 	arrive = func() {
-		switch {
-		case s.cut[link]: // on its way when that happened: repeated when the link is back
+		if s.cut[link] { // on its way when that happened: repeated when the link is back
 			s.held[link] = append(s.held[link], arrive)
-		default:
-			to.gets(from.name+stream, func() {
-				if to.life == life && life != 0 {
-					do()
-				}
-			})
+			return
 		}
+		to.gets(life, from.name+stream, do)
 	}
 	if s.cut[link] {
 		s.held[link] = append(s.held[link], arrive)
@@ -209,7 +205,7 @@ func (n *node) start(epoch uint64) {
 	s.serial++
 	n.life = s.serial
 	cfg := s.config(n.name)
-	n.closed, n.frozen, n.calls = false, false, 0
+	n.closed, n.frozen, n.waiting, n.turns, n.calls = false, false, nil, nil, 0
 	n.core = NewCore(cfg)
 	pc := parkd.Default()
 	pc.Escalation = []parkd.Step{{To: "reception", Ring: 10 * time.Second}}
@@ -237,13 +233,23 @@ func (n *node) kill() {
 	}
 }
 
-// gets does what a message does, when the process runs.
-func (n *node) gets(stream string, do func()) {
-	if n.frozen {
+// gets does what a message to one of the lives of a process does: when it runs, and has come to that stream.
+func (n *node) gets(life int, stream string, do func()) {
+	switch {
+	case n.life != life || life == 0:
+	case n.frozen:
 		n.waiting = append(n.waiting, arrival{stream, do})
-		return
+	case n.turns[stream].After(n.s.now):
+		n.s.after(n.turns[stream].Sub(n.s.now), func() { n.gets(life, stream, do) })
+	default:
+		do()
 	}
-	do()
+}
+
+// later is what comes to this life of a process in some time.
+func (n *node) later(in time.Duration, stream string, do func()) {
+	life := n.life
+	n.s.after(in, func() { n.gets(life, stream, do) })
 }
 
 // thaw lets a frozen process go on: it has a goroutine for each socket and each timer, which come to their turns in any order.
@@ -251,14 +257,14 @@ func (n *node) thaw() {
 	s := n.s
 	n.frozen = false
 	turn := func() time.Duration { return time.Duration(s.rng.IntN(20)) * time.Millisecond }
-	at := map[string]time.Duration{}
-	for _, a := range n.waiting {
-		if _, known := at[a.stream]; !known {
-			at[a.stream] = turn()
+	waiting := n.waiting
+	n.waiting, n.turns = nil, map[string]time.Time{}
+	for _, a := range waiting {
+		if _, known := n.turns[a.stream]; !known {
+			n.turns[a.stream] = s.now.Add(turn())
 		}
-		s.after(at[a.stream], a.do)
+		n.gets(n.life, a.stream, a.do)
 	}
-	n.waiting = nil
 	awake := func(due time.Time) time.Time {
 		if due.IsZero() || due.After(s.now) {
 			return due
@@ -422,7 +428,7 @@ func (n *node) park(in parkd.Input) {
 			s.reports = append(s.reports, e.Row)
 		case parkd.HangUp:
 			leg := e.Leg
-			s.after(0, func() { n.park(parkd.LegEnded{Leg: leg}) })
+			n.later(0, "hang up", func() { n.park(parkd.LegEnded{Leg: leg}) })
 		case parkd.SetTimer:
 			n.timers[e.ID] = e.At
 		case parkd.StopTimer:
@@ -434,9 +440,8 @@ func (n *node) park(in parkd.Input) {
 
 // joined: media is relayed; later, so that other inputs come between.
 func (n *node) joined(token string, slot parkd.SlotState) {
-	life := n.life
-	n.s.after(n.s.delay(), func() {
-		if n.life != life || !n.s.parked[slot.Leg] {
+	n.later(n.s.delay(), "media "+token, func() {
+		if !n.s.parked[slot.Leg] {
 			return
 		}
 		if answer := n.answers[token]; answer != nil {
