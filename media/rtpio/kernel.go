@@ -71,7 +71,8 @@ func (c *kernelConn) bind(addr netip.AddrPort, s Socket) error {
 	if err := s.apply(c.fd, c.v6); err != nil {
 		return err
 	}
-	// Kernels before 5.1 do not know it: then a packet's time is that of its reading.
+	// The kernel's time of arrival, as SO_TIMESTAMPING with SOF_TIMESTAMPING_RX_SOFTWARE would give it, in one number instead of three;
+	// stamps of network cards are not asked for. Kernels before 5.1 do not know it: then a packet's time is that of its reading.
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1)
 	var sa sockaddr
 	size, err := sa.put(addr, c.v6)

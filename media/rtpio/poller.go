@@ -29,8 +29,6 @@ const (
 	readers = 2
 	// wakePlace is the place of the eventfd that ends a wait.
 	wakePlace = -1
-	// oldest is the greatest age that is believed: more is a step of the system's clock.
-	oldest = 100 * time.Millisecond
 )
 
 // YieldAfter is how long a goroutine that never rests holds on to its processor. The runtime's monitor takes one that has run for
@@ -66,6 +64,7 @@ type reader struct {
 	iov     unix.Iovec
 	header  unix.Msghdr
 	control [128]byte
+	clocks  clocks
 	buf     [MaxDatagram + Spare]byte
 }
 
@@ -207,6 +206,7 @@ func (r *reader) run(ctx context.Context) error {
 	r.header.Name, r.header.Iov = (*byte)(unsafe.Pointer(&r.from)), &r.iov
 	r.header.SetIovlen(1)
 	r.header.Control = &r.control[0]
+	r.clocks.age(readClocks(), 0) // what came before this moment is taken for new
 	for yielded := time.Now(); ctx.Err() == nil; {
 		if now := time.Now(); now.Sub(yielded) > YieldAfter {
 			runtime.Gosched()
@@ -256,10 +256,7 @@ func (r *reader) age() time.Duration {
 	if !ok {
 		return 0
 	}
-	if d := time.Duration(time.Now().UnixNano() - at); d > 0 && d < oldest {
-		return d
-	}
-	return 0
+	return r.clocks.age(readClocks(), at)
 }
 
 // stamp finds the kernel's time of arrival in control messages, in nanoseconds of the system's clock (socket(7), cmsg(3)).

@@ -16,8 +16,9 @@ var (
 	ErrAddress = errors.New("rtpio: a session needs one local address, not a wildcard")
 )
 
-// rtcpReceiveBytes is as little as the kernel allows: nothing reads that socket.
-const rtcpReceiveBytes = 1
+// rtcpReceiveBytes, which the kernel doubles, holds half a dozen of the largest compounds while the readers are elsewhere, and
+// no more of a flood.
+const rtcpReceiveBytes = 8 << 10
 
 // Ports hands out port pairs. It goes round the range, so that a port rests as long as it can before
 // another call gets it, and stragglers of the last call meet a closed port.

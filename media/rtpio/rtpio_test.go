@@ -331,3 +331,35 @@ func TestEachConnIsReadByOneAtATime(t *testing.T) {
 		}
 	})
 }
+
+// counting takes datagrams of any number.
+type counting struct{ n chan int }
+
+func (c counting) Receive(b []byte, _ netip.AddrPort, _ time.Duration) { c.n <- len(b) }
+
+// TestReportsWaitForTheReader: reports that come to the RTCP port while nobody reads are there afterwards.
+func TestReportsWaitForTheReader(t *testing.T) {
+	ports := rtpio.NewPorts(rtpio.Kernel, 30000, 39999, 46)
+	pair, err := ports.Open(netip.MustParseAddr("127.0.0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pair.Close()
+	from := listen(t, rtpio.Kernel, netip.MustParseAddr("127.0.0.1"))
+	for range 4 {
+		if _, err := from.WriteToAddrPort(make([]byte, 1200), pair.RTCP.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := counting{make(chan int, 4)}
+	if err := polling(t, rtpio.Kernel).Add(pair.RTCP, c); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		select {
+		case <-c.n:
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%d of 4 reports came", i)
+		}
+	}
+}
