@@ -46,6 +46,8 @@ const (
 	dtmfPayloadType = 101
 	// frame is the packet time that we ask for. RFC 3551 §4.2: 20 ms is the default.
 	frame = 20 * time.Millisecond
+	// longest is the longest packet that package media takes: jitter.MaxPayload.
+	longest = 60 * time.Millisecond
 )
 
 // Direction is what one side does with its stream, as that side says it. The zero value is SendRecv,

@@ -31,7 +31,7 @@ func TestOfferText(t *testing.T) {
 		"v=0", "o=- 7 1 IN IP4 10.0.0.1", "s=-", "c=IN IP4 10.0.0.1", "t=0 0",
 		"m=audio 4000 RTP/AVP 0 8 101",
 		"a=rtpmap:0 PCMU/8000", "a=rtpmap:8 PCMA/8000", "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15",
-		"a=ptime:20", "a=sendrecv"))
+		"a=ptime:20", "a=maxptime:60", "a=sendrecv"))
 	if got := string(Offer(local())); got != want {
 		t.Errorf("offer:\n%s\nwant:\n%s", got, want)
 	}

@@ -74,6 +74,9 @@ func (w *writer) audio(port uint16, proto string, codecs []Codec, dtmf uint8, di
 	}
 	w.text("a=ptime:")
 	w.number(uint64(frame.Milliseconds()))
+	// RFC 4566 §6: package media takes no longer packets than this.
+	w.text("\r\na=maxptime:")
+	w.number(uint64(longest.Milliseconds()))
 	w.text("\r\na=")
 	w.text(dir.String())
 	w.text("\r\n")
