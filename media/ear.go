@@ -44,7 +44,7 @@ type ear struct {
 	next   time.Duration // when the samples after it are to be asked for
 	pulled time.Duration // when a Puller asked last
 
-	played, concealed, late uint64 // that count has of this ear: RTP ticks, packets
+	played, concealed, late, discarded uint64 // that count has of this ear: RTP ticks, packets
 
 	delay atomic.Int64
 }
@@ -156,8 +156,11 @@ func (e *ear) play(dst []int16, at time.Duration) Kind {
 	played, concealed := heard.Played*SampleRate/uint64(e.rate), heard.Concealed*SampleRate/uint64(e.rate)
 	e.count.played.Add(played - e.played)
 	e.count.concealed.Add(concealed - e.concealed)
+	// RFC 3611 §4.7.1: late arrival, overflow and what was left out to catch up are discards alike.
+	discarded := buffer.Late + buffer.Overflows + buffer.Skipped
 	e.count.late.Add(buffer.Late - e.late)
-	e.played, e.concealed, e.late = played, concealed, buffer.Late
+	e.count.discarded.Add(discarded - e.discarded)
+	e.played, e.concealed, e.late, e.discarded = played, concealed, buffer.Late, discarded
 	e.delay.Store(int64(buffer.Delay))
 	return kind
 }

@@ -9,8 +9,10 @@ import (
 
 	"parklamp/media/codec"
 	"parklamp/media/dtmf"
+	"parklamp/media/jitter"
 	"parklamp/media/rtcp"
 	"parklamp/media/rtpio"
+	"parklamp/media/timeline"
 )
 
 // incoming is what is known of the stream that a session receives. Its lock is taken once per packet, and waited for only when
@@ -146,7 +148,8 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 	s.count.lastReceived.Store(int64(now))
 	of := rtcp.Aside
 	if kind != event || in.reception.Of(h.SSRC) { // events with an SSRC of their own are no other stream
-		of = in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio, Late: s.count.late.Load()})
+		of = in.reception.Take(&rtcp.Packet{SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, At: now, Timed: kind == audio,
+			Lasts: lasts(kind, payload), Discarded: s.count.discarded.Load() + s.count.refused.Load()})
 	}
 	if of == rtcp.Restarted && in.tones != nil {
 		in.tones.known = false
@@ -175,8 +178,15 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 			s.digit(w, digit)
 		}
 	}
+	long := len(payload) > jitter.MaxPayload
+	if long {
+		s.count.oversized.Add(1)
+	}
 	if w.ear != nil && kind != event && !w.ear.offer(h, kind, id, payload, now) {
-		s.count.overruns.Add(1)
+		s.count.refused.Add(1)
+		if !long {
+			s.count.overruns.Add(1)
+		}
 	}
 	if w.bridge != nil && (!stray || kind == event) {
 		w.bridge.pass(w.peer, h, kind, id, payload, now)
@@ -184,6 +194,14 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 	if kind == audio && !stray && w.inBand() { // last: nobody waits for it
 		s.listenForTones(w, id, h, payload)
 	}
+}
+
+// lasts is how long a packet plays: of every codec here a byte is a tick of the clock.
+func lasts(kind packetKind, payload []byte) time.Duration {
+	if kind != audio {
+		return 0
+	}
+	return time.Duration(len(payload)) * timeline.Tick
 }
 
 // digit takes a digit that came as a telephone-event.

@@ -83,7 +83,7 @@ func (s *Session) part(br *Bridge) {
 // pass forwards a packet that was received to the other session.
 func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
 	w := to.wiring.Load()
-	if w.bridge != br || len(payload) > jitter.MaxPayload {
+	if w.bridge != br || len(payload) > jitter.MaxPayload { // the latter was counted when it came
 		return
 	}
 	// RFC 3550 §8.2: what the other session sent has come back to this one. To send it again would never end.

@@ -17,7 +17,10 @@ type counters struct {
 	digitsDropped                          atomic.Uint64
 	malformed, looped                      atomic.Uint64
 	unauthentic, replayed                  atomic.Uint64
-	late, played, concealed                atomic.Uint64 // packets; RTP ticks
+	oversized                              atomic.Uint64
+	refused                                atomic.Uint64 // by the ear, before its buffer
+	late, discarded                        atomic.Uint64 // by the ear's buffer; discarded holds late
+	played, concealed                      atomic.Uint64 // RTP ticks
 	lastReceived                           atomic.Int64
 }
 
@@ -35,11 +38,13 @@ type Stats struct {
 	Strangers                   uint64 // from another source than the far end
 	Early                       uint64 // before Configure, or encrypted before there is a key
 	Overruns                    uint64 // more than a far end may send, or than the receiver could take in one tick
+	Oversized                   uint64 // longer than the 60 ms that package sdp asks for at most: neither heard nor passed on
 	DigitsDropped               uint64
 	ReportsSent, ReportsTaken   uint64        // compound packets of RTCP
 	ReportsRefused              uint64        // ill-formed, from a stranger, or too many
 	Latched                     uint64        // times that our packets followed the far end to another address
-	Late                        uint64        // too late to be played
+	Discarded                   uint64        // came and were not played (RFC 3611 §4.7.1), for whatever reason
+	Late                        uint64        // of these, those that came too late
 	Played, Concealment         time.Duration // audio
 
 	// At this moment:
@@ -58,7 +63,7 @@ func (s *Session) Stats() Stats {
 		Strangers: c.strangers.Load(), Early: c.early.Load(), Overruns: c.overruns.Load(),
 		DigitsDropped: c.digitsDropped.Load(), Latched: c.latched.Load(),
 		Malformed: c.malformed.Load(), Looped: c.looped.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
-		Late: c.late.Load(), Played: time.Duration(c.played.Load()) * timeline.Tick, Concealment: time.Duration(c.concealed.Load()) * timeline.Tick,
+		Oversized: c.oversized.Load(), Discarded: c.discarded.Load() + c.refused.Load(), Late: c.late.Load(), Played: time.Duration(c.played.Load()) * timeline.Tick, Concealment: time.Duration(c.concealed.Load()) * timeline.Tick,
 		Remote: *s.remote.Load(), LastReceived: -1,
 	}
 	if st.Received > 0 {

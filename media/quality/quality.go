@@ -19,7 +19,7 @@ type Stream struct {
 	Known     bool   // anything was measured; else nothing below means anything
 	Packets   uint64 // expected, by sequence number
 	Lost      uint64 // never came
-	Discarded uint64 // came too late to be played; only known of what we receive, or from an extended report
+	Discarded uint64 // came, and were not played: too late, or too many at once; only known of what we receive, or from an extended report
 	Jitter    time.Duration
 	Delay     time.Duration // from mouth to ear, estimated; what both ends add, as long as no round trip is known
 	R         float64       // rating of the conversation, 0 to 93.2
@@ -45,7 +45,7 @@ type Call struct {
 // LossRate returns the part that was lost, 0 to 1.
 func (s Stream) LossRate() float64 { return rate(s.Lost, s.Packets) }
 
-// DiscardRate returns the part that came too late, 0 to 1.
+// DiscardRate returns the part that came and was not played, 0 to 1.
 func (s Stream) DiscardRate() float64 { return rate(s.Discarded, s.Packets) }
 
 func rate(part, whole uint64) float64 {

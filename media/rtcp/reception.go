@@ -26,8 +26,10 @@ type Packet struct {
 	At   time.Duration // arrival
 	// Timed says that TS belongs to the moment of sending; that of a telephone-event belongs to its beginning.
 	Timed bool
-	// Late is how many packets have come too late to be played so far.
-	Late uint64
+	// Lasts is how long the audio of the packet plays; 0 if it has none.
+	Lasts time.Duration
+	// Discarded is how many packets have come so far and were not played.
+	Discarded uint64
 }
 
 // Received is what has become of the packets of the far end.
@@ -38,10 +40,11 @@ type Received struct {
 	Expected uint64        // packets, by sequence number
 	Arrived  uint64        // packets, duplicates too (RFC 3550 appendix A.3)
 	Jitter   time.Duration // RFC 3550 appendix A.8
+	Lasts    time.Duration // a packet of audio; 0 before the first
 
 	// Of all streams since the beginning:
 	Packets, Lost                  uint64 // expected, and of these missing
-	Discarded                      uint64 // too late to be played
+	Discarded                      uint64 // came, and were not played
 	Duplicate, Reordered, Restarts uint64
 	Bursts                         quality.Bursts // closed
 }
@@ -60,9 +63,9 @@ type Reception struct {
 	seen    uint64 // distinct packets of this stream
 	arrived uint64
 	window  uint64 // bit n: high-n has been seen
-	spoilt  uint64 // bit n: high-n was too late to be played
+	spoilt  uint64 // bit n: high-n was not played
 	judged  int64  // everything below is final
-	late    uint64 // at the last packet
+	gone    uint64 // discarded at the last packet
 	transit time.Duration
 	timed   bool
 	jitter  time.Duration
@@ -78,6 +81,7 @@ type published struct {
 	seen       atomic.Uint64
 	arrived    atomic.Uint64
 	jitter     atomic.Int64
+	lasts      atomic.Int64
 	packets    atomic.Uint64 // of earlier streams
 	lost       atomic.Uint64 // of earlier streams
 	judged     atomic.Int64  // packets that bursts has judged, less the extended number up to which it has
@@ -139,7 +143,10 @@ func (r *Reception) Take(p *Packet) Verdict {
 // take notes a packet of the present stream that is step after the newest one.
 func (r *Reception) take(p *Packet, step int64) {
 	r.at = p.At
-	r.spoil(p.Late)
+	r.spoil(p.Discarded)
+	if p.Lasts > 0 {
+		r.pub.lasts.Store(int64(p.Lasts))
+	}
 	switch {
 	case step > 0:
 		r.forward(step)
@@ -233,11 +240,11 @@ func (r *Reception) publish() {
 	p.worse.Store(b.Worse)
 }
 
-// spoil marks the newest packets as too late to be played. Which ones exactly were is known to the jitter buffer
-// alone; it told of them within a frame of their arrival.
-func (r *Reception) spoil(late uint64) {
-	if late > r.late {
-		n := late - r.late
+// spoil marks the newest packets as not played. Which ones exactly were is known to the jitter buffer alone; of those that
+// came too late it told within a frame of their arrival.
+func (r *Reception) spoil(discarded uint64) {
+	if discarded > r.gone {
+		n := discarded - r.gone
 		r.pub.discarded.Add(n)
 		for bit := uint64(1); n > 0 && bit < 1<<patience; bit <<= 1 {
 			if r.window&bit != 0 && r.spoilt&bit == 0 {
@@ -246,7 +253,7 @@ func (r *Reception) spoil(late uint64) {
 			}
 		}
 	}
-	r.late = late
+	r.gone = discarded
 }
 
 // time measures the jitter (RFC 3550 appendix A.8).
@@ -277,7 +284,7 @@ func (r *Reception) Received() (Received, bool) {
 		expected := uint64(max(high-int64(uint16(stream))+1, 0))
 		got := Received{
 			SSRC: uint32(stream >> 32), Highest: uint32(high), Expected: expected, Arrived: arrived,
-			Jitter:  time.Duration(p.jitter.Load()),
+			Jitter: time.Duration(p.jitter.Load()), Lasts: time.Duration(p.lasts.Load()),
 			Packets: p.packets.Load() + expected, Lost: p.lost.Load() + expected - min(seen, expected),
 			Discarded: p.discarded.Load(), Duplicate: p.duplicate.Load(), Reordered: p.reordered.Load(), Restarts: p.restarts.Load(),
 			Bursts: quality.Bursts{Bad: p.bad.Load(), Runs: p.runs.Load(), Bursts: p.burstCount.Load(), Inside: p.inside.Load(), Worse: p.worse.Load()},

@@ -90,7 +90,7 @@ func TestReception(t *testing.T) {
 			for n := range 100 {
 				p := packet(n)
 				if n > 50 {
-					p.Late = 2
+					p.Discarded = 2
 				}
 				r.Take(p)
 			}

@@ -1,6 +1,7 @@
 package rtcp
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -240,6 +241,25 @@ func TestFarEndThatTellsLess(t *testing.T) {
 		r := Reporter{learnt: Learnt{Extended: c.told, RoundTrip: 50 * ms}}
 		if buffer, stages := r.farEnd(); buffer != c.buffer || stages != c.stages {
 			t.Errorf("%s: a buffer of %s and %s besides, want %s and %s", c.name, buffer, stages, c.buffer, c.stages)
+		}
+	}
+}
+
+// TestBurstsLastAsLongAsTheirPackets: how long bursts and gaps are told to last goes by the packets of the far end.
+func TestBurstsLastAsLongAsTheirPackets(t *testing.T) {
+	for _, lasts := range []time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond} {
+		var heard Reception
+		for n := range 200 {
+			if n < 100 || n >= 110 {
+				heard.Take(&Packet{SSRC: 7, Seq: uint16(n), TS: uint32(n * 160), Lasts: lasts})
+			}
+		}
+		heard.Take(&Packet{SSRC: 7, Seq: 200}) // of comfort noise, say
+		in, _ := heard.Received()
+		v := newEnd("a", 1).r.voip(in, Playout{})
+		each := cmp.Or(lasts, 20*time.Millisecond)
+		if want := uint16(10 * each / time.Millisecond); v.BurstDuration != want || v.GapDuration < 7*want || v.GapDuration > 10*want {
+			t.Errorf("packets of %s: bursts of %d ms and gaps of %d ms, want bursts of %d ms", lasts, v.BurstDuration, v.GapDuration, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package rtcp
 
 import (
+	"cmp"
 	"time"
 
 	pion "github.com/pion/rtcp"
@@ -52,7 +53,7 @@ func (r *Reporter) extension(now time.Duration, ntp uint64, out Sending, in Rece
 func (r *Reporter) voip(in Received, p Playout) *pion.VoIPMetricsReportBlock {
 	q := r.heard(in, p)
 	burst, gap := in.Bursts.Density()
-	burstFor, gapFor := in.Bursts.Durations(timeline.Frame)
+	burstFor, gapFor := in.Bursts.Durations(cmp.Or(in.Lasts, timeline.Frame))
 	return &pion.VoIPMetricsReportBlock{
 		SSRC:     in.SSRC,
 		LossRate: part(q.LossRate()), DiscardRate: part(q.DiscardRate()), BurstDensity: part(burst), GapDensity: part(gap),

@@ -29,9 +29,11 @@ func (t *mediaTotals) add(s media.Stats) {
 	t.Strangers += s.Strangers
 	t.Early += s.Early
 	t.Overruns += s.Overruns
+	t.Oversized += s.Oversized
 	t.DigitsDropped += s.DigitsDropped
 	t.Latched += s.Latched
 	t.Late += s.Late
+	t.Discarded += s.Discarded
 	t.Played += s.Played
 	t.Concealment += s.Concealment
 	t.ReportsSent += s.ReportsSent
@@ -50,7 +52,7 @@ func (a *Appliance) count(s *panel.Status) {
 	c := map[string]uint64{
 		"appliance.ignored_inputs": a.ignored, "calls.refused_source": a.flood.Refused(), "calls.open_now": uint64(len(a.legs)),
 		"media.bad": total.Bad, "media.concealed_ms": milliseconds(total.Concealment), "media.digits_dropped": total.DigitsDropped,
-		"media.duplicate": total.Duplicate, "media.early": total.Early, "media.latched": total.Latched, "media.late": total.Late,
+		"media.duplicate": total.Duplicate, "media.early": total.Early, "media.latched": total.Latched, "media.late": total.Late, "media.discarded": total.Discarded, "media.oversized": total.Oversized,
 		"media.lost": total.Lost, "media.overruns": total.Overruns, "media.played_ms": milliseconds(total.Played),
 		"media.received": total.Received, "media.relayed": total.Relayed, "media.reordered": total.Reordered,
 		"media.restarts": total.Restarts, "media.send_errors": total.SendErrors, "media.sent": total.Sent,
