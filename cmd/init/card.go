@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,10 +24,29 @@ import (
 const (
 	cardWait   = 5 * time.Second // for a card whose driver takes its time
 	cardLook   = 100 * time.Millisecond
-	checkLimit = 60 * time.Second // of a file system; a board with a watchdog feeds it meanwhile
 	dataNumber = 4
 	bootNumber = 1
+	// A card is given up when it has completed no read and no write for cardStill. One that answers, however slowly, is waited for: a
+	// repair that is broken off leaves a file system worse than it was.
+	cardStill = 30 * time.Second
+	cardMost  = 10 * time.Minute
+	// The partitions are mounted here until all of the card has been found good: what hangs then is in nobody's way.
+	stagedData, stagedBoot = rootFolder + "/data", rootFolder + "/boot"
 )
+
+// A card that is given up.
+var (
+	errStill   = fmt.Errorf("the card does not answer: nothing was read or written for %v", cardStill)
+	errEndless = fmt.Errorf("the card is not ready after %v", cardMost)
+)
+
+// card is what has been found of one.
+type card struct {
+	disk   *slots.Disk // nil: none
+	boot   string      // device of the boot partition, mounted at stagedBoot; "" if it is not
+	device string      // of the data partition, mounted at stagedData
+	fault  error       // why the data partition is not
+}
 
 // findCard waits for the card; nil if there is none.
 func (s *system) findCard() *slots.Disk {
@@ -44,32 +64,34 @@ func (s *system) findCard() *slots.Disk {
 	}
 }
 
-// mountCard mounts boot and data. Whatever goes wrong, there is a data folder afterwards.
+// mountCard mounts boot and data. Whatever goes wrong, also with a card that does not answer any more, there is a data folder
+// afterwards.
 func (s *system) mountCard(ctx context.Context) {
-	var d initapi.Data
-	fault := errors.New("no card found")
-	if s.disk = s.findCard(); s.disk != nil {
-		if boot, err := s.disk.PartitionPath(bootNumber); err != nil {
-			s.log.Warn("boot partition", "err", err)
-		} else if err := storage.MountBoot(boot, bootMount); err != nil {
+	c, err := unlessStill(func() card { return s.openCard(ctx) }, closeCard, func() string { return transfers("/sys") })
+	if err != nil {
+		c = card{fault: err}
+	}
+	s.disk = c.disk
+	if c.boot != "" {
+		if err := storage.Move(stagedBoot, bootMount); err != nil {
 			s.log.Warn("boot partition", "err", err)
 		} else {
-			s.bootDevice = boot
-		}
-		var device string
-		if device, fault = s.mountData(ctx); fault == nil {
-			d.Device = device
+			s.bootDevice = c.boot
 		}
 	}
-	if fault != nil {
-		d.Fault = fault.Error()
+	if c.fault == nil {
+		c.fault = storage.Move(stagedData, dataMount)
+	}
+	var d initapi.Data
+	if d.Device = c.device; c.fault != nil {
+		d.Device, d.Fault = "", c.fault.Error()
 		if err := storage.MountMemory(dataMount, memoryData); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
 		if _, _, err := claim(dataFolder, rootsOwn, phonedsOwn); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
-		s.raise(health.Condition{Code: dataCode, Severity: health.Error, Text: "nothing is kept over a restart: " + fault.Error(),
+		s.raise(health.Condition{Code: dataCode, Severity: health.Error, Text: "nothing is kept over a restart: " + c.fault.Error(),
 			Hint: "replace the card, or write it anew with make flash"})
 	}
 	_ = os.Chown(runFolder, 0, parklampID)
@@ -81,47 +103,162 @@ func (s *system) mountCard(ctx context.Context) {
 	s.mu.Unlock()
 }
 
+// unlessStill is what open returns, or why that was not waited for: no process can be ended that waits for a card, nor can this
+// one. What comes after that is given to late. transfers changes whenever the card has done something.
+func unlessStill(open func() card, late func(card), transfers func() string) (card, error) {
+	opened, gone := make(chan card), make(chan struct{})
+	go func() {
+		c := open()
+		select {
+		case opened <- c:
+		case <-gone:
+			late(c)
+		}
+	}()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	began := time.Now()
+	moved, last := began, transfers()
+	for {
+		select {
+		case c := <-opened:
+			return c, nil
+		case now := <-look.C:
+			err := error(nil)
+			if is := transfers(); is != last {
+				moved, last = now, is
+			}
+			switch {
+			case now.Sub(moved) >= cardStill:
+				err = errStill
+			case now.Sub(began) >= cardMost:
+				err = errEndless
+			default:
+				continue
+			}
+			close(gone)
+			return card{}, err
+		}
+	}
+}
+
+// transfers are the numbers of reads and writes that the disks have completed (Documentation/block/stat.rst, fields 1 and 5).
+func transfers(sys string) string {
+	var all []string
+	paths, _ := filepath.Glob(filepath.Join(sys, "block/*/stat"))
+	for _, path := range paths {
+		if f := strings.Fields(readText(path)); len(f) > 4 {
+			all = append(all, f[0], f[4])
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// closeCard lets a card go that came too late.
+func closeCard(c card) {
+	for _, at := range []string{stagedData, stagedBoot} {
+		_ = unix.Unmount(at, unix.MNT_DETACH)
+	}
+	if c.disk != nil {
+		_ = c.disk.Close()
+	}
+}
+
+// openCard finds the card and mounts it aside.
+func (s *system) openCard(ctx context.Context) card {
+	c := card{fault: errors.New("no card found")}
+	if c.disk = s.findCard(); c.disk == nil {
+		return c
+	}
+	if boot, err := c.disk.PartitionPath(bootNumber); err != nil {
+		s.log.Warn("boot partition", "err", err)
+	} else if err := storage.MountBoot(boot, stagedBoot); err != nil {
+		s.log.Warn("boot partition", "err", err)
+	} else {
+		c.boot = boot
+	}
+	c.device, c.fault = s.mountData(ctx, c.disk)
+	return c
+}
+
 // mountData grows, checks and mounts the data partition.
-func (s *system) mountData(ctx context.Context) (device string, err error) {
-	if device, err = s.disk.PartitionPath(dataNumber); err != nil {
+func (s *system) mountData(ctx context.Context, disk *slots.Disk) (device string, err error) {
+	if device, err = disk.PartitionPath(dataNumber); err != nil {
 		return "", err
 	}
-	if grown, err := storage.GrowPartition(s.disk.Path, dataNumber); err != nil {
+	if grown, err := storage.GrowPartition(disk.Path, dataNumber); err != nil {
 		s.log.Warn("the data partition does not grow", "err", err)
 	} else if grown {
 		s.log.Info("the data partition goes to the end of the card", "device", device)
 	}
 	const check = "/sbin/e2fsck"
 	if _, err := os.Stat(check); err == nil {
-		ctx, cancel := context.WithTimeout(ctx, checkLimit)
-		defer cancel()
-		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{"-p", device}, Output: s.logbook.Writer("e2fsck", time.Now)})
-		if code := st.Wait.ExitStatus(); err != nil || code > 1 { // e2fsck(8): 1 is "errors corrected"
-			s.log.Warn("data partition", "check", st.String(), "err", err)
-		}
+		s.repair(ctx, check, device)
 	}
-	if err := storage.MountData(device, dataMount); err != nil {
+	if err := storage.MountData(device, stagedData); err != nil {
 		return "", err
 	}
 	size, err := partitionSize(device)
 	if err == nil {
-		err = storage.GrowFileSystem(dataMount, size)
+		err = storage.GrowFileSystem(stagedData, size)
 	}
 	if err != nil {
 		s.log.Warn("the file system of the data partition does not grow", "err", err)
 	}
-	// A file system that the kernel has found broken takes no writes; a card that is worn out may say so only here.
-	probe := filepath.Join(dataMount, ".write")
-	if err := os.WriteFile(probe, []byte("x"), 0o600); err != nil && !errors.Is(err, unix.ENOSPC) {
-		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+	// A file system that the kernel has found broken takes no writes; a card that is worn out may say so only here, or when it is
+	// to keep them.
+	if err := writes(filepath.Join(stagedData, ".write")); err != nil {
+		_ = unix.Unmount(stagedData, unix.MNT_DETACH)
 		return "", fmt.Errorf("%s takes no writes: %w", device, err)
 	}
-	_ = os.Remove(probe)
-	if err := s.takeOver(dataFolder, rootsOwn, phonedsOwn); err != nil {
-		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+	own, his := rootsOwn, phonedsOwn
+	own.Aside = strings.Replace(aside, dataMount, stagedData, 1)
+	his.Aside = own.Aside
+	if err := s.takeOver(strings.Replace(dataFolder, dataMount, stagedData, 1), own, his); err != nil {
+		_ = unix.Unmount(stagedData, unix.MNT_DETACH)
 		return "", fmt.Errorf("%s: %w", device, err)
 	}
 	return device, nil
+}
+
+// repair lets e2fsck mend the file system of a device: first what that takes nothing away, then, where that is not enough, all,
+// since nobody is there to be asked and what would stay as it is would soon not be mounted at all. Its exit status says what it did
+// (e2fsck(8)).
+func (s *system) repair(ctx context.Context, check, device string) {
+	const uncorrected = 4
+	run := func(mode string) (int, bool) {
+		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{mode, device}, Output: s.logbook.Writer("e2fsck", time.Now)})
+		code := st.Wait.ExitStatus()
+		if err != nil || code != 0 {
+			s.log.Warn("data partition", "check", mode, "result", st.String(), "err", err)
+		}
+		return code, err == nil && st.Wait.Exited()
+	}
+	if code, ended := run("-p"); !ended || code&uncorrected == 0 {
+		return
+	}
+	c := health.Condition{Code: "data.repaired", Severity: health.Warning,
+		Text: "the data partition was damaged and is repaired: something there may be missing",
+		Hint: "look whether identity, accounts and orbits are complete; replace the card if this comes again"}
+	if code, ended := run("-y"); !ended || code >= uncorrected {
+		c.Severity, c.Text, c.Hint = health.Error, "the data partition is damaged and cannot be repaired", "replace the card"
+	}
+	s.raise(c)
+}
+
+// writes says why no file can be written. A full card is none that takes no writes.
+func writes(probe string) error {
+	_ = os.Remove(probe)
+	f, err := os.OpenFile(probe, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString("x")
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	_ = os.Remove(probe)
+	if errors.Is(err, unix.ENOSPC) {
+		return nil
+	}
+	return err
 }
 
 func partitionSize(device string) (uint64, error) {

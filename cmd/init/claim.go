@@ -61,7 +61,7 @@ func (s *system) takeOver(folder string, own, his storage.Claim) error {
 	if len(removed) > 0 {
 		var names []string
 		for _, path := range removed {
-			names = append(names, fmt.Sprintf("%q", path))
+			names = append(names, fmt.Sprintf("%q", atLast(path)))
 		}
 		s.raise(health.Condition{Code: "data.removed", Severity: health.Warning,
 			Text: counted(len(removed), "file") + " of the data partition removed, as this system had not put them there: " + first(names),
@@ -70,7 +70,7 @@ func (s *system) takeOver(folder string, own, his storage.Claim) error {
 	if len(left) > 0 {
 		var faults []string
 		for _, err := range left {
-			faults = append(faults, err.Error())
+			faults = append(faults, atLast(err.Error()))
 		}
 		s.raise(health.Condition{Code: "data.unread", Severity: health.Warning,
 			Text: counted(len(left), "file") + " of the data partition cannot be read, made or taken over: " + first(faults),
@@ -81,6 +81,9 @@ func (s *system) takeOver(folder string, own, his storage.Claim) error {
 	}
 	return nil
 }
+
+// atLast names what is still mounted aside as people will find it.
+func atLast(text string) string { return strings.ReplaceAll(text, stagedData, dataMount) }
 
 // first is what a condition says of many files.
 func first(all []string) string { return strings.Join(all[:min(len(all), 5)], ", ") }

@@ -47,6 +47,7 @@ type devices struct {
 	reaper  *supervise.Reaper
 	busybox string
 	log     *slog.Logger
+	begin   func() // called before each modprobe of load
 }
 
 // load loads the modules that the image lists, then those that the hardware asks for.
@@ -62,8 +63,10 @@ func (d *devices) load(ctx context.Context, list string) {
 		}
 	}
 	for _, n := range names {
+		d.begin()
 		d.modprobe(ctx, n)
 	}
+	d.begin()
 	d.modprobe(ctx, aliases("/sys/devices")...)
 }
 

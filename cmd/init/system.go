@@ -94,6 +94,8 @@ type system struct {
 	updater   *update.Updater    // guarded by mu; nil without a card
 	clock     *clock.Keeper      // guarded by mu
 	floor     string             // guarded by mu: where the first time came from
+	stepName  string             // guarded by mu: of the start
+	stepEnd   time.Time          // guarded by mu: when it has taken too long; zero: the start is over
 	waiting   map[string]string  // guarded by mu: what the restart of a service waits for
 }
 
@@ -146,13 +148,16 @@ func (s *system) run() {
 	wg.Go(func() { s.reaper.Run(reaping) })
 	services, endServices := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	s.step("begin", otherStep)
 	wg.Go(func() { s.feed(reaping, watchdogPath) })
 
-	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log}
+	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log, begin: func() { s.step("drivers", driverStep) }}
 	d.load(ctx, filepath.Join(etcFolder, "modules.list"))
 	grantNodes("/dev", parklampID)
 	wg.Go(func() { d.watch(ctx) })
+	s.step("card", cardStep)
 	s.mountCard(ctx)
+	s.step("data and network", otherStep)
 	s.floorClock()
 	s.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
 	wg.Go(func() { s.watchData(ctx) })
@@ -197,6 +202,7 @@ func (s *system) run() {
 	var phone sync.WaitGroup
 	phone.Go(func() { s.phoned.Run(phoning) })
 	s.phoned.Start()
+	s.step("", 0)
 
 	running.Go(func() { s.watchConfig(services) })
 	s.startNewcomer(services, cfg, running.Go)

@@ -17,6 +17,10 @@ const (
 	watchdogKick = 3 * time.Second
 	// watchdogWait is how long a board may be without its watchdog after its start before that is told.
 	watchdogWait = time.Minute
+	// The longest that a step of the start may take. That of the card gives a slow one up by itself.
+	driverStep = modprobeLimit + 20*time.Second
+	cardStep   = cardMost + time.Minute
+	otherStep  = 2 * time.Minute
 	// withoutWatchdog is the board of which it is no fault to have none.
 	withoutWatchdog = "qemu-virt"
 )
@@ -67,14 +71,42 @@ func (s *system) guard(path string) *watchdog {
 	return s.dog
 }
 
+// step begins a step of the start, which the watchdog ends after limit: a reset is all that mends one that hangs, and falls back
+// from a system on trial. With 0 the start is over.
+func (s *system) step(name string, limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stepName, s.stepEnd = name, time.Time{}
+	if limit > 0 {
+		s.stepEnd = time.Now().Add(limit)
+	}
+}
+
+// late is the step of the start that has taken too long, "" for none.
+func (s *system) late() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stepEnd.IsZero() || time.Now().Before(s.stepEnd) {
+		return ""
+	}
+	return s.stepName
+}
+
 // feed starts the watchdog as soon as there is one, as its driver may be a module, and feeds it until ctx ends, as long as there is
-// nothing that only a reset mends: a phoned that cannot even be killed, or last steps that do not end.
+// nothing that only a reset mends: a step of the start that hangs, a phoned that cannot even be killed, or last steps that do not end.
 func (s *system) feed(ctx context.Context, path string) {
 	tick := time.NewTicker(watchdogKick)
 	defer tick.Stop()
+	told := false
 	for {
 		dog := s.guard(path)
-		if !s.unfed.Load() && !s.phoned.Report().Stuck {
+		late := s.late()
+		switch {
+		case late != "" && !told:
+			s.log.Error("the start hangs: the watchdog is not fed any more", "step", late)
+			told = true
+		case late == "" && !s.unfed.Load() && !s.phoned.Report().Stuck:
+			told = false
 			dog.kick()
 		}
 		if dog != nil {

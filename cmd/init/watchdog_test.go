@@ -67,3 +67,45 @@ func TestLastStepsEnd(t *testing.T) {
 		close(answers)
 	})
 }
+
+// A start that hangs is not fed for ever: the watchdog resets the board, and a system on trial falls back. A start that goes on, and
+// a phone that has been started, is.
+func TestStartThatHangs(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		start func(*system)
+		want  time.Duration // fed until then; 0: always
+	}{
+		{"a driver hangs", func(s *system) { s.step("drivers", driverStep) }, driverStep},
+		{"the last of three steps hangs", func(s *system) {
+			for range 3 {
+				s.step("drivers", driverStep)
+				time.Sleep(driverStep - time.Second)
+			}
+		}, 3*driverStep - 2*time.Second},
+		{"all is well", func(s *system) { s.step("drivers", driverStep); time.Sleep(driverStep - time.Second); s.step("", 0) }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem()
+				s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
+				began := time.Now()
+				fed := began
+				s.dog = &watchdog{feed: func() { fed = time.Now() }}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go s.feed(ctx, "")
+				go c.start(s)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				want := c.want
+				if want == 0 {
+					want = time.Hour
+				}
+				if last := fed.Sub(began); last > want || last < want-watchdogKick {
+					t.Errorf("fed until %v, want %v", last, want)
+				}
+			})
+		})
+	}
+}

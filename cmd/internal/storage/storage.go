@@ -32,6 +32,18 @@ func mount(device, at, kind string, flags uintptr, data string) error {
 	return nil
 }
 
+// Move moves what is mounted at one path to another.
+func Move(from, to string) error {
+	err := os.MkdirAll(to, 0o755)
+	if err == nil {
+		err = unix.Mount(from, to, "", unix.MS_MOVE, "")
+	}
+	if err != nil {
+		return fmt.Errorf("mount at %s: %w", to, err)
+	}
+	return nil
+}
+
 // MountMemory mounts a file system in memory of at most so many bytes.
 func MountMemory(at string, size int) error {
 	return mount("tmpfs", at, "tmpfs", 0, fmt.Sprintf("mode=755,size=%d", size))
