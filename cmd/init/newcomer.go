@@ -282,10 +282,22 @@ func fetchTo(ctx context.Context, f *os.File) error {
 	if err != nil {
 		return err
 	}
+	return fetchFirst(ctx, r, offers, f)
+}
+
+// fetchFirst writes what the first of the servers has that has something to f. Each gets an equal share of the time that is left:
+// one that stalls takes none of the others'.
+func fetchFirst(ctx context.Context, r depot.Request, offers []depot.Offer, f *os.File) error {
 	var lacks []string
-	for _, o := range offers {
+	for i, o := range offers {
+		asking, cancel := ctx, context.CancelFunc(func() {})
+		if end, limited := ctx.Deadline(); limited {
+			asking, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(len(offers)-i))
+		}
 		r.URL, r.Address = o.URL, o.Address
-		if err = depot.Fetch(ctx, r, f); err == nil {
+		err := depot.Fetch(asking, r, f)
+		cancel()
+		if err == nil {
 			return nil
 		}
 		lacks = append(lacks, err.Error())

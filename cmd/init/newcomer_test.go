@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -236,6 +237,39 @@ func TestNewcomerOfTheLink(t *testing.T) {
 	set, err := fetch()
 	if err != nil || string(set[provision.PhonedFile]) != dock7 {
 		t.Errorf("%v, %v", set, err)
+	}
+}
+
+// A server that stalls leaves the others their share of the time.
+func TestStallingServer(t *testing.T) {
+	server := func(does http.HandlerFunc) depot.Offer {
+		s := httptest.NewServer(does)
+		t.Cleanup(s.Close)
+		return depot.Offer{URL: s.URL + "/", Address: netip.MustParseAddrPort(s.Listener.Addr().String())}
+	}
+	stalls := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte("x"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	offers := []depot.Offer{server(stalls), server(http.NotFound), server(stalls), server(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("the set")) })}
+	f, err := os.Create(filepath.Join(t.TempDir(), "set"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	r := depot.Request{MAC: "02:00:00:00:00:07"}
+	if err := fetchFirst(ctx, r, offers, f); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(f.Name()); err != nil || string(got) != "the set" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := fetchFirst(t.Context(), r, offers[1:2], f); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Error(err)
 	}
 }
 

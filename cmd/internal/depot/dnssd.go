@@ -3,6 +3,7 @@ package depot
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"net/url"
@@ -24,7 +25,8 @@ var ErrNobody = fmt.Errorf("%w: nobody on this network offers identities by DNS-
 
 const (
 	askTime   = 3 * time.Second // servers answer a question to all after up to 0.12 s (RFC 6762 §6), or after its repetition
-	maxOffers = 8
+	maxHeard  = 64              // offers; more are not listened to
+	maxOffers = 8               // that are asked in one round
 )
 
 // Offer is a server that somebody on the link has named.
@@ -33,8 +35,8 @@ type Offer struct {
 	Address netip.AddrPort // where its host is
 }
 
-// Find asks who on the link offers identities (RFC 6762, RFC 6763 §4), and returns those that answered in time, in the order
-// of their URLs. It returns ErrNobody if there is none.
+// Find asks who on the link offers identities (RFC 6762, RFC 6763 §4), and returns some of those that answered in time, in another
+// order each time: nobody who stalls is always asked first, or crowds the others out for good. It returns ErrNobody if there is none.
 func Find(ctx context.Context, link string) ([]Offer, error) {
 	ifi, err := net.InterfaceByName(link)
 	if err != nil {
@@ -53,7 +55,7 @@ func Find(ctx context.Context, link string) ([]Offer, error) {
 		return nil, fmt.Errorf("DNS-SD: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	found := make(chan mdns.ServiceEvent, maxOffers)
+	found := make(chan mdns.ServiceEvent, maxHeard)
 	conn.OnServiceDiscovered(func(e mdns.ServiceEvent) {
 		select {
 		case found <- e:
@@ -64,7 +66,7 @@ func Find(ctx context.Context, link string) ([]Offer, error) {
 		return nil, fmt.Errorf("DNS-SD: %w", err)
 	}
 	var offers []Offer
-	for len(offers) < maxOffers {
+	for len(offers) < maxHeard {
 		select {
 		case e := <-found:
 			if o, ok := offer(e); ok && !slices.Contains(offers, o) {
@@ -78,8 +80,8 @@ func Find(ctx context.Context, link string) ([]Offer, error) {
 	if len(offers) == 0 {
 		return nil, ErrNobody
 	}
-	slices.SortFunc(offers, func(a, b Offer) int { return strings.Compare(a.URL, b.URL) })
-	return offers, nil
+	rand.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] })
+	return offers[:min(len(offers), maxOffers)], nil
 }
 
 // offer is what a service instance says about its server.

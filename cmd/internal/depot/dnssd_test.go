@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,7 @@ func TestOffersOfTheLink(t *testing.T) {
 	if err != nil || len(offers) != 2 {
 		t.Fatalf("%v, %v", offers, err)
 	}
+	slices.SortFunc(offers, func(a, b Offer) int { return strings.Compare(a.URL, b.URL) })
 	if got := offers[0]; !strings.HasPrefix(got.URL, "http://desk.local:") || !strings.HasSuffix(got.URL, "/phones") || got.Address != netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port) {
 		t.Errorf("%+v", got)
 	}
