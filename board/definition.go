@@ -54,8 +54,8 @@ type wanted struct {
 
 func (d *definition) model() Model {
 	r := d.root
-	d.closed(r, "", "name", "title", "from", "compatible", "matrix", "hook", "led_ohms", "keys", "lamps", "chips", "headers", "lines", "sound")
-	m := Model{Name: d.text(r, "name", "name"), Title: d.text(r, "title", "title"), Compatible: d.names(r, "compatible", "compatible")}
+	d.closed(r, "", "name", "title", "from", "compatible", "notes", "matrix", "hook", "led_ohms", "keys", "lamps", "chips", "headers", "lines", "sound")
+	m := Model{Name: d.text(r, "name", "name"), Title: d.text(r, "title", "title"), Compatible: d.names(r, "compatible", "compatible"), Notes: d.names(r, "notes", "notes")}
 	if field(r, "name") == nil {
 		d.fail(r, "name", `is missing; a definition begins with name = "dock" and what it is made from, as in from = ["rpi-4"]`)
 	}

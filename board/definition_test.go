@@ -27,9 +27,9 @@ labels = ['soc']
 kind = 'mcp23017'
 bus = 1
 address = 0x20
-[chips.chain]
-kind = '74hc595'
-chain = 1
+[chips]
+chain = { kind = '74hc595', chain = 1, data = 'D', clock = 'K', latch = 'T' }
+
 [headers.J1.pins]
 1 = '3V3'
 2 = { chip = 'soc', offset = 0, expect = ['R', 'GPIO0'] }
@@ -39,6 +39,9 @@ R = { pin = 'J1.2' }
 C = { chip = 'soc', offset = 1 }
 H = { chip = 'soc', offset = 2, debounce = '5ms' }
 L = { chip = 'more', offset = 15 }
+D = { chip = 'soc', offset = 3 }
+K = { chip = 'soc', offset = 4 }
+T = { chip = 'soc', offset = 5, active_low = true }
 `
 
 func TestWiring(t *testing.T) {
@@ -56,14 +59,38 @@ func TestWiring(t *testing.T) {
 	if h := w["H"]; h.Debounce != 5*time.Millisecond || h.Bias != board.PullUp {
 		t.Errorf("hook %+v", h)
 	}
+	if m.Wiring.Chips["chain"].Text() != "1 74HC595 in a chain on D, K, T" || w["D"].ActiveLow || !w["T"].ActiveLow || w["K"].OpenDrain {
+		t.Errorf("chain %s, %+v", m.Wiring.Chips["chain"].Text(), w)
+	}
 	if l := w["L"]; l.ActiveLow || l.Bias != board.AsIs || l.Pin != "GPB7" {
 		t.Errorf("LED %+v", l)
 	}
 }
 
+// Registers take the place of the expanders on each board, on plain lines that are free there and, so that they change in one
+// call, on one chip.
+func TestRegistersOnEachBoard(t *testing.T) {
+	for _, name := range []string{"rpi-zero-w", "rpi-zero-2w", "rpi-3", "rpi-4", "beaglebone-black"} {
+		m, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = ['"+name+"', 'leds-74hc595']\n"))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		w := m.Wiring
+		for _, line := range w.Chips["leds"].Control() {
+			if p := w.Lines[line]; p.Chip != w.Lines["LEDS_DATA"].Chip || p.Header == "" || p.ActiveLow != (line == "LEDS_ENABLE") {
+				t.Errorf("%s: %s is %+v", name, line, p)
+			}
+		}
+		if plain, err := board.Load(name, nil); err != nil || plain.Wiring.Lines["LEDS_DATA"].Chip != "" {
+			t.Errorf("%s: its expanders take lines of registers, %v", name, err)
+		}
+	}
+}
+
 func TestTwoOnOneLine(t *testing.T) {
 	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = ['rpi-4']\n[lines]\nFAULT_RED = { pin = 'J8.29' }\n"))
-	if err == nil || !strings.HasPrefix(err.Error(), "x.toml:4:1: lines.FAULT_RED: line 5 of soc (pin 29) is already that of ROW0; free are J8.8 (console TXD), J8.10 (console RXD), J8.12 (i2s BCLK), ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "x.toml:4:1: lines.FAULT_RED: line 5 of soc (pin 29) is already that of ROW0; free are J8.19, J8.21, J8.23, J8.24, J8.26, J8.8 (console TXD), J8.10 (console RXD), J8.12 (i2s BCLK), ") {
 		t.Errorf("told elsewhere than in the file that somebody has written: %v", err)
 	}
 }
@@ -80,7 +107,7 @@ func TestOrbitKeyLeftOut(t *testing.T) {
 func TestBlamesTheFile(t *testing.T) {
 	for own, want := range map[string]string{
 		"[lamps]\npark = { green = 'HOLD_GREEN' }\n": `x.toml:4:10: lamps.park.green: "HOLD_GREEN" is already the line of lamps.hold.green; each has one of its own`,
-		"[chips]\nsoc = false\n":                     "x.toml: what it says does not fit what it is made from, in 42 places, the first: rpi.toml:25:7: headers.J8.pins.3.chip: ",
+		"[chips]\nsoc = false\n":                     "x.toml: what it says does not fit what it is made from, in 46 places, the first: rpi.toml:25:7: headers.J8.pins.3.chip: ",
 	} {
 		if _, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n"+own)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -103,7 +130,7 @@ func TestParseRefuses(t *testing.T) {
 		{"key that nobody knows", "[lamps]", "prak = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.prak: "prak": allowed is 1, 2, 3`},
 		{"orbit key without number", "[lamps]", "slot-01 = { row = 0, column = 0 }\n[lamps]", `keys.slot-01: "slot-01": allowed is 1, 2, 3`},
 		{"lamp that nobody knows", "lot = {", "fualt = {", `x.toml:10:1: lamps.fualt: "fualt": allowed is park, hold, transfer`},
-		{"two expanders at an address", "[chips.chain]", "[chips.less]\nkind = 'mcp23017'\nbus = 1\naddress = 0x20\n[chips.chain]", "x.toml:18:8: chips.less: bus 1, address 0x20 is already that of chips.more"},
+		{"two expanders at an address", "[chips]", "[chips.less]\nkind = 'mcp23017'\nbus = 1\naddress = 0x20\n[chips]", "x.toml:18:8: chips.less: bus 1, address 0x20 is already that of chips.more; each has one of its own, 0x20 to 0x27"},
 		{"lamp without line", "red = 'L'", "label = 'L'", "x.toml:10:1: lamps.lot: has no line: give green, red or steady"},
 		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:20: lamps.lot.green: "R" is already the line of matrix.rows; each has one of its own`},
 		{"too many rows", "['R']", "[" + strings.Repeat("'r',", 33) + "]", "33 x 1 lines: allowed is up to 32 x 32"},
@@ -112,8 +139,14 @@ func TestParseRefuses(t *testing.T) {
 		{"no label", "labels = ['soc']\n", "", "chips.soc.labels: names no chip: give the kernel's label"},
 		{"address", "0x20", "0x48", "x.toml:17:1: chips.more.address: 0x48: allowed is 0x20 to 0x27"},
 		{"chain", "chain = 1", "chain = 9", "chips.chain.chain: 9: allowed is 1 to 8"},
+		{"registers without a clock", "clock = 'K', ", "", `x.toml:19:1: chips.chain.clock: is missing: the name of a line, such as "LEDS_CLOCK", which has its place in [lines]`},
+		{"registers whose line has no place", "K = { chip = 'soc', offset = 4 }\n", "", `x.toml:19:52: lines.K: is missing: chips.chain.clock wants a place for it, such as { pin = "J1.2" }`},
+		{"two of a register's inputs on a line", "clock = 'K'", "clock = 'D'", `x.toml:19:52: chips.chain.clock: "D" is already the line of chips.chain.data; each has one of its own`},
+		{"registers on a key's line", "'soc', offset = 4", "'soc', offset = 0", "line 0 of soc (pin 2) is already that of K; no pin of a header is free"},
+		{"registers on an expander", "K = { chip = 'soc', offset = 4", "K = { chip = 'more', offset = 4", "lines.K: more is a mcp23017: it drives LEDs only, it raises no interrupts and drives no other chip"},
+		{"registers on a bus", "chain = 1", "chain = 1, bus = 0", "x.toml:19:40: chips.chain.bus: a 74hc595 is on no bus: name its lines with data, clock, latch and"},
 		{"line of nobody", "H = {", "G = {", `x.toml:28:1: lines.G: the layout has no line "G"`},
-		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:9: lines.L: is missing: every line of the layout has a place"},
+		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:9: lines.L: is missing: lamps.lot.red wants a place for it, such as { pin = \"J1.2\" }"},
 		{"no such chip", "'more', offset = 15", "'less', offset = 15", `x.toml:29:7: lines.L.chip: "less": allowed is chain, more, soc`},
 		{"no offset", ", offset = 15", "", "lines.L.offset: is missing"},
 		{"outside the chip", "offset = 15", "offset = 16", "x.toml:29:22: lines.L.offset: 16: allowed is 0 to 15"},

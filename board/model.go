@@ -41,6 +41,7 @@ type Model struct {
 	Name       string
 	Title      string        // for people
 	Compatible []string      // the device tree's names of the board, for Detect
+	Notes      []string      // what a technician should know of the board besides its wiring
 	Settle     time.Duration // from SelectRows to true columns
 	Diodes     bool          // a diode at each key: three keys never show a fourth
 	PullOhms   int           // resistor from each column and the hook to 3.3 V; 0 where the chip's own is enough

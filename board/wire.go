@@ -1,7 +1,6 @@
 package board
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -26,8 +25,8 @@ func (d *definition) wire(m *Model) {
 	d.tables(d.root, "chips", "chips", func(name, path string, t *node) {
 		c := d.chip(t, path)
 		for other, o := range w.Chips {
-			if c.Kind != GPIOChip && o.Kind == c.Kind && o.Bus == c.Bus && o.Address == c.Address && o.Select == c.Select {
-				d.fail(t, path, "bus %d, %s is already that of chips.%s", c.Bus, c.at(), other)
+			if c.Kind == MCP23017 && o.Kind == c.Kind && o.Bus == c.Bus && o.Address == c.Address {
+				d.fail(t, path, "bus %d, address %#x is already that of chips.%s; each has one of its own, %#x to %#x", c.Bus, c.Address, other, mcpLowest, mcpHighest)
 			}
 		}
 		w.Chips[name] = c
@@ -57,7 +56,7 @@ func (d *definition) wire(m *Model) {
 	d.occupy(w, lines, d.drive())
 	for _, name := range slices.Sorted(maps.Keys(d.roles)) {
 		if _, ok := lines[name]; !ok {
-			d.fail(d.lines[name].at, "lines."+name, "is missing: every line of the layout has a place")
+			d.fail(d.lines[name].at, "lines."+name, "is missing: %s wants a place for it, such as { pin = %s }", d.lines[name].key, examplePin(w))
 		}
 	}
 	m.Wiring = w
@@ -72,13 +71,12 @@ func (d *definition) drive() string {
 }
 
 func (d *definition) chip(t *node, path string) Chip {
-	d.closed(t, path, "kind", "labels", "bus", "address", "select", "chain", "lines")
+	d.closed(t, path, "kind", "labels", "bus", "address", "chain", "data", "clock", "latch", "enable", "lines")
 	c := Chip{Kind: ChipKind(d.word(t, "kind", path+".kind", string(GPIOChip), string(MCP23017), string(HC595))), Labels: d.names(t, "labels", path+".labels")}
 	if t.fields["kind"] == nil {
 		d.fail(t, path+".kind", "is missing: allowed is %s, %s, %s", GPIOChip, MCP23017, HC595)
 	}
 	c.Bus, _ = d.integer(t, "bus", path+".bus", 0, maxBus)
-	c.Select, _ = d.integer(t, "select", path+".select", 0, maxBus)
 	switch c.Kind {
 	case GPIOChip:
 		if len(c.Labels) == 0 || slices.Contains(c.Labels, "") {
@@ -98,6 +96,7 @@ func (d *definition) chip(t *node, path string) Chip {
 		if c.Chain, given = d.integer(t, "chain", path+".chain", 1, maxChain); !given {
 			d.fail(t, path+".chain", "is missing: allowed is 1 to %d registers", maxChain)
 		}
+		d.control(t, path, &c)
 	}
 	if list := field(t, "lines"); list != nil && c.lines() > 0 {
 		if n, ok := list.value.([]*node); ok && len(n) > c.lines() {
@@ -107,12 +106,24 @@ func (d *definition) chip(t *node, path string) Chip {
 	return c
 }
 
-// at is where a chip is on its bus.
-func (c Chip) at() string {
-	if c.Kind == MCP23017 {
-		return fmt.Sprintf("address %#x", c.Address)
+// control reads which lines drive a chain of registers.
+func (d *definition) control(t *node, path string, c *Chip) {
+	if f := t.fields["bus"]; f != nil {
+		d.fail(f, path+".bus", "a 74hc595 is on no bus: name its lines with data, clock, latch and, if OE is not at ground, enable")
 	}
-	return fmt.Sprintf("select %d", c.Select)
+	for _, input := range []struct {
+		key string
+		to  *string
+		is  role
+	}{{"data", &c.Data, controlRole}, {"clock", &c.Clock, controlRole}, {"latch", &c.Latch, controlRole}, {"enable", &c.Enable, enableRole}} {
+		switch f := field(t, input.key); {
+		case f != nil:
+			*input.to = d.text(t, input.key, path+"."+input.key)
+			d.line(f, path+"."+input.key, *input.to, input.is)
+		case input.is == controlRole:
+			d.fail(t, path+"."+input.key, `is missing: the name of a line, such as "LEDS_%s", which has its place in [lines]`, strings.ToUpper(input.key))
+		}
+	}
 }
 
 // lines is the number of lines that a chip is known to have, 0 for one that only the kernel knows.
@@ -320,17 +331,17 @@ func (d *definition) free(w *Wiring, lines map[string]asked) string {
 }
 
 // settle applies what goes without saying: rows are open drain and driven low, columns and hook have a pull-up and are
-// closed to ground, an LED lights when its line is high.
+// closed to ground, an LED lights when its line is high, registers are enabled by a low line.
 func (d *definition) settle(w *Wiring, a asked, is role, drive string) Place {
 	p, t := a.place, a.settings
-	p.ActiveLow = is != ledRole
+	p.ActiveLow = is != ledRole && is != controlRole
 	p.OpenDrain = is == rowRole && drive != "push-pull"
 	input := is == columnRole || is == hookRole
 	if input {
 		p.Bias = PullUp
 	}
 	if kind := w.Chips[p.Chip].Kind; kind != GPIOChip && is != ledRole {
-		d.fail(a.at, a.key, "%s is a %s: it drives LEDs only, it raises no interrupts", p.Chip, kind)
+		d.fail(a.at, a.key, "%s is a %s: it drives LEDs only, it raises no interrupts and drives no other chip", p.Chip, kind)
 	}
 	if low, given := d.yes(t, "active_low", a.key+".active_low"); given {
 		p.ActiveLow = low

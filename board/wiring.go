@@ -17,7 +17,7 @@ type ChipKind string
 const (
 	GPIOChip   ChipKind = "gpio"     // lines of the kernel's GPIO character device
 	MCP23017   ChipKind = "mcp23017" // 16 outputs on I2C
-	HC595      ChipKind = "74hc595"  // 8 outputs for each register of a chain on SPI
+	HC595      ChipKind = "74hc595"  // 8 outputs for each register of a chain that three or four lines drive
 	maxChain            = 8          // registers in a chain
 	mcpLines            = 16
 	mcpLowest           = 0x20 // I2C addresses of an MCP23017
@@ -31,10 +31,23 @@ type Chip struct {
 	// chips have one of them, as on a BeagleBone, whose kernel counts in the order of the probe, the right one is that whose
 	// lines have the expected names.
 	Labels  []string
-	Bus     int    // mcp23017: I2C bus, 1 for /dev/i2c-1; 74hc595: SPI bus
+	Bus     int    // mcp23017: I2C bus, 1 for /dev/i2c-1
 	Address uint16 // mcp23017: 0x20 to 0x27
-	Select  int    // 74hc595: chip select of the SPI bus
 	Chain   int    // 74hc595: registers one behind the other
+	// 74hc595: keys in Wiring.Lines of its inputs SER, SRCLK, RCLK and OE. Without Enable, OE is at ground.
+	Data, Clock, Latch, Enable string
+}
+
+// Control are the lines that drive the registers of a 74hc595, Enable last if there is one.
+func (c Chip) Control() []string {
+	if c.Kind != HC595 {
+		return nil
+	}
+	lines := []string{c.Data, c.Clock, c.Latch}
+	if c.Enable != "" {
+		lines = append(lines, c.Enable)
+	}
+	return lines
 }
 
 // Pin names an output of an expander as its data sheet does; "" for a line of the kernel.
@@ -54,30 +67,14 @@ func (c Chip) Text() string {
 	case MCP23017:
 		return fmt.Sprintf("an MCP23017 at %#x on /dev/i2c-%d", c.Address, c.Bus)
 	case HC595:
-		return fmt.Sprintf("%d 74HC595 in a chain on /dev/spidev%d.%d", c.Chain, c.Bus, c.Select)
+		return fmt.Sprintf("%d 74HC595 in a chain on %s", c.Chain, strings.Join(c.Control(), ", "))
 	}
 	return "the GPIO chip that the kernel calls " + strings.Join(c.Labels, " or ")
 }
 
-// signal begins the names of the pins that lead to the chip: "i2c-1 " or "spi-0 ".
-func (c Chip) signal() string {
-	switch c.Kind {
-	case MCP23017:
-		return fmt.Sprintf("i2c-%d ", c.Bus)
-	case HC595:
-		return fmt.Sprintf("spi-%d ", c.Bus)
-	}
-	return ""
-}
-
-// Uses reports whether a pin with that signal leads to the chip.
+// Uses reports whether a pin with that signal, "i2c-1 SDA", leads to the chip.
 func (c Chip) Uses(signal string) bool {
-	bus := c.signal()
-	rest, ok := strings.CutPrefix(signal, bus)
-	if bus == "" || !ok {
-		return false
-	}
-	return c.Kind != HC595 || !strings.HasPrefix(rest, "CE") || rest == fmt.Sprintf("CE%d", c.Select)
+	return c.Kind == MCP23017 && strings.HasPrefix(signal, fmt.Sprintf("i2c-%d ", c.Bus))
 }
 
 // Pin is a pin of a header.
@@ -126,7 +123,7 @@ type Place struct {
 type Wiring struct {
 	Chips   map[string]Chip
 	Headers []Header
-	Lines   map[string]Place // by the names in Rows, Columns, Hook and LEDs of the Model
+	Lines   map[string]Place // by the names in Rows, Columns, Hook and LEDs of the Model and in Control of the chips
 }
 
 // role is what a line is for: it decides what its Place means when the file says nothing.
@@ -137,4 +134,6 @@ const (
 	columnRole
 	hookRole
 	ledRole
+	controlRole // drives a chip, high when active
+	enableRole  // lets a chip's outputs go when it is not active, which is high
 )

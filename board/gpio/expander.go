@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"periph.io/x/conn/v3"
 	"periph.io/x/conn/v3/i2c"
-	"periph.io/x/conn/v3/physic"
-	"periph.io/x/conn/v3/spi"
 	"periph.io/x/host/v3/sysfs"
 
 	"parklamp/board"
@@ -17,26 +16,25 @@ import (
 // buses opens the buses that expanders sit on.
 type buses interface {
 	I2C(bus int) (i2c.BusCloser, error)
-	SPI(bus, chipSelect int) (spi.PortCloser, error)
 }
 
-// kernelBuses are /dev/i2c-* and /dev/spidev*.
+// kernelBuses are /dev/i2c-*.
 type kernelBuses struct{}
 
-func (kernelBuses) I2C(bus int) (i2c.BusCloser, error)       { return sysfs.NewI2C(bus) }
-func (kernelBuses) SPI(bus, sel int) (spi.PortCloser, error) { return sysfs.NewSPI(bus, sel) }
+func (kernelBuses) I2C(bus int) (i2c.BusCloser, error) { return sysfs.NewI2C(bus) }
 
 // expander is a chip that only drives outputs. Each write sends all of them: a chip that lost its power for a moment is right
 // again with the next lamp that changes, which periph's devices/mcp23xxx, caching registers, would not do.
 type expander struct {
+	conn  conn.Conn
 	state []byte // bit 0 of byte 0 is line 0; level on the wire
 	shown []byte // as last sent
 	low   []byte // lines that are lit when they are low
-	send  func(state []byte) error
+	send  func(c conn.Conn, state []byte) error
 }
 
-func newExpander(bytes int, send func([]byte) error) *expander {
-	return &expander{state: make([]byte, bytes), shown: make([]byte, bytes), low: make([]byte, bytes), send: send}
+func newExpander(c conn.Conn, bytes int, send func(conn.Conn, []byte) error) *expander {
+	return &expander{conn: c, state: make([]byte, bytes), shown: make([]byte, bytes), low: make([]byte, bytes), send: send}
 }
 
 func (e *expander) stage(offset int, on bool) {
@@ -47,7 +45,7 @@ func (e *expander) stage(offset int, on bool) {
 }
 
 func (e *expander) write() error {
-	if err := e.send(e.state); err != nil {
+	if err := e.send(e.conn, e.state); err != nil {
 		copy(e.state, e.shown)
 		return err
 	}
@@ -55,41 +53,52 @@ func (e *expander) write() error {
 	return nil
 }
 
-// probe says which expanders do not answer. A chain of registers cannot answer: of it only the bus is looked at.
-func probe(w *board.Wiring, buses buses) (faults []Fault) {
+// probe says which expanders do not answer. A chain of registers cannot answer: of it only the lines are looked at.
+func probe(w *board.Wiring, found map[string]line, buses buses) (faults []Fault) {
 	for _, id := range slices.Sorted(maps.Keys(w.Chips)) {
-		c := w.Chips[id]
-		var err error
-		hint := hintBus
-		switch c.Kind {
+		switch c := w.Chips[id]; c.Kind {
 		case board.MCP23017:
-			var bus i2c.BusCloser
-			if bus, err = buses.I2C(c.Bus); err == nil {
+			hint := hintBus
+			bus, err := buses.I2C(c.Bus)
+			if err == nil {
 				hint = hintChip(c)
 				err = (&i2c.Dev{Bus: bus, Addr: c.Address}).Tx([]byte{iodirA}, make([]byte, 2))
 				bus.Close()
 			}
-		case board.HC595:
-			var port spi.PortCloser
-			if port, err = buses.SPI(c.Bus, c.Select); err == nil {
-				port.Close()
+			if err != nil {
+				faults = append(faults, Fault{Part: id, Text: fmt.Sprintf("%s does not answer: %v", c.Kind, err), Hint: hint})
 			}
-		}
-		if err != nil {
-			faults = append(faults, Fault{Part: id, Text: fmt.Sprintf("%s does not answer: %v", c.Kind, err), Hint: hint})
+		case board.HC595:
+			if f := undriven(id, c, found); f != nil {
+				faults = append(faults, *f)
+			}
 		}
 	}
 	return faults
 }
 
-const hintBus = "is the bus enabled in the boot configuration?"
+// undriven says that a chain of registers lacks one of its lines, which then has a fault of its own.
+func undriven(id string, c board.Chip, found map[string]line) *Fault {
+	var missing []string
+	for _, name := range c.Control() {
+		if _, ok := found[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return &Fault{Part: id, Text: fmt.Sprintf("%s is left out: %s cannot be had", c.Kind, strings.Join(missing, " and ")), Hint: "the line's own fault says why"}
+}
+
+const hintBus = "no driver has made that bus: is bus right in the board definition?"
 
 func hintChip(c board.Chip) string {
 	return fmt.Sprintf("check its wiring and its address pins (%#x)", c.Address)
 }
 
 // openExpanders takes the LEDs that hang on other chips, dark.
-func (b *Board) openExpanders(buses buses) {
+func (b *Board) openExpanders(found map[string]line, buses buses) {
 	w := b.model.Wiring
 	shared := map[int]i2c.BusCloser{}
 	for _, id := range slices.Sorted(maps.Keys(w.Chips)) {
@@ -111,11 +120,12 @@ func (b *Board) openExpanders(buses buses) {
 				hint = hintChip(c)
 			}
 		case board.HC595:
-			var port spi.PortCloser
-			if port, err = buses.SPI(c.Bus, c.Select); err == nil {
-				e, err = hc595(port, c.Chain)
-				b.closers = append(b.closers, port.Close)
+			r := b.openRegisters(id, c, found)
+			if r == nil {
+				continue
 			}
+			e = hc595(r, c.Chain)
+			hint = "do other programs use its lines?"
 		default:
 			continue
 		}
@@ -154,29 +164,11 @@ const (
 )
 
 func mcp23017(d conn.Conn) *expander {
-	return newExpander(2, func(s []byte) error {
+	return newExpander(d, 2, func(d conn.Conn, s []byte) error {
 		// Levels first: a line that becomes an output after them never shows what nobody asked for.
 		if err := d.Tx([]byte{olatA, s[0], s[1]}, nil); err != nil {
 			return err
 		}
 		return d.Tx([]byte{iodirA, 0, 0}, nil)
 	})
-}
-
-// spiSpeed is far below what a 74HC595 takes at 3.3 V, for the sake of long wires.
-const spiSpeed = physic.MegaHertz
-
-func hc595(port spi.Port, chain int) (*expander, error) {
-	c, err := port.Connect(spiSpeed, spi.Mode0, 8)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]byte, chain)
-	return newExpander(chain, func(s []byte) error {
-		// The byte that is sent first ends up in the last register of the chain; chip select latches.
-		for i, v := range s {
-			out[chain-1-i] = v
-		}
-		return c.Tx(out, nil)
-	}), nil
 }

@@ -7,17 +7,12 @@ import (
 
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
-	"periph.io/x/conn/v3/spi"
-	"periph.io/x/conn/v3/spi/spitest"
 
 	"parklamp/board"
 )
 
 // fakeBuses record what goes out; a bus that is nil is not there.
-type fakeBuses struct {
-	i2c *bus
-	spi *spitest.Record
-}
+type fakeBuses struct{ i2c *bus }
 
 // bus can fail as one does whose chip has no power.
 type bus struct {
@@ -45,13 +40,6 @@ func (f fakeBuses) I2C(n int) (i2c.BusCloser, error) {
 		return nil, errAbsent
 	}
 	return f.i2c, nil
-}
-
-func (f fakeBuses) SPI(int, int) (spi.PortCloser, error) {
-	if f.spi == nil {
-		return nil, errAbsent
-	}
-	return f.spi, nil
 }
 
 const small = `
@@ -148,11 +136,11 @@ B = { chip = "more", offset = 2 }
 	if f := b.Faults(); len(f) != 1 || f[0].Part != "more" || !strings.Contains(f[0].Hint, "0x20") {
 		t.Errorf("faults %+v", f)
 	}
-	if f := probe(m.Wiring, fakeBuses{i2c: fake}); len(f) != 1 || f[0] != b.Faults()[0] {
+	if f := probe(m.Wiring, nil, fakeBuses{i2c: fake}); len(f) != 1 || f[0] != b.Faults()[0] {
 		t.Errorf("check says %+v, open %+v", f, b.Faults())
 	}
 	fake.broken = nil
-	if f := probe(m.Wiring, fakeBuses{i2c: fake}); len(f) != 0 || len(fake.Ops) != 1 || len(fake.Ops[0].W) != 1 {
+	if f := probe(m.Wiring, nil, fakeBuses{i2c: fake}); len(f) != 0 || len(fake.Ops) != 1 || len(fake.Ops[0].W) != 1 {
 		t.Errorf("check: %+v with %+v, want one read", f, fake.Ops)
 	}
 	if err := b.SetLED(0, true); err != nil || len(fake.Ops) == 0 {
@@ -164,38 +152,6 @@ B = { chip = "more", offset = 2 }
 	}
 	if err := none.SetLED(0, true); err != nil {
 		t.Errorf("an LED that is left out: %v", err)
-	}
-}
-
-func TestChainOfRegistersOnSPI(t *testing.T) {
-	m := parse(t, small+`kind = "74hc595"
-bus = 0
-select = 1
-chain = 3
-[lines]
-G = { chip = "more", offset = 0 }
-R = { chip = "more", offset = 15 }
-B = { chip = "more", offset = 16 }
-`)
-	fake := &spitest.Record{}
-	b, err := open(m, fakeBuses{spi: fake})
-	if err != nil || len(b.Faults()) != 0 {
-		t.Fatal(err, b.Faults())
-	}
-	for _, l := range []board.Line{0, 1, 2} {
-		if err := b.SetLED(l, true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// The far register's byte goes first.
-	want := []string{"\x00\x00\x00", "\x00\x00\x01", "\x00\x80\x01", "\x01\x80\x01"}
-	if len(fake.Ops) != len(want) {
-		t.Fatalf("%d transfers, want %d", len(fake.Ops), len(want))
-	}
-	for i, op := range fake.Ops {
-		if string(op.W) != want[i] {
-			t.Errorf("transfer %d: %#x, want %#x", i, op.W, want[i])
-		}
 	}
 }
 

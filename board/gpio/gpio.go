@@ -1,5 +1,5 @@
 // Package gpio is a board.Board on real lines: the kernel's GPIO character device for keys, hook and LEDs, MCP23017
-// expanders on I2C and chains of 74HC595 registers on SPI for more LEDs.
+// expanders on I2C and chains of 74HC595 registers on three or four more lines for more LEDs.
 //
 // Lines are found by the label of their chip and their offset, and compared with the name that the board's definition
 // expects; a line that is missing, has another name or is in use is left alone and reported (Fault), and everything
@@ -7,7 +7,8 @@
 //
 // Direct lines go through github.com/warthog618/go-gpiocdev and not through periph's gpioioctl (v3.8.5): in that one a
 // failed read is Low, which on a keypad is a pressed key, the first Out(High) drives low first, there is no open drain
-// and no active-low, and WaitForEdge(-1) returns at once. Buses are periph's conn interfaces with host's sysfs drivers.
+// and no active-low, and WaitForEdge(-1) returns at once. I2C is periph's conn interface with host's sysfs driver, a chain of
+// registers that interface on direct lines.
 //
 // Edges are read from the kernel's queue (GPIO uAPI v2, Linux 5.10 and later) by who waits for them. The package starts no
 // goroutine.
@@ -92,7 +93,7 @@ func open(m board.Model, buses buses) (*Board, error) {
 	b.faults = faults
 	b.openMatrix(found)
 	b.openLEDs(found)
-	b.openExpanders(buses)
+	b.openExpanders(found, buses)
 	return b, nil
 }
 
@@ -102,8 +103,8 @@ func Check(m board.Model) ([]Fault, error) {
 	if m.Wiring == nil {
 		return nil, fmt.Errorf("check %s: %w", m.Name, board.ErrSimulated)
 	}
-	_, faults := find(m.Wiring, consumer)
-	return append(faults, probe(m.Wiring, kernelBuses{})...), nil
+	found, faults := find(m.Wiring, consumer)
+	return append(faults, probe(m.Wiring, found, kernelBuses{})...), nil
 }
 
 // Faults returns what was left out at Open, in the order of the definition.

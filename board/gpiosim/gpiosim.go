@@ -73,10 +73,17 @@ func New(m board.Model, change ...func(names []string) []string) (*Sim, error) {
 	s := &Sim{model: m, lines: map[string]*line{}, pressed: map[board.Key]bool{}, active: make([]bool, len(m.Columns))}
 	for id, c := range m.Wiring.Chips {
 		if c.Kind != board.GPIOChip {
-			continue // its bus is not simulated
+			continue // what hangs on lines or a bus is not simulated
 		}
 		if err := s.chip(id, c, change); err != nil {
 			return nil, errors.Join(fmt.Errorf("simulate chip %s: %w", id, err), s.Close())
+		}
+	}
+	for _, c := range m.Wiring.Chips {
+		if l := s.lines[c.Enable]; l != nil { // its resistor
+			if err := l.move(false); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
 		}
 	}
 	return s, nil
@@ -209,13 +216,16 @@ func (s *Sim) SetHook(up bool) error {
 }
 
 // LED reports whether an LED line is driven to its lit level.
-func (s *Sim) LED(led board.Line) bool {
-	l := s.lines[s.model.LEDs[led]]
+func (s *Sim) LED(led board.Line) bool { return s.Driven(s.model.LEDs[led]) }
+
+// Driven reports whether a line is driven to its active level.
+func (s *Sim) Driven(name string) bool {
+	l := s.lines[name]
 	if l == nil {
 		return false
 	}
-	lit, err := l.active()
-	return err == nil && lit
+	active, err := l.active()
+	return err == nil && active
 }
 
 // Follow pulls the columns as the rows are now.

@@ -20,7 +20,7 @@ import (
 const parklampID = 900
 
 // nodes are the devices that phoned uses: lines, buses, sound. Group parklamp may read and write them.
-var nodes = []string{"gpiochip*", "i2c-*", "spidev*", "snd/*"}
+var nodes = []string{"gpiochip*", "i2c-*", "snd/*"}
 
 // modprobeLimit ends a modprobe that hangs in a driver.
 const modprobeLimit = 20 * time.Second

@@ -178,6 +178,11 @@ func rowsOf(m board.Model) []wire {
 	if m.Hook != "" {
 		add(m.Hook, "hook switch", "switch"+input(m, m.Hook))
 	}
+	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
+		for _, line := range m.Wiring.Chips[id].Control() {
+			add(line, id, wiring.Driven(m, id, line))
+		}
+	}
 	for _, l := range m.Lamps {
 		for _, led := range []struct {
 			line   board.Line

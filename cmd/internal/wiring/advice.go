@@ -36,14 +36,22 @@ func Pull(m board.Model, p board.Place) string {
 	return "no pull-up: put a resistor to 3.3 V there"
 }
 
+// holdOhms is the resistor that keeps the outputs of registers off while nothing drives their OE.
+const holdOhms = 10000
+
+// held says where that resistor leads: the line is at rest there.
+func held(m board.Model, c board.Chip) string {
+	return ohms(holdOhms) + " to " + map[bool]string{false: "ground", true: "3.3 V"}[m.Wiring.Lines[c.Enable].ActiveLow]
+}
+
 // Warnings are what a technician should know of a model that works as it is wired, but not at all times or not everywhere.
 func Warnings(m board.Model) []string {
-	var all []string
+	all := slices.Clone(m.Notes)
 	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
-		if m.Wiring.Chips[id].Kind != board.HC595 {
+		if c := m.Wiring.Chips[id]; c.Kind != board.HC595 || c.Enable != "" {
 			continue
 		}
-		text := id + ": from power-on until the phone first writes them, for the seconds of its start, the outputs of a 74HC595 are on or off as they please: LEDs may light"
+		text := id + ": from power-on until the phone first writes them, for the seconds of its start, the outputs of a 74HC595 are on or off as they please, as it has no enable line at OE: LEDs may light"
 		if on := switchedOn(m, id); len(on) > 0 {
 			text += ", and what hangs on " + strings.Join(on, " and ") + " may switch. Hang nothing there that must not; the outputs of an MCP23017 are off until they are written"
 		}
@@ -80,7 +88,7 @@ func shared(m board.Model, p board.Place) string {
 		}
 	}
 	switch bus, _, _ := strings.Cut(signal, " "); {
-	case bus == "", strings.HasPrefix(bus, "i2c-"), strings.HasPrefix(bus, "spi-"):
+	case bus == "", strings.HasPrefix(bus, "i2c-"):
 		return ""
 	case bus == "console":
 		return "which is also the serial console's (" + signal + "): while that is on in the boot configuration it disturbs the line, and the line it"

@@ -14,7 +14,7 @@ type leg struct {
 	number int
 	name   string
 	output int    // offset of the line, -1 for none
-	wired  string // "3V3", "GND", a bus, "" for open
+	wired  string // "3V3", "GND", a bus or line, "" or "open" for nothing
 }
 
 // chips draws every expander, two beside each other.
@@ -32,7 +32,7 @@ func (s *sheet) chips(y float64) float64 {
 			next(s.chip(x, y, id, fmt.Sprintf("MCP23017, address %#x, I2C bus %d", c.Address, c.Bus), id, mcpLegs(c)))
 		case board.HC595:
 			for i := range c.Chain {
-				next(s.chip(x, y, fmt.Sprintf("%s, register %d of %d", id, i+1, c.Chain), fmt.Sprintf("74HC595, SPI bus %d", c.Bus), id, registerLegs(c, i)))
+				next(s.chip(x, y, fmt.Sprintf("%s, register %d of %d", id, i+1, c.Chain), "74HC595", id, registerLegs(s.m, c, i)))
 			}
 		case board.GPIOChip:
 			if len(s.m.Wiring.Headers) > 0 {
@@ -73,20 +73,25 @@ func mcpLegs(c board.Chip) []leg {
 }
 
 // registerLegs are the pins of a 74HC595 (the same with all makers), register i of a chain.
-func registerLegs(c board.Chip, i int) []leg {
+func registerLegs(m board.Model, c board.Chip, i int) []leg {
 	var legs []leg
 	for j := 1; j < 8; j++ {
 		legs = append(legs, leg{j, fmt.Sprintf("Q%c", 'A'+j), 8*i + j, ""})
 	}
-	from, to := "MOSI", "open"
+	from, to, enable := c.Data, "open", "GND"
 	if i > 0 {
 		from = fmt.Sprintf("pin 9 of register %d", i)
 	}
 	if i < c.Chain-1 {
 		to = fmt.Sprintf("pin 14 of register %d", i+2)
 	}
-	return append(legs, leg{8, "GND", -1, "GND"}, leg{9, "QH'", -1, to}, leg{10, "SRCLR", -1, "3V3"}, leg{11, "SRCLK", -1, "SCLK"},
-		leg{12, "RCLK", -1, fmt.Sprintf("CE%d", c.Select)}, leg{13, "OE", -1, "GND"}, leg{14, "SER", -1, from}, leg{15, "QA", 8 * i, ""}, leg{16, "VCC", -1, "3V3"})
+	if c.Enable != "" {
+		if enable = c.Enable; i == 0 {
+			enable += ", and " + held(m, c)
+		}
+	}
+	return append(legs, leg{8, "GND", -1, "GND"}, leg{9, "QH'", -1, to}, leg{10, "SRCLR", -1, "3V3"}, leg{11, "SRCLK", -1, c.Clock},
+		leg{12, "RCLK", -1, c.Latch}, leg{13, "OE", -1, enable}, leg{14, "SER", -1, from}, leg{15, "QA", 8 * i, ""}, leg{16, "VCC", -1, "3V3"})
 }
 
 // chip draws an expander from above, pin 1 at the top left, with what hangs on it. It returns its height.
@@ -122,10 +127,10 @@ func (s *sheet) leg(x, y, side float64, id string, l leg) {
 	switch {
 	case used:
 		colour = u.colour
-	case l.wired == "SCL" || l.wired == "SDA" || strings.HasPrefix(l.wired, "CE") || l.wired == "SCLK" || l.wired == "MOSI" || strings.HasPrefix(l.wired, "pin "):
-		colour = busInk
 	case l.wired == "3V3" || l.wired == "GND":
 		colour = supplyColour(l.wired)
+	case l.wired != "" && l.wired != "open":
+		colour = busInk
 	}
 	s.line(x, y, x+side*26, y, colour, 2.4)
 	s.text(x+side*14, y-4, style{size: 9.5, bold: true, fill: colour, anchor: "middle"}, fmt.Sprint(l.number))

@@ -125,10 +125,14 @@ func (s *sheet) parts() []part {
 			list = append(list, part{n(1), "MCP23017 (" + id + ") with 100 nF from VDD to VSS"})
 		case board.HC595:
 			list = append(list, part{n(c.Chain), "74HC595 (" + id + ") with 100 nF from VCC to GND each"})
+			if c.Enable != "" {
+				list = append(list, part{n(1), "resistor at " + c.Enable + ", " + held(m, c) + ", so that all is off until the phone runs"})
+			}
 		}
 	}
 	first := n(1)
-	for _, c := range m.Sounds {
+	plugged := func(s board.Sound) int { return map[bool]int{false: 1}[s.Bus == "usb"] } // what works with every image comes first
+	for _, c := range slices.SortedStableFunc(slices.Values(m.Sounds), func(a, b board.Sound) int { return plugged(a) - plugged(b) }) {
 		list = append(list, part{first, cmp.Or(c.Title, "sound card that the kernel calls "+c.Card)})
 		first = "or"
 	}

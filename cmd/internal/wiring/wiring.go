@@ -45,7 +45,21 @@ const (
 	ledGreen
 	ledRed
 	switched // relay, strobe or bell
+	control  // input of registers
 )
+
+// inputs are the pins of a 74HC595 at the lines of board.Chip's Control.
+var inputs = []string{"SER", "SRCLK", "RCLK", "OE"}
+
+// Driven says to which pins of registers a line of their Control leads, and what else hangs on it.
+func Driven(m board.Model, chip, line string) string {
+	c := m.Wiring.Chips[chip]
+	text := inputs[slices.Index(c.Control(), line)] + map[bool]string{true: " of the first register", false: " of each register"}[line == c.Data]
+	if line == c.Enable {
+		text += ", " + held(m, c)
+	}
+	return text
+}
 
 // sheet is one drawing.
 type sheet struct {
@@ -97,6 +111,11 @@ func (s *sheet) collect() {
 	if m.Hook != "" {
 		add(m.Hook, "hook switch, "+Contact(m.Wiring.Lines[m.Hook])+" when lifted", hookIn, hook)
 	}
+	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
+		for i, line := range m.Wiring.Chips[id].Control() {
+			add(line, inputs[i]+" of "+id, busInk, control)
+		}
+	}
 	for _, l := range m.Lamps {
 		for _, led := range []struct {
 			line   board.Line
@@ -130,9 +149,10 @@ func (s *sheet) title() float64 {
 	s.text(margin, 76, style{size: 14, fill: "#c3ccd5"}, "Wiring of the Parklamp desk phone · board definition "+s.m.Name)
 	for i, line := range []string{
 		"Take the power off before you touch a wire. All lines are 3.3 V: 5 V on one of them destroys the board.",
-		"Try it with: parkctl board check " + s.from,
+		"Try it: hold Park while the power comes on, and a voice asks for every lamp and key. The panel lists what is missing,",
+		"and so does, where there is a shell on the board: parkctl board check " + s.from,
 	} {
-		s.text(sheetW-margin, 44+float64(i)*26, style{size: 14, fill: paper, anchor: "end"}, line)
+		s.text(sheetW-margin, 32+float64(i)*24, style{size: 14, fill: paper, anchor: "end"}, line)
 	}
 	return 96 + gap
 }
@@ -232,7 +252,7 @@ func (s *sheet) signal(p board.Pin) string {
 			to = append(to, id)
 		}
 	}
-	if len(to) == 0 || strings.HasSuffix(p.Signal, "MISO") {
+	if len(to) == 0 {
 		return ""
 	}
 	return strings.ToUpper(p.Signal) + " → " + strings.Join(to, ", ")

@@ -92,10 +92,23 @@ func TestRegistersAndActiveLow(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := words(t, m)
-	for _, want := range []string{"leds, register 4 of 4", "pin 14 of register 2", "pin 9 of register 1", "CE0", "SPI-0 SCLK → leds"} {
+	for _, want := range []string{"leds, register 4 of 4", "pin 14 of register 2", "pin 9 of register 1", "SRCLK of leds", "OE of leds",
+		"LEDS_ENABLE, and 10 kΩ to 3.3 V", "resistor at LEDS_ENABLE, 10 kΩ to 3.3 V, so that all is off until the phone runs"} {
 		if count(all, want) == 0 {
 			t.Errorf("no %q", want)
 		}
+	}
+	for line, places := range map[string]int{"LEDS_DATA": 2, "LEDS_CLOCK": 5, "LEDS_LATCH": 5, "LEDS_ENABLE": 4} { // at the header and at the registers
+		if n := count(all, line); n != places {
+			t.Errorf("%s is on the sheet %d times, want %d", line, n, places)
+		}
+	}
+	m, err = board.Parse("x.toml", []byte("name = 'x'\nfrom = ['rpi-3', 'leds-74hc595']\n[lines]\nLEDS_ENABLE = { pin = 'J8.21', active_low = false }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all = words(t, m); count(all, "LEDS_ENABLE, and 10 kΩ to ground") != 1 {
+		t.Error("the resistor of an enable line that a transistor turns over")
 	}
 	desk, _ := board.Load("desk", nil)
 	if err := SVG(io.Discard, desk, "desk"); !errors.Is(err, board.ErrSimulated) {
@@ -163,15 +176,16 @@ func TestPulls(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for definition, want := range map[string][]string{
-		"from = 'rpi-4'": nil, // FAULT_RED is at the pin of CE1, which nothing needs
-		"from = ['rpi-4', 'leds-74hc595']": {
-			"leds: from power-on until the phone first writes them, for the seconds of its start, the outputs of a 74HC595 are on or off as they please: LEDs may light, and what hangs on LOT_RELAY and RINGER may switch."},
-		"from = ['rpi-4', 'leds-74hc595']\n[lamps.lot]\nsteady = false\n[lamps]\nringer = false": {"LEDs may light."},
+		"from = 'rpi-4'":                   nil, // FAULT_RED is at the pin of CE1, which nothing needs
+		"from = ['rpi-4', 'leds-74hc595']": nil,
+		"from = ['rpi-4', 'leds-74hc595']\n[chips.leds]\nenable = false": {
+			"leds: from power-on until the phone first writes them, for the seconds of its start, the outputs of a 74HC595 are on or off as they please, as it has no enable line at OE: LEDs may light, and what hangs on LOT_RELAY and RINGER may switch."},
+		"from = ['rpi-4', 'leds-74hc595']\n[chips.leds]\nenable = false\n[lamps.lot]\nsteady = false\n[lamps]\nringer = false": {"LEDs may light."},
 		"from = 'rpi-4'\n[lines]\nFAULT_RED = { pin = 'J8.8' }\nHOOK = { pin = 'J8.12' }": {
 			"FAULT_RED is at pin 8, which is also the serial console's (console TXD): ",
 			"HOOK is at pin 12, which is also i2s BCLK: with the sound card wm8960soundcard it does not work."},
 		"from = 'rpi-4'\n[sound]\nwm8960 = false\n[lines]\nHOOK = { pin = 'J8.12' }": nil,
-		"from = 'beaglebone-black'\n[lines]\nHOOK = { pin = 'P8.3' }":                {"HOOK is at P8_3, which is also emmc DAT6: it works only while nothing else uses that."},
+		"from = 'beaglebone-black'\n[lines]\nHOOK = { pin = 'P8.3' }":                {"Hold S2, ", "dd if=/dev/zero ", "HOOK is at P8_3, which is also emmc DAT6: it works only while nothing else uses that."},
 	} {
 		m, err := board.Parse("x.toml", []byte("name = 'x'\n"+definition))
 		if err != nil {
