@@ -25,16 +25,61 @@ const (
 // from, built-in models or parts of them; what it gives itself counts more, and false takes a thing away. The error joins
 // everything that is wrong, each with file, line, key and what is allowed.
 func Parse(file string, text []byte) (Model, error) {
-	d, err := compose(file, text, nil)
+	base, own, err := layers(file, text, nil)
 	if err != nil {
 		return Model{}, err
 	}
-	def := &definition{file: file, root: d, lines: map[string]wanted{}}
-	m := def.model()
-	if err := def.wrong(file); err != nil {
+	m, errs := read(file, laid(base, own))
+	if len(errs) > 0 && !slices.ContainsFunc(errs, func(f fault) bool { return f.at.file == file }) {
+		return Model{}, blame(file, base, own, errs)
+	}
+	if err := (&reader{errs}).wrong(file); err != nil {
 		return Model{}, err
 	}
 	return m, nil
+}
+
+// read turns a whole document into a Model.
+func read(file string, root *node) (Model, []fault) {
+	d := &definition{file: file, root: root, lines: map[string]wanted{}}
+	m := d.model()
+	return m, d.errs
+}
+
+// blame says which word of a file does not fit what it is made from: that without which there would be fewer faults, none if
+// possible. What is wrong then shows in a part that nobody can mend, in its words, which say what is allowed.
+func blame(file string, base, own *node, errs []fault) error {
+	tries, path, at, fewest := maxTold, "from", own.fields["from"], len(errs)
+	var search func(n *node, above []string)
+	search = func(n *node, above []string) {
+		var worst []string
+		for _, key := range n.keys {
+			here := append(slices.Clone(above), key)
+			if tries--; tries < 0 || len(above) == 0 && (key == "name" || key == "from") {
+				continue
+			}
+			if _, left := read(file, laid(base, own.without(here))); len(left) < fewest || len(left) == fewest && len(above) > 0 && worst == nil {
+				fewest, worst = len(left), here
+			}
+		}
+		if worst == nil {
+			return
+		}
+		at, path = n.fields[worst[len(above)]], strings.Join(worst, ".")
+		if at.table() && !whole(worst) {
+			search(at, worst)
+		}
+	}
+	search(own, nil)
+	if at == nil { // a part cannot be wrong by itself
+		at = own
+	}
+	more := ""
+	if len(errs) > 1 {
+		more = fmt.Sprintf(", and in %d places more", len(errs)-1)
+	}
+	first := errs[0]
+	return fmt.Errorf("%v: %s: does not fit what the file is made from: %s (%v%s)", at.at, path, first.text, first.at, more)
 }
 
 // definition turns a document into a Model.

@@ -106,12 +106,22 @@ func TestOrbitKeyLeftOut(t *testing.T) {
 // What is wrong is told where a person can mend it, not in the built-in part that it does not fit.
 func TestBlamesTheFile(t *testing.T) {
 	for own, want := range map[string]string{
-		"[lamps]\npark = { green = 'HOLD_GREEN' }\n": `x.toml:4:10: lamps.park.green: "HOLD_GREEN" is already the line of lamps.hold.green; each has one of its own`,
-		"[chips]\nsoc = false\n":                     "x.toml: what it says does not fit what it is made from, in 46 places, the first: rpi.toml:25:7: headers.J8.pins.3.chip: ",
+		"[lamps]\npark = { green = 'HOLD_GREEN' }\n":    `x.toml:4:10: lamps.park.green: "HOLD_GREEN" is already the line of lamps.hold.green; each has one of its own`,
+		"[chips]\nsoc = false\n":                        `x.toml:4:1: chips.soc: does not fit what the file is made from: headers.J8.pins.3.chip: "soc": allowed is leds-a, leds-b (rpi.toml:25:7, and in 45 places more)`,
+		"[chips.leds-a]\naddress = 0x21\n":              "x.toml:4:1: chips.leds-a.address: does not fit what the file is made from: chips.leds-b: bus 1, address 0x21 is already that of chips.leds-a; each has one of its own, 0x20 to 0x27 (rpi.toml:16:8)",
+		"[keys]\nmute = false\n[lines]\nHOOK = false\n": `x.toml:6:1: lines.HOOK: does not fit what the file is made from: lines.HOOK: is missing: hook wants a place for it, such as { pin = "J8.3" } (desk.toml:6:1)`,
 	} {
 		if _, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n"+own)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// Parts that do not fit one another are the fault of who put them together.
+func TestBlamesFrom(t *testing.T) {
+	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = ['qemu-virt', 'leds-74hc595']\n"))
+	if err == nil || !strings.HasPrefix(err.Error(), "x.toml:2:1: from: does not fit what the file is made from: chips.leds.lines: ") {
+		t.Error(err)
 	}
 }
 

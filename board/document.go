@@ -198,28 +198,54 @@ func source(name string, above []string) (*node, error) {
 // deepest bounds how many definitions are made from one another.
 const deepest = 8
 
-// compose reads a definition and lays it over those that its key from names, from left to right. above are the names that
-// led here.
+// compose reads a definition and lays it over those that its key from names.
 func compose(file string, text []byte, above []string) (*node, error) {
-	d, err := document(file, text)
+	base, own, err := layers(file, text, above)
 	if err != nil {
 		return nil, err
 	}
+	return laid(base, own), nil
+}
+
+// layers reads a definition and those that its key from names, laid over one another from left to right. above are the names
+// that led here.
+func layers(file string, text []byte, above []string) (base, own *node, err error) {
+	d, err := document(file, text)
+	if err != nil {
+		return nil, nil, err
+	}
 	r := &reader{}
-	base := &node{fields: map[string]*node{}}
+	base = &node{fields: map[string]*node{}}
 	for _, name := range r.names(d, "from", "from") {
 		at := d.fields["from"].at
 		if slices.Contains(above, name) || len(above) >= deepest {
-			return nil, fmt.Errorf("%v: from: %q is made from itself", at, name)
+			return nil, nil, fmt.Errorf("%v: from: %q is made from itself", at, name)
 		}
 		part, err := source(name, append(slices.Clone(above), name))
 		if err != nil {
-			return nil, fmt.Errorf("%v: from: %w", at, err)
+			return nil, nil, fmt.Errorf("%v: from: %w", at, err)
 		}
 		base.overlay(part)
 	}
 	r.takenAway(base, d)
-	base.overlay(d)
-	base.at = d.at
-	return base, r.wrong(file)
+	return base, d, r.wrong(file)
+}
+
+// laid is own laid over base, which stays as it is.
+func laid(base, own *node) *node {
+	n := &node{at: own.at, keys: slices.Clone(base.keys), fields: maps.Clone(base.fields)}
+	n.overlay(own)
+	return n
+}
+
+// without is a copy of a table that lacks what is at a path.
+func (n *node) without(path []string) *node {
+	c := &node{at: n.at, keys: slices.Clone(n.keys), fields: maps.Clone(n.fields)}
+	if len(path) > 1 {
+		c.fields[path[0]] = n.fields[path[0]].without(path[1:])
+		return c
+	}
+	delete(c.fields, path[0])
+	c.keys = slices.DeleteFunc(c.keys, func(k string) bool { return k == path[0] })
+	return c
 }

@@ -25,8 +25,8 @@ func (r *reader) fail(n *node, key, format string, a ...any) {
 	r.errs = append(r.errs, fault{n.at, key + ": " + fmt.Sprintf(format, a...)})
 }
 
-// wrong joins what is wrong, or is nil. Only what stands in the file itself can be mended there: of what does not fit any more
-// in a part that it is made from, one is told, if there is nothing else.
+// wrong joins what is wrong in the file, or is nil. What does not fit any more in a part that it is made from is left out: it
+// cannot be mended there, and blame says what to mend.
 func (r *reader) wrong(file string) error {
 	if len(r.errs) == 0 {
 		return nil
@@ -36,9 +36,6 @@ func (r *reader) wrong(file string) error {
 		if f.at.file == file {
 			own = append(own, f)
 		}
-	}
-	if len(own) == 0 {
-		return fmt.Errorf("%s: what it says does not fit what it is made from, in %d places, the first: %w", file, len(r.errs), r.errs[0])
 	}
 	if more := len(own) - maxTold; more > 0 {
 		own = append(own[:maxTold], fmt.Errorf("%s: and %d faults more", file, more))
