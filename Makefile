@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio
 # What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
 IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm
 # What `make image` needs: the tools that put a card together. Those of the target come through a private apt root.
-CARD_PACKAGES  := genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio kmod
+CARD_PACKAGES  := device-tree-compiler genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio kmod
 ARM_PACKAGES   := qemu-user-static
 # What `make bench` measures side by side; where it is missing, Parklamp runs alone.
 BENCH_PACKAGES := rtpengine-daemon asterisk-core-sounds-en-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav

@@ -45,6 +45,11 @@ for part in card.img slot.img boot slot licenses.tar.gz; do
 	rm -rf "${out:?}/$part"
 	cp -R --sparse=always "$out/build/images/$part" "$out/"
 done
+# What board/models hangs on I2C is there only if the device tree that the loader takes has that bus on.
+for dtb in $DTBS; do
+	[ -z "${I2C:-}" ] || [ "$(fdtget -t s -d okay "$out/slot/$dtb" "$I2C" status)" = okay ] ||
+		{ echo "$dtb: the expanders' bus $I2C is off" >&2; exit 1; }
+done
 # QEMU is given the loader; a board finds it on its card.
 [ "$board" != qemu-virt ] || cp "$out/build/images/u-boot.bin" "$out/"
 zstd -q -f -12 --long=27 "$out/card.img" -o "$out/card.img.zst"
