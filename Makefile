@@ -80,7 +80,7 @@ image: ## card, slot and boot files of BOARD (qemu-virt, rpi, rpi-zero-w, beagle
 		buildroot/image.sh '$(BOARD)' $(IMAGE)
 
 .PHONY: flash flash-many
-FLASH = $(OUT)/bin/flash $(if $(filter file,$(origin BOARD)),,-board '$(BOARD)') -allow '$(ALLOW)' -site '$(SITE)' $(if $(IMAGE_FILE),-image '$(IMAGE_FILE)')
+FLASH = $(OUT)/bin/flash $(if $(filter file,$(origin BOARD)),,-board '$(BOARD)') -allow '$(ALLOW)' -site '$(SITE)' -source '$(VERSION) $(shell git log -1 --format=%cs 2>/dev/null)' $(if $(IMAGE_FILE),-image '$(IMAGE_FILE)')
 flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=dock-7] [ALLOW="internal large"]; asks before it erases
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -dev '$(DEV)' -id '$(ID)'
@@ -93,6 +93,7 @@ flash-many: ## write many cards: SITE=folder CSV=file with columns id, device (a
 .PHONY: bundle
 bundle: ## a signed update of BOARD's image: KEY=site/update.key, OPTIONS='--min-version V'; parkctl update installs it
 	@[ -n "$(KEY)" ] || { echo "which key? make bundle BOARD=$(BOARD) KEY=site/update.key (parkctl site new makes it)"; exit 2; }
+	@[ -r 'buildroot/boards/$(BOARD).env' ] || buildroot/image.sh '$(BOARD)' $(IMAGE) # it names the image of the board, and fails
 	@$(GO) run ./cmd/parkctl bundle $(IMAGE) $(KEY) $(OPTIONS)
 
 .PHONY: image-check

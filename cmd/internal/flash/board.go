@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,30 +53,63 @@ func (f *flasher) guess() error {
 	return nil
 }
 
-// imageOf is the image that a board starts from: its facts name the boards.
+// fits says why a card for a board, or for the boards of an image, is not for an appliance.
+func (f *flasher) fits(a fleet.Appliance, board string) error {
+	if a.Board == "" || board == "" || a.Board == board || a.Board == "auto" || strings.HasSuffix(a.Board, ".toml") {
+		return nil
+	}
+	if images, err := f.boards(); err != nil || slices.Contains(images[board], a.Board) {
+		return err
+	}
+	return fmt.Errorf("%s is a %s in %s; BOARD=%s is another", a.ID, a.Board, fleet.SiteFile, board)
+}
+
+// imageOf is the image that a board starts from: that of its name, or one that is for it too.
 func (f *flasher) imageOf(board string) (string, error) {
+	images, err := f.boards()
+	if err != nil {
+		return "", err
+	}
+	var all, fit []string
+	for _, image := range slices.Sorted(maps.Keys(images)) {
+		all = append(append(all, image), images[image]...)
+		if image == board {
+			fit = append([]string{image}, fit...)
+		} else if slices.Contains(images[image], board) {
+			fit = append(fit, image)
+		}
+	}
+	if len(fit) == 0 {
+		slices.Sort(all)
+		return "", fmt.Errorf("BOARD=%s: there are %s", board, strings.Join(slices.Compact(all), ", "))
+	}
+	for _, image := range fit {
+		if _, err := os.Stat(filepath.Join(f.images, image, "card.img")); err == nil {
+			return image, nil
+		}
+	}
+	return fit[len(fit)-1], nil // that of several boards needs no Buildroot
+}
+
+// boards are the boards that each image is for, by the facts of the images.
+func (f *flasher) boards() (map[string][]string, error) {
 	files, err := filepath.Glob(filepath.Join(f.facts, "*.env"))
 	if err != nil || len(files) == 0 {
-		return "", fmt.Errorf("no facts of boards in %s: run it at the top of the source", f.facts)
+		return nil, fmt.Errorf("no facts of boards in %s: run it at the top of the source", f.facts)
 	}
-	var all []string
+	images := map[string][]string{}
 	for _, file := range files {
 		image := strings.TrimSuffix(filepath.Base(file), ".env")
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		boards := []string{image}
+		images[image] = nil
 		for line := range strings.Lines(string(text)) {
 			if list, ok := strings.CutPrefix(strings.TrimSpace(line), "BOARDS="); ok {
-				boards = append(boards, strings.Fields(strings.Trim(list, `"'`))...)
+				images[image] = append(images[image], strings.Fields(strings.Trim(list, `"'`))...)
 			}
 		}
-		if slices.Contains(boards, board) {
-			return image, nil
-		}
-		all = append(all, boards...)
 	}
-	slices.Sort(all)
-	return "", fmt.Errorf("BOARD=%s: there are %s", board, strings.Join(slices.Compact(all), ", "))
+	return images, nil
 }

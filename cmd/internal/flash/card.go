@@ -29,6 +29,7 @@ type card struct {
 	bootAt int64
 	// imageKey is the key for updates that the image has, siteKey that of the appliance's set, which counts more.
 	imageKey, siteKey string
+	version           string // of the image with its date; empty: not known
 }
 
 // openCard opens an image and, if image.json beside it has its hash, compares.
@@ -42,10 +43,13 @@ func openCard(path string) (*card, error) {
 	}
 	c := &card{image: f}
 	if c.size, err = f.Seek(0, io.SeekEnd); err == nil {
-		c.imageKey, err = checkImage(path, f)
+		c.imageKey, c.version, err = checkImage(path, f)
 	}
 	if err == nil {
 		_, _, err = bootPartition(f, c.size)
+	}
+	if err == nil {
+		err = whole(f, c.size)
 	}
 	if err != nil {
 		f.Close()
@@ -54,21 +58,22 @@ func openCard(path string) (*card, error) {
 	return c, nil
 }
 
-// checkImage compares an image with what its maker wrote down, and returns its key for updates.
-func checkImage(path string, f *os.File) (key string, err error) {
+// checkImage compares an image with what its maker wrote down, and returns its key for updates and its version.
+func checkImage(path string, f *os.File) (key, version string, err error) {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "image.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	var facts struct {
-		Key   string `json:"update_key"`
-		Files []struct{ Name, SHA256 string }
+		Version string
+		Key     string `json:"update_key"`
+		Files   []struct{ Name, SHA256 string }
 	}
 	if err := json.Unmarshal(text, &facts); err != nil {
-		return "", fmt.Errorf("image.json: %w", err)
+		return "", "", fmt.Errorf("image.json: %w", err)
 	}
 	for _, file := range facts.Files {
 		if file.Name != filepath.Base(path) {
@@ -76,13 +81,47 @@ func checkImage(path string, f *os.File) (key string, err error) {
 		}
 		h := sha256.New()
 		if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<62)); err != nil {
-			return "", err
+			return "", "", err
 		}
 		if got := hex.EncodeToString(h.Sum(nil)); got != file.SHA256 {
-			return "", errors.New("is not what image.json says (SHA-256): make the image again")
+			return "", "", errors.New("is not what image.json says (SHA-256): make the image again")
+		}
+		version = facts.Version
+	}
+	return facts.Key, version, nil
+}
+
+// date is the day of the sources that the image beside slot/slot.env was made of, empty if it is not known.
+func date(image string) string {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(image), "slot", "slot.env"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if at, ok := strings.CutPrefix(strings.TrimSpace(line), "time="); ok {
+			day, _, _ := strings.Cut(at, "T") // RFC 3339
+			return day
 		}
 	}
-	return facts.Key, nil
+	return ""
+}
+
+// whole refuses an image that was cut off: a card of it would start, and have no second system and no place for data.
+func whole(image io.ReaderAt, length int64) error {
+	sector := make([]byte, mbr.SectorSize)
+	if _, err := image.ReadAt(sector, 0); err != nil {
+		return err
+	}
+	table, err := mbr.Parse(sector)
+	if err != nil {
+		return err
+	}
+	for i, p := range table.Partitions {
+		if end := p.Start + p.Size; end > length {
+			return fmt.Errorf("is cut off: partition %d ends at %s, the file at %s; copy or make the image again", i+1, bytesText(end), bytesText(length))
+		}
+	}
+	return nil
 }
 
 // bootPartition is where the first partition of an image of so many bytes lies, by the MBR. Bytes.

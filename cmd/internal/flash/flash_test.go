@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -151,7 +152,7 @@ func newImage(t *testing.T) (dir string) {
 	const bootAt, bootSize, size = 4 << 20, 4 << 20, 12 << 20
 	image := testCard(size)
 	clear(image[:mbr.SectorSize])
-	mbr.Table{Partitions: [4]mbr.Partition{{Type: 0x0e, Start: bootAt, Size: bootSize}}}.Put(image)
+	mbr.Table{Partitions: [4]mbr.Partition{{Type: 0x0e, Start: bootAt, Size: bootSize}, {Type: 0x83, Start: bootAt + bootSize, Size: size - bootAt - bootSize}}}.Put(image)
 	boot := filepath.Join(dir, "boot.img")
 	if err := os.WriteFile(boot, make([]byte, bootSize), 0o600); err != nil {
 		t.Fatal(err)
@@ -417,15 +418,19 @@ func TestManyLooksFirst(t *testing.T) {
 	if err := os.Symlink(dir, folder); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := fleet.Add(site, fleet.Appliance{ID: "dock-9"}, day); err != nil {
+		t.Fatal(err)
+	}
 	names := strings.NewReplacer("CARD", card, "DIR", dir, "LINK", folder)
 	for name, c := range map[string]struct{ text, want string }{
-		"in use":        {"id,device\ndock-7,CARD\ndock-8,/dev/sdb\n", "fleet.csv:3: /dev/sdb is in use: mounted on /media/me/boot"},
-		"no such disk":  {"id,device\ndock-7,CARD\ndock-8,/dev/sdz\n", "fleet.csv:3: stat"},
-		"two names":     {"id,device\ndock-7,CARD\ndock-8,DIR/./7.img\n", "fleet.csv:3: DIR/./7.img is in line 2 already, by another name"},
-		"through links": {"id,device\ndock-7,CARD\ndock-8,LINK/7.img\n", "fleet.csv:3: LINK/7.img is in line 2 already"},
-		"two of a disk": {"id,device\ndock-7,/dev/mmcblk0\ndock-8,/dev/card\n", "fleet.csv:3: /dev/card is in line 2 already"},
-		"another board": {"id,device,board\ndock-7,CARD,\ndock-8,next card,rpi-9\n", "fleet.csv:3: BOARD=rpi-9: there are"},
-		"no image":      {"id,device,board\ndock-7,CARD,\ndock-8,next card,qemu-virt\n", "fleet.csv:3: there is no"},
+		"in use":         {"id,device\ndock-7,CARD\ndock-8,/dev/sdb\n", "fleet.csv:3: /dev/sdb is in use: mounted on /media/me/boot"},
+		"no such disk":   {"id,device\ndock-7,CARD\ndock-8,/dev/sdz\n", "fleet.csv:3: stat"},
+		"two names":      {"id,device\ndock-7,CARD\ndock-8,DIR/./7.img\n", "fleet.csv:3: DIR/./7.img is in line 2 already, by another name"},
+		"through links":  {"id,device\ndock-7,CARD\ndock-8,LINK/7.img\n", "fleet.csv:3: LINK/7.img is in line 2 already"},
+		"two of a disk":  {"id,device\ndock-7,/dev/mmcblk0\ndock-8,/dev/card\n", "fleet.csv:3: /dev/card is in line 2 already"},
+		"another board":  {"id,device,board\ndock-7,CARD,\ndock-8,next card,rpi-9\n", "fleet.csv:3: BOARD=rpi-9: there are"},
+		"not the site's": {"id,device,board\ndock-7,CARD,\ndock-8,next card,qemu-virt\n", "fleet.csv:3: dock-8 is a rpi-3 in site.toml; BOARD=qemu-virt is another"},
+		"no image":       {"id,device,board\ndock-7,CARD,\ndock-9,next card,qemu-virt\n", "fleet.csv:3: there is no"},
 	} {
 		os.WriteFile(list, []byte(names.Replace(c.text)), 0o644)
 		m := machine{"/"}
@@ -445,16 +450,84 @@ func TestManyLooksFirst(t *testing.T) {
 	}
 }
 
-// Each row's board is its own: the column counts, then BOARD, then site.toml.
+// Each row's board is its own: the column counts, then BOARD, then site.toml. One that site.toml does not have is found before
+// the first card is touched.
 func TestManyBoards(t *testing.T) {
 	dir, site := newImage(t), newFleet(t)
-	list, image := filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "image/rpi/card.img")
-	for args, want := range map[string]string{"": "(rpi-3), for dock-7", "-board rpi-zero-2w": "dock-7 is a rpi-3 in site.toml; BOARD=rpi-zero-2w is another", "-image " + image: "(rpi-3), for dock-7"} {
-		os.WriteFile(list, fmt.Appendf(nil, "id,device,board\ndock-7,%s,\ndock-8,%s,rpi-3\n", filepath.Join(dir, "7.img"), filepath.Join(dir, "8.img")), 0o644)
-		out, _ := run(t, dir, machine{"/"}, "", append(strings.Fields(args), "-csv", list, "-site", site)...)
-		if !strings.Contains(out, want) || !strings.Contains(out, "card.img (rpi-3), for dock-8, goes onto") {
-			t.Errorf("%q: lacks %s\n%s", args, want, out)
+	list, image, seven := filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "image/rpi/card.img"), filepath.Join(dir, "7.img")
+	for args, want := range map[string]string{"": "(rpi-3), for dock-7", "-board rpi": "(rpi), for dock-7", "-board rpi-zero-2w": "", "-image " + image: "(rpi-3), for dock-7"} {
+		os.WriteFile(list, fmt.Appendf(nil, "id,device,board\ndock-8,%s,rpi-3\ndock-7,%s,\n", filepath.Join(dir, "8.img"), seven), 0o644)
+		out, err := run(t, dir, machine{"/"}, "", append(strings.Fields(args), "-csv", list, "-site", site)...)
+		if want != "" && (err != nil || !strings.Contains(out, want) || !strings.Contains(out, "card.img (rpi-3), for dock-8, goes onto")) {
+			t.Errorf("%q: %v: lacks %s\n%s", args, err, want, out)
 		}
+		if want == "" && (err == nil || !strings.Contains(err.Error(), "fleet.csv:3: dock-7 is a rpi-3 in site.toml; BOARD=rpi-zero-2w is another") || strings.Contains(out, "dock-8")) {
+			t.Errorf("%q: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// An image that lacks the end of a partition is not written, whatever was on the card.
+func TestCutImage(t *testing.T) {
+	dir := newImage(t)
+	cut, to := filepath.Join(dir, "cut.img"), filepath.Join(dir, "x.img")
+	image, err := os.ReadFile(filepath.Join(dir, "image/rpi/card.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cut, image[:10<<20], 0o644); err != nil { // the boot partition is whole
+		t.Fatal(err)
+	}
+	if _, err := run(t, dir, machine{"/"}, "", "-image", cut, "-dev", to); err == nil || !strings.Contains(err.Error(), "is cut off: partition 2 ends at 12.6 MB, the file at 10.5 MB") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(to); err == nil {
+		t.Error("it was written all the same")
+	}
+}
+
+// One image is for several boards: it may be named in place of each, and a board has the one that is made.
+func TestImageOfSeveralBoards(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	to := filepath.Join(dir, "x.img")
+	if out, err := run(t, dir, machine{"/"}, "", "-board", "rpi", "-dev", to, "-site", site, "-id", "dock-7"); err != nil || !strings.Contains(out, "card.img (rpi), for dock-7") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "boards/rpi-zero-2w.env"), []byte("BOARDS=rpi-zero-2w\n"), 0o644); err != nil { // of Buildroot, not made
+		t.Fatal(err)
+	}
+	if out, err := run(t, dir, machine{"/"}, "", "-board", "rpi-zero-2w", "-dev", to); err != nil || !strings.Contains(out, "image/rpi/card.img (rpi-zero-2w)") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A fleet does not get an older system unnoticed.
+func TestVersion(t *testing.T) {
+	dir := newImage(t)
+	card, err := os.ReadFile(filepath.Join(dir, "image/rpi/card.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.MkdirAll(filepath.Join(dir, "image/rpi/slot"), 0o755)
+	for path, text := range map[string]string{"image.json": fmt.Sprintf(`{"version": "v1.1", "files": [{"name": "card.img", "sha256": "%x"}]}`, sha256.Sum256(card)),
+		"slot/slot.env": "board=rpi\nversion=v1.1\ntime=2026-11-20T10:00:00Z\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "image/rpi", path), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for source, want := range map[string]string{"": "It is version v1.1 of 2026-11-20.\n", "v1.1 2026-11-20": "It is version v1.1 of 2026-11-20.\n",
+		"v1.2 2026-11-22": "It is version v1.1 of 2026-11-20; the source is at v1.2 of 2026-11-22: 'make image' makes that one.\n"} {
+		if out, err := run(t, dir, machine{"/"}, "", "-source", source, "-board", "rpi", "-dev", filepath.Join(dir, "x.img")); err != nil || !strings.Contains(out, want) {
+			t.Errorf("%q: %v\n%s", source, err, out)
+		}
+	}
+}
+
+// make bundle of a board names its image, as make image does.
+func TestBundleOfABoard(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "make", "-C", "../../..", "bundle", "BOARD=rpi-3", "KEY=none").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "rpi-3 is among the boards of: rpi") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

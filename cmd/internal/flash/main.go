@@ -52,6 +52,7 @@ type flasher struct {
 	images   string        // folder with a folder for each image
 
 	board, dev, image, site, id, csv string
+	source                           string // version of the source and its date; empty: not told
 	yes                              bool
 	allow                            allowance
 	told                             time.Time // of the progress that was shown last
@@ -66,6 +67,7 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 	flags.StringVar(&f.site, "site", "", "folder of the site, as parkctl site makes it")
 	flags.StringVar(&f.id, "id", "", "appliance of the site")
 	flags.StringVar(&f.csv, "csv", "", "file with columns id, device and perhaps board, for many cards")
+	flags.StringVar(&f.source, "source", "", "version and date of the source, to tell an image that is older")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	allow := flags.String("allow", "", "internal, large: what may be in spite of the usual doubts")
 	if err := flags.Parse(args); err != nil {
@@ -134,7 +136,7 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	if f.board != "" {
 		of += " (" + f.board + ")"
 	}
-	fmt.Fprintf(f.out, "%s, for %s, goes onto\n%s%s", of, who, d.describe(), c.updates())
+	fmt.Fprintf(f.out, "%s, for %s, goes onto\n%s%s%s", of, who, d.describe(), f.age(c), c.updates())
 	if err := f.ask(d); err != nil {
 		return err
 	}
@@ -161,6 +163,21 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	return nil
 }
 
+// age says which version an image is, and whether the source has gone on since.
+func (f *flasher) age(c *card) string {
+	if c.version == "" {
+		return ""
+	}
+	text := "It is version " + c.version
+	if day := date(c.image.Name()); day != "" {
+		text += " of " + day
+	}
+	if source, _, _ := strings.Cut(f.source, " "); source != "" && source != c.version {
+		text += "; the source is at " + strings.Replace(f.source, " ", " of ", 1) + ": 'make image' makes that one"
+	}
+	return text + ".\n"
+}
+
 // refuse says why the card must not be written onto d.
 func (f *flasher) refuse(d disk, c *card) error {
 	if d.file {
@@ -179,8 +196,8 @@ func (f *flasher) appliance(id string) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("%s has no appliance %s; 'parkctl site add %[1]s %[2]s' adds it", f.site, id)
 	}
-	if b := s.Appliances[i].Board; b != "" && f.board != "" && b != f.board && b != "auto" && !strings.HasSuffix(b, ".toml") {
-		return "", fmt.Errorf("%s is a %s in %s; BOARD=%s is another", id, b, fleet.SiteFile, f.board)
+	if err := f.fits(s.Appliances[i], f.board); err != nil {
+		return "", err
 	}
 	if _, err := s.Write(); err != nil {
 		return "", err

@@ -154,7 +154,8 @@ func (f *flasher) imagesOf(s *fleet.Site, jobs []job) ([]string, error) {
 		if j.board == "" && a.Board != "auto" && !strings.HasSuffix(a.Board, ".toml") {
 			j.board = a.Board
 		}
-		if images[i] = f.image; images[i] != "" {
+		images[i] = f.image
+		if j.board == "" && f.image != "" {
 			continue
 		}
 		if j.board == "" {
@@ -162,11 +163,16 @@ func (f *flasher) imagesOf(s *fleet.Site, jobs []job) ([]string, error) {
 			continue
 		}
 		name, err := f.imageOf(j.board)
+		if err == nil {
+			err = f.fits(a, j.board)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", f.csv, j.line, err))
 			continue
 		}
-		images[i] = filepath.Join(f.images, name, "card.img")
+		if images[i] == "" {
+			images[i] = filepath.Join(f.images, name, "card.img")
+		}
 	}
 	return images, errors.Join(errs...)
 }
