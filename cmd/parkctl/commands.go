@@ -23,19 +23,22 @@ type command struct {
 	do      func(t *tool, ctx context.Context, args []string) error
 }
 
+// atPanel are the options of a command that asks an appliance and has none besides.
+var atPanel = []string{"at"}
+
 // commands in the order of the usage. A name of two words has two words; it stands before the name of its first word.
 var commands = []command{
-	{"status", "", 0, 0, []string{"counters"}, "who the appliance is, what it does and what ails it; or every counter with its meaning", "status --counters", (*tool).status},
-	{"orbits", "", 0, 0, nil, "who is parked where, since when and by whom", "orbits", (*tool).orbits},
-	{"calls", "", 0, 0, nil, "the calls on this appliance and their sound", "calls", (*tool).calls},
-	{"lamps", "", 0, 0, nil, "every lamp with its colour and cadence", "lamps", (*tool).lamps},
-	{"watch", "", 0, 0, nil, "print changes as they come, until interrupted", "watch", (*tool).watch},
-	{"press", "KEY [down|up|tap|long]", 1, 2, nil, "press a key: park, hold, 5, 701 (an orbit key); tap is the default", "press 701", (*tool).press},
-	{"hook", "up|down", 1, 1, nil, "lift or replace the handset", "hook up", (*tool).hook},
-	{"dial", "DIGITS", 1, 1, nil, "press digit keys one after another", "dial 202", (*tool).dial},
+	{"status", "", 0, 0, []string{"counters", "at"}, "who the appliance is, what it does and what ails it; or every counter with its meaning", "status --counters", (*tool).status},
+	{"orbits", "", 0, 0, atPanel, "who is parked where, since when and by whom", "orbits", (*tool).orbits},
+	{"calls", "", 0, 0, atPanel, "the calls on this appliance and their sound", "calls", (*tool).calls},
+	{"lamps", "", 0, 0, atPanel, "every lamp with its colour and cadence", "lamps", (*tool).lamps},
+	{"watch", "", 0, 0, atPanel, "print changes as they come, until interrupted", "watch", (*tool).watch},
+	{"press", "KEY [down|up|tap|long]", 1, 2, atPanel, "press a key: park, hold, 5, 701 (an orbit key); tap is the default", "press 701", (*tool).press},
+	{"hook", "up|down", 1, 1, atPanel, "lift or replace the handset", "hook up", (*tool).hook},
+	{"dial", "DIGITS", 1, 1, atPanel, "press digit keys one after another", "dial 202", (*tool).dial},
 	{"selftest verify", "FILE", 1, 1, []string{"ca"}, "check the signature of a self test's report, and print it", "selftest verify report.json --ca hall/ca.crt", (*tool).testVerify},
-	{"selftest reports", "[NAME]", 0, 1, []string{"out"}, "the reports that the appliance keeps; or print one, or copy it", "selftest reports selftest-20261122T120000000Z.json --out report.json", (*tool).testReports},
-	{"selftest", "", 0, 0, []string{"steps", "force", "out"}, "walk through lamps, keys, hook, sound, network, disk and clock, and write a signed report", "selftest --steps lamps,keys --out report.json", (*tool).selfTest},
+	{"selftest reports", "[NAME]", 0, 1, []string{"out", "at"}, "the reports that the appliance keeps; or print one, or copy it", "selftest reports selftest-20261122T120000000Z.json --out report.json", (*tool).testReports},
+	{"selftest", "", 0, 0, []string{"steps", "force", "out", "at"}, "walk through lamps, keys, hook, sound, network, disk and clock, and write a signed report", "selftest --steps lamps,keys --out report.json", (*tool).selfTest},
 	{"board check", "MODEL|FILE", 1, 1, nil, "say which lines and chips of a board definition this machine lacks", "board check auto", (*tool).boardCheck},
 	{"board wiring", "MODEL|FILE [OUT.svg]", 1, 2, nil, "print where every key, lamp and the hook are wired, or draw the sheet for it", "board wiring rpi-4 rpi-4.svg", (*tool).boardWiring},
 	{"site new", "FOLDER", 1, 1, []string{"name"}, "make the folder of a site: its file, its authority, its key for updates", "site new hall", (*tool).siteNew},
@@ -65,7 +68,7 @@ var options = map[string]option{
 	"address":        {"IP", "where the other appliances find it"},
 	"number":         {"N", "extension of its phone; else the one after the greatest"},
 	"board":          {"MODEL|FILE", "its board, or a definition in the folder; else it finds out"},
-	"at":             {"HOST:PORT", "the panel of another appliance"},
+	"at":             {"HOST[:PORT]", "the panel of another appliance, in place of --socket"},
 	"now":            {"", "does not wait for calls to end: they are lost"},
 	"min-version":    {"V", "an appliance that runs an older one than V refuses it"},
 	"downgrade-from": {"V", "an appliance that runs V takes it although it is older"},
@@ -84,10 +87,11 @@ var notes = map[string]string{
 
 const globalOptions = `
   --json         print JSON for programs
-  --socket PATH  of the appliance; else $PARKLAMP_SOCKET, else ` + initapi.PhonedSocket + "\n"
+  --socket PATH  of the appliance; else $PARKLAMP_SOCKET, else ` + initapi.PhonedSocket + "\n" +
+	"  --at HOST      ask the panel of another appliance instead, at HOST or HOST:PORT, where its panel.listen is open\n"
 
 func (t *tool) usage(w io.Writer) {
-	fmt.Fprint(w, "usage: parkctl [--json] [--socket PATH] COMMAND\n       parkctl --version\n\n")
+	fmt.Fprint(w, "usage: parkctl [--json] [--socket PATH | --at HOST[:PORT]] COMMAND\n       parkctl --version\n\n")
 	rows := make([][]cell, len(commands))
 	for i, c := range commands {
 		rows[i] = []cell{{text: "  " + strings.TrimSpace(c.name+" "+c.args)}, {text: c.about}}
@@ -181,6 +185,12 @@ func (c *command) takes(given []string) error {
 	for _, o := range given {
 		if _, own := options[o]; !own || slices.Contains(c.options, o) {
 			continue
+		}
+		if o == "at" {
+			if c.name == "restart" {
+				return usagef("--at: no panel restarts anything for whoever reaches it: run parkctl restart on the appliance, or switch it off and on")
+			}
+			return usagef("--at: %s does not ask an appliance", c.name)
 		}
 		var of []string
 		for _, other := range commands {

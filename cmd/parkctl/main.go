@@ -2,9 +2,9 @@
 // an appliance, presses its keys, watches it live, tests, updates and restarts
 // it, checks its configuration, and keeps the folder of a site on the desk.
 //
-// It talks to the appliance's unix socket in the HTTP API of parkd/panel, to
-// its first process (package initapi) about updates and restarts, and with
-// --at to the panel of another appliance. What it is told it does not keep. Its
+// It talks to the appliance's unix socket in the HTTP API of parkd/panel, or
+// with --at to the panel of another appliance in the same, and to the first
+// process (package initapi) of its own about updates and restarts. What it is told it does not keep. Its
 // tables are for people, with colour on a terminal alone; with --json it prints
 // what the appliance said, for programs. Exit codes: 0 done, 1 could not be
 // done, 2 the command or the configuration file is wrong. It starts no
@@ -19,7 +19,10 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"os/user"
@@ -76,6 +79,7 @@ type tool struct {
 
 	json   bool
 	socket string
+	at     string // the panel of another appliance, in place of the socket
 	count  bool
 	show   bool     // the version
 	helped bool     // --help
@@ -101,6 +105,9 @@ func (t *tool) run(ctx context.Context, args []string) int {
 		return exitUsage
 	case errors.Is(err, client.ErrNoSocket):
 		fmt.Fprintf(t.err, "parkctl: %v Give its socket with --socket or PARKLAMP_SOCKET\n", err)
+		return exitError
+	case errors.As(err, new(*client.Refusal)):
+		fmt.Fprintf(t.err, "parkctl: %s\n", clean(err.Error())) // whatever answers at an address, a terminal does not obey it
 		return exitError
 	}
 	fmt.Fprintf(t.err, "parkctl: %v%s\n", err, whose(err))
@@ -180,7 +187,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 		flags.StringVar(value, name, "", "")
 	}
 	flags.BoolVar(&t.up.now, "now", false, "")
-	for name, value := range map[string]*string{"at": &t.up.at, "min-version": &t.up.minVersion, "downgrade-from": &t.up.downgradeFrom} {
+	for name, value := range map[string]*string{"at": &t.at, "min-version": &t.up.minVersion, "downgrade-from": &t.up.downgradeFrom} {
 		flags.StringVar(value, name, "", "")
 	}
 	flags.StringVar(&t.socket, "socket", t.env("PARKLAMP_SOCKET"), "")
@@ -197,7 +204,41 @@ func (t *tool) parse(args []string) (words []string, err error) {
 	if t.socket == "" {
 		t.socket = initapi.PhonedSocket
 	}
+	if slices.Contains(t.given, "at") {
+		if slices.Contains(t.given, "socket") {
+			return nil, usagef("--at and --socket name two appliances: want one of them")
+		}
+		if t.at, err = panelAt(t.at); err != nil {
+			return nil, err
+		}
+	}
 	return words, nil
+}
+
+// panelAt is where the panel behind --at is: without a port it is that of the panel's default.
+func panelAt(text string) (base string, err error) {
+	host := text
+	if !strings.Contains(text, "://") {
+		if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+			host = netip.AddrPortFrom(a, panel.Default().Listen.Port()).String()
+		} else if _, _, err := net.SplitHostPort(text); err != nil {
+			host = fmt.Sprintf("%s:%d", text, panel.Default().Listen.Port())
+		}
+		host = "http://" + host
+	}
+	u, err := url.Parse(host)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", usagef("--at %q: want the panel's address, such as 192.0.2.7 or 192.0.2.7:8080", text)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// appliance is a client of the one that the command line names.
+func (t *tool) appliance() *client.Client {
+	if t.at != "" {
+		return client.Panel(t.at)
+	}
+	return client.Socket(t.socket)
 }
 
 // optionText says what is wrong with an option as it is written: with two hyphens.
@@ -226,7 +267,7 @@ func (t *tool) press(ctx context.Context, args []string) error {
 	if len(key) > 1 && strings.Trim(key, "0123456789") == "" {
 		key = "orbit-" + key
 	}
-	c := client.Socket(t.socket)
+	c := t.appliance()
 	err := c.Post(ctx, "press", map[string]any{"key": key, "action": action})
 	if r := (*client.Refusal)(nil); !errors.As(err, &r) || r.Code != http.StatusNotFound {
 		return err
@@ -247,14 +288,14 @@ func (t *tool) hook(ctx context.Context, args []string) error {
 	if args[0] != "up" && args[0] != "down" {
 		return usagef("hook %s: want up or down", args[0])
 	}
-	return client.Socket(t.socket).Post(ctx, "hook", map[string]bool{"up": args[0] == "up"})
+	return t.appliance().Post(ctx, "hook", map[string]bool{"up": args[0] == "up"})
 }
 
 func (t *tool) dial(ctx context.Context, args []string) error {
 	if strings.Trim(args[0], "0123456789*#ABCD") != "" || args[0] == "" {
 		return usagef("dial %q: want 0-9, *, # and A-D alone", args[0])
 	}
-	return client.Socket(t.socket).Post(ctx, "dial", map[string]string{"digits": args[0]})
+	return t.appliance().Post(ctx, "dial", map[string]string{"digits": args[0]})
 }
 
 func (t *tool) configDescribe(context.Context, []string) error { return t.describe(t.out) }

@@ -281,7 +281,7 @@ func TestCommands(t *testing.T) {
 		{"site add --adress 1 hall dock-7", "", 2, "there is no option --adress; did you mean --address?"},
 		{"site add --help", "", 0, "for example: parkctl site add hall dock-7"},
 		{"calls --help", "", 0, "THERE     the MOS at the far end"},
-		{"update --now --help", "", 0, "--at HOST:PORT"},
+		{"update --now --help", "", 0, "--at HOST[:PORT]"},
 		{"help selftest", "", 0, "parkctl selftest verify FILE [--ca CA.CRT]"},
 		{"help lamp", "", 2, `did you mean "lamps"?`},
 		{"update x --steps keys", "", 2, "--steps belongs to selftest, not to update"},

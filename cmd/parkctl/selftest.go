@@ -44,7 +44,7 @@ func (t *tool) selfTest(ctx context.Context, _ []string) error {
 	if err := t.canKeep(); err != nil {
 		return err
 	}
-	err := client.Socket(t.socket).SelfTest(ctx, r, func(text []byte) error {
+	err := t.appliance().SelfTest(ctx, r, func(text []byte) error {
 		var e selftest.Event
 		if err := json.Unmarshal(text, &e); err != nil {
 			return fmt.Errorf("an event of the self test: %w", err)
@@ -170,7 +170,7 @@ func (t *tool) writeReport(report, signature []byte) error {
 
 // testReports lists the reports that the appliance keeps, or prints one.
 func (t *tool) testReports(ctx context.Context, args []string) error {
-	c := client.Socket(t.socket)
+	c := t.appliance()
 	if len(args) == 0 && t.test.out != "" {
 		return usagef("--out: which report? want: parkctl selftest reports NAME --out FILE")
 	}

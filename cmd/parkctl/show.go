@@ -9,14 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"parklamp/cmd/internal/client"
 	"parklamp/parkd/panel"
 )
 
 // ask gets a Status, or with --json prints one resource of the API and returns
 // false.
 func (t *tool) ask(ctx context.Context, resource string) (s panel.Status, show bool, err error) {
-	c := client.Socket(t.socket)
+	c := t.appliance()
 	if !t.json {
 		s, err = c.Status(ctx)
 		return s, err == nil, err
@@ -95,7 +94,7 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 
 // counters prints each counter with its meaning.
 func (t *tool) counters(ctx context.Context) error {
-	s, err := client.Socket(t.socket).Status(ctx)
+	s, err := t.appliance().Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -262,7 +261,7 @@ func trip(q panel.Quality) cell {
 }
 
 func (t *tool) lamps(ctx context.Context, _ []string) error {
-	c := client.Socket(t.socket)
+	c := t.appliance()
 	s, err := c.Status(ctx)
 	if err != nil {
 		return err

@@ -23,7 +23,6 @@ import (
 // updateFlags are the flags of update and bundle.
 type updateFlags struct {
 	now           bool
-	at            string // the panel's address of another appliance
 	minVersion    string
 	downgradeFrom string
 }
@@ -51,23 +50,16 @@ type place struct {
 
 // place finds the appliance: --at, else the first process of this machine, which works even when phoned does not, else
 // the program behind --socket.
-func (t *tool) place() (place, error) {
-	if t.up.at != "" {
-		at := t.up.at
-		if !strings.Contains(at, "://") {
-			at = "http://" + at
-		}
-		u, err := url.Parse(at)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return place{}, usagef("--at %q: want the panel's address, such as 192.0.2.7:8080", t.up.at)
-		}
-		return place{&http.Client{}, u.Scheme + "://" + u.Host + "/api/update", u.Host, false}, nil
+func (t *tool) place() place {
+	if t.at != "" {
+		_, name, _ := strings.Cut(t.at, "://")
+		return place{&http.Client{}, t.at + "/api/update", name, false}
 	}
 	socket, path := t.socket, "/api/update"
 	if _, err := os.Stat(t.initSocket); err == nil {
 		socket, path = t.initSocket, "/update"
 	}
-	return place{&http.Client{Transport: &http.Transport{DialContext: initapi.Dial(socket), DisableKeepAlives: true, ExpectContinueTimeout: time.Second}}, "http://parklamp" + path, socket, true}, nil
+	return place{&http.Client{Transport: &http.Transport{DialContext: initapi.Dial(socket), DisableKeepAlives: true, ExpectContinueTimeout: time.Second}}, "http://parklamp" + path, socket, true}
 }
 
 // status asks how far the appliance's update is.
@@ -187,10 +179,7 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // update brings a bundle to the appliance and follows what it does with it.
 func (t *tool) update(ctx context.Context, args []string) error {
-	p, err := t.place()
-	if err != nil {
-		return err
-	}
+	p := t.place()
 	if args[0] == "status" {
 		return t.updateStatus(ctx, p)
 	}

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
-	"parklamp/cmd/internal/client"
 	"parklamp/parkd/panel"
 )
 
@@ -20,19 +20,19 @@ type change struct {
 // watch prints changes until it is interrupted. An appliance that stops is
 // waited for. With --json each Status is a line.
 func (t *tool) watch(ctx context.Context, _ []string) error {
-	c := client.Socket(t.socket)
+	c := t.appliance()
 	var last *panel.Status
 	seen := false // the appliance answered at least once
 	for {
 		err := c.Events(ctx, func(data []byte) error {
 			seen = true
-			if t.json {
+			if t.json && json.Valid(data) {
 				_, err := fmt.Fprintf(t.out, "%s\n", data)
 				return err
 			}
 			var s panel.Status
 			if err := json.Unmarshal(data, &s); err != nil {
-				return fmt.Errorf("events of %s: %w", t.socket, err)
+				return fmt.Errorf("events of %s: %w", cmp.Or(t.at, t.socket), err)
 			}
 			if last == nil {
 				t.line(s.At, change{s.Appliance.Name, cell{"watching", faint}})

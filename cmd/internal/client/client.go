@@ -1,4 +1,4 @@
-// Package client talks to the API of a running appliance (package parkd/panel), over its unix socket. It is
+// Package client talks to the API of a running appliance (package parkd/panel), over its unix socket or the network. It is
 // what parkctl, the first process of an image, the demonstration and the tests use. It starts no goroutine; a stream is read by
 // its caller.
 package client
@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -42,7 +43,8 @@ func (r *Refusal) Error() string { return r.Text }
 // Client talks to one appliance. Its methods may be called from any goroutine.
 type Client struct {
 	http   *http.Client
-	socket string
+	base   string // of its addresses
+	socket string // or the panel's address; for messages
 }
 
 // Socket returns a client of the appliance behind a unix socket.
@@ -55,13 +57,19 @@ func Socket(path string) *Client {
 
 // Through returns a client of an appliance that a function of its own reaches; name is for messages.
 func Through(name string, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Client {
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, socket: name}
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, base: "http://parklamp", socket: name}
+}
+
+// Panel returns a client of the appliance whose panel is at base, such as http://192.0.2.7:8080.
+func Panel(base string) *Client {
+	dial := (&net.Dialer{Timeout: dialTimeout}).DialContext
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, base: base, socket: base}
 }
 
 // open sends a request; the body of its answer is to be closed. An answer that
 // is no success is an error.
 func (c *Client) open(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://parklamp/api/"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +99,17 @@ func (c *Client) explain(err error) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("no appliance on %s: %w", c.socket, ErrNoSocket)
+	case errors.Is(err, syscall.ECONNREFUSED) && c.socket == c.base:
+		return fmt.Errorf("no appliance on %s: nobody listens there; panel.listen of its configuration opens the panel to others", c.socket)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", c.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("no access to %s: be root or in the group of that file", c.socket)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the appliance on %s did not answer in time", c.socket)
+	}
+	if request := (*url.Error)(nil); errors.As(err, &request) { // it would repeat the address
+		err = request.Err
 	}
 	return fmt.Errorf("ask %s: %w", c.socket, err)
 }
