@@ -47,6 +47,7 @@ func TestCardThatHangs(t *testing.T) {
 					t.Errorf("%+v, %v after %v", got, err, took)
 				}
 				time.Sleep(2 * time.Hour)
+				synctest.Wait()
 				if (len(late) == 1) != (c.err != nil) {
 					t.Errorf("too late: %+v", late)
 				}
