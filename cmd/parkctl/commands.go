@@ -48,7 +48,7 @@ var commands = []command{
 	{"site check", "FOLDER", 1, 1, nil, "say what is wrong with the folder of a site", "site check hall", (*tool).siteCheck},
 	{"site renew", "FOLDER ID", 2, 2, nil, "give an appliance a new key and certificate", "site renew hall dock-7", (*tool).siteRenew},
 	{"site card", "FOLDER", 1, 1, nil, "say what is wrong with the folder parklamp of a card", "site card /media/boot/parklamp", (*tool).siteCard},
-	{"update", "FILE|URL|status", 1, 1, []string{"at", "now"}, "install a signed bundle here or on another appliance, or say how far that is", "update out/image/rpi/rpi-v1.2.bundle --at 192.0.2.7:8080", (*tool).update},
+	{"update", "FILE|URL|status", 1, 1, []string{"anyway", "at", "now"}, "install a signed bundle here or on another appliance, or say how far that is", "update out/image/rpi/rpi-v1.2.bundle --at 192.0.2.7:8080", (*tool).update},
 	{"bundle", "FOLDER KEY [FILE]", 2, 3, []string{"min-version", "downgrade-from"}, "make a signed bundle of out/image/BOARD", "bundle out/image/rpi hall/update.key", (*tool).bundle},
 	{"restart", "[phone|appliance]", 0, 1, []string{"now"}, "start the phone's program, or the whole appliance, anew when nobody talks; who is parked waits on", "restart phone", (*tool).restart},
 	{"config describe", "", 0, 0, nil, "print every configuration key with its default and meaning", "config describe", (*tool).configDescribe},
@@ -70,6 +70,7 @@ var options = map[string]option{
 	"board":          {"MODEL|FILE", "its board, or a definition in the folder; else it finds out"},
 	"at":             {"HOST[:PORT]", "the panel of another appliance, in place of --socket"},
 	"now":            {"", "does not wait for calls to end: they are lost"},
+	"anyway":         {"", "also an update that will hardly be kept, as the appliance is not healthy now"},
 	"min-version":    {"V", "an appliance that runs an older one than V refuses it"},
 	"downgrade-from": {"V", "an appliance that runs V takes it although it is older"},
 }

@@ -187,6 +187,7 @@ func (t *tool) parse(args []string) (words []string, err error) {
 		flags.StringVar(value, name, "", "")
 	}
 	flags.BoolVar(&t.up.now, "now", false, "")
+	flags.BoolVar(&t.up.anyway, "anyway", false, "")
 	for name, value := range map[string]*string{"at": &t.at, "min-version": &t.up.minVersion, "downgrade-from": &t.up.downgradeFrom} {
 		flags.StringVar(value, name, "", "")
 	}

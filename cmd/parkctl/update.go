@@ -23,6 +23,7 @@ import (
 // updateFlags are the flags of update and bundle.
 type updateFlags struct {
 	now           bool
+	anyway        bool
 	minVersion    string
 	downgradeFrom string
 }
@@ -35,6 +36,8 @@ const (
 	silentFor = 2*startWithin + max(bundles.ConfirmWithin, bundles.UncountedFor)
 	// askWithin is for an answer that needs nothing written.
 	askWithin = 5 * time.Second
+	// judgeWithin is for an answer about a bundle: the appliance may compare all of what it runs.
+	judgeWithin = 30 * time.Second
 )
 
 // errUpdate: the appliance could not be updated; what is wrong has been told.
@@ -196,6 +199,9 @@ func (t *tool) update(ctx context.Context, args []string) error {
 		fmt.Fprintf(t.out, "The appliance runs %s already.\n", s.Version)
 		return nil
 	}
+	if s.Warning != "" && !t.up.anyway {
+		return fmt.Errorf("%s is not sent: %s; mend that first, or say --anyway if this update is what mends it", args[0], s.Warning)
+	}
 	target := p.url
 	if t.up.now {
 		target += "?now=1"
@@ -226,7 +232,7 @@ func (p place) judge(ctx context.Context, body io.Reader) (io.Reader, bundles.St
 	if _, err := bundles.Inspect(io.TeeReader(body, &head)); err != nil {
 		return nil, bundles.Status{}, err
 	}
-	asking, cancel := context.WithTimeout(ctx, askWithin)
+	asking, cancel := context.WithTimeout(ctx, judgeWithin)
 	defer cancel()
 	s, code, err := p.send(asking, p.url+bundles.CheckPath, bytes.NewReader(head.Bytes()), int64(head.Len()))
 	if err != nil && code != http.StatusNotFound && code != http.StatusMethodNotAllowed { // one that cannot be asked so judges the whole
@@ -291,7 +297,7 @@ func (t *tool) follow(ctx context.Context, p place, s bundles.Status) error {
 				waiting = "trial"
 				fmt.Fprintf(t.out, "%s has started and is on trial.\n", target)
 			}
-		case now.Version == target && (restarting || target != before):
+		case now.Version == target && (target != before || restarting && now.Slot != s.Slot): // of two builds of one version the slot tells
 			fmt.Fprintf(t.out, "%s runs and is confirmed.\n", target)
 			return nil
 		case now.Stage == bundles.Failed, restarting && now.Stage == bundles.Idle:

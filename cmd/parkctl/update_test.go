@@ -63,10 +63,12 @@ func siteKey(t *testing.T, seed byte) (ed25519.PublicKey, string) {
 // fleetOfOne is an appliance behind a panel that restarts when it is told: it starts what is on trial, healthy or not.
 func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool) string {
 	t.Helper()
-	disk, err := slots.NewDisk(slotstest.NewCard(64<<10, slots.State{Seq: 1, Good: slots.A}))
+	card := slotstest.NewCard(64<<10, slots.State{Seq: 1, Good: slots.A})
+	disk, err := slots.NewDisk(card)
 	if err != nil {
 		t.Fatal(err)
 	}
+	copy(card.Bytes(disk.Slot(slots.A)), bytes.Repeat([]byte("v1.0.0"), slots.Sector))
 	var handler atomic.Pointer[bundles.Updater]
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -149,9 +151,12 @@ func TestFollowATrial(t *testing.T) {
 		takes time.Duration
 		want  string
 	}{
-		"talks on":   {map[time.Duration]*bundles.Status{time.Minute: trial, 3 * time.Hour: {Stage: bundles.Idle, Version: "v2"}}, 3 * time.Hour, "<nil>"},
-		"uncounted":  {map[time.Duration]*bundles.Status{time.Minute: trial, time.Minute + bundles.UncountedFor: nil, 3*time.Minute + bundles.UncountedFor: back}, 3*time.Minute + bundles.UncountedFor, "the appliance was not updated: no calls; v1 runs"},
-		"not heard":  {map[time.Duration]*bundles.Status{2*startWithin + bundles.UncountedFor: back}, 2*startWithin + bundles.UncountedFor, "the appliance was not updated: no calls; v1 runs"},
+		"talks on":           {map[time.Duration]*bundles.Status{time.Minute: trial, 3 * time.Hour: {Stage: bundles.Idle, Version: "v2"}}, 3 * time.Hour, "<nil>"},
+		"uncounted":          {map[time.Duration]*bundles.Status{time.Minute: trial, time.Minute + bundles.UncountedFor: nil, 3*time.Minute + bundles.UncountedFor: back}, 3*time.Minute + bundles.UncountedFor, "the appliance was not updated: no calls; v1 runs"},
+		"not heard":          {map[time.Duration]*bundles.Status{2*startWithin + bundles.UncountedFor: back}, 2*startWithin + bundles.UncountedFor, "the appliance was not updated: no calls; v1 runs"},
+		"same version, kept": {map[time.Duration]*bundles.Status{0: nil, time.Minute: {Stage: bundles.Idle, Version: "v2", Slot: "b"}}, time.Minute, "<nil>"},
+		"same version, fell back": {map[time.Duration]*bundles.Status{0: nil, time.Minute: {Stage: bundles.Failed, Version: "v2", Slot: "a", Error: "no peer"}},
+			time.Minute, "the appliance was not updated: no peer; v2 runs"},
 		"stays away": {map[time.Duration]*bundles.Status{time.Minute: trial, time.Hour: nil}, time.Hour + silentFor, "hall has not come back within 15m0s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -165,7 +170,11 @@ func TestFollowATrial(t *testing.T) {
 				}
 				return now
 			})}, url: "http://hall/api/update", name: "hall"}
-			err := (&tool{out: io.Discard, retry: time.Second}).follow(t.Context(), p, bundles.Status{Version: "v1", Target: "v2"})
+			before := bundles.Status{Version: "v1", Target: "v2", Slot: "a"}
+			if strings.HasPrefix(name, "same version") {
+				before.Version = "v2"
+			}
+			err := (&tool{out: io.Discard, retry: time.Second}).follow(t.Context(), p, before)
 			if took := time.Since(begin).Truncate(time.Minute); took != x.takes || !strings.Contains(fmt.Sprint(err), x.want) {
 				t.Errorf("%s: after %v, want %v: %v, want %s", name, took, x.takes, err, x.want)
 			}
@@ -261,7 +270,8 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	}{
 		{"a file", true, []string{file}, 0, []string{"written, read back", "restarts into v1.1.0", "v1.1.0 runs and is confirmed"}},
 		{"an address", true, []string{web.URL + "/qemu-virt-v1.1.0.bundle", "--now"}, 0, []string{"v1.1.0 runs and is confirmed"}},
-		{"ill", false, []string{file}, 1, []string{"Warning: it may not be kept, since the system that runs is not healthy itself: no peer.\n", "not updated", "was not healthy", "v1.0.0 runs"}},
+		{"ill", false, []string{file}, 1, []string{"is not sent: it may not be kept, since the system that runs is not healthy itself: no peer; mend that first, or say --anyway"}},
+		{"ill, anyway", false, []string{file, "--anyway"}, 1, []string{"Warning: it may not be kept, since the system that runs is not healthy itself: no peer.\n", "not updated", "was not healthy", "v1.0.0 runs"}},
 		{"older", true, []string{old}, 1, []string{"--downgrade-from v1.0.0"}},
 		{"another site's", true, []string{wrong}, 1, []string{"foreign.bundle is not sent: 127.0.0.1:", "signature is wrong"}},
 		{"another board's", true, []string{filepath.Join(other, "rpi-v1.1.0.bundle")}, 1, []string{"is not sent: 127.0.0.1:", "it is for rpi and this is a qemu-virt"}},

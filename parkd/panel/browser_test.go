@@ -121,15 +121,17 @@ func TestPage(t *testing.T) {
 func testUpdate(t *testing.T, ctx context.Context) {
 	const size = 3 << 20
 	answers := map[string]int{"/api/update/check": http.StatusForbidden, "/api/update": http.StatusOK}
-	sent := make(chan string, 8)
+	warning, sent := "", make(chan string, 8)
 	s := New(Config{Listen: netip.MustParseAddrPort("127.0.0.1:0"), MaxConnections: 8, MaxStreams: 2, MaxListeners: 1}, newFakePhone(), slog.New(slog.DiscardHandler))
 	s.UpdateBy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			n, _ := io.Copy(io.Discard, r.Body)
 			w.WriteHeader(answers[r.URL.Path])
+			_, _ = io.WriteString(w, `{"stage":"idle","error":"the signature is wrong","warning":"`+warning+`"}`)
 			sent <- fmt.Sprint(r.URL.Path, " ", n)
+			return
 		}
-		_, _ = io.WriteString(w, `{"stage":"idle","error":"the signature is wrong"}`)
+		_, _ = io.WriteString(w, `{"stage":"idle"}`)
 	}))
 	run(t, s)
 	b := &browser{t, ctx, nil}
@@ -139,12 +141,18 @@ func testUpdate(t *testing.T, ctx context.Context) {
 		d.items.add(new File([new Uint8Array(%d)], "x.bundle")); f.files = d.files; f.dispatchEvent(new Event("change"));
 		document.getElementById("update-send").click() })()`, size)
 	for _, want := range []struct {
-		says string
-		sent []string
+		says    string
+		warning string // of an appliance that is not healthy; who is asked says
+		yes     bool
+		sent    []string
 	}{
-		{"the signature is wrong", []string{"/api/update/check 8192"}},
-		{"The appliance runs this already.", []string{"/api/update/check 8192", fmt.Sprint("/api/update ", size)}},
+		{"the signature is wrong", "", false, []string{"/api/update/check 8192"}},
+		{"The appliance runs this already.", "", false, []string{"/api/update/check 8192", fmt.Sprint("/api/update ", size)}},
+		{"Nothing was sent: no peer.", "no peer", false, []string{"/api/update/check 8192"}},
+		{"The appliance runs this already.", "no peer", true, []string{"/api/update/check 8192", fmt.Sprint("/api/update ", size)}},
 	} {
+		warning = want.warning
+		eval[any](b, fmt.Sprintf("(() => { window.confirm = () => %t })()", want.yes))
 		eval[any](b, install)
 		b.await(`document.getElementById("update-state").textContent === "` + want.says + `"`)
 		for _, w := range want.sent {

@@ -85,6 +85,8 @@ func (m Manifest) check() error {
 type System struct {
 	Board, Version string
 	Time           time.Time // zero: not known
+	// Holds says whether the slot that runs has this content; nil: it has. One version may be built twice, of other packages.
+	Holds func(size int64, sha256 string) bool
 }
 
 // Fits says why the appliance must not install the bundle: ErrBoard, ErrDowngrade, ErrSame, ErrTooOld. clock is the time of day.
@@ -92,7 +94,7 @@ func (m Manifest) Fits(now System, clock time.Time) error {
 	if m.Board != now.Board {
 		return fmt.Errorf("%w: it is for %s and this is a %s; take the bundle that was made with BOARD=%s", ErrBoard, m.Board, now.Board, now.Board)
 	}
-	if m.Version == now.Version && m.Time.Equal(now.Time) {
+	if m.Version == now.Version && m.Time.Equal(now.Time) && (now.Holds == nil || now.Holds(m.Size, m.SHA256)) {
 		return fmt.Errorf("%w: %s", ErrSame, m.Version)
 	}
 	if m.MinVersion != "" && compare(now.Version, m.MinVersion) < 0 {

@@ -1,6 +1,7 @@
 package update
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -31,7 +32,7 @@ const CheckPath = "/check"
 
 // ServeHTTP answers GET with the Status, and takes a bundle by POST (?now=1: do not wait for calls): 202 and the Status when
 // it is on trial, 200 if the appliance runs it already, else {"error"} and a code that tells the kind. Below CheckPath it takes the
-// head of one, so that nobody sends megabytes to be refused: a browser shows the answer to an upload only when all of it is sent.
+// head of one, and its Status warns of an update that will hardly be kept, so that nobody sends megabytes for nothing: a browser shows the answer to an upload only when all of it is sent.
 func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet:
@@ -48,8 +49,11 @@ func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = limits.SetReadDeadline(time.Now().Add(headFor))
 	_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
 	var err error
+	warning := ""
 	if strings.HasSuffix(r.URL.Path, CheckPath) {
-		_, err = u.judge(r.Body)
+		if _, err = u.judge(r.Body); err == nil {
+			warning = u.unlikely(r.Context())
+		}
 	} else {
 		err = u.take(r.Context(), r.Body, r.URL.Query().Get("now") == "1", func() { _ = limits.SetReadDeadline(time.Now().Add(uploadFor)) })
 	}
@@ -59,7 +63,9 @@ func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pause := (*PauseError)(nil)
 	switch {
 	case err == nil:
-		answer(w, http.StatusAccepted, u.Status())
+		s := u.Status()
+		s.Warning = cmp.Or(warning, s.Warning)
+		answer(w, http.StatusAccepted, s)
 	case errors.Is(err, ErrSame):
 		answer(w, http.StatusOK, u.Status())
 	case errors.As(err, &pause):

@@ -16,6 +16,8 @@ package update
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -101,6 +103,10 @@ type Updater struct {
 	cfg   Config
 	begun sync.Once // settle
 	ready chan bool // capacity 1: a slot is on trial, true: restart at once. A full one is drained first: the newer counts
+
+	summing sync.Mutex // held while the slot that runs is read
+	size    int64      // of what runs, in bytes, as far as sum goes; 0: not read yet; guarded by summing
+	sum     string     // SHA-256 of it, hexadecimal; guarded by summing
 
 	mu      sync.Mutex
 	status  Status    // guarded by mu
@@ -227,12 +233,44 @@ func (u *Updater) judge(r io.Reader) (*Bundle, error) {
 	}
 	b, err := OpenBundle(r, u.cfg.Keys)
 	if err = u.refusal(err); err == nil {
-		err = b.Manifest.Fits(u.cfg.System, time.Now())
+		now := u.cfg.System
+		now.Holds = u.holds
+		err = b.Manifest.Fits(now, time.Now())
 	}
 	if err != nil {
 		u.cfg.Log.Warn("a bundle is refused", "err", err)
 	}
 	return b, err
+}
+
+// holds says whether the slot that runs begins with so many bytes of this sum, or cannot be read, so that nothing is known against
+// it. What runs does not change: whoever sends one bundle after another makes the card read once.
+func (u *Updater) holds(size int64, sum string) bool {
+	u.summing.Lock()
+	defer u.summing.Unlock()
+	if u.size != size {
+		place, h := u.cfg.Disk.Slot(u.cfg.Running), sha256.New()
+		if size > place.Size {
+			return false
+		}
+		if _, err := io.Copy(h, io.NewSectionReader(u.cfg.Disk, place.Start, size)); err != nil {
+			u.cfg.Log.Warn("what runs cannot be read from the card", "err", err)
+			return true
+		}
+		u.size, u.sum = size, hex.EncodeToString(h.Sum(nil))
+	}
+	return u.sum == sum
+}
+
+// unlikely says why what is installed now will hardly be kept, "" for nothing. What the system that runs cannot do today, the new one
+// will hardly do within ConfirmWithin: a peer or registrar is away.
+func (u *Updater) unlikely(ctx context.Context) string {
+	asking, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	if well, why := u.cfg.Healthy(asking); !well {
+		return "it may not be kept, since the system that runs is not healthy itself: " + why
+	}
+	return ""
 }
 
 // taken says why no update can be taken now. With the lock held.
@@ -264,13 +302,8 @@ func (u *Updater) install(ctx context.Context, b *Bundle) error {
 	tell := func(stage Stage, done, total int64) {
 		u.change(func(s *Status) { s.Stage, s.Done, s.Total = stage, done, total })
 	}
-	// What the system that runs cannot do today, the new one will hardly do within ConfirmWithin: a peer or registrar is away.
-	asking, cancel := context.WithTimeout(ctx, askFor)
-	well, why := u.cfg.Healthy(asking)
-	cancel()
-	warning := ""
-	if !well {
-		warning = "it may not be kept, since the system that runs is not healthy itself: " + why
+	warning := u.unlikely(ctx)
+	if warning != "" {
 		u.cfg.Log.Warn("update", "warning", warning)
 	}
 	u.change(func(s *Status) { s.Target, s.Error, s.Waiting, s.Warning = b.Manifest.Version, "", "", warning })

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -500,6 +501,7 @@ func TestDowngradeEnds(t *testing.T) {
 // What is refused is told to who sent it: whoever reaches the panel lights no fault lamp, and an old refusal stands nowhere.
 func TestRefusalLeavesTheStatus(t *testing.T) {
 	c := slotstest.NewCard(slotSize, slots.State{Seq: 3, Good: slots.A, Try: slots.B})
+	copy(c.Bytes(open(t, c).Slot(slots.A)), image(1))
 	u := updater(t, c, slots.Boot{Slot: slots.A}, system(1), &phone{})
 	for range 2 {
 		before := u.Status()
@@ -842,4 +844,37 @@ func TestSlowSender(t *testing.T) {
 			t.Errorf("what is refused may come for %v", got)
 		}
 	})
+}
+
+// Who asks before he sends anything is warned too, and the status does not change by it.
+func TestWarnsWhoAsks(t *testing.T) {
+	_, u, p := appliance(t, 1)
+	p.ill = "neither registered nor in touch with a peer"
+	before := u.Status()
+	w := httptest.NewRecorder()
+	u.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/update"+CheckPath, bytes.NewReader(bundle(t, manifest(2), image(2)))))
+	var s Status
+	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil || w.Code != http.StatusAccepted || !strings.HasSuffix(s.Warning, "not healthy itself: "+p.ill) || u.Status() != before {
+		t.Errorf("%d %s, %v, then %+v", w.Code, w.Body, err, u.Status())
+	}
+}
+
+// A system that was built anew of the same sources, with another kernel in it, is an update; the same content is none.
+func TestSameVersionOtherContent(t *testing.T) {
+	c, u, p := appliance(t, 1)
+	if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(1), image(2))), false); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, c)
+	if got, err := d.State(); err != nil || got.Try != slots.B || !bytes.Equal(c.Bytes(d.Slot(slots.B))[:imageSize], image(2)) {
+		t.Errorf("state %+v, %v", got, err)
+	}
+	if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(1), image(1))), false); !errors.Is(err, ErrSame) {
+		t.Errorf("what runs: %v", err)
+	}
+	// It is tried and kept like any other, and then the one before it is the other content.
+	u = updater(t, c, slots.Boot{Slot: slots.B}, system(1), p)
+	if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(1), image(2))), false); !errors.Is(err, ErrSame) {
+		t.Errorf("what runs now: %v", err)
+	}
 }

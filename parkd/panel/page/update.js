@@ -53,10 +53,14 @@ async function send() {
   try {
     // Its head says whether it is genuine and fits: one that is refused need not be sent.
     let answer = await post("/check", file.slice(0, 8192));
-    if (answer.status === 202) answer = await post($("update-now").checked ? "?now=1" : "", file);
+    if (answer.status === 202) {
+      const why = (await answer.clone().json()).warning;
+      if (why && !confirm(`Install this? ${why}.`)) refused = `Nothing was sent: ${why}.`;
+    }
+    if (answer.status === 202 && !refused) answer = await post($("update-now").checked ? "?now=1" : "", file);
     const said = await answer.json();
     if (answer.status === 200) refused = "The appliance runs this already.";
-    else if (!answer.ok) refused = said.error;
+    else if (!answer.ok && !refused) refused = said.error;
   } catch {
     refused = "The upload broke off. Send it again: what is written already is kept.";
   }
