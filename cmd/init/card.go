@@ -186,7 +186,7 @@ func (s *system) mountData(ctx context.Context, disk *slots.Disk) (device string
 	if device, err = disk.PartitionPath(dataNumber); err != nil {
 		return "", err
 	}
-	if grown, err := storage.GrowPartition(disk.Path, dataNumber); err != nil {
+	if grown, err := storage.GrowPartition(disk.Path, dataNumber, disk.WriteSector); err != nil {
 		s.log.Warn("the data partition does not grow", "err", err)
 	} else if grown {
 		s.log.Info("the data partition goes to the end of the card", "device", device)
@@ -403,9 +403,10 @@ func (s *system) isOnCard() bool {
 	return s.data.Device != ""
 }
 
-// removeKey takes the secrets off the boot partition, now that the data partition has them.
+// removeKey takes the secrets off the boot partition, now that the data partition has them. The loader lives there: one sector after
+// the other is written at once, in order, so that a loss of power costs at most blocks that nobody has.
 func (s *system) removeKey(from string) error {
-	if err := unix.Mount("", bootMount, "", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("", bootMount, "", unix.MS_REMOUNT|unix.MS_SYNCHRONOUS|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
 	err := provision.RemoveKey(from)

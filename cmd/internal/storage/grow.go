@@ -39,9 +39,10 @@ func growth(sector []byte, n int, size int64) (grown mbr.Partition, changed bool
 	return *p, true, nil
 }
 
-// GrowPartition makes partition n go to the end of its disk: in the table, which is written as one sector, and for the
-// kernel at once. It says whether anything has changed.
-func GrowPartition(disk string, n int) (bool, error) {
+// GrowPartition makes partition n go to the end of its disk: in the table, and for the kernel at once. It says whether anything has
+// changed. write writes the one sector of the table and, where the disk can, nothing beside it: a loss of power leaves the table
+// before it or this one.
+func GrowPartition(disk string, n int, write func(sector []byte, at int64) error) (bool, error) {
 	f, err := os.OpenFile(disk, os.O_RDWR, 0)
 	if err != nil {
 		return false, err
@@ -59,7 +60,7 @@ func GrowPartition(disk string, n int) (bool, error) {
 	if err != nil || !changed {
 		return false, err
 	}
-	if _, err := f.WriteAt(sector, 0); err != nil {
+	if err := write(sector, 0); err != nil {
 		return false, fmt.Errorf("partition table of %s: %w", disk, err)
 	}
 	if err := f.Sync(); err != nil {

@@ -1,7 +1,13 @@
 package storage
 
 import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/mbr"
 )
@@ -41,5 +47,29 @@ func TestGrowth(t *testing.T) {
 	}
 	if _, _, err := growth(make([]byte, sector), 4, 1<<30); err == nil {
 		t.Error("grows in a disk without a table")
+	}
+}
+
+// The table is written by who can write one sector, and not through the kernel's memory, where a loss of power leaves more in doubt.
+func TestGrowPartitionWritesOneSector(t *testing.T) {
+	first := make([]byte, mbr.SectorSize)
+	mbr.Table{Partitions: [4]mbr.Partition{{Start: 4 << 20, Size: 4 << 20}}}.Put(first)
+	path := filepath.Join(t.TempDir(), "card.img")
+	if err := errors.Join(os.WriteFile(path, first, 0o600), os.Truncate(path, 16<<20)); err != nil {
+		t.Fatal(err)
+	}
+	writes := 0
+	changed, err := GrowPartition(path, 1, func(sector []byte, at int64) error {
+		table, err := mbr.Parse(sector)
+		if writes++; err != nil || at != 0 || len(sector) != mbr.SectorSize || table.Partitions[0].Size != 12<<20 {
+			t.Errorf("%d bytes at %d: %+v, %v", len(sector), at, table, err)
+		}
+		return nil
+	})
+	if !changed || !errors.Is(err, unix.ENOTTY) || writes != 1 { // an image file has no partitions of the kernel's
+		t.Errorf("changed %t, %v, %d writes", changed, err, writes)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got[:mbr.SectorSize], first) {
+		t.Errorf("written besides: %v", err)
 	}
 }
