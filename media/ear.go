@@ -12,8 +12,13 @@ import (
 	"parklamp/media/playout"
 )
 
-// ringSlots packets wait for the pacer at most: a burst after 640 ms of silence. What comes on top is dropped.
-const ringSlots = 32
+const (
+	// ringSlots packets wait for whoever asks for samples. A packet on top of them is dropped: the newest, which is worth most.
+	ringSlots = 32
+	// From so many on the session's reader hands them on, whenever nobody is asking just then: of a burst, whatever its
+	// length, the jitter buffer keeps what is worth it.
+	ringMany = ringSlots / 2
+)
 
 // The shape of the way from a Puller's clock to ours.
 const (
@@ -27,7 +32,7 @@ const (
 )
 
 // ear turns received packets into samples, a frame in each tick or whatever a Puller asks for. The session's reader puts
-// packets into a ring that needs no lock of the ear; everything behind it belongs to whoever holds mu.
+// packets into a ring and never waits for mu; everything behind the ring belongs to whoever holds it.
 type ear struct {
 	// immutable
 	clock Clock
@@ -84,7 +89,21 @@ func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte,
 		a.packet.Type, a.packet.Samples = uint8(id), len(payload)
 	}
 	e.head.Store(head + 1)
+	if head+1-e.tail.Load() >= ringMany && e.mu.TryLock() {
+		e.take()
+		e.mu.Unlock()
+	}
 	return true
+}
+
+// take gives the jitter buffer what waits in the ring. The caller holds mu.
+func (e *ear) take() {
+	for tail := e.tail.Load(); tail != e.head.Load(); tail++ {
+		a := &e.ring[tail%ringSlots]
+		// A packet that was being read while the last frame was made was not there for it, whatever its stamp says.
+		e.player.Put(&a.packet, max(a.at, e.last+1))
+		e.tail.Store(tail + 1)
+	}
 }
 
 // hear gives the sink the frame of a tick.
@@ -144,12 +163,7 @@ func (e *ear) skip(room []int16, until time.Duration) {
 
 // play fills dst with what is heard from a time on.
 func (e *ear) play(dst []int16, at time.Duration) Kind {
-	for tail := e.tail.Load(); tail != e.head.Load(); tail++ {
-		a := &e.ring[tail%ringSlots]
-		// A packet that was being read while the last frame was made was not there for it, whatever its stamp says.
-		e.player.Put(&a.packet, max(a.at, e.last+1))
-		e.tail.Store(tail + 1)
-	}
+	e.take()
 	e.last, e.next = at, at+time.Duration(len(dst))*time.Second/time.Duration(e.rate)
 	kind := e.player.Read(dst, at)
 	heard, buffer := e.player.Stats()

@@ -1,13 +1,18 @@
 package media
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/pion/rtp"
 
 	"parklamp/media/codec"
+	"parklamp/media/jitter"
+	"parklamp/media/jitter/lab"
+	"parklamp/media/playout"
 )
 
 // What a session has counted does not go back when another ear takes over: a call that is parked and fetched.
@@ -70,5 +75,91 @@ func TestEarAfterAStandstill(t *testing.T) {
 				t.Errorf("still for %s, pulled %t: %d samples of 10 s concealed, delay %s", still, pulls, n, time.Duration(e.delay.Load()))
 			}
 		}
+	}
+}
+
+// TestEarIsWhatIsReplayed: what was held up and comes at once, more than the ring has room for, is played by the ear just as
+// the replays play it that the buffer is measured with.
+func TestEarIsWhatIsReplayed(t *testing.T) {
+	for _, tc := range []struct {
+		held   int
+		length time.Duration
+	}{{10, 20 * time.Millisecond}, {50, 20 * time.Millisecond}, {75, 20 * time.Millisecond}, {150, 20 * time.Millisecond}, {50, 10 * time.Millisecond}, {100, 5 * time.Millisecond}} {
+		const from, packets = 400, 1500
+		size := int(tc.length * SampleRate / time.Second)
+		trace := &lab.Trace{PTime: tc.length}
+		for n := range packets {
+			sent := time.Duration(n) * tc.length
+			arrival := sent + time.Duration(1000+n*7919%6000)*time.Microsecond
+			if n >= from && n < from+tc.held {
+				arrival = max(arrival, time.Duration(from+tc.held)*tc.length)
+			}
+			trace.Packets = append(trace.Packets, lab.Packet{Seq: uint16(n), TS: uint32(n * size), Sent: sent, Arrival: arrival})
+		}
+		speech := make([]byte, size) // a hum, the same in every packet
+		for i := range speech {
+			speech[i] = byte(0x90 + i%40)
+		}
+		want := lab.Replay(trace, jitter.Default(), speech, false)
+
+		var count counters
+		var events []playout.Piece
+		clock := &stepClock{}
+		e := newEar(&Engine{clock: clock, cfg: Default()}, &count, SampleRate)
+		e.player.Observe = func(p playout.Piece) { events = append(events, p) }
+		slices.SortStableFunc(trace.Packets, func(a, b lab.Packet) int { return cmp.Compare(a.Arrival, b.Arrival) })
+		in := trace.Packets
+		frame := make([]int16, int(lab.Grid*SampleRate/time.Second))
+		for end := in[packets-1].Arrival + 2*time.Second; clock.now <= end; clock.now += lab.Grid {
+			for ; len(in) > 0 && in[0].Arrival <= clock.now; in = in[1:] {
+				if !e.offer(&rtp.Header{SSRC: 1, SequenceNumber: in[0].Seq, Timestamp: in[0].TS}, audio, codec.PCMU, speech, in[0].Arrival) {
+					t.Errorf("%d packets of %s at once: packet %d was refused", tc.held, tc.length, in[0].Seq)
+				}
+			}
+			e.Read(frame, 0)
+		}
+		for i, w := range want.Events[:min(len(events), len(want.Events))] {
+			if g := events[i]; g.At != w.At || g.Kind != w.Kind || g.New != w.New || g.Seq != w.Seq || g.Change != w.Change {
+				t.Fatalf("%d packets of %s at once: piece %d is %+v, in the replay %+v", tc.held, tc.length, i, g, w)
+			}
+		}
+		if len(events) != len(want.Events) {
+			t.Fatalf("%d packets of %s at once: %d pieces, %d in the replay", tc.held, tc.length, len(events), len(want.Events))
+		}
+	}
+}
+
+// TestEarIsAskedInABurst: while somebody asks, the reader does not wait, and nothing is lost, doubled or out of order.
+func TestEarIsAskedInABurst(t *testing.T) {
+	var count counters
+	e := newEar(&Engine{clock: &stepClock{}, cfg: Default()}, &count, SampleRate)
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		room := make([]int16, FrameSamples)
+		for n := time.Duration(1); ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				e.mu.Lock()
+				e.play(room, n)
+				e.mu.Unlock()
+			}
+		}
+	}()
+	const packets = 20000
+	refused := 0
+	for n := range packets {
+		if !e.offer(&rtp.Header{SSRC: 1, SequenceNumber: uint16(n), Timestamp: uint32(n * FrameSamples)}, audio, codec.PCMU, make([]byte, FrameSamples), 0) {
+			refused++
+		}
+	}
+	close(stop)
+	<-done
+	e.play(make([]int16, FrameSamples), time.Second)
+	if _, b := e.player.Stats(); int(b.Put) != packets-refused || b.Duplicates+b.Reordered+b.Late > 0 {
+		t.Errorf("%d of %d packets offered, %d refused: %+v", b.Put, packets, refused, b)
 	}
 }
