@@ -18,6 +18,10 @@ const (
 	muchTooLong = 100 * time.Millisecond
 	// After a change, restAfter times as much is played as it is.
 	restAfter = 3
+	// After so much concealment what comes in a burst is waited for: the first of it alone would be taken for the rest.
+	longGone = time.Second
+	// A burst is waited for until so often.
+	mostFills = 40
 	// mostInserted ticks are added to a packet: 15 ms.
 	mostInserted = 120
 )
@@ -48,6 +52,12 @@ func (b *Buffer) Get(q Ask) Out {
 		if s == nil {
 			return silence(q)
 		}
+		if b.heldUp {
+			if b.filling(q) {
+				return silence(q)
+			}
+			s, b.heldUp = b.skipOld(s, q), false
+		}
 		if _, _, covered := b.covered(q, s.ts); covered < b.target() {
 			return silence(q)
 		}
@@ -59,10 +69,7 @@ func (b *Buffer) Get(q Ask) Out {
 		if b.pause {
 			return silence(q)
 		}
-		// Late or lost is not known yet: hold the place, and decide when something comes.
-		b.concealed += int64(q.Need)
-		b.stats.Concealed++
-		return Out{Kind: Conceal, Samples: q.Need, Seq: uint16(b.playSeq)}
+		return b.hold(q) // late or lost is not known yet
 	}
 	if lost := s.seq - b.playSeq; lost == 0 && s.ts > b.playTS || b.pause {
 		// The sender paused: the pause may be stretched or shortened for nothing.
@@ -118,9 +125,42 @@ func (b *Buffer) covered(q Ask, ts int64) (step, ahead, covered time.Duration) {
 	return b.step, ahead, b.lag(q.At, ts) - ahead - (q.Grid - b.step)
 }
 
+// hold holds the place until something comes, and with it the decision.
+func (b *Buffer) hold(q Ask) Out {
+	b.concealed += int64(q.Need)
+	b.stats.Concealed++
+	return Out{Kind: Conceal, Samples: q.Need, Seq: uint16(b.playSeq)}
+}
+
+// filling reports whether what was held up on the way is still coming in: from one moment of asking to the next more comes
+// than is played.
+func (b *Buffer) filling(q Ask) bool {
+	came, took := time.Duration(b.highTS-b.filledTS)*tick, q.At-b.filledAt
+	b.filledTS, b.filledAt = b.highTS, q.At
+	b.fills++
+	return b.fills == 1 || b.fills < mostFills && came > 2*took+time.Duration(b.size)*tick
+}
+
+// skipOld leaves out what is older than it needs to be when nothing was heard for long, and returns the first of the rest.
+func (b *Buffer) skipOld(s *slot, q Ask) *slot {
+	for b.excess(q, s.ts, b.target()) >= time.Duration(b.size)*tick {
+		next := b.after(s)
+		if next == nil {
+			break
+		}
+		b.drop(s)
+		s = next
+	}
+	return s
+}
+
 // resume ends a run of concealment. What was concealed stands for what is missing, and beyond that packets may be left
 // out for it: it is what the listener missed already. How many, depends on whether the network is fast again.
 func (b *Buffer) resume(s *slot, q Ask) Out {
+	old := b.target() + muchTooLong // the newest packet is: more is on the way
+	if b.concealed >= int64(longGone/tick) && time.Duration(b.delay.trials.last*1e6) > old && b.filling(q) {
+		return b.hold(q)
+	}
 	target := max(b.target(), time.Duration(b.delay.trials.last*1e6))
 	if missed := min(b.concealed, s.ts-b.playTS); missed > 0 && int64(b.excess(q, b.playTS, target)/tick) >= missed/2 {
 		b.playTS += missed
@@ -262,7 +302,7 @@ func (b *Buffer) play(s *slot, q Ask, spliced bool) Out {
 	b.forget(s)
 	b.stats.Lost += uint64(s.seq - b.playSeq)
 	b.playSeq = s.seq + 1
-	b.concealed = 0
+	b.concealed, b.fills = 0, 0
 	b.playTS = max(b.playTS, s.ts) + int64(s.samples)
 	b.pause = s.comfort
 	if s.comfort {

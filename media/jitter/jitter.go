@@ -168,7 +168,11 @@ type Buffer struct {
 	pause     bool  // comfort noise was played: silence follows until the next packet
 	size      int64 // ticks in the last packet
 	concealed int64 // RTP ticks of concealment since the last packet that was played
-	tooLong   bool  // the delay has been so
+	heldUp    bool  // the stream begins again with what was held up on the way: the sender has not paused
+	fills     int   // how often a burst was waited for, the last time
+	filledTS  int64 // when highTS was this
+	filledAt  time.Duration
+	tooLong   bool // the delay has been so
 	since     time.Duration
 	planned   time.Duration // when the next packet plays if this one is not stretched
 	restUntil time.Duration
@@ -319,6 +323,9 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 // restart makes a packet the first of a stream.
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
+	step := timeline.Packets(p.Seq, uint16(b.highSeq))
+	b.heldUp = sameClock && !b.pause && step > 0 && timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS)) == step*b.size
+	b.fills = 0
 	if b.rival.Quiet(arrival); b.started && !sameClock {
 		b.rival.Leave(b.ssrc, b.lastPut)
 	}

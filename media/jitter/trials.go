@@ -20,7 +20,7 @@ const (
 	// mostOfOneGap bounds the bad frames that one gap counts: one long outage says little about the next.
 	mostOfOneGap = 8
 	// Each trial begins as if it had suffered for priorPackets, what is suffered falling by e every priorSpread ms.
-	priorPackets, priorBad, priorSpread = 300, 0.02, 12
+	priorPackets, priorBad, priorSpread = 300, 0.01, 40
 	// elsewhere is the delay outside the buffer, in ms, that is assumed where G.107 wants the whole: 20 ms of packet, and
 	// a network.
 	elsewhere = 60

@@ -200,3 +200,48 @@ func TestEveryNetworkIsPlayed(t *testing.T) {
 		}
 	}
 }
+
+// TestShortCalls: before anything is known of a network, the delay is such that jitter of tens of ms is played.
+func TestShortCalls(t *testing.T) {
+	const calls = 20
+	var own float64
+	short := Network{Name: "short", make: func(g *generator) {
+		g.mixes = true
+		g.delay = func(float64) float64 { return g.between(0, 80) }
+	}}
+	for seed := range uint64(calls) {
+		s := Replay(short.Trace(seed, 20*time.Second), jitter.Default(), make([]byte, 400), false).Score()
+		own += s.Own / calls
+	}
+	if own > 0.004 {
+		t.Errorf("%.2f %% bad by our doing in calls of 20 s", 100*own)
+	}
+}
+
+// TestLongStalls: what was held up for seconds and comes at once is left out as far as it was missed already, and playout
+// is soon where it was.
+func TestLongStalls(t *testing.T) {
+	for _, tc := range []struct {
+		least, most float64 // ms
+		delay       time.Duration
+		own         float64
+	}{{1000, 1250, 35 * time.Millisecond, 0.022}, {1700, 1950, 36 * time.Millisecond, 0.037}, {2200, 3500, 68 * time.Millisecond, 0.065}} {
+		n := Network{Name: "stalls", make: func(g *generator) {
+			stall, until := g.every(30000), 0.0
+			g.delay = func(at float64) float64 {
+				if stall(at) {
+					until = at + g.between(tc.least, tc.most)
+				}
+				return max(0, until-at) + g.exp(3)
+			}
+		}}
+		var sum Score
+		for seed := range uint64(4) {
+			s := Replay(n.Trace(seed, 5*time.Minute), jitter.Default(), make([]byte, 400), false).Score()
+			sum.Own, sum.Delay = sum.Own+s.Own/4, sum.Delay+s.Delay/4
+		}
+		if sum.Delay > tc.delay || sum.Own > tc.own {
+			t.Errorf("stalls of %.0f to %.0f ms: delay %s, %.2f %% bad", tc.least, tc.most, sum.Delay, 100*sum.Own)
+		}
+	}
+}
