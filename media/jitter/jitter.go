@@ -161,6 +161,8 @@ type Buffer struct {
 	shift   int64 // added to unwrapped timestamps since a splice
 	lastPut time.Duration
 	highAt  time.Duration // arrival of the packet with highSeq
+	highLen int64         // its RTP ticks
+	overlap int           // packets in a row that began before the one before them had ended, as many as matter
 	rival   rival
 
 	playTS    int64 // extended timestamp that is due next
@@ -269,8 +271,8 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	spliced := false
 	if step > 0 {
 		moved := b.splice(p, step, ts, arrival)
-		spliced, ts = moved != ts, moved
-		b.highSeq, b.highTS, b.highAt = seq, ts, arrival
+		spliced, ts = moved != ts && b.overlap < overlaps, moved
+		b.highSeq, b.highTS, b.highAt, b.highLen = seq, ts, arrival, int64(p.Samples)
 	}
 	// What was overtaken by the first packet after a splice is of the old clock, and tells nothing by the new one.
 	old := step < 0 && (ts > b.highTS || ts < b.highTS-int64(spliceJump/tick))
@@ -309,7 +311,7 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 {
 	ahead := time.Duration(ts-b.highTS) * tick
 	if ts > b.highTS && ahead < arrival-b.highAt+spliceJump+time.Duration(step)*frame {
-		return ts
+		return b.unfold(p, step, ts)
 	}
 	if ts == b.highTS && p.Comfort {
 		return ts
@@ -318,6 +320,26 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 	want := b.highTS + max(step*b.size, elapsed-elapsed%b.size)
 	b.shift += want - ts
 	return want
+}
+
+// overlaps in a row prove that timestamps grow by less than the packets last.
+const overlaps = timeline.Anew
+
+// unfold returns the timestamp of a packet whose sender counts too slowly: as its sequence number has it.
+func (b *Buffer) unfold(p *Packet, step, ts int64) int64 {
+	switch end := b.highTS + step*b.highLen; {
+	case p.Comfort || ts > end:
+	case ts == end:
+		b.overlap = 0
+	case b.overlap < overlaps:
+		if b.overlap++; b.overlap >= overlaps {
+			b.delay.rebase() // they have seemed later and later
+		}
+	default:
+		b.shift += end - ts
+		return end
+	}
+	return ts
 }
 
 // restart makes a packet the first of a stream.
@@ -332,9 +354,10 @@ func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	b.started, b.playing, b.pause = true, false, false
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
 	b.concealed, b.tooLong, b.planned, b.restUntil = 0, false, 0, 0
-	b.highSeq, b.highTS = int64(p.Seq)+1<<16, int64(p.TS)+1<<32
+	b.highSeq, b.highTS, b.highLen = int64(p.Seq)+1<<16, int64(p.TS)+1<<32, int64(p.Samples)
 	b.empty()
 	if !sameClock {
+		b.overlap = 0
 		b.delay.reset()
 	} else {
 		b.delay.rebase()

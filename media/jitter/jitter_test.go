@@ -423,6 +423,28 @@ func TestOvertakenAtASplice(t *testing.T) {
 	}
 }
 
+// TestSlowTimestamps: a sender whose timestamps grow by less than its packets last is played by sequence.
+func TestSlowTimestamps(t *testing.T) {
+	for _, step := range []int{1, 40, 80, 120, 159} {
+		l := newLine()
+		r := rand.New(rand.NewPCG(8, 9))
+		for n := range 3000 {
+			l.send(n, time.Duration(r.IntN(15))*ms)
+			l.pending[len(l.pending)-1].p.TS = uint32(n * step)
+			if n%50 == 30 {
+				l.pending = l.pending[:len(l.pending)-1]
+			}
+		}
+		l.run(59900 * ms)
+		if m := l.missing(t, 2940); m > 15 || l.kinds[Conceal] > 90 {
+			t.Errorf("timestamps grow by %d: %d of 2940 packets were not played, %d pieces concealed for 60 lost", step, m, l.kinds[Conceal])
+		}
+		if d := l.b.Stats().Delay; d > 80*ms {
+			t.Errorf("timestamps grow by %d: delay %s", step, d)
+		}
+	}
+}
+
 // TestLargePackets: payloads of several blocks come back as they were, also when there are more than fit.
 func TestLargePackets(t *testing.T) {
 	b := New(Default())
