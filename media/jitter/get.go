@@ -93,9 +93,10 @@ func (b *Buffer) target() time.Duration {
 	return min(max(b.delay.trials.want(), b.cfg.Min), b.cfg.Max)
 }
 
-// lag is the delay of the timestamp ts if it is played at now, above the fastest packet.
+// lag is the delay of a packet with the timestamp ts if it begins to play at now, above the fastest packet. Delays count from
+// a packet's end, when it can have been sent: the packets of a sender that makes them longer are not late.
 func (b *Buffer) lag(now time.Duration, ts int64) time.Duration {
-	return now - time.Duration(ts)*tick - b.delay.base
+	return now - time.Duration(ts+b.size)*tick - b.delay.base
 }
 
 // excess is by how much the delay of ts is longer than it needs to be. A packet must have come when the caller

@@ -279,7 +279,7 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	s := &b.slot[seq&(slots-1)]
 	// How late a copy is, nobody hears. What is so late that its slot has been taken may be one.
 	if !p.Comfort && !old && s.seq < seq {
-		b.delay.add(arrival-time.Duration(ts)*tick, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
+		b.delay.add(arrival-time.Duration(ts+int64(p.Samples))*tick, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
 	}
 	switch {
 	case s.seq == seq:
@@ -362,8 +362,8 @@ func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	} else {
 		b.delay.rebase()
 	}
-	b.delay.add(arrival-time.Duration(b.highTS)*tick, arrival, inMS(frame), 1)
 	b.store(p, b.highSeq, b.highTS)
+	b.delay.add(arrival-time.Duration(b.highTS+b.size)*tick, arrival, inMS(frame), 1)
 }
 
 func (b *Buffer) store(p *Packet, seq, ts int64) {

@@ -445,6 +445,31 @@ func TestSlowTimestamps(t *testing.T) {
 	}
 }
 
+// TestPacketTimeChanges: the packets of a sender that makes them longer or shorter are neither late nor early.
+func TestPacketTimeChanges(t *testing.T) {
+	l := newLine()
+	r := rand.New(rand.NewPCG(1, 2))
+	at, ts, seq := time.Duration(0), uint32(0), uint16(65500)
+	for at < 60*time.Second {
+		size := []int{160, 240, 80, 480}[int(at/(15*time.Second))]
+		at += time.Duration(size) * tick
+		l.pending = append(l.pending, arrival{at + 30*ms + time.Duration(r.ExpFloat64()*2e6), Packet{
+			SSRC: 1, Seq: seq, TS: ts, Samples: size, Payload: make([]byte, size),
+		}})
+		seq, ts = seq+1, ts+uint32(size)
+	}
+	for _, end := range []time.Duration{15, 30, 45, 60} {
+		l.run((end - 1) * time.Second)
+		if st := l.b.Stats(); st.Target > 30*ms || st.Delay > 60*ms {
+			t.Errorf("after %d s: target %s, delay %s", end-1, st.Target, st.Delay)
+		}
+		l.run(end * time.Second)
+	}
+	if n := l.kinds[Conceal]; n > 6 {
+		t.Errorf("%d pieces concealed", n)
+	}
+}
+
 // TestLargePackets: payloads of several blocks come back as they were, also when there are more than fit.
 func TestLargePackets(t *testing.T) {
 	b := New(Default())
