@@ -83,9 +83,10 @@ func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte,
 		SSRC: h.SSRC, Seq: h.SequenceNumber, TS: h.Timestamp, Marker: h.Marker,
 		Payload: a.data[:copy(a.data[:], payload)],
 	}
-	if kind == noise {
-		a.packet.Comfort, a.packet.Type = true, playout.ComfortType
-	} else {
+	switch kind {
+	case noise, event:
+		a.packet.Comfort, a.packet.Event, a.packet.Type = true, kind == event, playout.ComfortType
+	default:
 		a.packet.Type, a.packet.Samples = uint8(id), len(payload)
 	}
 	e.head.Store(head + 1)

@@ -182,7 +182,7 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 	if long {
 		s.count.oversized.Add(1)
 	}
-	if w.ear != nil && kind != event && !w.ear.offer(h, kind, id, payload, now) {
+	if w.ear != nil && !(kind == event && stray) && !w.ear.offer(h, kind, id, payload, now) {
 		s.count.refused.Add(1)
 		if !long {
 			s.count.overruns.Add(1)

@@ -65,6 +65,7 @@ func (b *Buffer) Get(q Ask) Out {
 		b.playTS, b.playSeq = s.ts, s.seq
 		return b.play(s, q, false)
 	}
+	s = b.passEvents(s)
 	if s == nil {
 		if b.pause {
 			return silence(q)
@@ -87,6 +88,19 @@ func (b *Buffer) Get(q Ask) Out {
 		return b.gap(s, q)
 	}
 	return b.steady(s, q)
+}
+
+// passEvents passes over events before the next audio, which is returned. Where none goes on beside them, they begin a pause.
+func (b *Buffer) passEvents(s *slot) *slot {
+	for b.playing && s != nil && s.event {
+		b.stats.Lost += uint64(s.seq - b.playSeq)
+		b.playSeq = s.seq + 1
+		b.forget(s)
+		if s = b.after(s); s == nil || s.ts > b.playTS {
+			b.pause, b.concealed = true, 0
+		}
+	}
+	return s
 }
 
 func (b *Buffer) target() time.Duration {
@@ -219,7 +233,7 @@ func (b *Buffer) steady(s *slot, q Ask) Out {
 	shorter, longer := b.wish(s, q, target)
 	out := b.play(s, q, false)
 	switch {
-	case b.overdue(q, lag-q.Ahead):
+	case (next == nil || !next.event) && b.overdue(q, lag-q.Ahead):
 		// Make what is here last longer before it runs out.
 		out.Stretch, out.Care = mostInserted, stretch.Urgent
 		if !follows {

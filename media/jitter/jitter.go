@@ -45,6 +45,7 @@ type Packet struct {
 	Type    uint8  // given back by Get as it came: the caller's business
 	Marker  bool
 	Comfort bool // comfort noise: describes silence, worth no concealment
+	Event   bool // a telephone-event (RFC 4733), Comfort as well: takes the place of audio; nothing of it is played
 	Samples int  // duration in RTP ticks; 0 for Comfort
 	Payload []byte
 }
@@ -143,6 +144,7 @@ type slot struct {
 	size    int16
 	held    bool
 	comfort bool
+	event   bool
 	typ     uint8
 	block   uint8 // first of its payload
 }
@@ -227,10 +229,19 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		return Oversized
 	}
 	if !b.started {
+		if p.Event {
+			b.stats.Jumped++
+			return Jumped
+		}
 		b.restart(p, arrival)
 		return Restarted
 	}
 	another := p.SSRC != b.ssrc
+	step := timeline.Packets(p.Seq, uint16(b.highSeq))
+	if p.Event && (another || arrival-b.lastPut > idleAfter || step > maxDropout || step < -maxMisorder) {
+		b.stats.Jumped++ // its timestamp is no beginning of a timeline
+		return Jumped
+	}
 	if arrival-b.lastPut > idleAfter {
 		b.restart(p, arrival)
 		if another {
@@ -240,7 +251,6 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 		b.stats.Pauses++
 		return Resumed
 	}
-	step := timeline.Packets(p.Seq, uint16(b.highSeq))
 	if !another && step <= maxDropout && step >= -maxMisorder {
 		return b.take(p, step, arrival)
 	}
@@ -267,6 +277,9 @@ func (b *Buffer) Put(p *Packet, arrival time.Duration) Verdict {
 func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	b.lastPut = arrival
 	seq := b.highSeq + step
+	if p.Event {
+		return b.takeEvent(p, seq, arrival)
+	}
 	ts := b.highTS + timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS))
 	spliced := false
 	if step > 0 {
@@ -303,6 +316,22 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 		b.stats.Splices++
 		return Spliced
 	}
+	return Accepted
+}
+
+// takeEvent sorts in a packet of an event. RFC 4733 §2.2.1: its timestamp stands while it goes on, and audio may be sent beside it,
+// so that it tells nothing about the timeline: it stands where the audio before it ends.
+func (b *Buffer) takeEvent(p *Packet, seq int64, arrival time.Duration) Verdict {
+	b.rival.Quiet(arrival)
+	if seq <= b.highSeq {
+		return Duplicate // or overtaken: the later one has said it all
+	}
+	ts := b.highTS
+	if last := &b.slot[b.highSeq&(slots-1)]; last.seq == b.highSeq {
+		ts = max(ts, last.ts+int64(last.samples))
+	}
+	b.highSeq = seq
+	b.store(p, seq, ts)
 	return Accepted
 }
 
@@ -373,7 +402,7 @@ func (b *Buffer) store(p *Packet, seq, ts int64) {
 		b.forget(s)
 	}
 	*s = slot{
-		seq: seq, ts: ts, held: true, comfort: p.Comfort, typ: p.Type,
+		seq: seq, ts: ts, held: true, comfort: p.Comfort, event: p.Event, typ: p.Type,
 		samples: int16(p.Samples), size: int16(len(p.Payload)), wireTS: p.TS, block: noBlock,
 	}
 	b.held++

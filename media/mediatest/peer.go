@@ -104,6 +104,13 @@ func (p *Peer) Jump() {
 	p.ssrc, p.seq, p.ts = rand.Uint32(), uint16(rand.Uint32()), rand.Uint32()
 }
 
+// Skip moves the next packet's timestamp by samples.
+func (p *Peer) Skip(samples int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ts += uint32(samples)
+}
+
 // Send sends one packet; the next one's timestamp is samples later.
 func (p *Peer) Send(to netip.AddrPort, pt uint8, marker bool, payload []byte, samples int) error {
 	p.mu.Lock()
