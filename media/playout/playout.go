@@ -189,7 +189,7 @@ func (p *Player) change(dst, piece []int16, out jitter.Out) int {
 		}
 		return n
 	case want < 0:
-		n := p.stretch.Shorten(dst, piece, -want, care, background)
+		n := p.stretch.Shorten(dst, p.conceal.Past(), piece, -want, care, background)
 		if n < len(piece) {
 			p.stats.Removed += uint64(len(piece) - n)
 			p.stats.Shorter++

@@ -50,14 +50,18 @@ func New(rate int) *Stretcher {
 func (s *Stretcher) Longest() int { return s.longest }
 
 // Shorten writes src without at most most of its samples to dst and returns how many it wrote: len(src) if
-// there is no good place. The seam follows what was played before. dst and src may be the same.
-func (s *Stretcher) Shorten(dst, src []int16, most int, care Care, background float32) int {
+// there is no good place. The seam follows what was played before, past, of which the last 10 ms matter. dst and src may be
+// the same.
+func (s *Stretcher) Shorten(dst, past, src []int16, most int, care Care, background float32) int {
 	best, likeness := 0, float32(-2)
 	most = min(most, len(src)-s.overlap)
 	// The natural continuation src[0:] fades into src[lag:].
 	at := func(lag, step int) float32 {
-		n := min(lag, len(src)-lag, s.widest)
-		return correlation(src[:n], src[lag:lag+n], step)
+		// A fade of 3 ms says little: waves of another length are alike for so long as well. 5 ms on each side are compared, and
+		// 10 together; of the side where src ends what there is.
+		after := max(min(lag, len(src)-lag, s.widest), min(s.widest/2, len(src)-lag))
+		before := min(max(s.widest/2, s.widest-after), len(past))
+		return joined(past[len(past)-before:], src[:lag+after], lag, step)
 	}
 	for lag := s.shortest; lag <= most; lag += s.stride {
 		// Of two good places the one that takes out more.
@@ -142,6 +146,25 @@ func quiet(pcm []int16, background float32) bool {
 
 // correlation is that of two pieces of equal length, -1 to 1; silence is like silence and like nothing else.
 func correlation(a, b []int16, step int) float32 {
+	var s sums
+	s.add(a, b, step)
+	return s.likeness()
+}
+
+// joined is the correlation of past and then src with the same lag later, as far as src goes.
+func joined(past, src []int16, lag, step int) float32 {
+	var s sums
+	both := max(0, len(past)-lag)
+	s.add(past[:both], past[len(past)-both:], step)
+	s.add(past[both:], src[lag-(len(past)-both):], step)
+	s.add(src[:len(src)-lag], src[lag:], step)
+	return s.likeness()
+}
+
+// sums are what a correlation is made of.
+type sums struct{ cross, a, b float32 }
+
+func (s *sums) add(a, b []int16, step int) {
 	b = b[:len(a)]
 	var cross, ea, eb float32
 	for i := 0; i < len(a); i += step {
@@ -150,13 +173,17 @@ func correlation(a, b []int16, step int) float32 {
 		ea += x * x
 		eb += y * y
 	}
-	if ea == 0 || eb == 0 {
-		if ea == eb {
+	s.cross, s.a, s.b = s.cross+cross, s.a+ea, s.b+eb
+}
+
+func (s *sums) likeness() float32 {
+	if s.a == 0 || s.b == 0 {
+		if s.a == s.b {
 			return 1
 		}
 		return 0
 	}
-	return cross / float32(math.Sqrt(float64(ea*eb)))
+	return s.cross / float32(math.Sqrt(float64(s.a*s.b)))
 }
 
 // crossfade goes from a to b so that the power stays the same for two sounds of the given likeness.

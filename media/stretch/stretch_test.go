@@ -42,7 +42,7 @@ func TestVowelKeepsItsSound(t *testing.T) {
 			sound := vowel(rate, hz, rate)
 			past, src := sound[:rate/20], sound[rate/20:rate/20+rate/50]
 			for name, n := range map[string]func(dst []int16) int{
-				"shorter": func(dst []int16) int { return s.Shorten(dst, src, rate*12/1000, Gentle, 20) },
+				"shorter": func(dst []int16) int { return s.Shorten(dst, past, src, rate*12/1000, Gentle, 20) },
 				"longer":  func(dst []int16) int { return s.Lengthen(dst, past, src, rate*6/1000, Gentle, 20) },
 			} {
 				dst := make([]int16, 2*len(src))
@@ -69,22 +69,22 @@ func TestVowelKeepsItsSound(t *testing.T) {
 func TestCare(t *testing.T) {
 	s, noise, dst := New(8000), hiss(600), make([]int16, 400)
 	past, src := noise[:400], noise[400:560]
-	if n := s.Shorten(dst, src, 100, Gentle, 20); n != 160 || !slices.Equal(dst[:n], src) {
+	if n := s.Shorten(dst, past, src, 100, Gentle, 20); n != 160 || !slices.Equal(dst[:n], src) {
 		t.Errorf("loud hiss, gently: %d samples", n)
 	}
 	if n := s.Lengthen(dst, past, src, 100, Gentle, 20); n != 160 || !slices.Equal(dst[:n], src) {
 		t.Errorf("loud hiss, gently: %d samples", n)
 	}
-	if n := s.Shorten(dst, src, 100, Desperate, 20); n >= 160 || n < 60 {
+	if n := s.Shorten(dst, past, src, 100, Desperate, 20); n >= 160 || n < 60 {
 		t.Errorf("loud hiss, desperately: %d samples", n)
 	}
 	if n := s.Lengthen(dst, past, src, 100, Desperate, 20); n <= 160 || n > 160+s.Longest() {
 		t.Errorf("loud hiss, desperately: %d samples", n)
 	}
-	if n := s.Shorten(dst, src, 100, Gentle, 8000); n >= 160 {
+	if n := s.Shorten(dst, past, src, 100, Gentle, 8000); n >= 160 {
 		t.Error("background was not shortened")
 	}
-	if n := s.Shorten(dst, make([]int16, 160), 100, Gentle, 1); n > 160-98 {
+	if n := s.Shorten(dst, make([]int16, 80), make([]int16, 160), 100, Gentle, 1); n > 160-98 {
 		t.Errorf("%d samples left of silence, want about 60", n)
 	}
 }
@@ -103,7 +103,7 @@ func FuzzStretch(f *testing.F) {
 		cut := len(sound) / 3
 		past, src := sound[:cut], sound[cut:]
 		dst := make([]int16, len(src)+s.Longest())
-		if n := s.Shorten(dst, src, want, Care(care%3), 10); n > len(src) || n < len(src)-max(0, want) {
+		if n := s.Shorten(dst, past, src, want, Care(care%3), 10); n > len(src) || n < len(src)-max(0, want) {
 			t.Fatalf("%d samples of %d where %d could be taken out", n, len(src), want)
 		}
 		if n := s.Lengthen(dst, past, src, want, Care(care%3), 10); n < len(src) || n > len(src)+s.Longest() {
@@ -115,7 +115,7 @@ func FuzzStretch(f *testing.F) {
 func TestNoAllocation(t *testing.T) {
 	s, sound, dst := New(8000), vowel(8000, 120, 600), make([]int16, 400)
 	if n := testing.AllocsPerRun(100, func() {
-		s.Shorten(dst, sound[400:560], 100, Urgent, 20)
+		s.Shorten(dst, sound[:400], sound[400:560], 100, Urgent, 20)
 		s.Lengthen(dst, sound[:400], sound[400:560], 60, Urgent, 20)
 	}); n != 0 {
 		t.Errorf("%.1f allocations", n)
@@ -126,7 +126,7 @@ func BenchmarkShorten(b *testing.B) {
 	b.ReportAllocs()
 	s, sound, dst := New(8000), vowel(8000, 120, 600), make([]int16, 400)
 	for b.Loop() {
-		s.Shorten(dst, sound[400:560], 100, Urgent, 20)
+		s.Shorten(dst, sound[:400], sound[400:560], 100, Urgent, 20)
 	}
 }
 
