@@ -36,7 +36,7 @@ func TestWhatIsThrownAwayIsTold(t *testing.T) {
 		if missed := s.Concealment; missed < 1500*time.Millisecond || s.Discarded*20 < uint64(missed.Milliseconds())*3/4 || s.Discarded > 100 {
 			t.Errorf("%d packets discarded, %s concealed", s.Discarded, missed)
 		}
-		if q.Discarded != s.Discarded || q.R > clean.R-10 || q.Bursts.Bad < 60 {
+		if q.Discarded != s.Discarded || q.R > clean.R-10 || q.Bursts.Bad < 30 { // the newest 32 can still be told apart
 			t.Errorf("rated with %d discards of %d, R %.1f, before %.1f, %d in bursts", q.Discarded, s.Discarded, q.R, clean.R, q.Bursts.Bad)
 		}
 		x.Play(nil)
