@@ -22,7 +22,8 @@ BENCH_PACKAGES := rtpengine-daemon asterisk-core-sounds-en-wav asterisk-core-sou
 # Packages with kernel structures or 32-bit arithmetic at risk, and those whose tests also run on the booted ARM kernel.
 ARM_TESTS   := ./media/audio/... ./media/resample ./media/rtpio ./media/codec ./media/jitter/... ./media/rtcp ./board/... ./keypad ./leds \
 	./cmd/internal/clock ./cmd/internal/linklocal ./cmd/internal/lldp ./cmd/internal/probe \
-	./cmd/internal/slots/... ./cmd/internal/storage ./cmd/internal/update
+	./cmd/internal/slots/... ./cmd/internal/storage ./cmd/internal/update ./parkd/journal \
+	./cmd/internal/health ./cmd/internal/holder ./cmd/internal/initapi ./cmd/internal/logs ./cmd/internal/mbr ./cmd/internal/provision ./cmd/internal/selftest
 GUEST_TESTS := ./media/audio/alsa
 GUEST_LINES := ./board/gpio
 GUEST_SOUND := ./media/audio
