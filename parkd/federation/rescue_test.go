@@ -141,6 +141,7 @@ func (n *node) rescue(slot parkd.SlotState) {
 			old, leg := f.host, f.leg
 			f.host, f.leg = n, parkd.LegID(s.id("rescued"))
 			f.moves++
+			f.over = f.over || n.life != life // it died with the INVITE on its way: nobody has his dialog, as in cutOff
 			s.parked[f.leg] = true
 			delete(s.parked, leg)
 			old.later(s.delay(), "far ends", func() { // BYE on the dialog that is replaced
