@@ -354,8 +354,10 @@ func (m *Machine) conclude(r *rescue, how Outcome) {
 	m.announce()
 }
 
+// note keeps a fact in the place of older ones of that call. Who has taken the caller over is told on while his far end is called
+// for that one, and after: a peer that has not heard it goes by it when this appliance does not list the call any more.
 func (m *Machine) note(s Settled) {
-	m.settled = slices.DeleteFunc(m.settled, func(o fact) bool { return o.CallID == s.CallID })
+	m.settled = slices.DeleteFunc(m.settled, func(o fact) bool { return o.CallID == s.CallID && (o.How != Rescued || s.How == Rescued) })
 	if len(m.settled) >= min(max(minSettled, m.cfg.MaxCalls), maxSettled) {
 		m.settled = slices.Delete(m.settled, 0, 1)
 	}

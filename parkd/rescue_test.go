@@ -271,3 +271,45 @@ func TestAnEarlierLifeTookHimOver(t *testing.T) {
 	r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 3})
 	sees(t, r, "701", ViewFree)
 }
+
+// A host that was thought dead yields its caller, and then takes him over from a dying rescuer. A peer that has heard nothing of
+// either, and hears the one document that says that it tries, or how that went, does not take the caller for gone.
+func TestWhoTriesStillTellsWhoHadHim(t *testing.T) {
+	for what, tc := range map[string]struct {
+		then func(host *runner)
+		want Outcome
+	}{
+		"tries":            {func(*runner) {}, Trying},
+		"has no answer":    {func(host *runner) { host.step(RescueResult{CallID: "dock-1.z.1"}) }, 0},
+		"finds him refuse": {func(host *runner) { host.step(RescueResult{CallID: "dock-1.z.1", How: Unable}) }, Unable},
+		"finds no dialog":  {func(host *runner) { host.step(RescueResult{CallID: "dock-1.z.1", How: Gone}) }, Absent},
+	} {
+		host, watcher := newRunner(Default()), &runner{m: New(Default(), "gate", 1), now: t0, timers: map[string]time.Time{}}
+		tell := func() {
+			own := host.m.Hosted()
+			watcher.step(Peer{Name: "dock-1", Alive: true, Epoch: own.Epoch, Generation: own.Generation, State: own.Slots, Settled: own.Settled})
+		}
+		call := stored(func(s *SlotState) { s.Dialog = reachable("a") })
+		host.step(Restore{Slots: []SlotState{call}})
+		tell()
+		sees(t, watcher, "701", ViewElsewhere)
+		there := call
+		there.Moves, there.Dialog = 1, reachable("b")
+		host.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 5, State: []SlotState{there}})
+		host.step(Peer{Name: "dock-2", Epoch: 1, Generation: 5})
+		if n := count[Rescue](host.collect(2 * Default().RescueAfter)); n != 1 {
+			t.Fatalf("%s: called %d times, want 1", what, n)
+		}
+		tc.then(host)
+		if tells := host.m.Hosted().Settled; tc.want != 0 && !slices.ContainsFunc(tells, func(f Settled) bool { return f.How == tc.want }) {
+			t.Fatalf("%s: tells %+v", what, tells)
+		}
+		tell()
+		sees(t, watcher, "701", ViewUnknown)
+		watcher.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 5, State: []SlotState{there}})
+		sees(t, watcher, "701", ViewElsewhere)
+		if n := len(watcher.m.List()); n != 1 {
+			t.Errorf("%s: shown %d times", what, n)
+		}
+	}
+}
