@@ -57,7 +57,7 @@ func (m *Machine) inMoving(c *call, in Input) {
 		m.ignore(c, in)
 		return
 	}
-	if m.maybeTaken(c) && m.now.Sub(c.leftAt) < m.rescueSpan() {
+	if m.waking() || m.maybeTaken(c) && m.now.Sub(c.leftAt) < m.rescueSpan() {
 		m.setTimer(c, m.now.Add(movingPoll))
 		return
 	}

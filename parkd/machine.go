@@ -28,6 +28,7 @@ type Machine struct {
 	dueAt   time.Time            // when mirrorsTimer is; zero: it does not run
 	leaving bool                 // see Leave
 	closing bool                 // see Close
+	woke    time.Time            // when it was found last that this process had stood still; see late
 
 	// of the present Step
 	now     time.Time
@@ -276,6 +277,7 @@ func (m *Machine) timer(in Timer) {
 					m.ignore(c, in) // it was set anew after this one had left
 					return
 				}
+				m.late(c.timerAt)
 				c.timerAt = time.Time{}
 				m.stepCall(c, in)
 				return
@@ -304,6 +306,20 @@ func (m *Machine) timer(in Timer) {
 	}
 	m.ignore(nil, in)
 }
+
+// standstill is how late a timer comes at least if this process, or its machine, has stood still.
+const standstill = time.Second
+
+// late takes note that a timer comes later than it was due: the words that came meanwhile may wait unread, and what was given the
+// time to be told was not.
+func (m *Machine) late(due time.Time) {
+	if m.now.Sub(due) >= standstill {
+		m.woke = m.now
+	}
+}
+
+// waking says whether words that came while this process stood still may be unread.
+func (m *Machine) waking() bool { return !m.woke.IsZero() && m.now.Sub(m.woke) < LateWord }
 
 func (m *Machine) openFetch(timerID string) *request {
 	const prefix = "fetch:"

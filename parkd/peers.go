@@ -99,8 +99,11 @@ func (m *Machine) expire(in Timer) {
 		m.ignore(nil, in)
 		return
 	}
+	m.late(m.dueAt)
 	m.dueAt = time.Time{}
-	m.gone(m.mirrors().expire(m.now, m.cfg.RescueAfter))
+	if !m.waking() {
+		m.gone(m.mirrors().expire(m.now, m.cfg.RescueAfter))
+	}
 	m.setDue()
 }
 
@@ -138,6 +141,11 @@ func (m *Machine) takenFrom(s SlotState) {
 func (m *Machine) peerForgotten(p *peer, in Timer) {
 	if p.Alive || m.now.Before(p.forgetAt) {
 		m.ignore(nil, in)
+		return
+	}
+	if m.late(p.forgetAt); m.waking() {
+		p.forgetAt = m.woke.Add(LateWord)
+		m.emit(SetTimer{ID: p.timerID(), At: p.forgetAt})
 		return
 	}
 	for _, s := range p.forgetAll() {

@@ -228,13 +228,14 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 		m.ignore(nil, in)
 		return
 	}
+	m.late(r.at)
 	r.at = time.Time{}
 	switch at := m.turn(r); {
 	case !r.left.IsZero() && m.mayHave(r.slot): // the word of who may have him decides, or its next life, or ForgetDead
 		m.strand(r)
 		m.lookAgain(r)
 	case !r.left.IsZero():
-		if over := r.left.Add(LateWord); m.now.Before(over) {
+		if over := later(r.left, m.woke).Add(LateWord); m.now.Before(over) {
 			m.setRescue(r, over)
 			return
 		}

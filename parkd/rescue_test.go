@@ -313,3 +313,29 @@ func TestWhoTriesStillTellsWhoHadHim(t *testing.T) {
 		}
 	}
 }
+
+// An appliance that stood still is called by its timers before it reads what its peers have told meanwhile: the time that their
+// words may take did not pass for it, and whom they tell of is not given up.
+func TestWordsWaitUnread(t *testing.T) {
+	for what, still := range map[string]time.Duration{"for long": time.Minute, "for very long": Default().ForgetDead + time.Minute} {
+		r, call := watching(t, Default())
+		call.State = Moving
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{call}})
+		r.step(Peer{Name: "dock-2", Leaving: true, Epoch: 1, Generation: 2})
+		own := stored(func(s *SlotState) { s.Orbit, s.Dialog = "702", reachable("b") })
+		r.step(Restore{Slots: []SlotState{own}})
+		r.step(LegEnded{Leg: own.Leg, Doubt: true})
+		r.now = r.now.Add(still)
+		out := r.collect(0)
+		sees(t, r, "701", ViewUnknown)
+		sees(t, r, "702", ViewUnknown)
+		call.State, call.Moves = Parked, 1
+		own.Moves = 1
+		out = append(out, r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 2, State: []SlotState{call, own}})...)
+		sees(t, r, "701", ViewElsewhere)
+		sees(t, r, "702", ViewElsewhere)
+		if rows := ends(out); !slices.Equal(rows, []End{EndRescued}) {
+			t.Errorf("still %s: rows %v, want rescued", what, rows)
+		}
+	}
+}
