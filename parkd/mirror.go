@@ -179,8 +179,40 @@ func (ms mirrors) settle(now time.Time, self string, own Announce, forget time.D
 	return left
 }
 
-// told says whether the document that a fact goes by is here, or a newer one that knows of the call.
+// last goes on from a fact: where the document of that host says that the call has gone from there, and so on.
+func (ms mirrors) last(f Settled) Settled {
+	for range ms {
+		i := slices.IndexFunc(ms, func(p *mirror) bool { return p.Name == f.Host })
+		if i < 0 {
+			break
+		}
+		on, ok := ms[i].handedOn(f)
+		if !ok {
+			break
+		}
+		f = on
+	}
+	return f
+}
+
+// handedOn is where the peer says that a call has gone which it had by a fact.
+func (p *mirror) handedOn(f Settled) (on Settled, ok bool) {
+	if p.Epoch < f.Epoch || p.Epoch == f.Epoch && p.Generation < f.Generation || p.lists(f.CallID) {
+		return on, false
+	}
+	i := slices.IndexFunc(p.Settled, func(g Settled) bool {
+		return g.CallID == f.CallID && g.How == Rescued && g.Moves > f.Moves && g.Host != ""
+	})
+	if i < 0 {
+		return on, false
+	}
+	return p.Settled[i], true
+}
+
+// told says whether the document that a fact goes by, or by which the call has gone on from there, is here, or a newer one that
+// knows of the call.
 func (ms mirrors) told(f Settled) bool {
+	f = ms.last(f)
 	return slices.ContainsFunc(ms, func(p *mirror) bool {
 		return p.Name == f.Host && (p.Epoch == f.Epoch && p.Generation >= f.Generation || p.Epoch > f.Epoch && p.lists(f.CallID))
 	})
@@ -189,6 +221,7 @@ func (ms mirrors) told(f Settled) bool {
 // livesAnew says whether who had a call by a fact has begun a new life, and does not have it: it may have ended there, or it may
 // have gone on to somebody else.
 func (ms mirrors) livesAnew(f Settled) bool {
+	f = ms.last(f)
 	return slices.ContainsFunc(ms, func(p *mirror) bool { return p.Name == f.Host && p.Epoch > f.Epoch && !p.lists(f.CallID) })
 }
 
@@ -235,7 +268,7 @@ func (ms mirrors) rescued(now time.Time, s SlotState) bool {
 	return slices.ContainsFunc(ms, func(p *mirror) bool {
 		return slices.ContainsFunc(p.Settled, func(f Settled) bool {
 			return f.CallID == s.CallID && f.How == Rescued && f.Moves > s.Moves && !(ms.livesAnew(f) && slices.ContainsFunc(ms, func(o *mirror) bool {
-				return o.Name == f.Host && now.Sub(o.born) >= LateWord
+				return o.Name == ms.last(f).Host && now.Sub(o.born) >= LateWord
 			}))
 		})
 	})

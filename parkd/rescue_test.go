@@ -339,3 +339,40 @@ func TestWordsWaitUnread(t *testing.T) {
 		}
 	}
 }
+
+// Who is said to have taken a caller over has handed him on, and the first that is heard of it says so: neither a peer nor the host
+// itself goes by it before it hears from who has him now.
+func TestTheTakerHasHandedHimOn(t *testing.T) {
+	for _, handedOnFirst := range []bool{true, false} {
+		r, call := watching(t, Default())
+		own := stored(func(s *SlotState) { s.Orbit, s.Dialog = "702", reachable("b") })
+		r.step(Restore{Slots: []SlotState{own}})
+		to := func(host string, moves int, generation uint64) (fs []Settled) {
+			for _, id := range []string{call.CallID, own.CallID} {
+				fs = append(fs, Settled{CallID: id, Moves: moves, How: Rescued, Host: host, Epoch: 1, Generation: generation})
+			}
+			return fs
+		}
+		docs := []Peer{
+			{Name: "dock-2", Alive: true, Epoch: 1, Generation: 2, Settled: to("office", 1, 5)},
+			{Name: "office", Alive: true, Epoch: 1, Generation: 7, Settled: to("gate", 2, 4)},
+		}
+		if handedOnFirst {
+			slices.Reverse(docs)
+		}
+		r.step(LegEnded{Leg: own.Leg, Doubt: true})
+		rows := append(ends(r.step(docs[0])), ends(r.step(docs[1]))...)
+		sees(t, r, "701", ViewUnknown)
+		sees(t, r, "702", ViewUnknown)
+		if len(rows) > 0 {
+			t.Errorf("rows %v before it is known where they are", rows)
+		}
+		call.Moves, own.Moves = 2, 2
+		rows = ends(r.step(Peer{Name: "gate", Alive: true, Epoch: 1, Generation: 4, State: []SlotState{call, own}}))
+		sees(t, r, "701", ViewElsewhere)
+		sees(t, r, "702", ViewElsewhere)
+		if !slices.Equal(rows, []End{EndRescued}) || len(r.m.List()) != 2 {
+			t.Errorf("rows %v, %d calls, want rescued and 2", rows, len(r.m.List()))
+		}
+	}
+}
