@@ -45,10 +45,14 @@ for part in card.img slot.img boot slot licenses.tar.gz; do
 	rm -rf "${out:?}/$part"
 	cp -R --sparse=always "$out/build/images/$part" "$out/"
 done
-# What board/models hangs on I2C is there only if the device tree that the loader takes has that bus on.
+# What board/models hangs on I2C is there only if the device tree that the loader takes has that bus on. With -d fdtget has an
+# answer also for what is not in the tree, which -l finds out.
 for dtb in $DTBS; do
-	[ -z "${I2C:-}" ] || [ "$(fdtget -t s -d okay "$out/slot/$dtb" "$I2C" status)" = okay ] ||
-		{ echo "$dtb: the expanders' bus $I2C is off" >&2; exit 1; }
+	[ -n "${I2C:-}" ] || break
+	if ! fdtget -l "$out/slot/$DTB_FOLDER$dtb" "$I2C" >/dev/null || [ "$(fdtget -t s -d okay "$out/slot/$DTB_FOLDER$dtb" "$I2C" status)" != okay ]; then
+		echo "$dtb: the expanders' bus $I2C is off or not there" >&2
+		exit 1
+	fi
 done
 # QEMU is given the loader; a board finds it on its card.
 [ "$board" != qemu-virt ] || cp "$out/build/images/u-boot.bin" "$out/"
