@@ -1,7 +1,6 @@
 package update
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -49,8 +48,8 @@ func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = limits.SetReadDeadline(time.Now().Add(headFor))
 	_ = limits.SetWriteDeadline(time.Now().Add(uploadFor))
 	var err error
-	warning := ""
-	if strings.HasSuffix(r.URL.Path, CheckPath) {
+	check, warning := strings.HasSuffix(r.URL.Path, CheckPath), ""
+	if check {
 		if _, err = u.judge(r.Body); err == nil {
 			warning = u.unlikely(r.Context())
 		}
@@ -64,7 +63,9 @@ func (u *Updater) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		s := u.Status()
-		s.Warning = cmp.Or(warning, s.Warning)
+		if check { // that of an update which waits is not this one's
+			s.Warning = warning
+		}
 		answer(w, http.StatusAccepted, s)
 	case errors.Is(err, ErrSame):
 		answer(w, http.StatusOK, u.Status())

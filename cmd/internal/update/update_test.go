@@ -846,6 +846,22 @@ func TestSlowSender(t *testing.T) {
 	})
 }
 
+// Who asks is told how the appliance is now, and not how it was when an update began that still waits for calls.
+func TestWarnsOfNow(t *testing.T) {
+	_, u, p := appliance(t, 1)
+	p.ill = "neither registered nor in touch with a peer"
+	if err := u.Install(t.Context(), bytes.NewReader(bundle(t, manifest(2), image(2))), false); err != nil || u.Status().Warning == "" {
+		t.Fatalf("%v, %+v", err, u.Status())
+	}
+	p.ill = ""
+	w := httptest.NewRecorder()
+	u.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/update"+CheckPath, bytes.NewReader(bundle(t, manifest(3), image(3)))))
+	var s Status
+	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil || w.Code != http.StatusAccepted || s.Warning != "" {
+		t.Errorf("%d %s, %v", w.Code, w.Body, err)
+	}
+}
+
 // Who asks before he sends anything is warned too, and the status does not change by it.
 func TestWarnsWhoAsks(t *testing.T) {
 	_, u, p := appliance(t, 1)
