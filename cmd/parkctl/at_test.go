@@ -80,7 +80,7 @@ func TestAtRefuses(t *testing.T) {
 // A panel is at the port of its default unless told otherwise.
 func TestPanelAt(t *testing.T) {
 	for text, want := range map[string]string{"192.0.2.7": "http://192.0.2.7:8080", "192.0.2.7:80": "http://192.0.2.7:80", "2001:db8::7": "http://[2001:db8::7]:8080",
-		"[2001:db8::7]": "http://[2001:db8::7]:8080", "[2001:db8::7]:81": "http://[2001:db8::7]:81", "dock-7": "http://dock-7:8080", "https://proxy.example/x": "https://proxy.example"} {
+		"[2001:db8::7]": "http://[2001:db8::7]:8080", "[2001:db8::7]:81": "http://[2001:db8::7]:81", "dock-7": "http://dock-7:8080", "fe80::7%eth0": "http://[fe80::7%25eth0]:8080", "[fe80::7%eth0]:81": "http://[fe80::7%25eth0]:81", "https://proxy.example/x": "https://proxy.example"} {
 		if got, err := panelAt(text); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
 		}

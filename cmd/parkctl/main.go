@@ -21,7 +21,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"os/signal"
@@ -220,18 +219,16 @@ func (t *tool) parse(args []string) (words []string, err error) {
 func panelAt(text string) (base string, err error) {
 	host := text
 	if !strings.Contains(text, "://") {
-		if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-			host = netip.AddrPortFrom(a, panel.Default().Listen.Port()).String()
-		} else if _, _, err := net.SplitHostPort(text); err != nil {
-			host = fmt.Sprintf("%s:%d", text, panel.Default().Listen.Port())
+		if _, _, err := net.SplitHostPort(text); err != nil {
+			host = net.JoinHostPort(strings.Trim(text, "[]"), fmt.Sprint(panel.Default().Listen.Port()))
 		}
-		host = "http://" + host
+		host = "http://" + strings.Replace(host, "%", "%25", 1) // of a link-local address: RFC 6874 §2
 	}
 	u, err := url.Parse(host)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return "", usagef("--at %q: want the panel's address, such as 192.0.2.7 or 192.0.2.7:8080", text)
 	}
-	return u.Scheme + "://" + u.Host, nil
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), nil
 }
 
 // appliance is a client of the one that the command line names.
