@@ -2,6 +2,8 @@ module parklamp
 
 go 1.26.0
 
+ignore ./out
+
 require (
 	github.com/beevik/ntp v1.5.0
 	github.com/chromedp/cdproto v0.159.0

@@ -198,6 +198,14 @@ func TestTopLevel(t *testing.T) {
 // link matches a Markdown link or picture to a file of the repository.
 var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 
+// What is built lies below out, with the Go of Buildroot's among it: it is no part of ./... .
+func TestNothingBelowOutIsOurs(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil || !bytes.Contains(mod, []byte("\nignore ./out\n")) {
+		t.Errorf("go.mod does not say \"ignore ./out\" (%v)", err)
+	}
+}
+
 func TestReadmeLinks(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
