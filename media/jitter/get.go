@@ -48,7 +48,11 @@ func (b *Buffer) Get(q Ask) Out {
 	}
 	s := b.first()
 	if !b.playing {
-		// The first packet waits until the target delay has passed.
+		// The first packet waits until the target delay has passed. Events before it are no beginning.
+		for s != nil && s.event {
+			b.forget(s)
+			s = b.after(s)
+		}
 		if s == nil {
 			return silence(q)
 		}
@@ -159,14 +163,30 @@ func (b *Buffer) filling(q Ask) bool {
 // skipOld leaves out what is older than it needs to be when nothing was heard for long, and returns the first of the rest.
 func (b *Buffer) skipOld(s *slot, q Ask) *slot {
 	for b.excess(q, s.ts, b.target()) >= time.Duration(b.size)*tick {
-		next := b.after(s)
+		next := b.audioAfter(s)
 		if next == nil {
 			break
 		}
-		b.drop(s)
+		b.dropUntil(s, next)
 		s = next
 	}
 	return s
+}
+
+// audioAfter is the next packet that can be played; nil if there is none.
+func (b *Buffer) audioAfter(s *slot) *slot {
+	for s = b.after(s); s != nil && s.event; {
+		s = b.after(s)
+	}
+	return s
+}
+
+// dropUntil leaves out a packet, and with it the events before the next one that is played.
+func (b *Buffer) dropUntil(s, next *slot) {
+	b.drop(s)
+	for s = b.after(s); s != next; s = b.after(s) {
+		b.forget(s)
+	}
 }
 
 // resume ends a run of concealment. What was concealed stands for what is missing, and beyond that packets may be left
@@ -182,11 +202,11 @@ func (b *Buffer) resume(s *slot, q Ask) Out {
 		b.concealed -= missed
 	}
 	for s.ts == b.playTS && b.concealed >= b.size*3/4 && b.excess(q, b.playTS, target) >= time.Duration(b.size)*tick {
-		next := b.after(s)
+		next := b.audioAfter(s)
 		if next == nil || next.ts != s.ts+int64(s.samples) {
 			break
 		}
-		b.drop(s)
+		b.dropUntil(s, next)
 		s = next
 		b.playTS, b.playSeq = s.ts, s.seq
 		b.concealed -= b.size

@@ -470,6 +470,46 @@ func TestPacketTimeChanges(t *testing.T) {
 	}
 }
 
+// TestDigitInAStall: whatever is left out after a stall, an event (RFC 4733) is never given out as a packet of noise, which it would be
+// a very loud one of.
+func TestDigitInAStall(t *testing.T) {
+	for _, held := range []int{20, 60, 99, 110, 150} {
+		for _, lasts := range []int{3, 20, 60} {
+			for _, before := range []int{1, 5, 10, 30, 60} {
+				for _, beside := range []bool{false, true} {
+					l, seq := newLine(), 0
+					send := func(n int, event bool) {
+						at := n
+						if n >= 200 && n < 200+held {
+							at = 200 + held
+						}
+						p := Packet{SSRC: 1, Seq: uint16(seq), TS: uint32(n * 160), Samples: 160, Payload: []byte{1}}
+						if event {
+							p.TS, p.Samples, p.Comfort, p.Event = uint32((200+before)*160), 0, true, true
+						}
+						seq++
+						l.pending = append(l.pending, arrival{time.Duration(at) * 20 * ms, p})
+					}
+					for n := range 1000 {
+						event := n >= 200+before && n < 200+before+lasts
+						if event {
+							send(n, true)
+						}
+						if !event || beside {
+							send(n, false)
+						}
+					}
+					l.run(20 * time.Second)
+					if st := l.b.Stats(); l.kinds[Comfort] > 0 || l.b.held > 3 || st.Delay > 100*ms {
+						t.Errorf("%d packets held up, digit of %d after %d, audio beside it %v: %d events given out, %d held, delay %s",
+							held, lasts, before, beside, l.kinds[Comfort], l.b.held, st.Delay)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestLargePackets: payloads of several blocks come back as they were, also when there are more than fit.
 func TestLargePackets(t *testing.T) {
 	b := New(Default())
