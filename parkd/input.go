@@ -127,6 +127,9 @@ type Peer struct {
 	Settled    []Settled
 }
 
+// StoodStill says that this process, or its machine, has not run for a while: what peers have told meanwhile may be unread.
+type StoodStill struct{}
+
 // Timer says that the time of SetTimer has come.
 type Timer struct{ ID string }
 
@@ -167,5 +170,6 @@ func (RecallProgress) input() {}
 func (RecallAnswered) input() {}
 func (RecallFailed) input()   {}
 func (Peer) input()           {}
+func (StoodStill) input()     {}
 func (Timer) input()          {}
 func (RaiseEpoch) input()     {}

@@ -88,6 +88,9 @@ func New(cfg Config, host string, epoch uint64) *Machine {
 // Step takes one input and returns what is to be done, in order.
 func (m *Machine) Step(now time.Time, in Input) []Effect {
 	m.now, m.out, m.touched = now, nil, nil
+	if !m.dueAt.IsZero() {
+		m.late(m.dueAt)
+	}
 	m.dispatch(in)
 	m.wakeWaiting()
 	if len(m.touched) > 0 {
@@ -136,6 +139,8 @@ func (m *Machine) dispatch(in Input) {
 		m.byRecall(in.Token, in)
 	case Peer:
 		m.peerTold(in)
+	case StoodStill:
+		m.woke = m.now
 	case Timer:
 		m.timer(in)
 	case Restore:
@@ -307,13 +312,13 @@ func (m *Machine) timer(in Timer) {
 	m.ignore(nil, in)
 }
 
-// standstill is how late a timer comes at least if this process, or its machine, has stood still.
-const standstill = time.Second
+// Standstill is how late a timer comes at least if this process, or its machine, has stood still.
+const Standstill = time.Second
 
 // late takes note that a timer comes later than it was due: the words that came meanwhile may wait unread, and what was given the
 // time to be told was not.
 func (m *Machine) late(due time.Time) {
-	if m.now.Sub(due) >= standstill {
+	if m.now.Sub(due) >= Standstill {
 		m.woke = m.now
 	}
 }

@@ -109,6 +109,9 @@ func (m *Machine) expire(in Timer) {
 
 func (m *Machine) setDue() {
 	at := m.mirrors().due(m.now)
+	if len(m.rescues) > 0 { // it shows a standstill, however long before its end a rescue is due
+		at = m.now.Add(Standstill)
+	}
 	switch {
 	case at.Equal(m.dueAt):
 		return

@@ -13,6 +13,9 @@ const (
 	// first time; it doubles.
 	rescueTries = 3
 	rescueAgain = 2 * time.Second
+	// lookAround is how long an appliance that stood still, and all that it has to be told then, takes to know whether the host
+	// is back. One that leaves does not wait for much longer.
+	lookAround = 2 * Standstill
 	// rescueTry is how long one time takes at most: there are two ways to call, and neither is answered (RFC 3261 §17.1.1.2
 	// Timer B: 32 s).
 	rescueTry = 2 * 32 * time.Second
@@ -83,6 +86,7 @@ func (m *Machine) settle(from *peer) {
 	}
 	m.strike()
 	m.seekRescues()
+	m.setDue()
 }
 
 // strike takes the older copies of calls out of the mirrors.
@@ -148,7 +152,7 @@ func (m *Machine) seekRescues() {
 			if r.slot = s; p.leaving && r.dueAt.After(m.now) {
 				r.dueAt = m.now
 			}
-			m.setRescue(r, later(m.turn(r), r.again))
+			m.setRescue(r, later(later(m.turn(r), r.again), m.now)) // one that is overdue by news only is not late
 		}
 	}
 }
@@ -243,6 +247,9 @@ func (m *Machine) rescueDue(r *rescue, in Timer) {
 		m.conclude(r, Gone)
 	case m.now.Before(at): // others have come back
 		m.setRescue(r, at)
+	case !m.woke.IsZero() && m.now.Sub(m.woke) < lookAround: // the host may be back, and its word unread
+		r.again = m.woke.Add(lookAround)
+		m.setRescue(r, r.again)
 	case m.settledAs(r.slot, Unable):
 		m.giveUp(r)
 	case m.triedByTheLiving(r.slot):

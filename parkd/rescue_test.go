@@ -340,6 +340,57 @@ func TestWordsWaitUnread(t *testing.T) {
 	}
 }
 
+// An appliance that stood still when its turn came, or just before, may have the word that the host is back unread: it reads what
+// there is before it takes a caller away from there, and takes him over if there is nothing.
+func TestRescuerStoodStill(t *testing.T) {
+	for what, late := range map[string]time.Duration{"its turn came long ago": 20 * time.Second, "its turn came just now": 50 * time.Millisecond,
+		"its turn comes": -50 * time.Millisecond} {
+		for _, back := range []bool{true, false} {
+			cfg := Default()
+			cfg.RescueAfter = 5 * time.Second
+			r, call := watching(t, cfg)
+			r.step(Peer{Name: "dock-2", Epoch: 1, Generation: 1})
+			due := r.timers["rescue:"+call.CallID]
+			out := r.collect(due.Sub(r.now) - 3*Standstill)
+			r.now = due.Add(late)
+			if late > 0 {
+				out = append(out, r.step(Timer{ID: "rescue:" + call.CallID})...)
+			}
+			out = append(out, r.collect(Standstill/2)...)
+			if count[Rescue](out) > 0 {
+				t.Fatalf("%s: called before anything was read", what)
+			}
+			if back {
+				r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1, State: []SlotState{call}})
+			}
+			r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 2}) // other news makes it neither earlier nor later
+			out = append(out, r.collect(2*rescueTurn)...)
+			if n := count[Rescue](out); n > 0 == back || n > 1 {
+				t.Errorf("%s, host back %v: called %d times", what, back, n)
+			}
+		}
+	}
+}
+
+// The first word that an appliance reads after a standstill is that the host leaves, and it may have come back since. One that does
+// leave waits for a few seconds only.
+func TestRescuerStoodStillWhenTheHostLeft(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		r, call := watching(t, Default())
+		r.step(Peer{Name: "office", Epoch: 1, Generation: 1})
+		r.step(StoodStill{})
+		r.step(Peer{Name: "dock-2", Leaving: true, Epoch: 1, Generation: 2, State: []SlotState{call}})
+		out := r.collect(Standstill / 2)
+		if back {
+			r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1, State: []SlotState{call}})
+		}
+		out = append(out, r.collect(lookAround)...)
+		if n := count[Rescue](out); n > 0 == back {
+			t.Errorf("host back %v: called %d times", back, n)
+		}
+	}
+}
+
 // Who is said to have taken a caller over has handed him on, and the first that is heard of it says so: neither a peer nor the host
 // itself goes by it before it hears from who has him now.
 func TestTheTakerHasHandedHimOn(t *testing.T) {

@@ -67,7 +67,7 @@ func (c *Core) reachable(name string) bool {
 	return slices.ContainsFunc(c.peers, func(p *peer) bool { return p.name == name && !p.heard.IsZero() && !p.closed })
 }
 
-// settling reports whether this appliance has just started and does not yet know what all the peers host.
+// settling reports whether this appliance has just started, or stood still, and does not yet know what all the peers host.
 func (c *Core) settling() bool {
 	return c.now.Sub(c.started) < c.cfg.DeadAfter &&
 		slices.ContainsFunc(c.peers, func(p *peer) bool { return !p.synced || !slices.Contains(c.known.Heard, p.name) })

@@ -136,6 +136,9 @@ type RaisePeer struct {
 // RaiseSelf tells parkd that the epoch must be above this one.
 type RaiseSelf struct{ Epoch uint64 }
 
+// StandStill tells parkd that this process has stood still: what peers have said meanwhile is not read yet.
+type StandStill struct{}
+
 // Wake asks for a Tick at that time; it replaces an earlier one.
 type Wake struct{ At time.Time }
 
@@ -154,27 +157,28 @@ func (Answered) input()   {}
 func (Moved) input()      {}
 func (Raised) input()     {}
 
-func (Tell) effect()      {}
-func (Silent) effect()    {}
-func (Probe) effect()     {}
-func (Watch) effect()     {}
-func (Unwatch) effect()   {}
-func (Refresh) effect()   {}
-func (Ask) effect()       {}
-func (GiveBack) effect()  {}
-func (Decided) effect()   {}
-func (Reply) effect()     {}
-func (RaisePeer) effect() {}
-func (RaiseSelf) effect() {}
-func (Wake) effect()      {}
+func (Tell) effect()       {}
+func (Silent) effect()     {}
+func (Probe) effect()      {}
+func (Watch) effect()      {}
+func (Unwatch) effect()    {}
+func (Refresh) effect()    {}
+func (Ask) effect()        {}
+func (GiveBack) effect()   {}
+func (Decided) effect()    {}
+func (Reply) effect()      {}
+func (RaisePeer) effect()  {}
+func (RaiseSelf) effect()  {}
+func (StandStill) effect() {}
+func (Wake) effect()       {}
 
 // Core decides: who lives, whose word is newest, who gets an orbit. Pure; owned by one goroutine.
 type Core struct {
 	cfg   Config   // immutable
 	names []string // immutable: all appliances, this one first
 
-	started time.Time
-	peers   []*peer // in the order of the configuration
+	started time.Time // or went on after a standstill: it knows as little then
+	peers   []*peer   // in the order of the configuration
 	known   parkd.Known
 	claims  []*claim         // ours, not decided, in the order of asking
 	grants  map[string]grant // by orbit: what this appliance gave away as arbiter
@@ -184,6 +188,7 @@ type Core struct {
 	now    time.Time
 	out    []Effect
 	wakeAt time.Time
+	missed time.Time // the Tick by which a standstill was last found
 }
 
 // peer is one other appliance.
@@ -241,6 +246,10 @@ func NewCore(cfg Config) *Core {
 // Step takes one input and returns what is to be done, in order.
 func (c *Core) Step(now time.Time, in Input) []Effect {
 	c.now, c.out = now, nil
+	if !c.wakeAt.IsZero() && c.wakeAt != c.missed && now.Sub(c.wakeAt) >= parkd.Standstill {
+		c.missed = c.wakeAt
+		c.stoodStill()
+	}
 	switch in := in.(type) {
 	case Start:
 		c.start()

@@ -66,6 +66,7 @@ func reply(es []Effect) Reply {
 func TestArbiterGrantsOnce(t *testing.T) {
 	c, now := arbiter(t)
 	slot := []parkd.SlotState{{Orbit: "701", CallID: "b.1", State: parkd.Parked}}
+	since := time.Duration(0)
 	for _, step := range []struct {
 		name string
 		in   Input
@@ -90,6 +91,11 @@ func TestArbiterGrantsOnce(t *testing.T) {
 		{"old news changes nothing", Asked{"c", "t5", "701"}, 3 * time.Second, Reply{Granted: true}},
 		{"unknown peer", Told{Peer: "x", State: parkd.Announce{Epoch: 1}}, 3 * time.Second, Reply{}},
 	} {
+		for ; since < step.at; since += time.Second {
+			for _, in := range []Input{Tick{}, Heard{Peer: "b"}, Heard{Peer: "c"}} {
+				c.Step(now.Add(since), in)
+			}
+		}
 		if got := reply(c.Step(now.Add(step.at), step.in)); got != step.want {
 			t.Errorf("%s: %+v, want %+v", step.name, got, step.want)
 		}
@@ -390,6 +396,31 @@ func TestLeftOrbitIsFree(t *testing.T) {
 	}
 }
 
+// An appliance that stood still does not know what the peers host because some seconds have passed: whatever it hears first, it
+// settles from then on.
+func TestSettlesAfterAStandstill(t *testing.T) {
+	asked := Asked{"b", "t", "701"}
+	for what, first := range map[string]Input{"a claim": asked, "the clock": Tick{}, "a peer": Heard{Peer: "b"}} {
+		cfg := Default()
+		cfg.Name = "a"
+		cfg.Peers = []Peer{{Name: "b", Address: netip.MustParseAddrPort("10.0.0.2:5060")}}
+		c, now := NewCore(cfg), siteStart
+		c.Step(now, Start{})
+		now = now.Add(time.Minute)
+		c.Step(now, first)
+		if got := reply(c.Step(now, asked)); !got.Settling {
+			t.Errorf("%s comes first: %+v", what, got)
+		}
+		for range cfg.DeadAfter/cfg.ProbeEvery + 1 {
+			now = now.Add(cfg.ProbeEvery)
+			c.Step(now, Tick{})
+		}
+		if got := reply(c.Step(now, asked)); !got.Granted {
+			t.Errorf("%s comes first, and then nothing: %+v", what, got)
+		}
+	}
+}
+
 // A peer that answers, and whose document parkd has not taken yet, may host a call in any orbit.
 func TestSettlesWhenParkdKnows(t *testing.T) {
 	cfg := Default()
@@ -439,6 +470,7 @@ func TestQuiet(t *testing.T) {
 		}
 		for range parkd.LateWord/time.Second + 1 {
 			now = now.Add(time.Second)
+			c.Step(now, Tick{})
 			c.Step(now, Heard{Peer: "b"})
 			c.Step(now, Heard{Peer: "c"})
 		}

@@ -48,6 +48,7 @@ const (
 type Callbacks struct {
 	OnPeer   func(parkd.Peer)             // for parkd's machine, which is told before that whom to expect
 	OnRaise  func(parkd.RaiseEpoch)       // for parkd's machine
+	OnStill  func(parkd.StoodStill)       // for parkd's machine
 	OnHealth func(peer string, err error) // ErrSilent, ErrRefused, ErrStranger or another; nil: it is well
 	OnSize   func(err error)              // ErrCrowded; nil: what is hosted here can be told again
 }
@@ -268,6 +269,10 @@ func (f *Federation) carryOut(ctx context.Context, e Effect) {
 	case RaiseSelf:
 		if f.cb.OnRaise != nil {
 			f.cb.OnRaise(parkd.RaiseEpoch(e))
+		}
+	case StandStill:
+		if f.cb.OnStill != nil {
+			f.cb.OnStill(parkd.StoodStill(e))
 		}
 	case Decided:
 		key := Claim{Token: e.Token, Orbit: e.Orbit}

@@ -132,6 +132,7 @@ func (a *appliance) start(epoch uint64) {
 	a.fed = New(cfg, ep, agent, log, Callbacks{
 		OnPeer:  func(p parkd.Peer) { a.park(p) },
 		OnRaise: func(r parkd.RaiseEpoch) { a.park(r) },
+		OnStill: func(s parkd.StoodStill) { a.park(s) },
 		OnHealth: func(peer string, err error) {
 			a.mu.Lock()
 			defer a.mu.Unlock()

@@ -90,6 +90,17 @@ func (c *Core) Quiet(now time.Time) bool {
 	})
 }
 
+// stoodStill begins anew to find out what the peers host: their words wait unread, or were not heard.
+func (c *Core) stoodStill() {
+	c.started = c.now
+	c.emit(StandStill{})
+	for _, p := range c.peers {
+		if !p.heard.IsZero() {
+			p.silentAt = c.now
+		}
+	}
+}
+
 func (c *Core) watch(p *peer) {
 	p.watched = c.now
 	c.emit(Watch{Peer: p.name})

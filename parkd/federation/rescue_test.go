@@ -117,6 +117,9 @@ func (s *site) dialog(f *farEnd) parkd.DialogRef {
 // rescue is INVITE with Replaces to a far end, which every appliance reaches whatever is cut between them.
 func (n *node) rescue(slot parkd.SlotState) {
 	s, life := n.s, n.life
+	if f := s.far[slot.Dialog.CallID]; f != nil && s.inTouch(n, f.host) {
+		s.fail("%v: %s calls the caller of %s, who is at %s, which lives and is in touch", s.now.Sub(siteStart), n.name, f.call, f.host.name)
+	}
 	s.invites[slot.CallID]++
 	n.calls++
 	answer := func(in parkd.RescueResult) {
@@ -151,6 +154,16 @@ func (n *node) rescue(slot parkd.SlotState) {
 		}
 	})
 }
+
+// inTouch says whether a host runs, does not leave, and could have told an appliance so for long enough.
+func (s *site) inTouch(n, host *node) bool {
+	link := [2]string{host.name, n.name}
+	return host.life != 0 && !host.frozen && !host.machine.Hosted().Leaving && !s.cut[link] &&
+		s.now.Sub(host.runs) >= enough && s.now.Sub(s.healed[link]) >= enough
+}
+
+// enough is how long it takes at most until an appliance that is back, or can be reached again, is known to live.
+const enough = 5 * time.Second
 
 // back starts an appliance with what its journal had; re-INVITEs find out who is still there.
 func (n *node) back(epoch uint64, stored []parkd.SlotState) {

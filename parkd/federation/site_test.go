@@ -22,6 +22,7 @@ type site struct {
 	events []scheduled
 	serial int
 	cut    map[[2]string]bool
+	healed map[[2]string]time.Time // when a link was last mended
 	held   map[[2]string][]func()
 	last   map[[2]string]time.Time // latest arrival of a link
 
@@ -70,6 +71,7 @@ type node struct {
 	told     map[int]bool   // dialogs in which a document was sent
 	closed   bool           // told good-bye
 	frozen   bool           // its process is stopped: what comes waits in its sockets
+	runs     time.Time      // since when it is not, in this life
 	waiting  []arrival
 	turns    map[string]time.Time             // since it went on: when it comes to a stream that had waited
 	calls    int                              // far ends that are being called
@@ -83,7 +85,7 @@ var siteStart = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 func newSite(seed uint64, names ...string) *site {
 	s := &site{
 		now: siteStart, rng: rand.New(rand.NewPCG(seed, 1)),
-		cut: map[[2]string]bool{}, held: map[[2]string][]func(){}, last: map[[2]string]time.Time{},
+		cut: map[[2]string]bool{}, healed: map[[2]string]time.Time{}, held: map[[2]string][]func(){}, last: map[[2]string]time.Time{},
 		fetched: map[string]int{}, outcomes: map[string]outcome{}, parked: map[parkd.LegID]bool{},
 		far: map[string]*farEnd{}, invites: map[string]int{},
 	}
@@ -145,6 +147,9 @@ func (s *site) carry(from, to *node, stream string, delay time.Duration, do func
 
 func (s *site) setCut(a, b string, cut bool) {
 	for _, link := range [][2]string{{a, b}, {b, a}} {
+		if s.cut[link] && !cut {
+			s.healed[link] = s.now
+		}
 		s.cut[link] = cut
 		if !cut {
 			for _, do := range s.held[link] {
@@ -205,7 +210,7 @@ func (n *node) start(epoch uint64) {
 	s.serial++
 	n.life = s.serial
 	cfg := s.config(n.name)
-	n.closed, n.frozen, n.waiting, n.turns, n.calls = false, false, nil, nil, 0
+	n.closed, n.frozen, n.runs, n.waiting, n.turns, n.calls = false, false, s.now, nil, nil, 0
 	n.core = NewCore(cfg)
 	pc := parkd.Default()
 	pc.Escalation = []parkd.Step{{To: "reception", Ring: 10 * time.Second}}
@@ -255,7 +260,7 @@ func (n *node) later(in time.Duration, stream string, do func()) {
 // thaw lets a frozen process go on: it has a goroutine for each socket and each timer, which come to their turns in any order.
 func (n *node) thaw() {
 	s := n.s
-	n.frozen = false
+	n.frozen, n.runs = false, s.now
 	turn := func() time.Duration { return time.Duration(s.rng.IntN(20)) * time.Millisecond }
 	waiting := n.waiting
 	n.waiting, n.turns = nil, map[string]time.Time{}
@@ -293,6 +298,8 @@ func (n *node) effect(e Effect, r *Reply) {
 		n.posts(e.Peer)
 	case RaiseSelf:
 		n.posts(parkd.RaiseEpoch(e))
+	case StandStill:
+		n.posts(parkd.StoodStill(e))
 	case Wake:
 		n.tickAt = e.At
 	case Decided:

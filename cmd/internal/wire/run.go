@@ -69,8 +69,8 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 		return nil, fmt.Errorf("registration: %w", err)
 	}
 	a.registrar.OnState(a.onAccount)
-	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnHealth: a.onPeerHealth,
-		OnSize: a.onSize})
+	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnStill: a.onStill,
+		OnHealth: a.onPeerHealth, OnSize: a.onSize})
 	a.engine = media.NewEngine(cfg.Media, log)
 	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), know: a.federation.Know, requests: map[string]*request{}}
 	a.keeper = newKeeper(a)
@@ -254,6 +254,11 @@ func (a *Appliance) onAccount(s reg.Status) {
 
 // onRaise is called when a peer remembers a later life of this appliance than this one.
 func (a *Appliance) onRaise(in parkd.RaiseEpoch) {
+	a.loop.post(func() { a.lot.step(in) })
+}
+
+// onStill is called when this process has stood still, or its machine was suspended.
+func (a *Appliance) onStill(in parkd.StoodStill) {
 	a.loop.post(func() { a.lot.step(in) })
 }
 
