@@ -74,6 +74,9 @@ type Answered struct {
 // Moved says that this appliance has another address, or its link or its route is back.
 type Moved struct{}
 
+// Slept says that the machine was suspended: by the clock that the times are of, it was not.
+type Slept struct{}
+
 // Raised says that a peer remembers a later epoch of this appliance.
 type Raised struct{ Epoch uint64 }
 
@@ -155,6 +158,7 @@ func (Asked) input()      {}
 func (Returned) input()   {}
 func (Answered) input()   {}
 func (Moved) input()      {}
+func (Slept) input()      {}
 func (Raised) input()     {}
 
 func (Tell) effect()       {}
@@ -283,6 +287,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.answered(in)
 	case Moved:
 		c.moved()
+	case Slept:
+		c.stoodStill()
 	case Raised:
 		c.emit(RaiseSelf(in))
 	}

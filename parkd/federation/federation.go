@@ -56,12 +56,13 @@ type Callbacks struct {
 // Federation is this appliance's part in the site. Its methods may be called from any goroutine.
 type Federation struct {
 	// immutable
-	cfg   Config
-	ep    *sip.Endpoint
-	agent *event.Agent
-	log   *slog.Logger
-	cb    Callbacks
-	wake  chan struct{} // capacity 1; full: Run is woken already
+	cfg       Config
+	ep        *sip.Endpoint
+	agent     *event.Agent
+	log       *slog.Logger
+	cb        Callbacks
+	wake      chan struct{}        // capacity 1; full: Run is woken already
+	suspended func() time.Duration // for how long the machine was, in all
 
 	mu       sync.Mutex // guards everything below
 	core     *Core
@@ -72,6 +73,7 @@ type Federation struct {
 	crowded  bool                              // it is
 	local    parkd.Announce
 	closing  bool
+	slept    time.Duration // what suspended said last
 
 	// owned by Run
 	links    map[string]*link
@@ -92,7 +94,7 @@ type link struct {
 // on the agent, which must not run yet, and starts nothing.
 func New(cfg Config, ep *sip.Endpoint, agent *event.Agent, log *slog.Logger, cb Callbacks) *Federation {
 	f := &Federation{
-		cfg: cfg, ep: ep, agent: agent, log: log, cb: cb,
+		cfg: cfg, ep: ep, agent: agent, log: log, cb: cb, suspended: suspended, slept: suspended(),
 		wake:    make(chan struct{}, 1),
 		core:    NewCore(cfg),
 		waiting: make(map[Claim]func(parkd.ClaimResult)),
@@ -180,6 +182,7 @@ func (f *Federation) Release(token, orbit string) {
 
 // Quiet is Core's.
 func (f *Federation) Quiet() bool {
+	f.wakeUp()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.core.Quiet(time.Now())
@@ -216,6 +219,7 @@ func (f *Federation) from() gosip.Uri {
 
 // step gives an input to the core. A reply comes back; the rest is left to Run.
 func (f *Federation) step(in Input) (reply Reply) {
+	f.wakeUp()
 	f.mu.Lock()
 	for _, e := range f.core.Step(time.Now(), in) {
 		if r, ok := e.(Reply); ok {

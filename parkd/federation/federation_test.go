@@ -101,6 +101,35 @@ func TestQuickRestartOverSIP(t *testing.T) {
 	})
 }
 
+// While a machine is suspended its monotonic clock stands still, and by that nothing was missed.
+func TestSuspended(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2"}, func(l *lan) {
+		a := l.all[0]
+		was, more := suspended(), time.Duration(0)
+		a.fed.mu.Lock()
+		a.fed.suspended = func() time.Duration { return was + more }
+		a.fed.mu.Unlock()
+		if a.fed.Quiet() {
+			t.Fatal("quiet, and nothing has happened")
+		}
+		a.fed.mu.Lock()
+		more = time.Minute
+		a.fed.mu.Unlock()
+		if !a.fed.Quiet() {
+			t.Error("suspended for a minute, and knows what its peers have done")
+		}
+		l.within(time.Second, "parkd is told", func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.still == 1
+		})
+		time.Sleep(parkd.LateWord)
+		if a.fed.Quiet() {
+			t.Error("quiet for ever")
+		}
+	})
+}
+
 func TestPartitionOverSIP(t *testing.T) {
 	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {
 		d1, d2 := l.all[0], l.all[1]

@@ -42,6 +42,7 @@ type appliance struct {
 	asked   map[string]time.Time
 	done    map[string]outcome
 	faults  map[string]error
+	still   int // how often parkd was told of a standstill
 }
 
 // onLAN runs f in a synctest bubble with appliances that have found each other; edit changes what each
@@ -132,7 +133,12 @@ func (a *appliance) start(epoch uint64) {
 	a.fed = New(cfg, ep, agent, log, Callbacks{
 		OnPeer:  func(p parkd.Peer) { a.park(p) },
 		OnRaise: func(r parkd.RaiseEpoch) { a.park(r) },
-		OnStill: func(s parkd.StoodStill) { a.park(s) },
+		OnStill: func(s parkd.StoodStill) {
+			a.park(s)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.still++
+		},
 		OnHealth: func(peer string, err error) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
