@@ -32,7 +32,7 @@
 // place of the parker, who has dialled the park code and is parked himself. After a fetch by a leg, the two
 // legs are a pair: when either ends, the other is hung up.
 //
-// A call whose host is dead, or has said that it leaves, is rescued by the living appliance that ranks first for it: Rescue
+// A call whose host is dead, has said that it leaves, or lives anew without it, is rescued by the living appliance that ranks first for it: Rescue
 // calls its far end, which moves with Replaces, and the call goes on here, as it was, with one more move to its name. Of
 // two appliances that tell of one call the one with more moves has it, the other lets go. What became of a call is told in
 // Announce, so that nobody asks its far end again; that it is being called is told first. Documents come in any order: a call

@@ -41,6 +41,9 @@ type held struct {
 	lost  time.Time // when its host was out of sight, or had lost it
 	until time.Time
 	cold  bool // who had it lives anew without it: nobody says where it is
+	// orphan says that its host lives anew without it, as it does when its disk did not take the call before a crash: the caller
+	// is there, and nobody talks to him.
+	orphan bool
 }
 
 // mirrors are those of all peers.
@@ -70,8 +73,9 @@ func (p *mirror) take(now time.Time, forget time.Duration, in Announce) (left []
 		switch {
 		case at >= 0:
 			p.hold(s, p.Settled[at], lost, now.Add(forget))
-		case again && s.Dialog.rescuable(): // it was away, and somebody else may have taken over
+		case again && s.Dialog.rescuable(): // it was away, and somebody else may have taken over, or does so now
 			p.hold(s, Settled{}, lost, now.Add(LateWord))
+			p.held[len(p.held)-1].orphan = s.State != Moving
 		case again:
 			left = append(left, departed{s, EndLost})
 		}
@@ -106,6 +110,21 @@ func (p *mirror) forgetAll() (slots []SlotState) {
 	}
 	slots = append(slots, p.Slots...)
 	*p = mirror{Name: p.Name, Alive: p.Alive, down: p.down, forgotten: true}
+	return slots
+}
+
+// stray are the calls whose host is dead, or leaves, or does not have them any more.
+func (p *mirror) stray() (slots []SlotState) {
+	for _, s := range p.Slots {
+		if !p.Alive && s.State != Moving {
+			slots = append(slots, s)
+		}
+	}
+	for _, h := range p.held {
+		if h.orphan && h.to.Host == "" {
+			slots = append(slots, h.slot)
+		}
+	}
 	return slots
 }
 
@@ -231,7 +250,7 @@ func (p *mirror) settle(now time.Time, f Settled, known bool, forget time.Durati
 	older := func(s SlotState) bool { return s.CallID == f.CallID && s.Moves < f.Moves }
 	how := End(0)
 	switch {
-	case f.How == Gone && !p.Alive:
+	case f.How == Gone && (!p.Alive || slices.ContainsFunc(p.held, func(h held) bool { return h.orphan && older(h.slot) })):
 		how = EndLost
 	case f.How != Rescued:
 		return nil

@@ -101,9 +101,17 @@ func (m *Machine) expire(in Timer) {
 	}
 	m.late(m.dueAt)
 	m.dueAt = time.Time{}
+	for _, p := range m.peers {
+		for i := range p.held {
+			if r := m.rescueOf(p.held[i].slot.CallID); r != nil && r.asked { // not before it is known how that goes
+				p.held[i].until = later(p.held[i].until, m.now.Add(Standstill))
+			}
+		}
+	}
 	if !m.waking() {
 		m.gone(m.mirrors().expire(m.now, m.cfg.RescueAfter))
 	}
+	m.seekRescues()
 	m.setDue()
 }
 

@@ -137,8 +137,8 @@ func (m *Machine) seekRescues() {
 		}
 	}
 	for _, p := range m.peers {
-		for _, s := range p.Slots {
-			if p.Alive || s.State == Moving || !s.Dialog.rescuable() || m.hosts(s.CallID) {
+		for _, s := range p.stray() {
+			if !s.Dialog.rescuable() || m.hosts(s.CallID) {
 				continue
 			}
 			r := m.rescueOf(s.CallID)
@@ -161,7 +161,7 @@ func (m *Machine) seekRescues() {
 func (m *Machine) turn(r *rescue) time.Time {
 	names := []string{m.host}
 	for _, p := range m.peers {
-		if p.Alive {
+		if p.Alive && p.Name != r.slot.Host {
 			names = append(names, p.Name)
 		}
 	}
@@ -202,11 +202,10 @@ func (m *Machine) rescueOf(callID string) *rescue {
 	return nil
 }
 
-// hostGone says whether a call still waits at a host that is dead or leaves.
+// hostGone says whether a call still waits at a host that is dead, or leaves, or does not have it any more.
 func (m *Machine) hostGone(call SlotState) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
-		return !p.Alive && p.Name == call.Host &&
-			slices.ContainsFunc(p.Slots, func(s SlotState) bool { return s.CallID == call.CallID && s.State != Moving })
+		return p.Name == call.Host && slices.ContainsFunc(p.stray(), func(s SlotState) bool { return s.CallID == call.CallID })
 	})
 }
 

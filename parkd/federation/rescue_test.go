@@ -117,7 +117,7 @@ func (s *site) dialog(f *farEnd) parkd.DialogRef {
 // rescue is INVITE with Replaces to a far end, which every appliance reaches whatever is cut between them.
 func (n *node) rescue(slot parkd.SlotState) {
 	s, life := n.s, n.life
-	if f := s.far[slot.Dialog.CallID]; f != nil && s.inTouch(n, f.host) {
+	if f := s.far[slot.Dialog.CallID]; f != nil && s.inTouch(n, f.host) && f.host.has(f) {
 		s.fail("%v: %s calls the caller of %s, who is at %s, which lives and is in touch", s.now.Sub(siteStart), n.name, f.call, f.host.name)
 	}
 	s.invites[slot.CallID]++
@@ -160,6 +160,11 @@ func (s *site) inTouch(n, host *node) bool {
 	link := [2]string{host.name, n.name}
 	return host.life != 0 && !host.frozen && !host.machine.Hosted().Leaving && !s.cut[link] &&
 		s.now.Sub(host.runs) >= enough && s.now.Sub(s.healed[link]) >= enough
+}
+
+// has says whether an appliance knows of a caller whom it has.
+func (n *node) has(f *farEnd) bool {
+	return slices.ContainsFunc(n.machine.Hosted().Slots, func(c parkd.SlotState) bool { return c.Leg == f.leg })
 }
 
 // enough is how long it takes at most until an appliance that is back, or can be reached again, is known to live.
@@ -283,6 +288,39 @@ func TestNoRescueOfAProcessThatStartsAnew(t *testing.T) {
 		everyCallOnce(t, s, 1, was, phones)
 		if len(s.invites) > 0 {
 			t.Errorf("away for %v: %d rescues", away, len(s.invites))
+		}
+	}
+}
+
+// A host is back at once without its calls, as when its disk had not taken them: the others have them.
+func TestRescueOfWhomTheHostForgot(t *testing.T) {
+	for seed := range uint64(20) {
+		for _, twice := range []bool{false, true} {
+			s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+			was, phones := tenCalls(s)
+			s.node("dock-1").kill()
+			if !twice {
+				s.run(time.Second)
+				s.node("dock-1").back(2000, nil)
+			}
+			s.run(8 * time.Second)
+			if twice { // and again, with those who have taken them over
+				for _, n := range s.nodes[1:] {
+					n.kill()
+					s.run(time.Second)
+					n.back(2000, nil)
+					s.run(10 * time.Second)
+				}
+			}
+			for i, f := range phones {
+				if f.over || f.host.name == "dock-1" {
+					t.Errorf("seed %d: %s is at %s", seed, was[i].CallID, f.host.name)
+				}
+			}
+			everyCallOnce(t, s, seed, was, phones)
+			if s.ends(parkd.EndLost)+s.ends(parkd.EndAbandoned) > 0 || len(s.stranded) > 0 {
+				t.Errorf("seed %d: %d lost, %v stranded", seed, s.ends(parkd.EndLost), s.stranded)
+			}
 		}
 	}
 }

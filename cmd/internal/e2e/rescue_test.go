@@ -108,6 +108,42 @@ func TestRescueOfAFrozenHost(t *testing.T) {
 	p.fetchedAt(p.dock1(), m.hearing(speech.Worker()))
 }
 
+// TestRescueOfWhomTheRescuerForgot kills an appliance that has taken a caller over and told of it, before its disk had him: its next
+// life does not know him. Another one goes on with him.
+func TestRescueOfWhomTheRescuerForgot(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, dies)
+	m, since := p.mover(0)
+	p.cut(p.dock1())
+	p.moves(m)
+	host := p.takenOver(p.dock1(), p.dock2())
+	other := p.dock2()
+	if other == host {
+		other = p.office()
+	}
+	p.takenOver(p.dock1(), other)
+	p.kill(host, func() {
+		if err := os.Remove(journalOf(host)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	start := time.Now()
+	p.moves(m)
+	if got := p.takenOver(host, other); got != other {
+		t.Errorf("%s has him", got.Name)
+	}
+	t.Logf("%s has the call %v after the next life of %s answers", other.Name, time.Since(start).Round(time.Millisecond), host.Name)
+	if at := p.since(other); !at.Equal(since) {
+		t.Errorf("parked since %v, before %v", at, since)
+	}
+	p.listen(m.hearing(music()))
+	p.await(host, "the call at "+other.Name, func(st panel.Status) bool {
+		return orbitOf(st, "701").Host == other.Name && len(orbitOf(st, "701").Calls) == 1
+	})
+	p.fetch(host, "701")
+	p.listen(m.hearing(speech.Worker()))
+}
+
 // TestRescueOfACallerWhoHungUp kills the host, and the caller hangs up before anybody calls him: lost, with the number to
 // ring back on every panel.
 func TestRescueOfACallerWhoHungUp(t *testing.T) {

@@ -85,10 +85,11 @@ func newKeeper(a *Appliance) *keeper {
 	return k
 }
 
-// announce tells the peers what this appliance hosts, after the disk has each call of it.
+// announce tells the peers what this appliance hosts, after the disk has each call of it, or at once if it has taken one over.
 func (k *keeper) announce(e parkd.Announce) {
 	k.dirty = true
-	if k.journal == nil || k.held == nil && k.has(e) {
+	if k.journal == nil || k.held == nil && k.has(e) || k.rescued(e) {
+		k.held = nil
 		k.tell(e)
 		return
 	}
@@ -126,6 +127,15 @@ func (k *keeper) has(e parkd.Announce) bool {
 		s.Leg = ""
 		old, ok := k.stored[s.CallID]
 		return !ok || old != s
+	})
+}
+
+// rescued says whether somebody has just been taken over: nobody else knows his dialog. Should this process die before the disk has
+// it, peers that know it take him over, where one that would tell them later is gone.
+func (k *keeper) rescued(e parkd.Announce) bool {
+	return slices.ContainsFunc(e.Slots, func(s parkd.SlotState) bool {
+		_, stored := k.stored[s.CallID]
+		return s.Moves > 0 && !stored
 	})
 }
 

@@ -54,12 +54,16 @@ func (k *keeping) hosts(generation uint64, ids ...string) {
 	k.loop.ask(func() { k.announce(e) })
 }
 
-// slotOf is a call with that id on the orbit of that name; "a!" is the same call in another state.
+// slotOf is a call with that id on the orbit of that name; "a!" is the same call in another state, "a>" one that was taken over.
 func slotOf(id string) parkd.SlotState {
 	id, recalling := strings.CutSuffix(id, "!")
+	id, moved := strings.CutSuffix(id, ">")
 	s := parkd.SlotState{CallID: id, Orbit: "7" + id, Leg: parkd.LegID("leg of " + id), State: parkd.Parked}
 	if recalling {
 		s.State = parkd.Recalling
+	}
+	if moved {
+		s.Moves = 1
 	}
 	return s
 }
@@ -122,6 +126,23 @@ func TestRescueDoesNotWaitForTheDisk(t *testing.T) {
 		k.expect(t, "1:a")
 		k.onDisk("a")
 		k.expect(t, "1:a")
+	})
+}
+
+// Who was taken over is told of at once, and with him whoever waits for the disk; after that all is as ever.
+func TestTakenOverThenTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		k.hosts(1, "a")
+		k.expect(t)
+		k.hosts(2, "a", "b>")
+		k.expect(t, "2:a,b")
+		k.onDisk("a", "b>")
+		k.expect(t, "2:a,b")
+		k.hosts(3, "a", "b>!")
+		k.expect(t, "2:a,b")
+		time.Sleep(heldFor + time.Millisecond)
+		k.expect(t, "2:a,b", "3:a,b")
 	})
 }
 
