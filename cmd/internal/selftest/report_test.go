@@ -250,6 +250,19 @@ func TestStoreKeepsAFew(t *testing.T) {
 	if all, _ := os.ReadDir(dir); len(all) != 6 {
 		t.Errorf("%d files are left: %v", len(all), all)
 	}
+	// A board that does not know the time writes the oldest of all.
+	path, err := Store(dir, time.Unix(30, 0), []byte("5"), "a..b", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{path, SignaturePath(path)} {
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+	}
+	if names, err = Reports(dir); len(names) != 3 || names[0] != "selftest-20270115T080004000Z.json" || err != nil {
+		t.Errorf("%v %v", names, err)
+	}
 	if _, err := Store(filepath.Join(dir, names[0]), began, nil, "", 3); err == nil {
 		t.Error("a folder that cannot be made is no error")
 	}

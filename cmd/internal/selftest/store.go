@@ -61,8 +61,8 @@ func fileName(began time.Time) string {
 	return reportPrefix + strings.Replace(began.UTC().Format(stamp), ".", "", 1) + reportSuffix
 }
 
-// Store writes a report and its signature ("" for none) into the folder, and takes the oldest away: keep stay. It returns
-// the report's path. A power cut leaves either the whole file or none; a signature comes after its report.
+// Store writes a report and its signature ("" for none) into the folder, and takes the oldest others away: keep stay. It
+// returns the report's path. A power cut leaves either the whole file or none; a signature comes after its report.
 func Store(folder string, began time.Time, report []byte, signature string, keep int) (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func Store(folder string, began time.Time, report []byte, signature string, keep
 	if err != nil {
 		return "", err
 	}
-	return path, prune(folder, keep)
+	return path, prune(folder, filepath.Base(path), keep)
 }
 
 // Reports lists the names of the reports in a folder, the newest first. A folder that is not there has none.
@@ -95,14 +95,16 @@ func Reports(folder string) ([]string, error) {
 	return names, err
 }
 
-// prune removes what is too much, and what a power cut left half written.
-func prune(folder string, keep int) error {
+// prune removes what is too much, and what a power cut left half written. The report that was written just now stays also where
+// a clock that is behind makes it look the oldest.
+func prune(folder, written string, keep int) error {
 	names, err := Reports(folder)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, n := range names[min(keep, len(names)):] {
+	names = slices.DeleteFunc(names, func(n string) bool { return n == written })
+	for _, n := range names[min(keep-1, len(names)):] {
 		path := filepath.Join(folder, n)
 		if err := os.Remove(SignaturePath(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
