@@ -71,7 +71,7 @@ var options = map[string]option{
 	"at":             {"HOST[:PORT]", "the panel of another appliance, in place of --socket"},
 	"now":            {"", "does not wait for calls to end: they are lost"},
 	"anyway":         {"", "also an update that will hardly be kept, as the appliance is not healthy now"},
-	"min-version":    {"V", "an appliance that runs an older one than V refuses it"},
+	"min-version":    {"V", "an appliance that runs no release, or an older one than V, refuses it"},
 	"downgrade-from": {"V", "an appliance that runs V takes it although it is older"},
 }
 

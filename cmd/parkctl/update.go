@@ -335,6 +335,9 @@ func (t *tool) updateStatus(ctx context.Context, p place) error {
 // bundle makes a bundle of what `make image` left in a folder.
 func (t *tool) bundle(_ context.Context, args []string) error {
 	dir := args[0]
+	if v := t.up.minVersion; v != "" && !bundles.IsRelease(v) {
+		return usagef("--min-version %s: want a release, such as v1.2.3; no version could be compared with this one", v)
+	}
 	m, err := imageManifest(filepath.Join(dir, "slot", "slot.env"))
 	if err != nil {
 		return err

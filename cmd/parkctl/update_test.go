@@ -232,6 +232,10 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	if code, _, errs := parkctl("", "bundle", newer, key); code != 0 {
 		t.Error(errs)
 	}
+	// No appliance could tell whether it is later than a commit.
+	if code, _, errs := parkctl("", "bundle", newer, key, filepath.Join(t.TempDir(), "min.bundle"), "--min-version", "d0bc146"); code != exitUsage || !strings.Contains(errs, "--min-version d0bc146: want a release, such as v1.2.3") {
+		t.Errorf("since a commit: %d %s", code, errs)
+	}
 	// What an appliance would refuse by the head, and what is damaged, is not sent.
 	damaged := func(dir, from string, change func([]byte) []byte) string {
 		data, err := os.ReadFile(from)

@@ -19,7 +19,7 @@ type Manifest struct {
 	Board   string    `json:"board"`   // BOARD= of the image
 	Version string    `json:"version"` // of the system in it
 	Time    time.Time `json:"time"`    // of the system's sources; orders versions that are not numbers
-	// MinVersion is the oldest system that may install it; empty: any.
+	// MinVersion is the oldest system that may install it, a release; empty: any.
 	MinVersion string `json:"min_version,omitempty"`
 	// DowngradeFrom is the one version that may go back to this one; empty: none. It is in what is signed, because who may
 	// upload a bundle need not be who may decide that.
@@ -97,8 +97,8 @@ func (m Manifest) Fits(now System, clock time.Time) error {
 	if m.Version == now.Version && m.Time.Equal(now.Time) && (now.Holds == nil || now.Holds(m.Size, m.SHA256)) {
 		return fmt.Errorf("%w: %s", ErrSame, m.Version)
 	}
-	if m.MinVersion != "" && compare(now.Version, m.MinVersion) < 0 {
-		return fmt.Errorf("%w: it needs %s or later, this runs %s; install a version between them first", ErrTooOld, m.MinVersion, now.Version)
+	if err := m.reaches(now.Version); err != nil {
+		return err
 	}
 	back := m.DowngradeFrom != "" && m.DowngradeFrom == now.Version
 	if back && clock.Before(m.Until) {
@@ -114,6 +114,23 @@ func (m Manifest) Fits(now System, clock time.Time) error {
 	if older < 0 {
 		return fmt.Errorf("%w: this runs %s of %s and the bundle has %s of %s; if that is meant, make a bundle with --downgrade-from %s", ErrDowngrade,
 			now.Version, day(now.Time), m.Version, day(m.Time), now.Version)
+	}
+	return nil
+}
+
+// reaches says why a system of this version is not known to be MinVersion or later. Where one of the two is no release nobody
+// knows, and no time stands in for it: the manifest does not say when MinVersion was.
+func (m Manifest) reaches(runs string) error {
+	switch {
+	case m.MinVersion == "" || m.MinVersion == runs:
+		return nil
+	case !IsRelease(m.MinVersion):
+		return fmt.Errorf("%w: it needs %s or later, which is no release, such as v1.2.3, that a version could be compared with; make another bundle", ErrTooOld, m.MinVersion)
+	case !IsRelease(runs):
+		return fmt.Errorf("%w: it needs %s or later, this runs %s, which is no release, so that nobody can tell; install the release %s first, or make a bundle without --min-version",
+			ErrTooOld, m.MinVersion, runs, m.MinVersion)
+	case compare(runs, m.MinVersion) < 0:
+		return fmt.Errorf("%w: it needs %s or later, this runs %s; install a version between them first", ErrTooOld, m.MinVersion, runs)
 	}
 	return nil
 }
@@ -151,6 +168,9 @@ type version struct {
 
 // release is v1.2.3, perhaps with a prerelease (SemVer 2.0.0 §9), the distance that git describe adds, and build metadata (§10).
 var release = regexp.MustCompile(`^v?(\d{1,6}(?:\.\d{1,6}){1,3})(?:[-~]([0-9A-Za-z.~-]+?))??(?:-(\d{1,6})-g[0-9a-f]+)?(?:-dirty)?(?:\+.*)?$`)
+
+// IsRelease says whether a version has numbers by which it can be compared with others.
+func IsRelease(version string) bool { return parseVersion(version) != nil }
 
 // parseVersion returns nil if text is not a release.
 func parseVersion(text string) *version {

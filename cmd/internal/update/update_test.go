@@ -324,6 +324,23 @@ func TestVersionOrder(t *testing.T) {
 	}
 }
 
+// What cannot be compared with the version that a bundle needs is not taken to be later.
+func TestMinVersion(t *testing.T) {
+	for _, x := range []struct{ needs, runs, says string }{
+		{"", "3f019e4", ""}, {"v1.2.0", "v1.2.0", ""}, {"v1.2.0", "v1.2.0-3-gabc123", ""}, {"3f019e4", "3f019e4", ""},
+		{"v1.2.0", "v1.1.9", "install a version between them first"},
+		{"v1.2.0", "3f019e4", "this runs 3f019e4, which is no release, so that nobody can tell; install the release v1.2.0 first, or make a bundle without --min-version"},
+		{"3f019e4", "aaaaaaa", "it needs 3f019e4 or later, which is no release, such as v1.2.3"},
+		{"3f019e4", "v1.2.0", "it needs 3f019e4 or later, which is no release, such as v1.2.3"},
+	} {
+		m := Manifest{Board: "b", Version: "v2.0.0", Time: day1.Add(time.Hour), MinVersion: x.needs}
+		err := m.Fits(System{Board: "b", Version: x.runs, Time: day1}, day1)
+		if errors.Is(err, ErrTooOld) != (x.says != "") || err != nil && !strings.Contains(err.Error(), x.says) {
+			t.Errorf("needs %q, runs %s: %v, want %q", x.needs, x.runs, err, x.says)
+		}
+	}
+}
+
 func TestWaitsForCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, u, p := appliance(t, 1)
