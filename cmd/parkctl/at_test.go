@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"parklamp/parkd/panel"
 )
@@ -74,6 +76,42 @@ func TestAtRefuses(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.want) || strings.Contains(out+errs, "\x1b") {
 			t.Errorf("%s: exit %d, %q %q; want %d, %q", args, code, out, errs, c.code, c.want)
 		}
+	}
+}
+
+// JSON is for programs, and yet somebody may look at it: a terminal does not obey it, and a program reads the same.
+func TestAtShowsControlCharacters(t *testing.T) {
+	for name, x := range map[string]struct {
+		answer, want string
+	}{
+		"as it is":   {"{\"name\":\"Jürgen 電話\\u001b\"}\r\n", "Jürgen 電話\x1b"},
+		"delete":     {"{\"name\":\"a\x7fb\"}", "a\x7fb"},
+		"C1":         {"{\"name\":\"\u009b2J\u0085\"}", "\u009b2J\u0085"},
+		"a byte":     {"{\"name\":\"\x9b2J\"}", "\ufffd2J"},
+		"turned":     {"{\"name\":\"\u202egnp\"}", "\u202egnp"},
+		"two units":  {"{\"name\":\"\U000e0001\"}", "\U000e0001"},
+		"white":      {"{\"name\":\r\"x\"}", "x"},
+		"no JSON":    {"\x1b[2J\u009b", ""},
+		"JSON, more": {"{}\x1b[2J", ""},
+	} {
+		hostile := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/selftest") {
+				fmt.Fprintln(w, strings.TrimSpace(x.answer))
+				return
+			}
+			_, _ = w.Write([]byte(x.answer))
+		}))
+		for _, args := range []string{"status", "orbits", "selftest reports", "selftest reports selftest-1.json", "selftest"} {
+			_, out, errs := parkctl("", append(strings.Fields(args), "--json", "--at", hostile.URL)...)
+			if obeyed := strings.IndexFunc(out+errs, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); obeyed >= 0 {
+				t.Errorf("%s, %s: printed %q", name, args, out+errs)
+			}
+			var got struct{ Name string }
+			if err := json.Unmarshal([]byte(out), &got); (err == nil) != (x.want != "") || got.Name != x.want {
+				t.Errorf("%s, %s: printed %q, which is %q, %v; want %q (%s)", name, args, out, got.Name, err, x.want, errs)
+			}
+		}
+		hostile.Close()
 	}
 }
 

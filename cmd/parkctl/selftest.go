@@ -53,8 +53,7 @@ func (t *tool) selfTest(ctx context.Context, _ []string) error {
 			end = e.End
 		}
 		if t.json {
-			_, err := fmt.Fprintf(t.out, "%s\n", text)
-			return err
+			return t.raw(text)
 		}
 		if !begun {
 			begun = true
@@ -210,8 +209,7 @@ func (t *tool) testReports(ctx context.Context, args []string) error {
 		return t.writeReport(text, signature)
 	}
 	if t.json {
-		_, err := t.out.Write(text)
-		return err
+		return t.raw(text)
 	}
 	r, err := selftest.Decode(text)
 	if err != nil {
@@ -255,8 +253,7 @@ func (t *tool) testVerify(_ context.Context, args []string) error {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
 	if t.json {
-		_, err := t.out.Write(report)
-		return err
+		return t.raw(report)
 	}
 	r, err := selftest.Decode(report)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,9 +31,20 @@ func (t *tool) ask(ctx context.Context, resource string) (s panel.Status, show b
 func (t *tool) indented(text []byte) error {
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {
-		return fmt.Errorf("the appliance sent no JSON: %w", err)
+		return fmt.Errorf("%w: %w", errNoJSON, err)
 	}
-	_, err := fmt.Fprintln(t.out, b.String())
+	return t.raw(b.Bytes())
+}
+
+// errNoJSON: what came is not what a program could read.
+var errNoJSON = errors.New("the appliance sent no JSON")
+
+// raw prints JSON that came from outside as a line. What a terminal would obey is escaped, which to a program is the same.
+func (t *tool) raw(text []byte) error {
+	if !json.Valid(text) {
+		return errNoJSON
+	}
+	_, err := fmt.Fprintf(t.out, "%s\n", cleanJSON(bytes.TrimSpace(text)))
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -87,6 +88,23 @@ func clean(s string) string {
 		}
 		return '�'
 	}, s)
+}
+
+// cleanJSON escapes the same in valid JSON. RFC 8259 §7: only what is below U+0020 must be, and a terminal obeys more than that.
+func cleanJSON(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case unicode.IsPrint(r), r == '\n', r == '\t':
+			out = utf8.AppendRune(out, r)
+		case r == '\r': // stands between the values alone
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				out = fmt.Appendf(out, `\u%04x`, unit)
+			}
+		}
+	}
+	return out
 }
 
 // age is a time span as m:ss or h:mm:ss, "" since never.

@@ -26,9 +26,8 @@ func (t *tool) watch(ctx context.Context, _ []string) error {
 	for {
 		err := c.Events(ctx, func(data []byte) error {
 			seen = true
-			if t.json && json.Valid(data) {
-				_, err := fmt.Fprintf(t.out, "%s\n", data)
-				return err
+			if t.json {
+				return t.raw(data)
 			}
 			var s panel.Status
 			if err := json.Unmarshal(data, &s); err != nil {
