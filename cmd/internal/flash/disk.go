@@ -34,6 +34,7 @@ type disk struct {
 	path, name string
 	size       int64  // bytes; of a file that is not there yet: 0
 	real       string // path without links, one for each disk or file
+	number     string // major:minor; empty: of a file
 	model      string
 	file       bool // a plain file, no disk
 	partition  bool // a part of another disk
@@ -98,7 +99,7 @@ func (m machine) block(name string) (disk, error) {
 	if err != nil {
 		return disk{}, fmt.Errorf("%s is neither a file nor a disk: allowed are a whole disk, such as /dev/sdb or /dev/mmcblk0, and a file, such as card.img", name)
 	}
-	d := disk{path: "/dev/" + name, real: "/dev/" + name, name: name, model: m.model(dir)}
+	d := disk{path: "/dev/" + name, real: m.at("/dev/" + name), name: name, number: m.text(dir, "dev"), model: m.model(dir)}
 	sectors, err := strconv.ParseInt(m.text(dir, "size"), 10, 64)
 	if err != nil {
 		return disk{}, fmt.Errorf("size of %s: %w", name, err)
@@ -108,7 +109,7 @@ func (m machine) block(name string) (disk, error) {
 	d.partition = err == nil
 	// The slot of a card reader says that it is not removable: its card is. USB disks say so too, or not.
 	d.external = m.text(dir, "removable") == "1" || strings.Contains(dir, "/usb") || m.text(dir, "device/type") == "SD"
-	devs := map[string]string{m.text(dir, "dev"): name}
+	devs := map[string]string{d.number: name}
 	folders := []string{dir}
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -590,6 +590,40 @@ func TestNextCard(t *testing.T) {
 	}
 }
 
+// While somebody is asked, the disk that was shown may be taken out, and another one comes by its name.
+func TestOtherDiskAfterTheQuestion(t *testing.T) {
+	const dir = "sys/devices/platform/mmc0/block/mmcblk0/"
+	for name, c := range map[string]struct {
+		change func(machine)
+		want   string
+	}{
+		"a large one":      {func(m machine) { m.put(t, dir+"size", "3907029168\n") }, "2.0 TB, more than a card has"},
+		"one in use":       {func(m machine) { m.put(t, "proc/self/mountinfo", "22 1 179:0 / /srv rw - ext4 /dev/mmcblk0 rw\n") }, "in use: mounted on /srv"},
+		"another card":     {func(m machine) { m.put(t, dir+"size", "31116287\n") }, errOther.Error()},
+		"another reader":   {func(m machine) { m.put(t, dir+"dev", "179:64\n") }, errOther.Error()},
+		"other partitions": {func(m machine) { m.put(t, dir+"mmcblk0p1/size", "4096\n") }, errOther.Error()},
+		"none":             {func(m machine) { os.Remove(m.at("dev/mmcblk0")) }, "lsblk lists the disks"},
+		"a file":           {func(machine) {}, errOther.Error()}, // as those of this machine all are
+	} {
+		images, m := newImage(t), newMachine(t)
+		f := flasher{machine: m, in: bufio.NewReader(strings.NewReader("mmcblk0\n")), wait: time.Millisecond, now: func() time.Time { return day },
+			facts: filepath.Join(images, "boards"), images: filepath.Join(images, "image")}
+		f.out = writerFunc(func(p []byte) (int, error) {
+			if strings.Contains(string(p), "Type mmcblk0") {
+				c.change(m)
+			}
+			return len(p), nil
+		})
+		err := f.run(t.Context(), []string{"-board", "rpi-3", "-dev", "/dev/mmcblk0"})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+		if info, err := os.Stat(m.at("dev/mmcblk0")); err == nil && info.Size() > 0 {
+			t.Errorf("%s: it was written", name)
+		}
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (w writerFunc) Write(p []byte) (int, error) { return w(p) }

@@ -140,6 +140,9 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	if err := f.ask(d); err != nil {
 		return err
 	}
+	if d, err = f.again(d, c); err != nil {
+		return err
+	}
 	v, err := openDevice(d, c.size)
 	if errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%w; run as root: sudo %s", err, strings.Join(os.Args, " "))
@@ -184,6 +187,19 @@ func (f *flasher) refuse(d disk, c *card) error {
 		return f.refuseFile(d, c.image)
 	}
 	return d.refuse(c.size, f.allow)
+}
+
+// again looks at what was shown: while the technician read that, another disk may have come by its name, or somebody may have
+// begun to use it.
+func (f *flasher) again(shown disk, c *card) (disk, error) {
+	d, err := f.look(shown.path)
+	if err == nil {
+		err = f.refuse(d, c)
+	}
+	if err == nil && (d.number != shown.number || d.size != shown.size || d.describe() != shown.describe()) {
+		err = fmt.Errorf("%s: %w", d.path, errOther)
+	}
+	return d, err
 }
 
 // appliance makes the files of an appliance and says where they are.

@@ -32,6 +32,7 @@ const (
 var (
 	errUnusable = errors.New("it starts nothing until it is flashed again")
 	errReread   = errors.New("reads back otherwise: the card is worn, fake or badly seated")
+	errOther    = errors.New("it is not the disk any more that was shown: nothing was written; start again")
 )
 
 // progress is told how far a stage has come, in bytes.
@@ -151,6 +152,26 @@ func hidden(path string, err error) error {
 	return err
 }
 
+// opened says whether what was opened by a disk's name is the disk: from then on nothing else can be.
+func (d disk) opened(f *os.File) error {
+	if d.file {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	number := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK || number != d.number || size != d.size {
+		return fmt.Errorf("%s: %w", d.path, errOther)
+	}
+	return nil
+}
+
 // openDevice opens a disk for nobody else, or makes a file of the size.
 func openDevice(d disk, size int64) (*device, error) {
 	flags := os.O_RDWR | unix.O_EXCL // of a block device: fails if a mount or another device uses it
@@ -162,6 +183,10 @@ func openDevice(d disk, size int64) (*device, error) {
 		return nil, fmt.Errorf("%s is in use: umount it first", d.path)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := d.opened(f); err != nil {
+		f.Close()
 		return nil, err
 	}
 	if d.file {
