@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"parklamp/cmd/internal/authority"
 	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
@@ -15,21 +17,41 @@ import (
 )
 
 const (
-	clockName = "clock"
-	clockFile = dataFolder + "/" + clockName
-	imageTime = etcFolder + "/time" // of the sources
+	clockName      = "clock"
+	clockFile      = dataFolder + "/" + clockName
+	imageTime      = etcFolder + "/time" // of the sources
+	ownCertificate = dataFolder + "/" + provision.CertificateFile
 	// noTime is how long the appliance may be without the true time before it says so.
 	noTime = 5 * time.Minute
 )
 
-// farFuture is beyond what a card can have seen.
+// farFuture is beyond what any of these programs can see.
 var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970.
+// yearsOfService is for how long after its sources a system without a certificate takes what it is told for the time.
+const yearsOfService = 20
+
+// latestTime is what no time can be beyond, whoever tells it. One lie of a time server is written to the card and outlives the
+// server: beyond the end of its own certificate an appliance would take all others for strangers at each start.
+func latestTime(image, certificate string) time.Time {
+	built, latest := clock.Kept(farFuture, image), farFuture
+	if !built.IsZero() {
+		latest = built.AddDate(yearsOfService, 0, 0)
+	}
+	text, _ := os.ReadFile(certificate) // none is none that can be read
+	if own, err := authority.Parse(text); err == nil && own.NotAfter.After(built) && own.NotAfter.Before(farFuture) {
+		latest = own.NotAfter
+	}
+	return latest
+}
+
+// floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970. One that
+// is beyond what can be goes back to that.
 func (s *system) floorClock() {
-	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, provision.JournalFolder))
+	latest := latestTime(imageTime, ownCertificate)
+	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, provision.JournalFolder), latest)
 	from := "rtc"
-	if now := time.Now(); past.After(now) {
+	if now := time.Now(); past.After(now) || !past.IsZero() && now.After(latest) {
 		from = "guessed"
 		if err := clock.Set(past); err != nil {
 			s.log.Error("clock", "err", err)
@@ -45,9 +67,10 @@ func (s *system) floorClock() {
 // may be younger than the guesses of a board that never heard the time, and a clock that leaps at its restart would make callers
 // who were parked a minute ago look as if they had been left for days.
 //
-// phoned could give its journal any time: it counts for what can have passed since the time was last kept.
-func lastSeen(image, kept, journal string) time.Time {
-	t, limit := clock.Kept(farFuture, kept), farFuture
+// phoned could give its journal any time: it counts for what can have passed since the time was last kept. From latest on nothing
+// counts.
+func lastSeen(image, kept, journal string, latest time.Time) time.Time {
+	t, limit := clock.Kept(latest, kept), latest
 	if !t.IsZero() {
 		limit = t.Add(2 * clock.SaveEvery)
 	}
@@ -63,7 +86,7 @@ func lastSeen(image, kept, journal string) time.Time {
 // startClock asks time servers from now on.
 func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
 	built := clock.Kept(farFuture, imageTime)
-	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: farFuture, Changed: s.newServers, Servers: func() []string {
+	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: latestTime(imageTime, ownCertificate), Changed: s.newServers, Servers: func() []string {
 		if len(cfg.TimeServers) > 0 {
 			return cfg.TimeServers
 		}
