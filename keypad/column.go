@@ -48,7 +48,11 @@ func (m *Machine) watch(s Sample) {
 			}
 		}
 	}
+	for i := range m.shorts.flickers {
+		m.shorts.flickers[i].judge(s.At)
+	}
 	for _, e := range s.Edges {
+		m.shorts.moved(e)
 		switch {
 		case e.Input == board.Hook:
 			m.moveHook(e.Active, e.At, s)

@@ -20,7 +20,9 @@
 //
 // A crossing that three other closed keys could have faked is not believed until it
 // is unambiguous. Lines that are joined or shorted are found out by what presses look like, named (Short), and what they
-// could have faked is not believed. A key that is held when the scanner starts is not a press: it is Held.
+// could have faked is not believed. A line that flickers is named too, and looked at every few ScanPeriods instead of at each of
+// its edges. The kernel is not asked to filter the hook's: it would swallow what the fault is known by. A key
+// that is held when the scanner starts is not a press: it is Held.
 //
 // It never knows what a key is for, never repeats a key and never writes an LED. Scanner.Run runs in the
 // caller's goroutine and starts none.

@@ -194,6 +194,9 @@ func (m *Machine) enterDown(i int, name board.Key, s Sample) {
 	k := &m.keys[i]
 	k.phase, k.held, k.alone = down, s.At, s.At
 	m.columns[m.model.Keys[i].Column].press.told = true
+	if f := &m.shorts.flickers[m.model.Keys[i].Column]; !f.is {
+		f.edges = 0 // they were a hand's, however fast it hammers
+	}
 	kind := Down
 	if k.mute {
 		kind = Held
@@ -303,7 +306,7 @@ func (m *Machine) Next() time.Duration {
 	for i := range m.keys {
 		switch k := &m.keys[i]; {
 		case k.phase == closing:
-			sooner(m.cfg.ScanPeriod)
+			sooner(m.pace(m.model.Keys[i].Column))
 		case k.phase == down && k.stuck:
 			sooner(stuckPeriods * m.cfg.ScanPeriod)
 		case k.phase != open:
@@ -312,18 +315,43 @@ func (m *Machine) Next() time.Duration {
 	}
 	for i := range m.columns {
 		if c := &m.columns[i]; c.press.open && !c.press.told && !c.active {
-			sooner(m.cfg.ScanPeriod)
+			sooner(m.pace(i))
 		}
 	}
 	if m.hook != m.lifted {
-		sooner(m.cfg.ScanPeriod)
+		sooner(m.pace(len(m.columns)))
 	}
-	if m.unclear && len(m.shorts.now) > 0 {
+	if m.unclear && m.shorts.wires > 0 {
 		sooner(shortPeriods * m.cfg.ScanPeriod)
 	} else if m.ghosting || m.unclear {
 		sooner(heldPeriods * m.cfg.ScanPeriod)
 	}
 	return next
+}
+
+// pace is the time between two looks at a column, or at the hook whose number follows theirs, that may have moved.
+func (m *Machine) pace(line int) time.Duration {
+	if m.shorts.flickers[line].is {
+		return stuckPeriods * m.cfg.ScanPeriod
+	}
+	return m.cfg.ScanPeriod
+}
+
+// flickering reports whether a line is known to flicker.
+func (m *Machine) flickering() bool { return len(m.shorts.now) > m.shorts.wires }
+
+// Rest says how long from now on no look is needed without an edge: for ever, or until a line that flickers can be found to have
+// ended.
+func (m *Machine) Rest(now time.Time) time.Duration {
+	rest := board.Forever
+	for i := range m.shorts.flickers {
+		if f := &m.shorts.flickers[i]; f.is {
+			if due := max(f.since.Add(flickerFor).Sub(now), m.cfg.ScanPeriod); rest == board.Forever || due < rest {
+				rest = due
+			}
+		}
+	}
+	return rest
 }
 
 // Scan periods between two looks at keys that are down, at keys that are stuck, and at a short.

@@ -48,6 +48,8 @@ type Scanner struct {
 	faulty  bool
 	// unexplained counts looks in a row at which a column was active and no key was.
 	unexplained int
+	// hasty counts looks in a row that an edge brought and that found everything at rest, and another edge came at once.
+	hasty int
 	// stoppedClock says that the clock is a test's: it does not move while we spin.
 	stoppedClock bool
 
@@ -87,7 +89,9 @@ func (s *Scanner) Run(ctx context.Context) error {
 		wait, err := s.look()
 		if err == nil && wait == 0 {
 			s.report(nil)
-			if s.edges, err = s.board.Wait(board.Forever, s.edges); err == nil {
+			looked := time.Now()
+			if s.edges, err = s.board.Wait(s.machine.Rest(looked), s.edges); err == nil {
+				s.spare(time.Since(looked))
 				continue
 			}
 			wait = retryRead
@@ -97,6 +101,9 @@ func (s *Scanner) Run(ctx context.Context) error {
 		}
 		s.report(err)
 		if err == nil {
+			if !s.machine.flickering() {
+				s.hasty = 0
+			}
 			s.board.Sleep(wait)
 			continue
 		}
@@ -109,6 +116,20 @@ func (s *Scanner) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// spare keeps a line that flickers, whose pulses are over whenever somebody looks, from having a scan for each of its edges. The
+// first edge of a rest is looked at without delay.
+func (s *Scanner) spare(rested time.Duration) {
+	period := s.machine.cfg.ScanPeriod
+	if rested >= stuckPeriods*period {
+		s.hasty = 0
+		return
+	}
+	s.hasty = min(s.hasty+1, stuckPeriods)
+	if pause := time.Duration(s.hasty)*period - rested; pause > 0 {
+		s.board.Sleep(pause)
+	}
 }
 
 // look takes the edges up to now, scans once and arms the interrupts. It returns when to look again, 0 for at the next edge.

@@ -192,6 +192,96 @@ func TestScannerEndsWithTheBoard(t *testing.T) {
 	})
 }
 
+// storm lets the hook line flicker for a time, with pulses that are over before anybody can look. It returns the scans meanwhile.
+func (b *bench) storm(every, lasts time.Duration) uint64 {
+	before := b.Stats().Scans
+	for end := time.Now().Add(lasts); time.Now().Before(end); time.Sleep(every) {
+		b.SetHook(true)
+		b.SetHook(false)
+	}
+	return b.Stats().Scans - before
+}
+
+// A line that flickers costs no more than a look now and then, is named, and takes nothing from the keys.
+func TestScannerBoundsAFlickeringLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, every := range []time.Duration{9 * time.Millisecond, 5 * time.Millisecond, time.Millisecond, 200 * time.Microsecond, 50 * time.Microsecond} {
+			b := start(t, sim.Options{Bounce: 5 * time.Millisecond, Seed: 1})
+			var named []string
+			b.OnShort(func(now []Short) {
+				for _, s := range now {
+					named = append(named, s.Text(b.Board.Model()))
+				}
+				if len(now) == 0 {
+					named = append(named, "none")
+				}
+			})
+			const lasts = 11 * time.Second
+			if most, n := uint64(lasts/(2*b.machine.cfg.ScanPeriod)), b.storm(every, lasts); n > most {
+				t.Errorf("an edge every %v: %d scans in %v, want %d at most", every, n, lasts, most)
+			}
+			if got := b.take(); len(got) > 0 {
+				t.Errorf("an edge every %v: %q", every, got)
+			}
+			if want := []string{"the hook switch HOOK flickers all the time: whether the handset is lifted cannot be told"}; !slices.Equal(named, want) {
+				t.Errorf("an edge every %v: named %q", every, named)
+			}
+			for _, k := range []board.Key{"park", "5", "#"} {
+				pressed := time.Now()
+				b.Press(k)
+				b.storm(every, 60*time.Millisecond)
+				synctest.Wait()
+				if len(b.events) != 1 || b.events[0].Key != k || b.events[0].Seen.Sub(pressed) > 15*time.Millisecond {
+					t.Errorf("an edge every %v, key %s: %v", every, k, b.events)
+				}
+				b.Release(k)
+				b.storm(every, 60*time.Millisecond)
+				b.take()
+			}
+			time.Sleep(2 * flickerFor)
+			if synctest.Wait(); len(named) != 2 || named[1] != "none" {
+				t.Errorf("an edge every %v, and then none: %q", every, named)
+			}
+			before := b.Stats().Scans
+			time.Sleep(time.Hour)
+			if n := b.Stats().Scans - before; n > 0 {
+				t.Errorf("%d scans in an hour at rest", n)
+			}
+			b.end()
+		}
+	})
+}
+
+// A line that is lifted half of the time is looked at as seldom, once it is known.
+func TestScannerHookThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, sim.Options{})
+		flap := func(lasts time.Duration) uint64 {
+			before := b.Stats().Scans
+			for end := time.Now().Add(lasts); time.Now().Before(end); {
+				b.SetHook(true)
+				time.Sleep(time.Millisecond)
+				b.SetHook(false)
+				time.Sleep(time.Millisecond)
+			}
+			return b.Stats().Scans - before
+		}
+		flap(2 * flickerFor)
+		if n := flap(time.Second); n > 130 {
+			t.Errorf("%d scans in a second", n)
+		}
+		if got := b.take(); len(got) > 0 {
+			t.Errorf("got %q", got)
+		}
+		b.SetHook(true)
+		time.Sleep(100 * time.Millisecond)
+		if got := b.take(); !slices.Equal(got, []string{"lifted hook"}) {
+			t.Errorf("lifted at last: %q", got)
+		}
+		b.end()
+	})
+}
+
 // BenchmarkPressToEvent measures on the real clock, with 5 ms of bounce: finger to event.
 func BenchmarkPressToEvent(b *testing.B) {
 	board := sim.New(desk(b), sim.Options{Bounce: 5 * time.Millisecond, Seed: 1})

@@ -15,6 +15,12 @@ const (
 	lowAfter   = 100 * time.Millisecond // a column is low on every row
 	ghostAfter = 5 * time.Second        // keys that cannot be told apart
 	twinsMost  = 3                      // presses in a row that were two keys at once, and no press of one of them alone
+
+	// A line that moves so often in such a time, and no press comes of it, flickers. It does so until it moves less than calmEdges
+	// times in one.
+	flickerFor   = 5 * time.Second
+	flickerEdges = 400 // hum of the mains makes 500
+	calmEdges    = 50
 )
 
 // Cause is what is wrong with the wiring of the matrix.
@@ -27,9 +33,10 @@ const (
 	JoinedColumns              // the columns Column and Other act as one
 	NoKey                      // Row and Column are joined where no key is
 	Alike                      // three keys or more are held that cannot be told from a fourth
+	Flicker                    // the column Column, or the hook where that is their number, moves all the time
 )
 
-// Short is a lasting fault of the matrix. Which numbers count depends on Cause.
+// Short is a lasting fault of the matrix or the hook. Which numbers count depends on Cause.
 type Short struct {
 	Cause              Cause
 	Row, Column, Other int
@@ -46,6 +53,11 @@ func (s Short) Name(m board.Model) string {
 		return m.Columns[s.Column] + "-" + m.Columns[s.Other]
 	case NoKey:
 		return m.Rows[s.Row] + "-" + m.Columns[s.Column]
+	case Flicker:
+		if s.Column == len(m.Columns) {
+			return m.Hook
+		}
+		return m.Columns[s.Column]
 	}
 	return "keys"
 }
@@ -64,6 +76,12 @@ func (s Short) Text(m board.Model) string {
 			labels(m, func(k board.ModelKey) bool { return k.Column == s.Column || k.Column == s.Other }))
 	case NoKey:
 		return fmt.Sprintf("row %s and column %s are joined where no key is", m.Rows[s.Row], m.Columns[s.Column])
+	case Flicker:
+		if s.Column == len(m.Columns) {
+			return fmt.Sprintf("the hook switch %s flickers all the time: whether the handset is lifted cannot be told", m.Hook)
+		}
+		return fmt.Sprintf("column %s flickers all the time: keys %s may be dead", m.Columns[s.Column],
+			labels(m, func(k board.ModelKey) bool { return k.Column == s.Column }))
 	}
 	return "three keys or more are held down: some cannot be told from others"
 }
@@ -87,12 +105,42 @@ type shorts struct {
 	ghostSince time.Time
 	rows       []uint8 // twins of each pair of rows, at first*len+second
 	columns    []uint8
-	now, then  []Short // as found last, and scratch
+	flickers   []flicker // by column, then the hook
+	wires      int       // of now, those of joined or shorted wires
+	now, then  []Short   // as found last, and scratch
+}
+
+// flicker counts the edges of a line.
+type flicker struct {
+	since time.Time
+	edges int
+	is    bool
+}
+
+// judge begins to count anew when it has been counted for long enough.
+func (f *flicker) judge(at time.Time) {
+	if at.Sub(f.since) < flickerFor {
+		return
+	}
+	f.is = f.edges >= flickerEdges || f.is && f.edges >= calmEdges
+	f.since, f.edges = at, 0
+}
+
+// moved counts an edge.
+func (s *shorts) moved(e board.Edge) {
+	i := len(s.flickers) - 1
+	if e.Input == board.Column {
+		i = e.Index
+	}
+	if i >= 0 && i < len(s.flickers) {
+		s.flickers[i].edges++
+	}
 }
 
 func newShorts(m board.Model) shorts {
 	s := shorts{fitted: make([]uint32, len(m.Rows)), lowSince: make([]time.Time, len(m.Columns)), emptySince: make([]time.Time, len(m.Rows)),
-		rows: make([]uint8, len(m.Rows)*len(m.Rows)), columns: make([]uint8, len(m.Columns)*len(m.Columns))}
+		flickers: make([]flicker, len(m.Columns)+1),
+		rows:     make([]uint8, len(m.Rows)*len(m.Rows)), columns: make([]uint8, len(m.Columns)*len(m.Columns))}
 	for _, k := range m.Keys {
 		s.fitted[k.Row] |= 1 << k.Column
 	}
@@ -144,6 +192,12 @@ func (m *Machine) markShorts(at time.Time, rows []uint32) {
 	}
 	if lasting(&s.ghostSince, m.ghosting, at, ghostAfter) {
 		s.now = append(s.now, Short{Cause: Alike})
+	}
+	s.wires = len(s.now)
+	for i := range s.flickers {
+		if s.flickers[i].is {
+			s.now = append(s.now, Short{Cause: Flicker, Column: i})
+		}
 	}
 	m.shortsChanged = !slices.Equal(s.now, s.then)
 }

@@ -230,3 +230,64 @@ func TestScannerTellsOfShorts(t *testing.T) {
 		}
 	})
 }
+
+// A finger that hammers, or a machine in its place, on a switch that bounces is no line that flickers.
+func TestHammering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, sim.Options{Bounce: 5 * time.Millisecond, Seed: 1})
+		b.OnShort(func(now []Short) {
+			if len(now) > 0 {
+				t.Errorf("named %q", now[0].Text(b.Board.Model()))
+			}
+		})
+		for range 500 {
+			b.Press("park")
+			time.Sleep(12 * time.Millisecond)
+			b.Release("park")
+			time.Sleep(36 * time.Millisecond)
+		}
+		if got := len(b.take()); got < 900 {
+			t.Errorf("%d events", got)
+		}
+		b.end()
+	})
+}
+
+// A line that moves more often than hands can move it is named, until it rests.
+func TestFlicker(t *testing.T) {
+	for name, c := range map[string]struct {
+		pulses int // a second
+		edge   board.Edge
+		want   string
+	}{
+		"hum on a column":       {50, board.Edge{Input: board.Column, Index: 1}, "COL1"},
+		"hum on the hook":       {50, board.Edge{Input: board.Hook}, "HOOK"},
+		"a finger that bounces": {35, board.Edge{Input: board.Column, Index: 1}, ""},
+		"a line that is none":   {50, board.Edge{Input: board.Column, Index: 9}, ""},
+	} {
+		w := newWiring(t, func([]uint32) {})
+		every := time.Second / time.Duration(c.pulses)
+		for end := w.at.Add(2*flickerFor + every); w.at.Before(end); w.at = w.at.Add(every) {
+			made, lost := c.edge, c.edge
+			made.Active, made.At, lost.At = true, w.at.Add(-time.Millisecond), w.at
+			w.m.Scan(Sample{At: w.at, Rows: make([]uint32, len(w.model.Rows)), Edges: []board.Edge{made, lost}})
+		}
+		w.want(strings.Fields(c.want)...)
+		rest := w.m.Rest(w.at)
+		if (rest == board.Forever) != (c.want == "") || rest > flickerFor {
+			t.Errorf("%s: rests for %v", name, rest)
+		}
+		if c.want == "" {
+			continue
+		}
+		now, _ := w.m.Shorts()
+		if text := now[0].Text(w.model); !strings.Contains(text, c.want+" flickers all the time") {
+			t.Errorf("%s: it says %q", name, text)
+		}
+		for range 2 {
+			w.at = w.at.Add(w.m.Rest(w.at))
+			w.pass(2 * time.Millisecond)
+		}
+		w.want()
+	}
+}

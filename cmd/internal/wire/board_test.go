@@ -100,6 +100,10 @@ func TestShortsAreConditions(t *testing.T) {
 	if got := conditions(a); got != "keypad.ROW0-ROW3" {
 		t.Errorf("conditions %q", got)
 	}
+	a.shorts([]keypad.Short{{Cause: keypad.Flicker, Column: len(a.board.Model().Columns)}})
+	if got := conditions(a); got != "keypad.HOOK" {
+		t.Errorf("conditions %q", got)
+	}
 	a.shorts(nil)
 	if got := conditions(a); got != "" {
 		t.Errorf("conditions %q", got)
