@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -222,12 +226,15 @@ func (s *system) mountData(ctx context.Context, disk *slots.Disk) (device string
 }
 
 // repair lets e2fsck mend the file system of a device: first what that takes nothing away, then, where that is not enough, all,
-// since nobody is there to be asked and what would stay as it is would soon not be mounted at all. Its exit status says what it did
-// (e2fsck(8)).
+// since nobody is there to be asked and what would stay as it is would soon not be mounted at all. But where blocks cannot be read,
+// all would be to write zeros over them: then it stays, and the kernel says whether it can be mounted. The exit status says what
+// was done (e2fsck(8)).
 func (s *system) repair(ctx context.Context, check, device string) {
 	const uncorrected = 4
+	unread := sought{text: []byte("Error reading block")} // e2fsck/ehandler.c
 	run := func(mode string) (int, bool) {
-		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{mode, device}, Output: s.logbook.Writer("e2fsck", time.Now)})
+		st, err := s.reaper.Do(ctx, supervise.Spec{Path: check, Args: []string{mode, device},
+			Output: io.MultiWriter(&unread, s.logbook.Writer("e2fsck", time.Now))})
 		code := st.Wait.ExitStatus()
 		if err != nil || code != 0 {
 			s.log.Warn("data partition", "check", mode, "result", st.String(), "err", err)
@@ -237,13 +244,37 @@ func (s *system) repair(ctx context.Context, check, device string) {
 	if code, ended := run("-p"); !ended || code&uncorrected == 0 {
 		return
 	}
-	c := health.Condition{Code: "data.repaired", Severity: health.Warning,
-		Text: "the data partition was damaged and is repaired: something there may be missing",
-		Hint: "look whether identity, accounts and orbits are complete; replace the card if this comes again"}
-	if code, ended := run("-y"); !ended || code >= uncorrected {
-		c.Severity, c.Text, c.Hint = health.Error, "the data partition is damaged and cannot be repaired", "replace the card"
+	// -p ends at the first fault that it leaves. -n reads on as -y does, and writes nothing.
+	if run("-n"); unread.found.Load() {
+		s.raise(health.Condition{Code: "data.damaged", Severity: health.Error,
+			Text: "the data partition cannot be read everywhere and is not repaired: something there may be missing", Hint: "replace the card"})
+		return
 	}
-	s.raise(c)
+	if code, ended := run("-y"); !ended || code >= uncorrected {
+		s.raise(health.Condition{Code: "data.damaged", Severity: health.Error,
+			Text: "the data partition is damaged and cannot be repaired", Hint: "replace the card"})
+		return
+	}
+	s.raise(health.Condition{Code: "data.repaired", Severity: health.Warning,
+		Text: "the data partition was damaged and is repaired: something there may be missing",
+		Hint: "look whether identity, accounts and orbits are complete; replace the card if this comes again"})
+}
+
+// sought looks for a text in what one program after another says.
+type sought struct {
+	text  []byte
+	rest  []byte // what may be its beginning
+	found atomic.Bool
+}
+
+// Write never fails.
+func (s *sought) Write(p []byte) (int, error) {
+	s.rest = append(s.rest, p...)
+	if bytes.Contains(s.rest, s.text) {
+		s.found.Store(true)
+	}
+	s.rest = slices.Clone(s.rest[max(0, len(s.rest)-len(s.text)+1):])
+	return len(p), nil
 }
 
 // writes says why no file can be written. A full card is none that takes no writes.

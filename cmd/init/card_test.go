@@ -128,21 +128,52 @@ func TestDamagedDataIsRepaired(t *testing.T) {
 			}
 		})
 	}
-	t.Run("hopeless", func(t *testing.T) {
-		s := newSystem()
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := runReaper(ctx, s.reaper)
-		never := filepath.Join(dir, "never")
-		if err := os.WriteFile(never, []byte("#!/bin/sh\nexit 4\n"), 0o755); err != nil {
-			t.Fatal(err)
+	// The lines are those of e2fsck 1.47.0 on a disk with a block that gives EIO.
+	for name, c := range map[string]struct {
+		script, text string
+		answered     bool // yes to everything
+	}{
+		"hopeless":              {script: "exit 4", text: "cannot be repaired", answered: true},
+		"unreadable":            {script: `printf 'Error reading block 101 (Input/output error) while getting next inode from scan.  \n\n'; exit 4`, text: "cannot be read"},
+		"unreadable further on": {script: `[ "$1" = -p ] || printf 'Pass 2: Checking directory structure\nError reading block 67 (Input/output error).  Ignore error? no\n\n'; exit 4`, text: "cannot be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSystem()
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := runReaper(ctx, s.reaper)
+			program, yes := filepath.Join(t.TempDir(), "e2fsck"), filepath.Join(t.TempDir(), "yes")
+			script := "#!/bin/sh\n[ \"$1\" != -y ] || touch " + yes + "\n" + c.script + "\n"
+			if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s.repair(ctx, program, "nothing")
+			cancel()
+			<-ended
+			got, _ := s.health.Get("data.damaged")
+			if _, repaired := s.health.Get("data.repaired"); got.Severity != health.Error || !strings.Contains(got.Text, c.text) || repaired {
+				t.Errorf("%+v, %t", got, repaired)
+			}
+			if _, err := os.Stat(yes); (err == nil) != c.answered {
+				t.Errorf("yes to all: %v, want %t", err, c.answered)
+			}
+		})
+	}
+}
+
+// A text counts however a program's output is cut into pieces.
+func TestSoughtInPieces(t *testing.T) {
+	s := sought{text: []byte("Error reading")}
+	for i, piece := range []string{"Error", " Error rea", "d", "ing block"} {
+		if s.found.Load() {
+			t.Errorf("found before piece %d", i)
 		}
-		s.repair(ctx, never, "nothing")
-		cancel()
-		<-ended
-		if got, _ := s.health.Get("data.repaired"); got.Severity != health.Error {
-			t.Errorf("%+v", got)
+		if n, err := s.Write([]byte(piece)); n != len(piece) || err != nil {
+			t.Errorf("%d, %v", n, err)
 		}
-	})
+	}
+	if !s.found.Load() {
+		t.Error("never found")
+	}
 }
 
 func runReaper(ctx context.Context, r *supervise.Reaper) <-chan struct{} {
