@@ -238,8 +238,12 @@ func TestReadTar(t *testing.T) {
 		t.Errorf("an archive that is too much in all: %v", err)
 	}
 	dir := t.TempDir()
-	lay(t, dir, Files{"secret-1": many["secret-1"], "secret-2": many["secret-2"], "secret-3": many["secret-3"], "secret-4": many["secret-4"], "secret-5": {1}})
-	if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), "secret-5: "+tooMuch) {
+	full := Files{SecretPrefix + "z": {1}}
+	for i := range maxSet / maxFile {
+		full[fmt.Sprintf("%s%d", SecretPrefix, i)] = make([]byte, maxFile)
+	}
+	lay(t, dir, full)
+	if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), "secret-z: "+tooMuch) {
 		t.Errorf("a folder that is too much in all: %v", err)
 	}
 	if _, err := ReadTar(bytes.NewReader(archive(t, nil))); !errors.Is(err, ErrNone) {
