@@ -115,6 +115,14 @@ func TestAtShowsControlCharacters(t *testing.T) {
 	}
 }
 
+// An update goes straight to its appliance as all else does, whatever proxy the environment names.
+func TestUpdateAtUsesNoProxy(t *testing.T) {
+	way, ok := (&tool{at: "http://192.0.2.7:8080"}).place().http.Transport.(*http.Transport)
+	if !ok || way.Proxy != nil {
+		t.Errorf("%T %+v", way, way)
+	}
+}
+
 // A panel is at the port of its default unless told otherwise.
 func TestPanelAt(t *testing.T) {
 	for text, want := range map[string]string{"192.0.2.7": "http://192.0.2.7:8080", "192.0.2.7:80": "http://192.0.2.7:80", "2001:db8::7": "http://[2001:db8::7]:8080",

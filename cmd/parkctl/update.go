@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/initapi"
 	bundles "parklamp/cmd/internal/update"
 )
@@ -56,7 +57,7 @@ type place struct {
 func (t *tool) place() place {
 	if t.at != "" {
 		_, name, _ := strings.Cut(t.at, "://")
-		return place{&http.Client{}, t.at + "/api/update", name, false}
+		return place{&http.Client{Transport: client.PanelTransport()}, t.at + "/api/update", name, false}
 	}
 	socket, path := t.socket, "/api/update"
 	if _, err := os.Stat(t.initSocket); err == nil {

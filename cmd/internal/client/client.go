@@ -62,8 +62,13 @@ func Through(name string, dial func(ctx context.Context, network, address string
 
 // Panel returns a client of the appliance whose panel is at base, such as http://192.0.2.7:8080.
 func Panel(base string) *Client {
+	return &Client{http: &http.Client{Transport: PanelTransport()}, base: base, socket: base}
+}
+
+// PanelTransport is the way to a panel: straight, by no proxy that the environment names, since it is a neighbour in the site.
+func PanelTransport() *http.Transport {
 	dial := (&net.Dialer{Timeout: dialTimeout}).DialContext
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, base: base, socket: base}
+	return &http.Transport{DialContext: dial, DisableKeepAlives: true, ExpectContinueTimeout: time.Second}
 }
 
 // open sends a request; the body of its answer is to be closed. An answer that
