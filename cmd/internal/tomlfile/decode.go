@@ -8,6 +8,7 @@ package tomlfile
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -24,6 +25,7 @@ type File struct {
 	lines     []int // where each begins, in bytes
 	positions map[string]position
 	errs      []error
+	faulty    map[string]bool // the paths of faults, true, and what they are in, false
 }
 
 // maxTold is how many faults Err tells: a file of nonsense does not fill the log.
@@ -67,14 +69,34 @@ func (f *File) Fail(path, format string, args ...any) {
 		where = fmt.Sprintf("%s:%d:%d", f.name, pos.line, pos.column)
 	}
 	f.errs = append(f.errs, &Fault{File: f.name, Path: path, Text: text, where: where, pos: pos})
+	for at := range upTo(path) {
+		f.faulty[at] = f.faulty[at] || at == path
+	}
 }
 
 // Complained says whether a key, a part of it, or the element of a list that it would be in, has a fault that is noted already.
 func (f *File) Complained(path string) bool {
-	return slices.ContainsFunc(f.errs, func(err error) bool {
-		at := err.(*Fault).Path
-		return Within(at, path) || strings.HasSuffix(at, "]") && Within(path, at)
-	})
+	if _, is := f.faulty[path]; is {
+		return true
+	}
+	for at := range upTo(path) {
+		if strings.HasSuffix(at, "]") && f.faulty[at] {
+			return true
+		}
+	}
+	return false
+}
+
+// upTo has the whole file, the tables and lists that a path is in, and the path.
+func upTo(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range path {
+			if (i == 0 || path[i] == '.' || path[i] == '[') && !yield(path[:i]) {
+				return
+			}
+		}
+		yield(path)
+	}
 }
 
 // Err is all faults noted so far in the order of the file, as far as a person reads them, nil if there are none.

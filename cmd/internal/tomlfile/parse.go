@@ -16,9 +16,14 @@ type position struct{ line, column int }
 // syntaxHint is what people who do not know TOML get wrong.
 const syntaxHint = `lines are key = "text", key = 5, key = true, key = [ ... ] or [table], texts in straight quotes, the file in UTF-8`
 
+const (
+	longestPath = 255 // bytes of a key with the tables that it is in; ours have 60
+	shownPath   = 30  // characters of one that is too long
+)
+
 // Parse reads TOML 1.0. A syntax error names the line and the column; name is the file's, for errors.
 func Parse(name string, data []byte) (*File, error) {
-	d := &File{name: name, positions: map[string]position{}}
+	d := &File{name: name, positions: map[string]position{}, faulty: map[string]bool{}}
 	if err := toml.Unmarshal(data, &d.values); err != nil {
 		var syntax *toml.DecodeError
 		if errors.As(err, &syntax) {
@@ -39,61 +44,77 @@ func Parse(name string, data []byte) (*File, error) {
 	arrays := map[string]int{} // elements seen so far of each array of tables
 	for parser.NextExpression() {
 		e := parser.Expression()
+		var err error
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = d.tablePath(e, arrays)
+			table, err = d.tablePath(e, arrays)
 		case unstable.KeyValue:
-			d.note(table, e)
+			err = d.note(table, e)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return d, nil
 }
 
 // tablePath turns the header [a.b] or [[a.b]] into a path with the index of each array of tables on the way.
-func (d *File) tablePath(e *unstable.Node, arrays map[string]int) string {
-	path := ""
+func (d *File) tablePath(e *unstable.Node, arrays map[string]int) (path string, err error) {
 	it := e.Key()
 	for it.Next() {
 		path = Join(path, string(it.Node().Data))
-		d.mark(path, it.Node())
+		if err := d.mark(path, d.at(it.Node())); err != nil {
+			return "", err
+		}
 		if e.Kind == unstable.ArrayTable && it.IsLast() {
 			arrays[path]++
 		}
 		if n := arrays[path]; n > 0 {
 			path = fmt.Sprintf("%s[%d]", path, n-1)
-			d.mark(path, it.Node())
+			if err := d.mark(path, d.at(it.Node())); err != nil {
+				return "", err
+			}
 		}
 	}
-	return path
+	return path, nil
 }
 
 // note remembers where a key stands, and the keys inside an inline table or array.
-func (d *File) note(table string, e *unstable.Node) {
+func (d *File) note(table string, e *unstable.Node) error {
 	path := table
 	it := e.Key()
 	for it.Next() {
 		path = Join(path, string(it.Node().Data))
-		d.mark(path, it.Node())
+		if err := d.mark(path, d.at(it.Node())); err != nil {
+			return err
+		}
 	}
-	d.noteValue(path, e.Value())
+	return d.noteValue(path, e.Value())
 }
 
-func (d *File) noteValue(path string, v *unstable.Node) {
+func (d *File) noteValue(path string, v *unstable.Node) error {
 	switch v.Kind {
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
 			if it.Node().Kind == unstable.KeyValue {
-				d.note(path, it.Node())
+				if err := d.note(path, it.Node()); err != nil {
+					return err
+				}
 			}
 		}
 	case unstable.Array:
 		i := 0
 		for it := v.Children(); it.Next(); i++ {
 			element := fmt.Sprintf("%s[%d]", path, i)
-			d.positions[element] = d.positions[path]
-			d.noteValue(element, it.Node())
+			if err := d.mark(element, d.positions[path]); err != nil {
+				return err
+			}
+			if err := d.noteValue(element, it.Node()); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // nearest is where a key stands, or the table that it is missing from.
@@ -110,13 +131,24 @@ func (d *File) nearest(path string) position {
 	}
 }
 
-// mark notes where a key stands. The parser can tell, too, by counting from the beginning of the file each time.
-func (d *File) mark(path string, n *unstable.Node) {
-	if _, ok := d.positions[path]; !ok {
-		offset := int(n.Raw.Offset)
-		line, _ := slices.BinarySearch(d.lines, offset+1)
-		d.positions[path] = position{line, offset - d.lines[line-1] + 1}
+// at is where a key stands. The parser can tell, too, by counting from the beginning of the file each time.
+func (d *File) at(n *unstable.Node) position {
+	offset := int(n.Raw.Offset)
+	line, _ := slices.BinarySearch(d.lines, offset+1)
+	return position{line, offset - d.lines[line-1] + 1}
+}
+
+// mark notes the first place of a path. Each is kept whole: those of a key of many parts, or of many keys in a table of a long
+// name, would take the square of the file, which the first process of an appliance reads too.
+func (d *File) mark(path string, pos position) error {
+	if len(path) > longestPath {
+		return fmt.Errorf("%s:%d:%d: the key that begins with %.*q is too long: at most %d bytes are allowed, with the tables and lists that it is in",
+			d.name, pos.line, pos.column, shownPath, path, longestPath)
 	}
+	if _, ok := d.positions[path]; !ok {
+		d.positions[path] = pos
+	}
+	return nil
 }
 
 // Within says whether a path is another one or below it; all are below "".

@@ -3,6 +3,7 @@ package tomlfile
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,64 @@ func TestManyFaults(t *testing.T) {
 	lines := strings.Split(fmt.Sprint(err), "\n")
 	if len(lines) != maxTold+1 || !strings.HasPrefix(lines[maxTold-1], "x.toml:100:1: k99: unknown key") || lines[maxTold] != "x.toml: and 200 faults more" {
 		t.Errorf("%d lines, at last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+// What a file may cost grows with its length, not with the square of it: the first process of an appliance reads what a server
+// sends, and has some hundred megabytes at most.
+func TestLongKeys(t *testing.T) {
+	const n = 60 << 10
+	for name, c := range map[string]struct{ text, want string }{
+		"parts of a header": {"[" + strings.Repeat("a.", n/2) + "a]\n", `x.toml:1:258: the key that begins with "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a." is too long: at most 255 bytes`},
+		"parts of a key":    {strings.Repeat("a.", n/2) + "a = 1\n", "x.toml:1:257: the key that begins with \"a.a."},
+		"lists in lists":    {"a = " + strings.Repeat("[", 9999) + strings.Repeat("]", 9999) + "\n", "x.toml:1:1: the key that begins with \"a[0][0]["},
+		"tables in tables":  {"a = " + strings.Repeat("{a=", 9999) + "1" + strings.Repeat("}", 9999) + "\n", "x.toml:1:387: the key that begins with \"a.a."},
+		"a table's name":    {"\n[\"" + strings.Repeat("ä", 128) + "\"]\n", "x.toml:2:2: the key that begins with \"ääää"},
+		"keys of a table with a long name": {"[" + strings.Repeat("a", n/2) + "]\n" + numbered(n/16),
+			`x.toml:1:2: the key that begins with "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" is too long: at most 255 bytes`},
+		"keys of a table with a name that is allowed": {"[" + strings.Repeat("a", 240) + "]\n" + numbered(n/16), "x.toml:1:2: aaaa"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode("x.toml", []byte(c.text), &example{})
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) || len(err.Error()) > 1000 {
+			t.Errorf("%s: got %.200v, want %s", name, err, c.want)
+		}
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 40 {
+			t.Errorf("%s: %d bytes take %d MB", name, len(c.text), took)
+		}
+	}
+}
+
+// numbered is a file of n keys.
+func numbered(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "k%04d=1\n", i)
+	}
+	return text.String()
+}
+
+// Asking whether a key has been complained of takes as long with the last fault as with the first. With a search through all
+// of them this took 30 s.
+func TestManyWrongElements(t *testing.T) {
+	const n = 100_000
+	begin := time.Now()
+	f, err := Parse("x.toml", []byte("doors = ["+strings.Repeat("1,", n)+"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if path := fmt.Sprintf("doors[%d]", i); !f.Complained(path) {
+			f.Fail(path, "is no door")
+		}
+	}
+	if f.Err() == nil || !f.Complained("doors[99999].name") {
+		t.Error("the faults are lost")
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 
