@@ -2,6 +2,7 @@ package board_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -207,8 +208,8 @@ func TestTakenAway(t *testing.T) {
 
 // A file of nonsense costs little and is refused in so many lines as a person reads.
 func TestHugeDefinitions(t *testing.T) {
-	text := strings.Repeat("#", 64<<10)
-	if _, err := board.Parse("x.toml", []byte(text+"#")); err == nil || err.Error() != "x.toml: has 65537 bytes: a board definition has at most 65536" {
+	text := strings.Repeat("#", 32<<10)
+	if _, err := board.Parse("x.toml", []byte(text+"#")); err == nil || err.Error() != "x.toml: has 32769 bytes: a board definition has at most 32768" {
 		t.Error(err)
 	}
 	text = "name = 'x'\nfrom = 'rpi-4'\n[headers.J8.pins]\n"
@@ -219,6 +220,39 @@ func TestHugeDefinitions(t *testing.T) {
 	lines := strings.Split(fmt.Sprint(err), "\n")
 	if len(lines) != 101 || !strings.HasPrefix(lines[99], "x.toml:103:1: headers.J8.pins.x99: a pin is") || lines[100] != "x.toml: and 200 faults more" {
 		t.Errorf("%d lines, at last %q", len(lines), lines[len(lines)-1])
+	}
+}
+
+// What a definition costs grows with its length, not with the square of it: the first process of an appliance reads what a
+// server sends, and has some hundred megabytes at most.
+func TestCostlyDefinitions(t *testing.T) {
+	const n = 31 << 10
+	var chips, keys strings.Builder
+	for i := range n / 24 {
+		fmt.Fprintf(&chips, "%x={kind='mcp23017'}\n", i)
+		fmt.Fprintf(&keys, "%x=1\n", i)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"parts of a header": {"[" + strings.Repeat("a.", n/2) + "a]\n", `x.toml:1:258: the key that begins with "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a." is too long: at most 255 bytes`},
+		"parts of a key":    {strings.Repeat("a.", n/2) + "a = 1\n", "x.toml:1:257: the key that begins with \"a.a."},
+		"lists in lists":    {"a = " + strings.Repeat("[", 9999) + strings.Repeat("]", 9999) + "\n", "x.toml:1:1: the key that begins with \"a.0.0."},
+		"tables in tables":  {"a = " + strings.Repeat("{a=", 7000) + "1" + strings.Repeat("}", 7000) + "\n", "x.toml:1:387: the key that begins with \"a.a."},
+		"tables in a list":  {"a = [1, {" + strings.Repeat("b", 300) + "=1}]\n", "x.toml:1:10: the key that begins with \"a.1.bbb"},
+		"a long name":       {"[" + strings.Repeat("a", n/2) + "]\n" + keys.String(), "x.toml:1:2: the key that begins with \"aaa"},
+		"made from many":    {"from = [" + strings.Repeat("'rpi-4', ", n/9) + "]\n", "x.toml:1:1: from: has 3527 names: at most 16 are allowed"},
+		"expanders at an address": {"name='x'\n[chips]\n" + chips.String(),
+			"x.toml:3:1: chips.0.address: is missing: allowed is 0x20 to 0x27\nx.toml:4:1: chips.1.address: is missing: allowed is 0x20 to 0x27\nx.toml:4:1: chips.1: bus 0, address 0x0 is already that of chips.0;"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := board.Parse("x.toml", []byte(c.text))
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: got %.200v, want %s", name, err, c.want)
+		}
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 40 {
+			t.Errorf("%s: %d bytes take %d MB", name, len(c.text), took)
+		}
 	}
 }
 

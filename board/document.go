@@ -39,8 +39,14 @@ func (n *node) table() bool { return n.fields != nil }
 // syntaxHint is what people who do not know TOML get wrong.
 const syntaxHint = `lines are key = "text", key = 5, key = true, key = { ... }, key = [ ... ] or [table], texts in straight quotes, the file in UTF-8`
 
-// longest bounds a definition: bytes. Ours have 8 KiB at most, and the parser's time grows with the square of the keys.
-const longest = 64 << 10
+// longest bounds a definition: bytes. Ours have 11 KiB at most with all that they are made from. The parser's time and what is
+// said of names that do not fit (all that would) grow with the square of it.
+const longest = 32 << 10
+
+const (
+	longestPath = 255 // bytes of a key with the tables that it is in; ours have 30
+	shownPath   = 30  // characters of one that is too long
+)
 
 // document reads a file of TOML 1.0 into a tree.
 func document(file string, text []byte) (*node, error) {
@@ -66,11 +72,15 @@ func document(file string, text []byte) (*node, error) {
 	var table []string
 	for p.parser.NextExpression() {
 		e := p.parser.Expression()
+		var err error
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = p.key(nil, e)
+			table, err = p.key(nil, e)
 		case unstable.KeyValue:
-			p.pair(table, e)
+			err = p.pair(table, e)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return p.tree(nil, spot{file: file}, values), nil
@@ -94,28 +104,53 @@ func (p *places) spot(offset int) spot {
 // joined makes one text of a path; a NUL is in no key of a definition.
 func joined(path []string) string { return strings.Join(path, "\x00") }
 
-func (p *places) key(table []string, e *unstable.Node) []string {
+func (p *places) key(table []string, e *unstable.Node) ([]string, error) {
 	path := slices.Clone(table)
 	for it := e.Key(); it.Next(); {
 		path = append(path, string(it.Node().Data))
-		name := joined(path)
-		if _, known := p.at[name]; !known {
-			p.at[name], p.order[name] = p.spot(int(it.Node().Raw.Offset)), len(p.order)
+		if err := p.mark(path, p.spot(int(it.Node().Raw.Offset))); err != nil {
+			return nil, err
 		}
 	}
-	return path
+	return path, nil
 }
 
-func (p *places) pair(table []string, e *unstable.Node) {
-	path := p.key(table, e)
-	if e.Value().Kind != unstable.InlineTable {
-		return
+// mark notes the first place of a path. Each is kept whole: those of a key of many parts, or of many keys in a table of a long
+// name, would take the square of the file, which the first process of an appliance reads too.
+func (p *places) mark(path []string, at spot) error {
+	name := joined(path)
+	if len(name) > longestPath {
+		return fmt.Errorf("%v: the key that begins with %.*q is too long: at most %d bytes are allowed, with the tables and lists that it is in",
+			at, shownPath, strings.Join(path, "."), longestPath)
 	}
-	for it := e.Value().Children(); it.Next(); {
+	if _, known := p.at[name]; !known {
+		p.at[name], p.order[name] = at, len(p.order)
+	}
+	return nil
+}
+
+func (p *places) pair(table []string, e *unstable.Node) error {
+	path, err := p.key(table, e)
+	if err != nil {
+		return err
+	}
+	return p.inside(path, e.Value())
+}
+
+// inside notes what stands in an inline table or a list.
+func (p *places) inside(path []string, v *unstable.Node) (err error) {
+	i := 0
+	for it := v.Children(); err == nil && it.Next(); i++ {
 		if it.Node().Kind == unstable.KeyValue {
-			p.pair(path, it.Node())
+			err = p.pair(path, it.Node())
+			continue
+		}
+		element := append(slices.Clone(path), fmt.Sprint(i))
+		if err = p.mark(element, p.at[joined(path)]); err == nil {
+			err = p.inside(element, it.Node())
 		}
 	}
+	return err
 }
 
 func (p *places) tree(path []string, parent spot, value any) *node {
@@ -195,8 +230,10 @@ func source(name string, above []string) (*node, error) {
 	return nil, fmt.Errorf("%w: %q (there are: %s)", ErrNoModel, name, strings.Join(slices.Concat(Names(), parts()), ", "))
 }
 
-// deepest bounds how many definitions are made from one another.
-const deepest = 8
+const (
+	deepest = 8  // definitions that are made from one another
+	widest  = 16 // names in from
+)
 
 // compose reads a definition and lays it over those that its key from names.
 func compose(file string, text []byte, above []string) (*node, error) {
@@ -216,7 +253,11 @@ func layers(file string, text []byte, above []string) (base, own *node, err erro
 	}
 	r := &reader{}
 	base = &node{fields: map[string]*node{}}
-	for _, name := range r.names(d, "from", "from") {
+	from := r.names(d, "from", "from")
+	if len(from) > widest {
+		return nil, nil, fmt.Errorf("%v: from: has %d names: at most %d are allowed", d.fields["from"].at, len(from), widest)
+	}
+	for _, name := range from {
 		at := d.fields["from"].at
 		if slices.Contains(above, name) || len(above) >= deepest {
 			return nil, nil, fmt.Errorf("%v: from: %q is made from itself", at, name)

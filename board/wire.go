@@ -22,12 +22,15 @@ func (d *definition) wire(m *Model) {
 	}
 	w := &Wiring{Chips: map[string]Chip{}, Lines: map[string]Place{}}
 	lines := map[string]asked{}
+	expanders := map[[2]int]string{} // by bus and address
 	d.tables(d.root, "chips", "chips", func(name, path string, t *node) {
 		c := d.chip(t, path)
-		for other, o := range w.Chips {
-			if c.Kind == MCP23017 && o.Kind == c.Kind && o.Bus == c.Bus && o.Address == c.Address {
+		if c.Kind == MCP23017 {
+			at := [2]int{c.Bus, int(c.Address)}
+			if other, taken := expanders[at]; taken {
 				d.fail(t, path, "bus %d, address %#x is already that of chips.%s; each has one of its own, %#x to %#x", c.Bus, c.Address, other, mcpLowest, mcpHighest)
 			}
+			expanders[at] = name
 		}
 		w.Chips[name] = c
 		for i, line := range d.names(t, "lines", path+".lines") {
