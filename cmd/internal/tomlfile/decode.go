@@ -156,7 +156,11 @@ func (f *File) assign(path string, value any, to reflect.Value) {
 			return
 		}
 		if !ok {
-			f.Fail(path, "%s is not a list; write [ ] around it", show(value))
+			shown := show(value)
+			if to.Type().Elem().Kind() == reflect.Struct {
+				shown = kind(value)
+			}
+			f.Fail(path, "%s is not a list; write [ ] around it", shown)
 			return
 		}
 		out := reflect.MakeSlice(to.Type(), len(list), len(list))
@@ -189,10 +193,10 @@ func (f *File) assign(path string, value any, to reflect.Value) {
 
 func (f *File) noTable(path string, value any) {
 	if strings.HasSuffix(path, "]") { // in a list, which has no header
-		f.Fail(path, "%s is not a table; write { } around its keys", show(value))
+		f.Fail(path, "%s is not a table; write { } around its keys", kind(value))
 		return
 	}
-	f.Fail(path, "%s is not a table; write [%s] above its keys", show(value), path)
+	f.Fail(path, "%s is not a table; write [%s] above its keys", kind(value), path)
 }
 
 // Defaulter is a list element whose unset keys have values other than zero.
@@ -352,10 +356,21 @@ func show(value any) string {
 	switch v := value.(type) {
 	case string:
 		return strconv.Quote(v)
+	case []any, map[string]any:
+		return kind(value)
+	}
+	return fmt.Sprint(value)
+}
+
+// kind is what to say of a value in the place of a table: a secret of that table may be in it.
+func kind(value any) string {
+	switch value.(type) {
+	case string:
+		return "a text"
 	case []any:
 		return "a list"
 	case map[string]any:
 		return "a table"
 	}
-	return fmt.Sprint(value)
+	return "a value"
 }

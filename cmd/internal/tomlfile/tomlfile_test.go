@@ -51,6 +51,9 @@ func TestFaults(t *testing.T) {
 		"no address":       {"at = \"here\"\n", `x.toml:1:1: at: "here" is not an IP address with a port`},
 		"in a list":        {"[[doors]]\n[[doors]]\nopen = 1\n", "x.toml:3:1: doors[1].open: 1 is neither true nor false"},
 		"one table":        {"[doors]\n", "x.toml:1:2: doors: is a list of tables; begin each with [[doors]]"},
+		"text, no tables":  {"doors = \"geheim\"\n", "x.toml:1:1: doors: a text is not a list; write [ ] around it"},
+		"text in a list":   {"doors = [\"geheim\", 4711]\n", "x.toml:1:1: doors[0]: a text is not a table; write { } around its keys\nx.toml:1:1: doors[1]: a value is not a table"},
+		"text, no table":   {"numbers = \"geheim\"\n", "x.toml:1:1: numbers: a text is not a table; write [numbers] above its keys"},
 		"all of them":      {"count = -1\nname = 1\n", "x.toml:1:1: count: -1 is not a whole number from 0 to 255\nx.toml:2:1: name: 1 is not"},
 	} {
 		_, err := Decode("x.toml", []byte(c.text), &example{})
