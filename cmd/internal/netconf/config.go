@@ -105,14 +105,7 @@ func (c Config) check(bad func(key, value, want string)) {
 		bad("hostname", c.Hostname, "up to 63 letters, digits and hyphens")
 	}
 	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		shown := c.URL
-		if strings.Contains(shown, "@") { // a password is nobody's business
-			shown = depot.Show(shown)
-		}
-		if strings.Contains(shown, "@") {
-			shown = "what stands there"
-		}
-		bad("provision_url", shown, "an http or https URL")
+		bad("provision_url", showURL(c.URL), "an http or https URL")
 	}
 	for i, s := range c.TimeServers {
 		if _, err := netip.ParseAddr(s); (err != nil && !isName(s)) || s == "" {
@@ -127,6 +120,20 @@ func (c Config) check(bad func(key, value, want string)) {
 			bad(fmt.Sprintf("ssh_keys[%d]", i), k, "lines of authorized_keys, as in \"ssh-ed25519 AAAA... name\"")
 		}
 	}
+}
+
+// showURL is what is told of a URL that may not be one: nothing that may be a password or, as depot.Show has it, a query.
+func showURL(text string) string {
+	if strings.Contains(text, "@") {
+		if u, err := url.Parse(text); err != nil || u.User == nil {
+			return "what stands there"
+		}
+		return depot.Show(text)
+	}
+	if i := strings.IndexAny(text, "?#"); i >= 0 {
+		return text[:i] + "?..."
+	}
+	return text
 }
 
 func (c Config) static() bool { return c.Address != "" }
