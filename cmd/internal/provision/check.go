@@ -115,7 +115,20 @@ func (f Files) identity(where string, phoned *tomlfile.File) (Identity, error) {
 		if i.ID == "" {
 			return i, fmt.Errorf("%s: is missing, and %s does not say who the appliance is: set appliance.name there", where, PhonedFile)
 		}
-		return i, nil
+		faults := i.Faults()
+		for key, id := range map[string]string{"appliance.name": "id", "appliance.number": "number"} {
+			fault, bad := faults[id]
+			switch phoned.Value(key).(type) {
+			case nil:
+			case string:
+				if bad {
+					phoned.Fail(key, "%s", fault)
+				}
+			default:
+				phoned.Fail(key, "is not a text in quotes")
+			}
+		}
+		return i, nil // Check tells the faults of phoned.toml
 	}
 	file, err := tomlfile.Decode(where, text, &i)
 	if file == nil {

@@ -196,6 +196,28 @@ func TestConfigurationAlone(t *testing.T) {
 	if _, err := (Files{PhonedFile: []byte("[sip]\n")}).Check("x", Options{}); err == nil || !strings.Contains(err.Error(), "set appliance.name there") {
 		t.Errorf("nameless: %v", err)
 	}
+	if s, err := (Files{PhonedFile: []byte("[appliance]\nname = \"dock-7\"\n")}).Check("x", Options{}); err != nil || s.Identity.Number != "" {
+		t.Errorf("without a number: %+v, %v", s, err)
+	}
+	const idFault, numberFault = ": 1 to 63 letters, digits and hyphens", ": 1 to 32 of 0-9 A-Z"
+	long, to := strings.Repeat("a", 64), t.TempDir()
+	for text, want := range map[string]string{
+		`name = "a b"`:                          `x/phoned.toml:2:1: appliance.name: "a b"` + idFault,
+		`name = "x\ny"`:                         `x/phoned.toml:2:1: appliance.name: "x\ny"` + idFault,
+		`name = "\u001b[2J"`:                    `x/phoned.toml:2:1: appliance.name: "\x1b[2J"` + idFault,
+		`name = "../../etc"`:                    `x/phoned.toml:2:1: appliance.name: "../../etc"` + idFault,
+		`name = "` + long + `"`:                 `x/phoned.toml:2:1: appliance.name: "` + long + `"` + idFault,
+		"name = \"dock-7\"\nnumber = \"2 0 1\"": `x/phoned.toml:3:1: appliance.number: "2 0 1"` + numberFault,
+		"name = \"dock-7\"\nnumber = \"\"":      "x/phoned.toml:3:1: appliance.number: is missing" + numberFault,
+		"name = \"dock-7\"\nnumber = 201":       "x/phoned.toml:3:1: appliance.number: is not a text in quotes",
+	} {
+		if _, err := (Files{PhonedFile: []byte("[appliance]\n" + text + "\n")}).Import("x", to, Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	if _, err := Current(to, Options{}); !errors.Is(err, ErrNone) {
+		t.Errorf("something was imported: %v", err)
+	}
 }
 
 func TestNamesOfFiles(t *testing.T) {
