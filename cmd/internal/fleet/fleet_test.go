@@ -165,39 +165,114 @@ password_file = "secrets/pbx-{number}"
 	}
 }
 
+// Names of secrets that differ in capitals alone are one on the card, where the password of one registrar would go to another.
+func TestSecretsThatDifferInCapitals(t *testing.T) {
+	dir := newSite(t)
+	lines := strings.Count(read(t, dir, SiteFile), "\n")
+	appendTo(t, dir, `[[all.registration.accounts]]
+aor = "sip:{number}@pbx.example.com"
+password_file = "secrets/PBX"
+[[all.registration.accounts]]
+aor = "sip:{number}@other.example.com"
+password_file = "secrets/pbx"
+`)
+	os.Mkdir(filepath.Join(dir, secrets), 0o700)
+	for _, name := range []string{"PBX", "pbx"} {
+		if err := os.WriteFile(filepath.Join(dir, secrets, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Write()
+	for _, want := range []string{
+		fmt.Sprintf(`site.toml:%d:1: all.registration.accounts[0].password_file: "secrets/PBX": would be the same file on the card as "secrets/pbx"`, lines+3),
+		fmt.Sprintf(`site.toml:%d:1: all.registration.accounts[1].password_file: "secrets/pbx": would be the same file on the card as "secrets/PBX"`, lines+6),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+	site := read(t, dir, SiteFile)
+	if err := os.WriteFile(filepath.Join(dir, SiteFile), []byte(strings.Replace(site, "secrets/PBX", "secrets/pbx", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir) // two accounts with one password
+}
+
+// A secret that no card takes, as were written once, does not keep a folder from being written, nor does it take the appliance
+// its key.
+func TestSecretsThatNoCardTakes(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	folder := filepath.Join(dir, "appliances", "dock-1")
+	key := read(t, folder, provision.KeyFile)
+	for name, size := range map[string]int{"my pass": 1, strings.Repeat("a", 49): 1, "pbx": 2 << 20} {
+		if err := os.WriteFile(filepath.Join(folder, provision.SecretPrefix+name), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if changed := write(t, dir); !slices.Equal(changed, []string{"dock-1"}) {
+		t.Errorf("changed: %v", changed)
+	}
+	if _, err := provision.Read(folder, Checks()); err != nil {
+		t.Error(err)
+	}
+	if read(t, folder, provision.KeyFile) != key {
+		t.Error("the key is another")
+	}
+
+	os.Mkdir(filepath.Join(dir, secrets), 0o700)
+	if err := os.WriteFile(filepath.Join(dir, secrets, "pbx"), make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, dir, "[all.access]\npassword_file = \"secrets/pbx\"\n")
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(); err == nil || !strings.Contains(err.Error(), `all.access.password_file: "secrets/pbx": has 2097152 bytes: at most `) {
+		t.Errorf("too large: %v", err)
+	}
+}
+
 // A fault in what follows from site.toml is told at its lines.
 func TestFaults(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"key of all":      {"[all.lot]\ntimeuot = \"90s\"\n", `site.toml:+2:1: all.lot.timeuot: unknown key; did you mean "timeout"?`},
-		"value of all":    {"[all.lot]\ntimeout = \"1ms\"\n", `site.toml:+2:1: all.lot.timeout: 1ms`},
-		"value of one":    {"config.phone.ringer_volume = 11\n", `site.toml:+1:14: appliances[1].config.phone.ringer_volume: 11`},
-		"board":           {"board = \"rpi-9\"\n", `site.toml:+1:1: appliances[1].board: `},
-		"id twice":        {"[[appliances]]\nid = \"Dock-1\"\nnumber = \"209\"\n", `site.toml:+2:1: appliances[2].id: "dock-1": dock-1 has it already`},
-		"number twice":    {"[[appliances]]\nid = \"dock-9\"\nnumber = \"202\"\n", `site.toml:+3:1: appliances[2].number: "202": dock-2 has it already`},
-		"address of many": {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": is nobody's own: want the address of one appliance`},
-		"one for all":     {"[network]\naddress = \"192.0.2.50/24\"\n", `site.toml:+2:1: network.address: "192.0.2.50/24": dock-2 would have it as well as dock-1; "{address}/24" is`},
-		"another's":       {"network.address = \"192.0.2.1/24\"\n", `site.toml:+1:9: appliances[1].network.address: "192.0.2.1/24": dock-2 would have it as well as dock-1`},
-		"journal outside": {"[all.journal]\npath = \"/etc/passwd\"\n", `site.toml:+2:1: all.journal.path: "/etc/passwd": must lie below /data/parklamp/journal or`},
-		"no number":       {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: is missing: 1 to 32 of`},
-		"unknown":         {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
-		"network of all":  {"[network]\nvlan = \"5000\"\n", `site.toml:+2:1: network.vlan: "5000": want auto, none or a number`},
-		"network of one":  {"network.vlan_priotiry = 5\n", `site.toml:+1:9: appliances[1].network.vlan_priotiry: unknown key; did you mean "vlan_priority"?`},
-		"network, a list": {"[network]\ndns = [\"192.0.2.1\", \"here\"]\n", `site.toml:+2:1: network.dns[1]: "here": want the address of a name server`},
-		"list of one":     {"config.sip.listen = [\"udp:eth0:5060\", \"tls:eth0\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen[1]: "tls:eth0": wants an IP address and a port`},
-		"no socket":       {"config.sip.listen = [\"udp:eth0:5060\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen: has no tls socket`},
-		"socket":          {"config.panel.socket = \"/x\"\n", `site.toml:+1:14: appliances[1].config.panel.socket: "/x": must be`},
-		"journal":         {"[all.journal]\npath = \"calls\"\n", `site.toml:+2:1: all.journal.path: "/data/parklamp/calls": must lie below /data/parklamp/journal or`},
-		"other name":      {"config.appliance.name = \"dock-9\"\n", `site.toml:+1:18: appliances[1].config.appliance.name: "dock-9": must be "dock-2"`},
-		"element of all":  {"[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n[[all.registration.accounts]]\naor = \"{number}\"\n", `site.toml:+4:1: all.registration.accounts[1].aor: "201"`},
-		"over a list":     {"config.registration.accounts = [ {aor = \"x\"} ]\n[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n", `site.toml:+1:35: appliances[1].config.registration.accounts[0].aor: "x"`},
-		"missing in it":   {"config.federation.peers = [ {name = \"x\"} ]\n", `site.toml:+1:19: appliances[1].config.federation.peers[0].address: is missing`},
-		"no secret":       {"[all.access]\npassword_file = \"secrets/pw\"\n", `site.toml:+2:1: all.access.password_file: "secrets/pw": there is no such file`},
-		"no table":        {"[[network]]\n", `site.toml:+1:3: network: a list is not a table; write [network] above its keys`},
-		"placeholder":     {"[[all.registration.accounts]]\naor = \"sip:{numbr}@pbx.example.com\"\n", `site.toml:+2:1: all.registration.accounts[0].aor: "sip:{numbr}@pbx.example.com": {numbr} stands for nothing; there are {id}, {name}, {number}`},
-		"of the network":  {"[network]\nhostname = \"{ID}\"\n", `site.toml:+2:1: network.hostname: "{ID}": {ID} stands for nothing`},
-		"board for all":   {"[all.board]\nfile = \"dock.toml\"\n", `site.toml:+2:1: all.board.file: "dock.toml": the appliance has no such file; board = "dock.toml" under`},
-		"no board":        {"board = \"dock.toml\"\n", `site.toml:+1:1: appliances[1].board: "dock.toml": want a model, or a board definition in `},
-		"out of folder":   {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
+		"key of all":       {"[all.lot]\ntimeuot = \"90s\"\n", `site.toml:+2:1: all.lot.timeuot: unknown key; did you mean "timeout"?`},
+		"value of all":     {"[all.lot]\ntimeout = \"1ms\"\n", `site.toml:+2:1: all.lot.timeout: 1ms`},
+		"value of one":     {"config.phone.ringer_volume = 11\n", `site.toml:+1:14: appliances[1].config.phone.ringer_volume: 11`},
+		"board":            {"board = \"rpi-9\"\n", `site.toml:+1:1: appliances[1].board: `},
+		"id twice":         {"[[appliances]]\nid = \"Dock-1\"\nnumber = \"209\"\n", `site.toml:+2:1: appliances[2].id: "dock-1": dock-1 has it already`},
+		"number twice":     {"[[appliances]]\nid = \"dock-9\"\nnumber = \"202\"\n", `site.toml:+3:1: appliances[2].number: "202": dock-2 has it already`},
+		"address of many":  {"[[appliances]]\nid = \"dock-9\"\nnumber = \"209\"\naddress = \"0.0.0.0\"\n", `site.toml:+4:1: appliances[2].address: "0.0.0.0": is nobody's own: want the address of one appliance`},
+		"one for all":      {"[network]\naddress = \"192.0.2.50/24\"\n", `site.toml:+2:1: network.address: "192.0.2.50/24": dock-2 would have it as well as dock-1; "{address}/24" is`},
+		"another's":        {"network.address = \"192.0.2.1/24\"\n", `site.toml:+1:9: appliances[1].network.address: "192.0.2.1/24": dock-2 would have it as well as dock-1`},
+		"journal outside":  {"[all.journal]\npath = \"/etc/passwd\"\n", `site.toml:+2:1: all.journal.path: "/etc/passwd": must lie below /data/parklamp/journal or`},
+		"no number":        {"[[appliances]]\nid = \"dock-9\"\n", `appliances[2].number: is missing: 1 to 32 of`},
+		"unknown":          {"colour = \"red\"\n", `site.toml:+1:1: appliances[1].colour: unknown key; allowed here: address, board, config, id, name, network, number`},
+		"network of all":   {"[network]\nvlan = \"5000\"\n", `site.toml:+2:1: network.vlan: "5000": want auto, none or a number`},
+		"network of one":   {"network.vlan_priotiry = 5\n", `site.toml:+1:9: appliances[1].network.vlan_priotiry: unknown key; did you mean "vlan_priority"?`},
+		"network, a list":  {"[network]\ndns = [\"192.0.2.1\", \"here\"]\n", `site.toml:+2:1: network.dns[1]: "here": want the address of a name server`},
+		"list of one":      {"config.sip.listen = [\"udp:eth0:5060\", \"tls:eth0\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen[1]: "tls:eth0": wants an IP address and a port`},
+		"no socket":        {"config.sip.listen = [\"udp:eth0:5060\"]\n", `site.toml:+1:12: appliances[1].config.sip.listen: has no tls socket`},
+		"socket":           {"config.panel.socket = \"/x\"\n", `site.toml:+1:14: appliances[1].config.panel.socket: "/x": must be`},
+		"journal":          {"[all.journal]\npath = \"calls\"\n", `site.toml:+2:1: all.journal.path: "/data/parklamp/calls": must lie below /data/parklamp/journal or`},
+		"other name":       {"config.appliance.name = \"dock-9\"\n", `site.toml:+1:18: appliances[1].config.appliance.name: "dock-9": must be "dock-2"`},
+		"element of all":   {"[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n[[all.registration.accounts]]\naor = \"{number}\"\n", `site.toml:+4:1: all.registration.accounts[1].aor: "201"`},
+		"over a list":      {"config.registration.accounts = [ {aor = \"x\"} ]\n[[all.registration.accounts]]\naor = \"sip:{number}@pbx\"\n", `site.toml:+1:35: appliances[1].config.registration.accounts[0].aor: "x"`},
+		"missing in it":    {"config.federation.peers = [ {name = \"x\"} ]\n", `site.toml:+1:19: appliances[1].config.federation.peers[0].address: is missing`},
+		"no secret":        {"[all.access]\npassword_file = \"secrets/pw\"\n", `site.toml:+2:1: all.access.password_file: "secrets/pw": there is no such file`},
+		"no table":         {"[[network]]\n", `site.toml:+1:3: network: a list is not a table; write [network] above its keys`},
+		"placeholder":      {"[[all.registration.accounts]]\naor = \"sip:{numbr}@pbx.example.com\"\n", `site.toml:+2:1: all.registration.accounts[0].aor: "sip:{numbr}@pbx.example.com": {numbr} stands for nothing; there are {id}, {name}, {number}`},
+		"of the network":   {"[network]\nhostname = \"{ID}\"\n", `site.toml:+2:1: network.hostname: "{ID}": {ID} stands for nothing`},
+		"board for all":    {"[all.board]\nfile = \"dock.toml\"\n", `site.toml:+2:1: all.board.file: "dock.toml": the appliance has no such file; board = "dock.toml" under`},
+		"no board":         {"board = \"dock.toml\"\n", `site.toml:+1:1: appliances[1].board: "dock.toml": want a model, or a board definition in `},
+		"secret, a space":  {"[all.access]\npassword_file = \"secrets/my pass\"\n", `site.toml:+2:1: all.access.password_file: "secrets/my pass": want a name of 1 to 48`},
+		"secret, too long": {"[all.access]\npassword_file = \"secrets/" + strings.Repeat("a", 49) + "\"\n", `": want a name of 1 to 48`},
+		"out of folder":    {"[all.access]\npassword_file = \"secrets/../ca.key\"\n", `want secrets/NAME`},
 	} {
 		dir := newSite(t)
 		lines := strings.Count(read(t, dir, SiteFile), "\n")

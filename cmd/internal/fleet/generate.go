@@ -121,9 +121,12 @@ func (s *Site) twice() {
 
 // update makes a folder have exactly the files of a set.
 func update(dir string, want provision.Files) (differs bool, err error) {
+	if differs, err = sweep(dir, want); err != nil {
+		return differs, err
+	}
 	have, err := provision.ReadDir(dir)
 	if err != nil && !errors.Is(err, provision.ErrNone) {
-		return false, err
+		return differs, err
 	}
 	for name := range have {
 		if want[name] == nil {
@@ -145,6 +148,28 @@ func update(dir string, want provision.Files) (differs bool, err error) {
 	return differs, nil
 }
 
+// sweep takes away the secrets of a folder that are not those of its set. They may be such as no set can have, which Write did
+// not always refuse, and with which the folder could not be read any more.
+func sweep(dir string, want provision.Files) (differs bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(e.Name(), provision.SecretPrefix) {
+			continue
+		}
+		if data, ok := want[e.Name()]; !ok || info.Size() != int64(len(data)) {
+			differs = true
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return differs, err
+			}
+		}
+	}
+	return differs, nil
+}
+
 // Folder is where the files of an appliance are, as they go onto its card.
 func (s *Site) Folder(id string) string { return filepath.Join(s.dir, appliances, id) }
 
@@ -158,7 +183,7 @@ func (s *Site) set(i int) (provision.Files, error) {
 		files[provision.NetworkFile] = network
 	}
 	phoned := files[provision.PhonedFile]
-	s.takeSecrets("", phoned.values, &phoned, f)
+	s.takeSecrets("", phoned.values, &phoned, f, map[string]secretFile{})
 	for name, m := range files {
 		head := ""
 		if name == provision.PhonedFile {
@@ -214,13 +239,14 @@ func (s *Site) boardFile(i int) ([]byte, error) {
 // certify puts the appliance's certificate and key into its set: those that it has, if they are right and will be for a
 // while, else new ones.
 func (s *Site) certify(a Appliance, f provision.Files) error {
-	have, err := provision.ReadDir(s.Folder(a.ID))
-	if err == nil && have[provision.KeyFile] != nil {
-		cert, err := authority.Parse(have[provision.CertificateFile])
+	own, err := os.ReadFile(filepath.Join(s.Folder(a.ID), provision.CertificateFile))
+	key, noKey := os.ReadFile(filepath.Join(s.Folder(a.ID), provision.KeyFile))
+	if err == nil && noKey == nil {
+		cert, err := authority.Parse(own)
 		right := err == nil && authority.Verify(cert, s.root, s.now.Add(renewBefore)) == nil && cert.VerifyHostname(a.ID) == nil &&
 			(!a.Address.IsValid() || cert.VerifyHostname(addressText(a.Address)) == nil)
 		if right {
-			f[provision.CertificateFile], f[provision.KeyFile] = have[provision.CertificateFile], have[provision.KeyFile]
+			f[provision.CertificateFile], f[provision.KeyFile] = own, key
 			return nil
 		}
 	}
@@ -346,33 +372,48 @@ func (s *Site) expand(v any, a Appliance) any {
 	return v
 }
 
+// secretFile is the file of a secret in the folder of the site, and the key that names it.
+type secretFile struct{ at, file string }
+
 // takeSecrets puts the files that password_file keys name below secrets/ into the set, and makes the keys name them as they
-// are called on the appliance.
-func (s *Site) takeSecrets(path string, v any, m *made, f provision.Files) {
+// are called on the appliance. taken is which each of those names is already.
+func (s *Site) takeSecrets(path string, v any, m *made, f provision.Files, taken map[string]secretFile) {
+	fail := func(at, file string, err error) {
+		if origin := m.origin(at); !s.file.Complained(origin) {
+			s.file.Fail(origin, "%q: %v", file, err)
+		}
+	}
 	switch v := v.(type) {
 	case []any:
 		for i, e := range v {
-			s.takeSecrets(fmt.Sprintf("%s[%d]", path, i), e, m, f)
+			s.takeSecrets(fmt.Sprintf("%s[%d]", path, i), e, m, f, taken)
 		}
 	case map[string]any:
 		for key, value := range v {
 			at := tomlfile.Join(path, key)
 			file, text := value.(string)
 			if !text || key != "password_file" || !strings.HasPrefix(file, secrets+"/") {
-				s.takeSecrets(at, value, m, f)
+				s.takeSecrets(at, value, m, f, taken)
 				continue
 			}
-			name := provision.SecretPrefix + strings.ToLower(filepath.Base(file))
 			data, err := os.ReadFile(filepath.Join(s.dir, file))
+			name, unfit := provision.Secret(filepath.Base(file), data)
 			switch {
 			case !filepath.IsLocal(file) || strings.Count(file, "/") != 1:
 				err = fmt.Errorf("want %s/NAME", secrets)
+			case unfit != nil:
+				err = unfit
 			case errors.Is(err, fs.ErrNotExist):
 				err = fmt.Errorf("there is no such file in %s: write the password into that file", s.dir)
 			}
-			if origin := m.origin(at); err != nil && !s.file.Complained(origin) {
-				s.file.Fail(origin, "%q: %s", file, err)
+			if err != nil {
+				fail(at, file, err)
 			}
+			if other, is := taken[name]; is && other.file != file {
+				fail(other.at, other.file, fmt.Errorf("would be the same file on the card as %q: names there have small letters", file))
+				fail(at, file, fmt.Errorf("would be the same file on the card as %q: names there have small letters", other.file))
+			}
+			taken[name] = secretFile{at, file}
 			f[name], v[key] = data, on+"/"+name
 		}
 	}

@@ -62,6 +62,18 @@ var (
 	secretIn   = regexp.MustCompile(SecretPrefix + `[a-z0-9._-]{1,48}`) // a configuration
 )
 
+// Secret is the file of a set for a secret of a name, in small letters; the error says why no set can have it.
+func Secret(name string, data []byte) (file string, err error) {
+	file = SecretPrefix + strings.ToLower(name)
+	switch {
+	case !secretName.MatchString(file):
+		err = errors.New("want a name of 1 to 48 letters a-z, digits, dots, _ and -")
+	case len(data) > maxFile:
+		err = fmt.Errorf("has %d bytes: at most %d are allowed", len(data), maxFile)
+	}
+	return file, err
+}
+
 // isSecret says whether a file is removed from the boot partition once it has been imported.
 func isSecret(name string) bool { return name == KeyFile || secretName.MatchString(name) }
 
