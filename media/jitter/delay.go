@@ -37,6 +37,11 @@ func (e *estimator) rebase() {
 	e.drift.restart()
 }
 
+// newest is the delay of the newest packet.
+func (e *estimator) newest() time.Duration {
+	return e.base + time.Duration(e.trials.last*1e6)
+}
+
 // add takes the delay d of a packet of length ms, step packets after the one that was the newest so far.
 func (e *estimator) add(d, arrival time.Duration, length float32, step int) {
 	if e.base == noDelay {

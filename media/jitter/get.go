@@ -107,8 +107,10 @@ func (b *Buffer) passEvents(s *slot) *slot {
 	return s
 }
 
+// target is the delay to aim at. It leaves room: of packets of 5 ms no more than 320 ms can be held, and some come early.
 func (b *Buffer) target() time.Duration {
-	return min(max(b.delay.trials.want(), b.cfg.Min), b.cfg.Max)
+	most := slots / ((b.size + blockSize - 1) / blockSize) * 7 / 8 * b.size
+	return min(max(b.delay.trials.want(), b.cfg.Min), b.cfg.Max, time.Duration(most)*tick)
 }
 
 // lag is the delay of a packet with the timestamp ts if it begins to play at now, above the fastest packet. Delays count from
@@ -211,7 +213,7 @@ func (b *Buffer) resume(s *slot, q Ask) Out {
 		b.playTS, b.playSeq = s.ts, s.seq
 		b.concealed -= b.size
 	}
-	b.concealed = 0
+	b.concealed, b.fills = 0, 0
 	if s.ts > b.playTS {
 		return b.gap(s, q)
 	}
@@ -246,8 +248,10 @@ func (b *Buffer) gap(s *slot, q Ask) Out {
 func (b *Buffer) steady(s *slot, q Ask) Out {
 	target := b.target()
 	lag := b.lag(q.At, s.ts)
-	b.stats.Delay = lag
-	b.delay.trials.hear(inMS(lag))
+	if b.stood == 0 { // else it is a delay or a pause, which is known soon
+		b.stats.Delay = lag
+		b.delay.trials.hear(inMS(lag))
+	}
 	next := b.after(s)
 	follows := next != nil && next.ts == s.ts+int64(s.samples)
 	shorter, longer := b.wish(s, q, target)
@@ -376,7 +380,7 @@ func (b *Buffer) from(seq int64) *slot {
 	for ; seq <= b.highSeq; seq++ {
 		s := &b.slot[seq&(slots-1)]
 		if s.held && s.seq == seq {
-			if b.playing && s.ts < b.playTS {
+			if b.playing && s.ts < b.playTS && !s.event { // which has no time of its own
 				b.drop(s)
 				continue
 			}

@@ -33,8 +33,9 @@ const (
 	tick        = timeline.Tick
 	defaultSize = timeline.FrameTicks // of a packet
 	frame       = timeline.Frame
-	idleAfter   = 2 * time.Second // without a packet: the stream is taken to have ended
-	spliceJump  = time.Second     // a timestamp further ahead than this is a new timeline
+	idleAfter   = 2 * time.Second        // without a packet: the stream is taken to have ended
+	standsStill = 100 * time.Millisecond // later than the packet before by more: perhaps after a pause that was not counted
+	spliceJump  = time.Second            // a timestamp further ahead than this is a new timeline
 )
 
 // Packet is one RTP packet of one stream. Put copies what it keeps.
@@ -120,6 +121,7 @@ type Stats struct {
 	Comforts     uint64 // comfort noise packets played
 	Concealed    uint64 // pieces of concealment
 	Skipped      uint64 // packets left out after as much concealment
+	Forgotten    uint64 // packets of audio that were here when the stream began anew
 	RouteChanges uint64 // the least delay of 10 s moved by more than 10 ms
 	// SkewPPM is by how much the sender's clock seems slower than ours, from the drift of the least delay; 0 for the
 	// first minute.
@@ -159,12 +161,16 @@ type Buffer struct {
 	playing bool // its first packet has been played
 	ssrc    uint32
 	highSeq int64 // highest extended sequence number seen
+	voice   int64 // that of the packet behind which there are none but events
 	highTS  int64 // extended timestamp of that packet
 	shift   int64 // added to unwrapped timestamps since a splice
 	lastPut time.Duration
-	highAt  time.Duration // arrival of the packet with highSeq
+	highAt  time.Duration // its arrival
 	highLen int64         // its RTP ticks
 	overlap int           // packets in a row that began before the one before them had ended, as many as matter
+	stood   int           // packets since one that was late, as after a pause that its sender has not counted
+	stoodAt time.Duration // when that one came
+	unheard trials        // what was known before it
 	rival   rival
 
 	playTS    int64 // extended timestamp that is due next
@@ -282,14 +288,21 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	}
 	ts := b.highTS + timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS))
 	spliced := false
+	s := &b.slot[seq&(slots-1)]
+	reordered := step < 0
+	if reordered && seq > b.voice && s.seq < seq {
+		step = 1 // events alone have overtaken it
+	}
 	if step > 0 {
-		moved := b.splice(p, step, ts, arrival)
-		spliced, ts = moved != ts && b.overlap < overlaps, moved
-		b.highSeq, b.highTS, b.highAt, b.highLen = seq, ts, arrival, int64(p.Samples)
+		shift := b.shift
+		ts = b.splice(p, step, ts, arrival)
+		spliced = b.shift != shift && b.overlap < overlaps
+		b.highSeq, b.voice, b.highTS, b.highAt, b.highLen = max(b.highSeq, seq), seq, ts, arrival, int64(p.Samples)
+	} else if end := b.highTS + step*b.highLen; b.near(ts, end) {
+		ts = end
 	}
 	// What was overtaken by the first packet after a splice is of the old clock, and tells nothing by the new one.
 	old := step < 0 && (ts > b.highTS || ts < b.highTS-int64(spliceJump/tick))
-	s := &b.slot[seq&(slots-1)]
 	// How late a copy is, nobody hears. What is so late that its slot has been taken may be one.
 	if !p.Comfort && !old && s.seq < seq {
 		b.delay.add(arrival-time.Duration(ts+int64(p.Samples))*tick, arrival, inMS(time.Duration(p.Samples)*tick), int(step))
@@ -309,7 +322,7 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 	b.rival.Quiet(arrival)
 	b.store(p, seq, ts)
 	switch {
-	case step < 0:
+	case reordered:
 		b.stats.Reordered++
 		return Reordered
 	case spliced:
@@ -323,8 +336,15 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 // so that it tells nothing about the timeline: it stands where the audio before it ends.
 func (b *Buffer) takeEvent(p *Packet, seq int64, arrival time.Duration) Verdict {
 	b.rival.Quiet(arrival)
-	if seq <= b.highSeq {
-		return Duplicate // or overtaken: the later one has said it all
+	s := &b.slot[seq&(slots-1)]
+	switch {
+	case s.seq == seq:
+		return Duplicate
+	case s.seq > seq || b.playing && seq < b.playSeq:
+		return Late // as nothing of it is played, nobody misses it
+	case seq < b.highSeq:
+		b.store(p, seq, b.highTS)
+		return Reordered
 	}
 	ts := b.highTS
 	if last := &b.slot[b.highSeq&(slots-1)]; last.seq == b.highSeq {
@@ -340,7 +360,7 @@ func (b *Buffer) takeEvent(p *Packet, seq int64, arrival time.Duration) Verdict 
 func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 {
 	ahead := time.Duration(ts-b.highTS) * tick
 	if ts > b.highTS && ahead < arrival-b.highAt+spliceJump+time.Duration(step)*frame {
-		return b.unfold(p, step, ts)
+		return b.unfold(p, step, ts, arrival)
 	}
 	if ts == b.highTS && p.Comfort {
 		return ts
@@ -354,12 +374,26 @@ func (b *Buffer) splice(p *Packet, step, ts int64, arrival time.Duration) int64 
 // overlaps in a row prove that timestamps grow by less than the packets last.
 const overlaps = timeline.Anew
 
-// unfold returns the timestamp of a packet whose sender counts too slowly: as its sequence number has it.
-func (b *Buffer) unfold(p *Packet, step, ts int64) int64 {
-	switch end := b.highTS + step*b.highLen; {
-	case p.Comfort || ts > end:
-	case ts == end:
-		b.overlap = 0
+// near reports whether a timestamp is off by less than anything but its sender's way of counting: some take the time of day, or
+// round.
+func (b *Buffer) near(ts, want int64) bool { return max(ts-want, want-ts) <= b.highLen/2 }
+
+// unfold returns the timestamp of a packet whose sender counts badly: as its sequence number has it.
+func (b *Buffer) unfold(p *Packet, step, ts int64, arrival time.Duration) int64 {
+	end := b.highTS + step*b.highLen
+	if b.near(ts, end) {
+		if ts == end && !p.Comfort {
+			b.overlap = 0
+		}
+		return end + b.uncounted(p, step, end, arrival)
+	}
+	b.stood = 0
+	switch {
+	case p.Comfort:
+	case ts > end:
+		if b.overlap < overlaps {
+			b.overlap = 0 // not in a row
+		}
 	case b.overlap < overlaps:
 		if b.overlap++; b.overlap >= overlaps {
 			b.delay.rebase() // they have seemed later and later
@@ -371,19 +405,52 @@ func (b *Buffer) unfold(p *Packet, step, ts int64) int64 {
 	return ts
 }
 
+// uncounted returns the RTP ticks of a pause that the sender's clock has not counted, and moves the timeline by them.
+// Departs from RFC 3550 §5.1, as its sender does: timestamps of such a one count what is sent, not sampling instants.
+func (b *Buffer) uncounted(p *Packet, step, ts int64, arrival time.Duration) int64 {
+	late := arrival - time.Duration(ts+int64(p.Samples))*tick - b.delay.newest()
+	switch {
+	case p.Comfort || step != 1:
+		b.stood = 0
+	case late > standsStill && p.Marker: // RFC 3551 §4.1: a talkspurt begins
+		b.stood = 0
+		b.delay.rebase()
+		b.shift += int64(late / tick)
+		return int64(late / tick)
+	case late > standsStill:
+		b.stood, b.stoodAt, b.unheard = 1, arrival, b.delay.trials
+	case b.stood > 0:
+		if b.stood++; b.stood < timeline.Anew {
+			break
+		}
+		// What was held up on the way would have come faster.
+		if b.stood = 0; arrival-b.stoodAt > (timeline.Anew-2)*time.Duration(b.highLen)*tick {
+			b.delay.trials = b.unheard
+			b.delay.rebase()
+		}
+	}
+	return 0
+}
+
 // restart makes a packet the first of a stream.
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
 	step := timeline.Packets(p.Seq, uint16(b.highSeq))
-	b.heldUp = sameClock && !b.pause && step > 0 && timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS)) == step*b.size
+	b.heldUp = sameClock && !b.pause && !p.Marker && step > 0 && timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS)) == step*b.size
 	b.fills = 0
 	if b.rival.Quiet(arrival); b.started && !sameClock {
 		b.rival.Leave(b.ssrc, b.lastPut)
 	}
-	b.started, b.playing, b.pause = true, false, false
+	b.started, b.playing, b.pause, b.stood = true, false, false, 0
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
 	b.concealed, b.tooLong, b.planned, b.restUntil = 0, false, 0, 0
 	b.highSeq, b.highTS, b.highLen = int64(p.Seq)+1<<16, int64(p.TS)+1<<32, int64(p.Samples)
+	b.voice = b.highSeq
+	for i := range b.slot {
+		if s := &b.slot[i]; s.held && !s.comfort {
+			b.stats.Forgotten++
+		}
+	}
 	b.empty()
 	if !sameClock {
 		b.overlap = 0

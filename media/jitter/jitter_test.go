@@ -445,6 +445,173 @@ func TestSlowTimestamps(t *testing.T) {
 	}
 }
 
+// TestTimestampsThatAreOff: a sender that stamps packets with the time of day, or rounds, loses none.
+func TestTimestampsThatAreOff(t *testing.T) {
+	for _, by := range []int{1, 8, 40} {
+		l := newLine()
+		r := rand.New(rand.NewPCG(8, 9))
+		for n := range 3000 {
+			l.send(n, time.Duration(r.IntN(10))*ms)
+			p := &l.pending[n]
+			p.p.TS += uint32(r.IntN(2*by+1) - by)
+			if n%50 == 30 {
+				p.at += 10 * ms // the one after it comes first
+			}
+		}
+		l.run(59900 * ms)
+		if m := l.missing(t, 3000); m > 10 || l.kinds[Conceal] > 5 {
+			t.Errorf("off by %d: %d of 3000 packets were not played, %d pieces concealed", by, m, l.kinds[Conceal])
+		}
+		if st := l.b.Stats(); st.Delay > 40*ms || st.Splices > 0 {
+			t.Errorf("off by %d: delay %s, %d splices", by, st.Delay, st.Splices)
+		}
+	}
+}
+
+// TestOverlapsAreOfOneRow: packets that begin before the one before them has ended prove nothing while there are pauses between
+// them.
+func TestOverlapsAreOfOneRow(t *testing.T) {
+	l := newLine()
+	for n := range 200 {
+		at := n / 2 * 10 // packets
+		l.pending = append(l.pending, arrival{time.Duration(at)*20*ms + time.Duration(n%2)*5*ms, Packet{
+			SSRC: 1, Seq: uint16(n + 65000), TS: uint32(at*160 + n%2*40), Samples: 160, Payload: []byte{1},
+		}})
+	}
+	l.run(21 * time.Second)
+	if n := len(l.played); n < 98 || n > 100 {
+		t.Errorf("%d packets played, want 100", n)
+	}
+}
+
+// TestUncountedPauses: a sender whose timestamps stand while it sends nothing, with or without a marker after it, is late by no
+// more than one that counts.
+func TestUncountedPauses(t *testing.T) {
+	for _, marker := range []bool{false, true} {
+		for _, pause := range []int{10, 25, 50, 75, 95, 120} {
+			l := newLine()
+			r := rand.New(rand.NewPCG(8, 9))
+			at, spurts, sent := 0, 0, map[uint16]time.Duration{}
+			for seq := 0; at < 3000; at++ {
+				first := seq%60 == 0
+				if first {
+					at, spurts = at+pause, spurts+1
+				}
+				sent[uint16(seq)] = time.Duration(at) * 20 * ms
+				l.pending = append(l.pending, arrival{sent[uint16(seq)] + time.Duration(r.IntN(20))*ms, Packet{
+					SSRC: 1, Seq: uint16(seq + 65000), TS: uint32(seq * 160), Samples: 160, Payload: []byte{1}, Marker: marker && first,
+				}})
+				seq++
+			}
+			var told, worst, real time.Duration
+			for n := range at {
+				l.run(time.Duration(n+1) * 20 * ms)
+				delay := l.b.Stats().Delay
+				told, worst = told+delay/time.Duration(at), max(worst, delay)
+			}
+			for i, p := range l.played {
+				real += (l.delays[i] + time.Duration(p)*20*ms - sent[p]) / time.Duration(len(l.played))
+			}
+			if told > 50*ms || worst > 80*ms || real > 55*ms {
+				t.Errorf("pauses of %d packets, marker %v: said to be %s late, at most %s, and is %s", pause, marker, told, worst, real)
+			}
+			if m := l.missing(t, len(sent)); m > spurts+5 || marker && m > 5 {
+				t.Errorf("pauses of %d packets, marker %v: %d packets of %d talkspurts were not played", pause, marker, m, spurts)
+			}
+		}
+	}
+}
+
+// TestStallIsNoPause: packets that were held up, few or many, are not taken for those that follow a pause, even where the link
+// is but twice as fast as they are.
+func TestStallIsNoPause(t *testing.T) {
+	for _, held := range []int{6, 10, 30, 60} {
+		for _, every := range []time.Duration{0, 2 * ms, 10 * ms} {
+			l := newLine()
+			for n := range 700 {
+				d := 5 * ms
+				if n >= 500 {
+					d = max(d, time.Duration(500+held-n)*20*ms+time.Duration(n-500)*every)
+				}
+				l.send(n, d)
+			}
+			for n, p := range l.pending {
+				before := l.b.delay.base
+				if l.b.Put(&p.p, p.at); n > 0 && l.b.delay.base != before {
+					t.Fatalf("%d packets held up that came every %s: the least delay is %s later", held, every, l.b.delay.base-before)
+				}
+			}
+		}
+	}
+}
+
+// TestOvertakenEvents: an event that audio has overtaken, or the reverse, leaves no hole.
+func TestOvertakenEvents(t *testing.T) {
+	for events := 1; events <= 8; events++ {
+		for late := range events + 1 { // how many packets after the audio before the digit
+			l := newLine()
+			l.b = New(Config{Min: 60 * ms, Max: 400 * ms})
+			for n := range 300 {
+				l.send(n, 5*ms)
+				p := &l.pending[n]
+				switch {
+				case n == 199+late:
+					p.at += 21 * ms
+					fallthrough
+				case n >= 200 && n < 200+events:
+					if n >= 200 {
+						p.p.TS, p.p.Samples, p.p.Comfort, p.p.Event = l.pending[200].p.TS, 0, true, true
+					}
+				}
+			}
+			l.run(5 * time.Second)
+			if st := l.b.Stats(); l.kinds[Conceal] > 0 || st.Lost > 0 || l.b.held > 3 {
+				t.Errorf("digit of %d packets, the one %d after the audio before it overtaken: %d pieces concealed, %d lost, %d held",
+					events, late, l.kinds[Conceal], st.Lost, l.b.held)
+			}
+		}
+	}
+}
+
+// TestForgotten: what was here and not heard yet when another stream began is counted.
+func TestForgotten(t *testing.T) {
+	l := newLine()
+	l.b = New(Config{Min: 200 * ms, Max: 400 * ms})
+	for n := range 600 {
+		l.send(n, 5*ms)
+		if n >= 300 {
+			l.pending[n].p.SSRC = 2
+		}
+	}
+	l.run(11900 * ms)
+	st := l.b.Stats()
+	if st.NewSources != 1 || st.Forgotten < 8 || st.Forgotten > 12 || st.Played+st.Forgotten+uint64(l.b.held) != st.Put {
+		t.Errorf("%d held, %+v", l.b.held, st)
+	}
+}
+
+// TestShortPacketsLeaveRoom: the delay is never more than the packets that can be held.
+func TestShortPacketsLeaveRoom(t *testing.T) {
+	for _, size := range []int{40, 80, 160, 240, 480} {
+		l := newLine()
+		l.b = New(Config{Max: time.Second})
+		r := rand.New(rand.NewPCG(8, 9))
+		for n := range 60 * 8000 / size {
+			at := time.Duration((n+1)*size)*tick + time.Duration(r.IntN(250))*ms
+			if n*size/8000%3 == 0 {
+				at += 700 * ms
+			}
+			l.pending = append(l.pending, arrival{at, Packet{
+				SSRC: 1, Seq: uint16(n), TS: uint32(n * size), Samples: size, Payload: make([]byte, size),
+			}})
+		}
+		l.run(59 * time.Second)
+		if st := l.b.Stats(); st.Overflows > st.Put/100 {
+			t.Errorf("packets of %s: %+v", time.Duration(size)*tick, st)
+		}
+	}
+}
+
 // TestPacketTimeChanges: the packets of a sender that makes them longer or shorter are neither late nor early.
 func TestPacketTimeChanges(t *testing.T) {
 	l := newLine()
