@@ -74,6 +74,10 @@ var _ Voice = (*ear)(nil)
 // offer queues a packet and reports whether it fitted. The session's reader calls it.
 func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) bool {
 	head := e.head.Load()
+	if head-e.tail.Load() >= ringMany && e.mu.TryLock() {
+		e.take()
+		e.mu.Unlock()
+	}
 	if head-e.tail.Load() == ringSlots || len(payload) > jitter.MaxPayload {
 		return false
 	}
@@ -90,10 +94,6 @@ func (e *ear) offer(h *rtp.Header, kind packetKind, id codec.ID, payload []byte,
 		a.packet.Type, a.packet.Samples = uint8(id), len(payload)
 	}
 	e.head.Store(head + 1)
-	if head+1-e.tail.Load() >= ringMany && e.mu.TryLock() {
-		e.take()
-		e.mu.Unlock()
-	}
 	return true
 }
 
@@ -171,8 +171,9 @@ func (e *ear) play(dst []int16, at time.Duration) Kind {
 	played, concealed := heard.Played*SampleRate/uint64(e.rate), heard.Concealed*SampleRate/uint64(e.rate)
 	e.count.played.Add(played - e.played)
 	e.count.concealed.Add(concealed - e.concealed)
-	// RFC 3611 §4.7.1: late arrival, overflow and what was left out to catch up are discards alike.
-	discarded := buffer.Late + buffer.Overflows + buffer.Skipped
+	// RFC 3611 §4.7.1: late arrival, overflow, what was left out to catch up and what was not heard to its end as another stream
+	// began are discards alike.
+	discarded := buffer.Late + buffer.Overflows + buffer.Skipped + buffer.Forgotten
 	e.count.late.Add(buffer.Late - e.late)
 	e.count.discarded.Add(discarded - e.discarded)
 	e.played, e.concealed, e.late, e.discarded = played, concealed, buffer.Late, discarded

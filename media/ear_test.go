@@ -163,3 +163,58 @@ func TestEarIsAskedInABurst(t *testing.T) {
 		t.Errorf("%d of %d packets offered, %d refused: %+v", b.Put, packets, refused, b)
 	}
 }
+
+// TestEarIsHeld: while somebody asks, and takes long, the ring keeps what it has room for and the reader goes on at once; the
+// first packet after that is taken.
+func TestEarIsHeld(t *testing.T) {
+	var count counters
+	e := newEar(&Engine{clock: &stepClock{}, cfg: Default()}, &count, SampleRate)
+	taken := make(chan int)
+	offer := func(from, to int) int {
+		go func() {
+			n := 0
+			for seq := from; seq < to; seq++ {
+				if e.offer(&rtp.Header{SSRC: 1, SequenceNumber: uint16(seq), Timestamp: uint32(seq * FrameSamples)}, audio, codec.PCMU, make([]byte, FrameSamples), 0) {
+					n++
+				}
+			}
+			taken <- n
+		}()
+		select {
+		case n := <-taken:
+			return n
+		case <-time.After(10 * time.Second):
+			t.Fatal("the reader waits")
+			return 0
+		}
+	}
+	e.mu.Lock()
+	if n := offer(0, 2*ringSlots); n != ringSlots {
+		t.Errorf("%d packets taken while somebody asks, want %d", n, ringSlots)
+	}
+	e.mu.Unlock()
+	if n := offer(2*ringSlots, 2*ringSlots+1); n != 1 {
+		t.Error("the packet after it is refused")
+	}
+	e.play(make([]int16, FrameSamples), time.Second)
+	if _, b := e.player.Stats(); b.Put != ringSlots+1 {
+		t.Errorf("the buffer has got %d packets", b.Put)
+	}
+}
+
+// TestForgottenIsDiscarded: what was not heard of a stream when another one took its place was discarded.
+func TestForgottenIsDiscarded(t *testing.T) {
+	var count counters
+	cfg := Default()
+	cfg.JitterMin = 200 * time.Millisecond
+	clock := &stepClock{}
+	e := newEar(&Engine{clock: clock, cfg: cfg}, &count, SampleRate)
+	for n := range 500 {
+		clock.now = time.Duration(n) * FrameDuration
+		e.offer(&rtp.Header{SSRC: uint32(1 + n/300), SequenceNumber: uint16(n), Timestamp: uint32(n * FrameSamples)}, audio, codec.PCMU, make([]byte, FrameSamples), clock.now)
+		e.play(make([]int16, FrameSamples), clock.now)
+	}
+	if n := count.discarded.Load(); n < 9 || n > 12 {
+		t.Errorf("%d packets discarded of 200 ms that were not heard", n)
+	}
+}

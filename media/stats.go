@@ -43,7 +43,7 @@ type Stats struct {
 	ReportsSent, ReportsTaken   uint64        // compound packets of RTCP
 	ReportsRefused              uint64        // ill-formed, from a stranger, or too many
 	Latched                     uint64        // times that our packets followed the far end to another address
-	Discarded                   uint64        // came and were not played (RFC 3611 §4.7.1): late, too many, left out; not what a restart of the stream forgets
+	Discarded                   uint64        // came and were not played (RFC 3611 §4.7.1): late, too many, left out, or of a stream that another one replaced
 	Late                        uint64        // of these, those that came too late
 	Played, Concealment         time.Duration // audio
 
