@@ -225,9 +225,9 @@ func TestLongStalls(t *testing.T) {
 		least, most float64 // ms
 		delay       time.Duration
 		own         float64
-	}{{1000, 1250, 35 * time.Millisecond, 0.022}, {1700, 1950, 36 * time.Millisecond, 0.037}, {2200, 3500, 68 * time.Millisecond, 0.065}} {
+	}{{1000, 1250, 75 * time.Millisecond, 0.11}, {1700, 1950, 96 * time.Millisecond, 0.18}, {2200, 3500, 262 * time.Millisecond, 0.268}} {
 		n := Network{Name: "stalls", make: func(g *generator) {
-			stall, until := g.every(30000), 0.0
+			stall, until := g.every(10000), 0.0
 			g.delay = func(at float64) float64 {
 				if stall(at) {
 					until = at + g.between(tc.least, tc.most)
@@ -237,7 +237,7 @@ func TestLongStalls(t *testing.T) {
 		}}
 		var sum Score
 		for seed := range uint64(4) {
-			s := Replay(n.Trace(seed, 5*time.Minute), jitter.Default(), make([]byte, 400), false).Score()
+			s := Replay(n.Trace(seed, 100*time.Second), jitter.Default(), make([]byte, 400), false).Score()
 			sum.Own, sum.Delay = sum.Own+s.Own/4, sum.Delay+s.Delay/4
 		}
 		if sum.Delay > tc.delay || sum.Own > tc.own {
