@@ -28,11 +28,17 @@ func (f *flasher) guess() error {
 			return err
 		}
 		for _, a := range s.Appliances {
-			if a.ID == f.id && a.Board != "" && a.Board != "auto" {
-				f.board = a.Board
-				fmt.Fprintf(f.out, "BOARD is not named: %s is a %s in %s.\n", f.id, a.Board, fleet.SiteFile)
+			if a.ID != f.id {
+				continue
+			}
+			if f.board, err = s.Model(a); err != nil {
+				return err
+			}
+			if f.board != "" {
+				fmt.Fprintf(f.out, "BOARD is not named: %s is a %s in %s.\n", f.id, called(a, f.board), fleet.SiteFile)
 				return nil
 			}
+			return fmt.Errorf("%w; %s does not say what %s is", missing, saidBy(a), f.id)
 		}
 		return fmt.Errorf("%w; %s does not say what %s is", missing, fleet.SiteFile, f.id)
 	}
@@ -43,10 +49,11 @@ func (f *flasher) guess() error {
 	if err != nil {
 		return err
 	}
-	for _, image := range made {
-		if name := filepath.Base(filepath.Dir(image)); name != emulated {
-			return fmt.Errorf("%w; there is an image of %s, and BOARD=%s is that for the emulator", missing, name, emulated)
-		}
+	for i, image := range made {
+		made[i] = filepath.Base(filepath.Dir(image))
+	}
+	if slices.ContainsFunc(made, func(name string) bool { return name != emulated }) {
+		return fmt.Errorf("%w; images are made of %s, and BOARD=%s is that for the emulator", missing, strings.Join(made, ", "), emulated)
 	}
 	f.board = emulated
 	fmt.Fprintf(f.out, "BOARD is not named: a file is taken to be for the emulator, BOARD=%s.\n", emulated)
@@ -54,14 +61,34 @@ func (f *flasher) guess() error {
 }
 
 // fits says why a card for a board, or for the boards of an image, is not for an appliance.
-func (f *flasher) fits(a fleet.Appliance, board string) error {
-	if a.Board == "" || board == "" || a.Board == board || a.Board == "auto" || strings.HasSuffix(a.Board, ".toml") {
+func (f *flasher) fits(s *fleet.Site, a fleet.Appliance, board string) error {
+	if board == "" {
 		return nil
 	}
-	if images, err := f.boards(); err != nil || slices.Contains(images[board], a.Board) {
+	model, err := s.Model(a)
+	if err != nil || model == "" || model == board {
 		return err
 	}
-	return fmt.Errorf("%s is a %s in %s; BOARD=%s is another", a.ID, a.Board, fleet.SiteFile, board)
+	if images, err := f.boards(); err != nil || slices.Contains(images[board], model) {
+		return err
+	}
+	return fmt.Errorf("%s is a %s in %s; BOARD=%s is another", a.ID, called(a, model), fleet.SiteFile, board)
+}
+
+// called is the model of an appliance, with the definition of its own that is made from it.
+func called(a fleet.Appliance, model string) string {
+	if model == a.Board {
+		return model
+	}
+	return model + " (" + a.Board + ")"
+}
+
+// saidBy is the file that should say which model an appliance is.
+func saidBy(a fleet.Appliance) string {
+	if strings.HasSuffix(a.Board, ".toml") {
+		return a.Board
+	}
+	return fleet.SiteFile
 }
 
 // imageOf is the image that a board starts from: that of its name, or one that is for it too.

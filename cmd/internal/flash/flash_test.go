@@ -260,7 +260,7 @@ func TestRefusals(t *testing.T) {
 		want    string
 	}{
 		"no board":        {"-dev /dev/mmcblk0", "", "BOARD is missing"},
-		"board or not":    {"-dev " + to, "", "BOARD is missing: name the board, such as BOARD=rpi-3; there is an image of rpi, and BOARD=qemu-virt is that for the emulator"},
+		"board or not":    {"-dev " + to, "", "BOARD is missing: name the board, such as BOARD=rpi-3; images are made of rpi, and BOARD=qemu-virt is that for the emulator"},
 		"nobody's board":  {"-dev " + to + " -site " + site + " -id dock-9", "", "site.toml does not say what dock-9 is"},
 		"unknown board":   {"-board rpi-9 -dev " + to, "", "BOARD=rpi-9: there are qemu-virt, rpi, rpi-3, rpi-zero-2w"},
 		"no image":        {"-board qemu-virt -dev " + to, "", "'make image BOARD=qemu-virt' makes it"},
@@ -347,6 +347,51 @@ func TestGuessedBoard(t *testing.T) {
 	out, err = run(t, dir, machine{"/"}, "", "-dev", to)
 	if err != nil || !strings.Contains(out, "taken to be for the emulator, BOARD=qemu-virt") || !strings.Contains(out, "card.img (qemu-virt), for an appliance without identity") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A definition of one's own is for the board that it is made from: that is the card it gets, and no other.
+func TestBoardOfItsOwn(t *testing.T) {
+	dir, site := newImage(t), newFleet(t)
+	for _, a := range []fleet.Appliance{{ID: "dock-9", Board: "dock.toml"}, {ID: "sim-1", Board: "desk.toml"}} {
+		if _, err := os.Stat(filepath.Join(site, a.Board)); err != nil {
+			text := map[string]string{"dock.toml": "name = 'dock'\nfrom = ['rpi-3', 'leds-74hc595']\n[keys]\nmute = false\n", "desk.toml": "name = 'sim'\nfrom = 'desk'\n"}[a.Board]
+			if err := os.WriteFile(filepath.Join(site, a.Board), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := fleet.Add(site, a, day); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to, list := filepath.Join(dir, "card.img"), filepath.Join(dir, "fleet.csv")
+	os.WriteFile(list, fmt.Appendf(nil, "id,device\ndock-9,%s\n", to), 0o644)
+	one, many := " -dev "+to+" -id dock-9", " -csv "+list
+	for args, want := range map[string]struct{ out, err string }{
+		one:                                    {out: "BOARD is not named: dock-9 is a rpi-3 (dock.toml) in site.toml."},
+		"-board rpi" + one:                     {out: "card.img (rpi), for dock-9, goes onto"},
+		"-board qemu-virt" + one:               {err: "dock-9 is a rpi-3 (dock.toml) in site.toml; BOARD=qemu-virt is another"},
+		many:                                   {out: "card.img (rpi-3), for dock-9, goes onto"},
+		"-board qemu-virt" + many:              {err: "fleet.csv:2: dock-9 is a rpi-3 (dock.toml) in site.toml; BOARD=qemu-virt is another"},
+		" -dev " + to + " -id sim-1":           {err: "BOARD is missing: name the board, such as BOARD=rpi-3; desk.toml does not say what sim-1 is"},
+		"-board rpi-zero-2w" + one:             {err: "BOARD=rpi-zero-2w is another"},
+		"-board rpi -dev " + to + " -id sim-1": {out: "for sim-1, goes onto"},
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "image/qemu-virt"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Link(filepath.Join(dir, "image/rpi/card.img"), filepath.Join(dir, "image/qemu-virt/card.img")); err != nil && !errors.Is(err, os.ErrExist) {
+			t.Fatal(err)
+		}
+		out, err := run(t, dir, machine{"/"}, "", append(strings.Fields(args), "-site", site)...)
+		if want.err == "" && (err != nil || !strings.Contains(out, want.out)) || want.err != "" && (err == nil || !strings.Contains(err.Error(), want.err)) {
+			t.Errorf("%s: %v, want %+v\n%s", args, err, want, out)
+		}
+	}
+	// Where images of several boards are made, a file for nobody may be for any of them: all are named.
+	_, err := run(t, dir, machine{"/"}, "", "-dev", to)
+	if err == nil || !strings.Contains(err.Error(), "images are made of qemu-virt, rpi, and BOARD=qemu-virt is that for the emulator") {
+		t.Error(err)
 	}
 }
 
@@ -458,7 +503,7 @@ func TestManyBoards(t *testing.T) {
 	for args, want := range map[string]string{"": "(rpi-3), for dock-7", "-board rpi": "(rpi), for dock-7", "-board rpi-zero-2w": "", "-image " + image: "(rpi-3), for dock-7"} {
 		os.WriteFile(list, fmt.Appendf(nil, "id,device,board\ndock-8,%s,rpi-3\ndock-7,%s,\n", filepath.Join(dir, "8.img"), seven), 0o644)
 		out, err := run(t, dir, machine{"/"}, "", append(strings.Fields(args), "-csv", list, "-site", site)...)
-		if want != "" && (err != nil || !strings.Contains(out, want) || !strings.Contains(out, "card.img (rpi-3), for dock-8, goes onto")) {
+		if want != "" && (err != nil || !strings.Contains(out, want) || !strings.HasSuffix(out, "\nAll cards are written: 2.\n") || !strings.Contains(out, "card.img (rpi-3), for dock-8, goes onto")) {
 			t.Errorf("%q: %v: lacks %s\n%s", args, err, want, out)
 		}
 		if want == "" && (err == nil || !strings.Contains(err.Error(), "fleet.csv:3: dock-7 is a rpi-3 in site.toml; BOARD=rpi-zero-2w is another") || strings.Contains(out, "dock-8")) {

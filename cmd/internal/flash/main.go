@@ -212,7 +212,7 @@ func (f *flasher) appliance(id string) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("%s has no appliance %s; 'parkctl site add %[1]s %[2]s' adds it", f.site, id)
 	}
-	if err := f.fits(s.Appliances[i], f.board); err != nil {
+	if err := f.fits(s, s.Appliances[i], f.board); err != nil {
 		return "", err
 	}
 	if _, err := s.Write(); err != nil {

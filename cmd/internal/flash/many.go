@@ -139,6 +139,7 @@ func (f *flasher) many(ctx context.Context) error {
 	if len(failed) > 0 {
 		return fmt.Errorf("%d of %d cards are not written: %s", len(failed), len(jobs), strings.Join(failed, ", "))
 	}
+	fmt.Fprintf(f.out, "\nAll cards are written: %d.\n", len(jobs))
 	return nil
 }
 
@@ -151,20 +152,25 @@ func (f *flasher) imagesOf(s *fleet.Site, jobs []job) ([]string, error) {
 			j.board = f.board
 		}
 		a := s.Appliances[slices.IndexFunc(s.Appliances, func(a fleet.Appliance) bool { return a.ID == j.id })]
-		if j.board == "" && a.Board != "auto" && !strings.HasSuffix(a.Board, ".toml") {
-			j.board = a.Board
+		var err error
+		if j.board == "" {
+			j.board, err = s.Model(a)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", f.csv, j.line, err))
+			continue
 		}
 		images[i] = f.image
 		if j.board == "" && f.image != "" {
 			continue
 		}
 		if j.board == "" {
-			errs = append(errs, fmt.Errorf("%s:%d: the board of %s is missing: name it in the column board, by BOARD= for all, or in %s", f.csv, j.line, j.id, fleet.SiteFile))
+			errs = append(errs, fmt.Errorf("%s:%d: the board of %s is missing: name it in the column board, by BOARD= for all, or in %s", f.csv, j.line, j.id, saidBy(a)))
 			continue
 		}
 		name, err := f.imageOf(j.board)
 		if err == nil {
-			err = f.fits(a, j.board)
+			err = f.fits(s, a, j.board)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", f.csv, j.line, err))

@@ -218,6 +218,26 @@ func (s *Site) set(i int) (provision.Files, error) {
 // ownBoard says whether an appliance has a board definition of its own, a file of the site's folder.
 func ownBoard(a Appliance) bool { return strings.HasSuffix(a.Board, ".toml") }
 
+// Model is the built-in model of an appliance: its board, or the one that its own definition is made from, which the device tree's
+// names in it tell. "" where nothing says that.
+func (s *Site) Model(a Appliance) (string, error) {
+	switch {
+	case a.Board == board.Auto:
+		return "", nil
+	case !ownBoard(a):
+		return a.Board, nil
+	}
+	m, err := board.Config{File: filepath.Join(s.dir, a.Board)}.Load(nil)
+	if err != nil {
+		return "", err
+	}
+	name, err := board.Detect(m.Compatible)
+	if errors.Is(err, board.ErrUnknownBoard) {
+		return "", nil
+	}
+	return name, err
+}
+
 // boardFile reads the board definition of an appliance.
 func (s *Site) boardFile(i int) ([]byte, error) {
 	name := s.Appliances[i].Board
