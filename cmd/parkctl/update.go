@@ -345,13 +345,20 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 	}
 	m.MinVersion, m.DowngradeFrom = t.up.minVersion, t.up.downgradeFrom
 	if m.DowngradeFrom != "" {
+		if !bundles.IsVersion(m.DowngradeFrom) {
+			return usagef("--downgrade-from %s: want the version that the appliance runs, such as v1.2.3 or 3f019e4, as parkctl update status says it", m.DowngradeFrom)
+		}
 		m.Until = time.Now().Add(bundles.DowngradeFor).UTC().Truncate(time.Second)
 	}
 	key, err := bundles.ReadPrivateKey(args[1])
 	if err != nil {
 		return err
 	}
-	out := filepath.Join(dir, m.Board+"-"+m.Version+".bundle")
+	out := filepath.Join(dir, m.Board+"-"+m.Version)
+	if m.DowngradeFrom != "" {
+		out += "-from-" + m.DowngradeFrom // the one for everybody stays
+	}
+	out += ".bundle"
 	if len(args) == 3 {
 		out = args[2]
 	}

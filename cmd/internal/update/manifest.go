@@ -54,6 +54,12 @@ func parseManifest(text []byte) (Manifest, error) {
 	return m, m.check()
 }
 
+// commit is a version without a tag, as git describe has it, or unversioned, that of sources without git.
+var commit = regexp.MustCompile(`^(?:[0-9a-f]{7,40}(?:-dirty)?|unversioned)$`)
+
+// IsVersion says whether text can be the version of a system: that of a release, or of a commit.
+func IsVersion(text string) bool { return parseVersion(text) != nil || commit.MatchString(text) }
+
 func (m Manifest) check() error {
 	for _, f := range []struct {
 		key, value string
