@@ -30,6 +30,7 @@ func Parse(file string, text []byte) (Model, error) {
 		return Model{}, err
 	}
 	m, errs := read(file, laid(base, own))
+	errs = append(takenAway(base, own), errs...)
 	if len(errs) > 0 && !slices.ContainsFunc(errs, func(f fault) bool { return f.at.file == file }) {
 		return Model{}, blame(file, base, own, errs)
 	}
@@ -107,15 +108,23 @@ func (d *definition) model() Model {
 	m.LEDOhms, _ = d.integer(r, "led_ohms", "led_ohms", 0, maxOhms)
 	d.roles = map[string]role{}
 	d.matrix(&m)
-	if hook := field(r, "hook"); hook != nil {
-		m.Hook = d.text(r, "hook", "hook")
-		d.line(hook, "hook", m.Hook, hookRole)
+	if field(r, "hook") != nil {
+		m.Hook = d.lineOf(r, "hook", "hook", hookRole)
 	}
 	d.keys(&m)
 	d.lamps(&m)
 	d.wire(&m)
 	d.sound(&m)
 	return m
+}
+
+// lineOf returns the line that a key names, and notes that the layout has it.
+func (d *definition) lineOf(t *node, key, path string, is role) string {
+	name, at := value[string](&d.reader, t, key, path, "a text in quotes")
+	if at != nil {
+		d.line(at, path, name, is)
+	}
+	return name
 }
 
 // line notes that the layout has a line.
@@ -176,7 +185,7 @@ func (d *definition) known(t *node, name, path string, names []string) {
 		}
 	}
 	if !slices.Contains(names, name) {
-		d.fail(t, path, "%q: allowed is %s, %s1 and up", name, strings.Join(names, ", "), slotPrefix)
+		d.fail(t, path, "%q: %s", name, meant(append(slices.Clone(names), slotPrefix+"1 and up"), name, "allowed is "))
 	}
 }
 
@@ -238,12 +247,10 @@ func (d *definition) lamps(m *Model) {
 			key string
 			to  *Line
 		}{{"green", &l.Green}, {"red", &l.Red}, {"steady", &l.Steady}} {
-			f := field(t, led.key)
-			if f == nil {
+			if field(t, led.key) == nil {
 				continue
 			}
-			if line := d.text(t, led.key, path+"."+led.key); line != "" {
-				d.line(f, path+"."+led.key, line, ledRole)
+			if line := d.lineOf(t, led.key, path+"."+led.key, ledRole); line != "" {
 				m.LEDs = append(m.LEDs, line)
 				*led.to = Line(len(m.LEDs) - 1)
 			}

@@ -107,10 +107,14 @@ func TestOrbitKeyLeftOut(t *testing.T) {
 // What is wrong is told where a person can mend it, not in the built-in part that it does not fit.
 func TestBlamesTheFile(t *testing.T) {
 	for own, want := range map[string]string{
-		"[lamps]\npark = { green = 'HOLD_GREEN' }\n":    `x.toml:4:10: lamps.park.green: "HOLD_GREEN" is already the line of lamps.hold.green; each has one of its own`,
-		"[chips]\nsoc = false\n":                        `x.toml:4:1: chips.soc: does not fit what the file is made from: headers.J8.pins.3.chip: "soc": allowed is leds-a, leds-b (rpi.toml:25:7, and in 45 places more)`,
-		"[chips.leds-a]\naddress = 0x21\n":              "x.toml:4:1: chips.leds-a.address: does not fit what the file is made from: chips.leds-b: bus 1, address 0x21 is already that of chips.leds-a; each has one of its own, 0x20 to 0x27 (rpi.toml:16:8)",
-		"[keys]\nmute = false\n[lines]\nHOOK = false\n": `x.toml:6:1: lines.HOOK: does not fit what the file is made from: lines.HOOK: is missing: hook wants a place for it, such as { pin = "J8.3" } (desk.toml:6:1)`,
+		"[lamps]\npark = { green = 'HOLD_GREEN' }\n":      `x.toml:4:10: lamps.park.green: "HOLD_GREEN" is already the line of lamps.hold.green; each has one of its own`,
+		"[chips]\nsoc = false\n":                          `x.toml:4:1: chips.soc: does not fit what the file is made from: headers.J8.pins.3.chip: "soc": allowed is leds-a, leds-b (rpi.toml:26:7, and in 45 places more)`,
+		"[chips.leds-a]\naddress = 0x21\n":                "x.toml:4:1: chips.leds-a.address: does not fit what the file is made from: chips.leds-b: bus 1, address 0x21 is already that of chips.leds-a; each has one of its own, 0x20 to 0x27 (rpi.toml:17:8)",
+		"[keys]\nmute = false\n[lines]\nHOOK = false\n":   `x.toml:6:1: lines.HOOK: does not fit what the file is made from: lines.HOOK: is missing: hook wants a place for it, such as { pin = "J8.7" }; without it: hook = false (desk.toml:6:1)`,
+		"[lines]\nFAULT_RED = false\n":                    `x.toml:4:1: lines.FAULT_RED: does not fit what the file is made from: lines.FAULT_RED: is missing: lamps.fault.red wants a place for it, such as { pin = "J8.19" }; without it: [lamps.fault] red = false (`,
+		"[chips]\nleds-a = false\n":                       `x.toml:4:1: chips.leds-a: does not fit what the file is made from: lines.SLOT1_GREEN: is missing: lamps.slot-1.green wants a place for it, such as { pin = "J8.19" }; without it: [lamps.slot-1] green = false (`,
+		"[matrix]\nrows = ['ROW0', 'ROWX']\n":             `x.toml:4:1: lines.ROWX: is missing: matrix.rows wants a place for it, such as { pin = "J8.11" }`,
+		"[lines]\nHOOK = { chip = 'soc', offset = 99 }\n": `x.toml:4:24: lines.HOOK.offset: 99: allowed is 0 to 57`,
 	} {
 		if _, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n"+own)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -129,8 +133,9 @@ func TestBlamesFrom(t *testing.T) {
 // A person who misspelt something is told file, line, column and key, the value, and what is allowed.
 func TestParseRefuses(t *testing.T) {
 	cases := []struct{ name, old, new, want string }{
-		{"unknown key", "hook = 'H'", "hok = 'H'", `x.toml:2:1: hok: unknown key; allowed here: name, title, from`},
-		{"misspelt key of a line", "offset = 15 }", "ofset = 15 }", `x.toml:29:22: lines.L.ofset: unknown key; allowed here: pin, chip, offset`},
+		{"unknown key", "hook = 'H'", "hok = 'H'", `x.toml:2:1: hok: unknown key; did you mean "hook"?`},
+		{"key like no other", "hook = 'H'", "wolf = 'H'", `x.toml:2:1: wolf: unknown key; allowed here: name, title, from`},
+		{"misspelt key of a line", "offset = 15 }", "ofset = 15 }", `x.toml:29:22: lines.L.ofset: unknown key; did you mean "offset"?`},
 		{"not TOML", "name =", "name = =", "x.toml:1:"},
 		{"text for a number", "row = 0", "row = '0'", `x.toml:8:7: keys.1.row: "0" is not a whole number`},
 		{"settle", "'1ms'", "'1h'", `x.toml:4:1: matrix.settle: "1h": allowed is a length of time from 0s to 20ms, such as "50us"`},
@@ -138,9 +143,10 @@ func TestParseRefuses(t *testing.T) {
 		{"row missing", "row = 0, ", "", "x.toml:8:1: keys.1.row: is missing"},
 		{"two keys in one place", "[lamps]", "2 = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.2: row 0, column 0 is already the place of key "1"`},
 		{"group", "row = 0", "group = 'odd', row = 0", `keys.1.group: "odd": allowed is keypad, function, orbit`},
-		{"key that nobody knows", "[lamps]", "prak = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.prak: "prak": allowed is 1, 2, 3`},
+		{"key that nobody knows", "[lamps]", "prak = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.prak: "prak": did you mean "park"?`},
+		{"key like no other key", "[lamps]", "giraffe = { row = 0, column = 0 }\n[lamps]", `x.toml:9:1: keys.giraffe: "giraffe": allowed is 1, 2, 3`},
 		{"orbit key without number", "[lamps]", "slot-01 = { row = 0, column = 0 }\n[lamps]", `keys.slot-01: "slot-01": allowed is 1, 2, 3`},
-		{"lamp that nobody knows", "lot = {", "fualt = {", `x.toml:10:1: lamps.fualt: "fualt": allowed is park, hold, transfer`},
+		{"lamp that nobody knows", "lot = {", "fualt = {", `x.toml:10:1: lamps.fualt: "fualt": did you mean "fault"?`},
 		{"two expanders at an address", "[chips]", "[chips.less]\nkind = 'mcp23017'\nbus = 1\naddress = 0x20\n[chips]", "x.toml:18:8: chips.less: bus 1, address 0x20 is already that of chips.more; each has one of its own, 0x20 to 0x27"},
 		{"lamp without line", "red = 'L'", "label = 'L'", "x.toml:10:1: lamps.lot: has no line: give green, red or steady"},
 		{"line used twice", "red = 'L'", "red = 'L', green = 'R'", `x.toml:10:20: lamps.lot.green: "R" is already the line of matrix.rows; each has one of its own`},
@@ -151,13 +157,13 @@ func TestParseRefuses(t *testing.T) {
 		{"address", "0x20", "0x48", "x.toml:17:1: chips.more.address: 0x48: allowed is 0x20 to 0x27"},
 		{"chain", "chain = 1", "chain = 9", "chips.chain.chain: 9: allowed is 1 to 8"},
 		{"registers without a clock", "clock = 'K', ", "", `x.toml:19:1: chips.chain.clock: is missing: the name of a line, such as "LEDS_CLOCK", which has its place in [lines]`},
-		{"registers whose line has no place", "K = { chip = 'soc', offset = 4 }\n", "", `x.toml:19:52: lines.K: is missing: chips.chain.clock wants a place for it, such as { pin = "J1.2" }`},
+		{"registers whose line has no place", "K = { chip = 'soc', offset = 4 }\n", "", `x.toml:19:52: lines.K: is missing: chips.chain.clock wants a place for it`},
 		{"two of a register's inputs on a line", "clock = 'K'", "clock = 'D'", `x.toml:19:52: chips.chain.clock: "D" is already the line of chips.chain.data; each has one of its own`},
 		{"registers on a key's line", "'soc', offset = 4", "'soc', offset = 0", "line 0 of soc (pin 2) is already that of K; no pin of a header is free"},
 		{"registers on an expander", "K = { chip = 'soc', offset = 4", "K = { chip = 'more', offset = 4", "lines.K: more is a mcp23017: it drives LEDs only, it raises no interrupts and drives no other chip"},
 		{"registers on a bus", "chain = 1", "chain = 1, bus = 0", "x.toml:19:40: chips.chain.bus: a 74hc595 is on no bus: name its lines with data, clock, latch and"},
 		{"line of nobody", "H = {", "G = {", `x.toml:28:1: lines.G: the layout has no line "G"`},
-		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:9: lines.L: is missing: lamps.lot.red wants a place for it, such as { pin = \"J1.2\" }"},
+		{"line without place", "L = { chip = 'more', offset = 15 }\n", "", "x.toml:10:9: lines.L: is missing: lamps.lot.red wants a place for it; without it: [lamps.lot] red = false"},
 		{"no such chip", "'more', offset = 15", "'less', offset = 15", `x.toml:29:7: lines.L.chip: "less": allowed is chain, more, soc`},
 		{"no offset", ", offset = 15", "", "lines.L.offset: is missing"},
 		{"outside the chip", "offset = 15", "offset = 16", "x.toml:29:22: lines.L.offset: 16: allowed is 0 to 15"},
@@ -196,13 +202,46 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// What is taken away must be there: of a misspelt name the right one would stay.
+// What is taken away must be there: of a misspelt name the right one would stay. The rest of the file is told with it.
 func TestTakenAway(t *testing.T) {
-	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[keys]\nconferense = false\n[lamps]\nfalt = false\n"))
-	for _, want := range []string{"x.toml:4:1: keys.conferense: there is none to leave out; there are 1, ", ", conference", "x.toml:6:1: lamps.falt: there is none"} {
+	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[keys]\nconferense = false\nhold = { row = 1, column = 3, activelow = true }\n[lamps]\nfalt = false\ngiraffe = false\n"))
+	for _, want := range []string{`x.toml:4:1: keys.conferense: there is none to leave out; did you mean "conference"?`, `x.toml:5:31: keys.hold.activelow: unknown key; `,
+		"x.toml:7:1: lamps.falt: there is none", "x.toml:8:1: lamps.giraffe: there is none to leave out; there are slot-1, "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error\n%v\nwant one that says\n%s", err, want)
 		}
+	}
+}
+
+// One mistake is told once, and does not hide another.
+func TestEachFaultOnce(t *testing.T) {
+	for text, want := range map[string][]string{
+		"from = 'rpi-4'\n[lines]\nFAULT_RED = { pin = 'J8.26', bias = 'pullup', drive = 'x', debounce = 'y' }\n": {
+			`lines.FAULT_RED.bias: "pullup": only columns and hook have one`, `lines.FAULT_RED.drive: "x": only rows have one`, "lines.FAULT_RED.debounce: only the hook has one"},
+		"from = 'rpi-4'\n[lines]\nCOL0 = { pin = 'J8.18', bias = 'pullup' }\n": {`lines.COL0.bias: "pullup": allowed is pull-up, pull-down, none`},
+		"from = 'rpi-4'\n[hook]\npin = 'J8.7'\n":                               {"hook: a table is not a text in quotes"},
+		"from = 'rpi-4'\n[lamps.park]\ngreen = 5\n":                            {"lamps.park.green: 5 is not a text in quotes"},
+		"[chips.a]\nkind = 'pcf8574'\naddress = 0x48\n":                        {`chips.a.kind: "pcf8574": allowed is gpio, mcp23017, 74hc595`, "chips.a.address: 0x48: allowed is 0x20 to 0x27"},
+		"from = 'rpi-4'\n[keys]\nconfernce = { row = 99, col = 2 }\n": {`keys.confernce.col: unknown key; did you mean "column"?`, `keys.confernce: "confernce": did you mean "conference"?`,
+			"keys.confernce.row: 99: allowed is 0 to 7", "keys.confernce.column: is missing"},
+	} {
+		_, err := board.Parse("x.toml", []byte("name = 'x'\n"+text))
+		if err == nil || strings.Count(err.Error(), "\n") != len(want)-1 {
+			t.Errorf("%s%v\nwant %d faults", text, err, len(want))
+		}
+		for _, w := range want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s%v\nwant %s", text, err, w)
+			}
+		}
+	}
+	for _, name := range []string{"rpi4", "rpi-5"} {
+		if _, err := board.Load(name, nil); err == nil || !strings.Contains(err.Error(), `no such model: "`+name+`" (did you mean "rpi-`) {
+			t.Error(err)
+		}
+	}
+	if err := (board.Config{Model: "beaglebone"}).Validate(); err == nil || !strings.HasSuffix(err.Error(), `, rpi-zero-w; did you mean "beaglebone-black"?`) {
+		t.Error(err)
 	}
 }
 

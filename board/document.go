@@ -205,7 +205,8 @@ func (n *node) overlay(other *node, at ...string) {
 
 // takenAway complains of a thing that a definition takes away from what it is made from and that is not there: its name is
 // misspelt, and what was meant would stay.
-func (r *reader) takenAway(base, d *node) {
+func takenAway(base, d *node) []fault {
+	r := &reader{}
 	for _, table := range []string{"keys", "lamps", "chips", "lines", "sound"} {
 		mine, theirs := d.fields[table], base.fields[table]
 		if mine == nil || theirs == nil || !mine.table() || !theirs.table() {
@@ -213,10 +214,16 @@ func (r *reader) takenAway(base, d *node) {
 		}
 		for _, name := range mine.keys {
 			if entry := mine.fields[name]; entry.value == false && theirs.fields[name] == nil {
-				r.fail(entry, under(table, name), "there is none to leave out; there are %s", strings.Join(theirs.keys, ", "))
+				r.fail(entry, under(table, name), "there is none to leave out; %s", meant(theirs.keys, name, "there are "))
 			}
 		}
 	}
+	return r.errs
+}
+
+// noModel says which name of a model was probably meant, or all that there are.
+func noModel(name string, names []string) error {
+	return fmt.Errorf("%w: %q (%s)", ErrNoModel, name, meant(names, name, "there are: "))
 }
 
 // source reads a built-in model or a part of one, with everything that it is made from.
@@ -227,7 +234,7 @@ func source(name string, above []string) (*node, error) {
 			return compose(name+".toml", text, above)
 		}
 	}
-	return nil, fmt.Errorf("%w: %q (there are: %s)", ErrNoModel, name, strings.Join(slices.Concat(Names(), parts()), ", "))
+	return nil, noModel(name, slices.Concat(Names(), parts()))
 }
 
 const (
@@ -238,6 +245,9 @@ const (
 // compose reads a definition and lays it over those that its key from names.
 func compose(file string, text []byte, above []string) (*node, error) {
 	base, own, err := layers(file, text, above)
+	if err == nil {
+		err = (&reader{takenAway(base, own)}).wrong(file)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +278,6 @@ func layers(file string, text []byte, above []string) (base, own *node, err erro
 		}
 		base.overlay(part)
 	}
-	r.takenAway(base, d)
 	return base, d, r.wrong(file)
 }
 

@@ -2,11 +2,14 @@ package board
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"parklamp/board/spelling"
 )
 
 //go:embed models/*.toml models/parts/*.toml
@@ -95,7 +98,12 @@ func Default() Config { return Config{Model: "desk"} }
 // Validate reports a model that is not built in.
 func (c Config) Validate() error {
 	if c.Model != Auto && !slices.Contains(Names(), c.Model) {
-		return fmt.Errorf("model: %q is not one of %s, %s", c.Model, Auto, strings.Join(Names(), ", "))
+		names := append([]string{Auto}, Names()...)
+		text := fmt.Sprintf("model: %q is not one of %s", c.Model, strings.Join(names, ", "))
+		if near := spelling.Near(names, c.Model); near != "" {
+			text += fmt.Sprintf("; did you mean %q?", near)
+		}
+		return errors.New(text)
 	}
 	return nil
 }
@@ -150,7 +158,7 @@ func (c Config) Load(orbits []string) (Model, error) {
 func Load(name string, orbits []string) (Model, error) {
 	text, err := models.ReadFile("models/" + name + ".toml")
 	if err != nil {
-		return Model{}, fmt.Errorf("%w: %q (there are: %s)", ErrNoModel, name, strings.Join(Names(), ", "))
+		return Model{}, noModel(name, Names())
 	}
 	m, err := Parse(name+".toml", text)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"parklamp/board/spelling"
 )
 
 // reader takes values out of a definition and collects every error, so that a person mends a file in one go. An error
@@ -59,9 +61,17 @@ func field(t *node, key string) *node {
 func (r *reader) closed(t *node, path string, known ...string) {
 	for _, k := range t.keys {
 		if !slices.Contains(known, k) {
-			r.fail(t.fields[k], under(path, k), "unknown key; allowed here: %s", strings.Join(known, ", "))
+			r.fail(t.fields[k], under(path, k), "unknown key; %s", meant(known, k, "allowed here: "))
 		}
 	}
+}
+
+// meant asks for the name that was probably meant, or says all that are allowed.
+func meant(names []string, typed, allowed string) string {
+	if near := spelling.Near(names, typed); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return allowed + strings.Join(names, ", ")
 }
 
 func under(path, key string) string {

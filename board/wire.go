@@ -53,16 +53,36 @@ func (d *definition) wire(m *Model) {
 			lines[name] = asked{at: t, key: path, place: p, settings: t}
 		}
 	})
-	if len(d.errs) > 0 {
+	wrong := len(d.errs) > 0
+	d.homeless(w, lines)
+	if wrong {
 		return // what follows would complain of the same again
 	}
 	d.occupy(w, lines, d.drive())
-	for _, name := range slices.Sorted(maps.Keys(d.roles)) {
-		if _, ok := lines[name]; !ok {
-			d.fail(d.lines[name].at, "lines."+name, "is missing: %s wants a place for it, such as { pin = %s }", d.lines[name].key, examplePin(w))
-		}
-	}
 	m.Wiring = w
+}
+
+// homeless complains of the lines of the layout that have no place, not even one that is wrong.
+func (d *definition) homeless(w *Wiring, lines map[string]asked) {
+	given := field(d.root, "lines")
+	for _, name := range slices.Sorted(maps.Keys(d.roles)) {
+		if _, ok := lines[name]; ok || given != nil && given.table() && field(given, name) != nil {
+			continue
+		}
+		want, such := d.lines[name], ""
+		if pins := slices.Concat(d.unused(w, lines)); len(pins) > 0 {
+			such = ", such as { pin = " + strconv.Quote(pins[0]) + " }"
+		}
+		if table, key, inside := strings.Cut(want.key, "."); want.key == "hook" || inside && (table == "lamps" || d.roles[name] == enableRole) {
+			if last := strings.LastIndexByte(key, '.'); inside {
+				table, key = table+"."+key[:last], key[last+1:]
+				such += "; without it: [" + table + "] " + key + " = false"
+			} else {
+				such += "; without it: hook = false"
+			}
+		}
+		d.fail(want.at, "lines."+name, "is missing: %s wants a place for it%s", want.key, such)
+	}
 }
 
 // drive is how rows are driven unless a line says otherwise.
@@ -74,29 +94,36 @@ func (d *definition) drive() string {
 }
 
 func (d *definition) chip(t *node, path string) Chip {
-	d.closed(t, path, "kind", "labels", "bus", "address", "chain", "data", "clock", "latch", "enable", "lines")
+	d.closed(t, path, "kind", "labels", "count", "bus", "address", "chain", "data", "clock", "latch", "enable", "lines")
 	c := Chip{Kind: ChipKind(d.word(t, "kind", path+".kind", string(GPIOChip), string(MCP23017), string(HC595))), Labels: d.names(t, "labels", path+".labels")}
 	if t.fields["kind"] == nil {
 		d.fail(t, path+".kind", "is missing: allowed is %s, %s, %s", GPIOChip, MCP23017, HC595)
 	}
 	c.Bus, _ = d.integer(t, "bus", path+".bus", 0, maxBus)
+	if t.fields["address"] != nil {
+		address, f := value[int64](&d.reader, t, "address", path+".address", "a number")
+		if f != nil && (address < mcpLowest || address > mcpHighest) {
+			d.fail(f, path+".address", "%#x: allowed is %#x to %#x", address, mcpLowest, mcpHighest)
+		} else {
+			c.Address = uint16(address)
+		}
+	}
+	chain, chained := d.integer(t, "chain", path+".chain", 1, maxChain)
+	if chained {
+		c.Chain = chain
+	}
+	c.Count, _ = d.integer(t, "count", path+".count", 0, maxOffset+1)
 	switch c.Kind {
 	case GPIOChip:
 		if len(c.Labels) == 0 || slices.Contains(c.Labels, "") {
 			d.fail(t, path+".labels", "names no chip: give the kernel's label, as gpiodetect prints it")
 		}
 	case MCP23017:
-		switch address, f := value[int64](&d.reader, t, "address", path+".address", "a number"); {
-		case t.fields["address"] == nil:
+		if t.fields["address"] == nil {
 			d.fail(t, path+".address", "is missing: allowed is %#x to %#x", mcpLowest, mcpHighest)
-		case f != nil && (address < mcpLowest || address > mcpHighest):
-			d.fail(f, path+".address", "%#x: allowed is %#x to %#x", address, mcpLowest, mcpHighest)
-		default:
-			c.Address = uint16(address)
 		}
 	case HC595:
-		var given bool
-		if c.Chain, given = d.integer(t, "chain", path+".chain", 1, maxChain); !given {
+		if !chained {
 			d.fail(t, path+".chain", "is missing: allowed is 1 to %d registers", maxChain)
 		}
 		d.control(t, path, &c)
@@ -121,8 +148,7 @@ func (d *definition) control(t *node, path string, c *Chip) {
 	}{{"data", &c.Data, controlRole}, {"clock", &c.Clock, controlRole}, {"latch", &c.Latch, controlRole}, {"enable", &c.Enable, enableRole}} {
 		switch f := field(t, input.key); {
 		case f != nil:
-			*input.to = d.text(t, input.key, path+"."+input.key)
-			d.line(f, path+"."+input.key, *input.to, input.is)
+			*input.to = d.lineOf(t, input.key, path+"."+input.key, input.is)
 		case input.is == controlRole:
 			d.fail(t, path+"."+input.key, `is missing: the name of a line, such as "LEDS_%s", which has its place in [lines]`, strings.ToUpper(input.key))
 		}
@@ -132,6 +158,8 @@ func (d *definition) control(t *node, path string, c *Chip) {
 // lines is the number of lines that a chip is known to have, 0 for one that only the kernel knows.
 func (c Chip) lines() int {
 	switch c.Kind {
+	case GPIOChip:
+		return c.Count
 	case MCP23017:
 		return mcpLines
 	case HC595:
@@ -293,8 +321,8 @@ func called(p Place) string {
 	return " (" + p.Pin + ")"
 }
 
-// free says which pins of the headers have nothing on them, those that are good for nothing else first.
-func (d *definition) free(w *Wiring, lines map[string]asked) string {
+// unused are the pins of the headers that have nothing on them, those that are good for nothing else apart.
+func (d *definition) unused(w *Wiring, lines map[string]asked) (plain, shared []string) {
 	taken := map[string]map[int]bool{}
 	for name, a := range lines {
 		if _, known := d.roles[name]; known {
@@ -304,7 +332,6 @@ func (d *definition) free(w *Wiring, lines map[string]asked) string {
 			taken[a.place.Chip][a.place.Offset] = true
 		}
 	}
-	var plain, shared []string
 	for _, h := range w.Headers {
 		for _, p := range h.Pins {
 			used := p.Chip == "" || taken[p.Chip][p.Offset]
@@ -320,8 +347,13 @@ func (d *definition) free(w *Wiring, lines map[string]asked) string {
 			}
 		}
 	}
+	return plain, shared
+}
+
+// free says which pins of the headers have nothing on them.
+func (d *definition) free(w *Wiring, lines map[string]asked) string {
 	const most = 16
-	pins := append(plain, shared...)
+	pins := slices.Concat(d.unused(w, lines))
 	switch {
 	case len(w.Headers) == 0:
 		return ""
@@ -349,28 +381,25 @@ func (d *definition) settle(w *Wiring, a asked, is role, drive string) Place {
 	if low, given := d.yes(t, "active_low", a.key+".active_low"); given {
 		p.ActiveLow = low
 	}
-	if f := field(t, "bias"); f != nil {
-		if b := d.word(t, "bias", a.key+".bias", string(PullUp), string(PullDown), string(NoBias)); !input {
-			d.fail(f, a.key+".bias", "%q: only columns and hook have one", b)
-		} else if is == columnRole && Bias(b) == PullDown {
+	if f := field(t, "bias"); f != nil && !input {
+		d.fail(f, a.key+".bias", "%s: only columns and hook have one", f.show())
+	} else if f != nil {
+		if b := d.word(t, "bias", a.key+".bias", string(PullUp), string(PullDown), string(NoBias)); is == columnRole && Bias(b) == PullDown {
 			d.fail(f, a.key+".bias", "%q: only the hook can have it, a key joins its column to a row that is driven low; allowed is pull-up, none", b)
 		} else {
 			p.Bias = Bias(b)
 		}
 	}
-	if f := field(t, "drive"); f != nil {
-		if v := d.word(t, "drive", a.key+".drive", "open-drain", "push-pull"); is != rowRole {
-			d.fail(f, a.key+".drive", "%q: only rows have one", v)
-		} else {
-			p.OpenDrain = v == "open-drain"
-		}
+	if f := field(t, "drive"); f != nil && is != rowRole {
+		d.fail(f, a.key+".drive", "%s: only rows have one", f.show())
+	} else if f != nil {
+		p.OpenDrain = d.word(t, "drive", a.key+".drive", "open-drain", "push-pull") == "open-drain"
 	}
-	if f := field(t, "debounce"); f != nil {
+	if f := field(t, "debounce"); f != nil && is != hookRole {
+		// The kernel's filter would swallow the columns' changes while rows are scanned.
+		d.fail(f, a.key+".debounce", "only the hook has one, keys are debounced by their scanner")
+	} else if f != nil {
 		p.Debounce = d.duration(t, "debounce", a.key+".debounce", maxDebounce)
-		if is != hookRole {
-			// The kernel's filter would swallow the columns' changes while rows are scanned.
-			d.fail(f, a.key+".debounce", "only the hook has one, keys are debounced by their scanner")
-		}
 	}
 	return p
 }

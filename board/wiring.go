@@ -31,6 +31,7 @@ type Chip struct {
 	// chips have one of them, as on a BeagleBone, whose kernel counts in the order of the probe, the right one is that whose
 	// lines have the expected names.
 	Labels  []string
+	Count   int    // gpio: lines that it has; 0: only the kernel knows
 	Bus     int    // mcp23017: I2C bus, 1 for /dev/i2c-1
 	Address uint16 // mcp23017: 0x20 to 0x27
 	Chain   int    // 74hc595: registers one behind the other

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"parklamp/board/spelling"
 	"parklamp/cmd/internal/initapi"
-	"parklamp/cmd/internal/tomlfile"
 )
 
 // command is one subcommand: its name, what it takes, and what it does.
@@ -169,7 +169,7 @@ func unknown(words []string) error {
 	if len(group) > 0 && len(words) > 1 {
 		typed += " " + words[1]
 	}
-	near := tomlfile.Near(names, typed)
+	near := spelling.Near(names, typed)
 	switch {
 	case len(group) > 0 && len(words) == 1:
 		return usagef("want: parkctl %s %s", words[0], strings.Join(group, "|"))

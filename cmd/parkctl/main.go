@@ -33,10 +33,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parklamp/board/spelling"
 	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/initapi"
-	"parklamp/cmd/internal/tomlfile"
 	"parklamp/parkd/panel"
 )
 
@@ -243,7 +243,7 @@ func (t *tool) appliance() *client.Client {
 func optionText(err error) string {
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 		text := fmt.Sprintf("there is no option --%s", name)
-		if near := tomlfile.Near(append(slices.Sorted(maps.Keys(options)), "help", "json", "socket", "version"), name); near != "" {
+		if near := spelling.Near(append(slices.Sorted(maps.Keys(options)), "help", "json", "socket", "version"), name); near != "" {
 			text += fmt.Sprintf("; did you mean --%s?", near)
 		}
 		return text

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"parklamp/board/spelling"
 )
 
 // File is a parsed TOML file: its values, where each key stands, and what is wrong with them. A key is a dotted path,
@@ -230,41 +232,10 @@ func allowedKeys(known map[string]reflect.Value, key string) string {
 		names = append(names, k)
 	}
 	slices.Sort(names)
-	if near := Near(names, key); near != "" {
+	if near := spelling.Near(names, key); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "allowed here: " + strings.Join(names, ", ")
-}
-
-// Near is the name that was probably meant, "" if none is near.
-func Near(names []string, typed string) string {
-	best, least := "", 3
-	for _, n := range names {
-		if d := distance(n, typed); d < least && d < len(typed)-1 { // of three letters two in common at least
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance between two keys.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // KeyOf is the TOML key of a field, "" for a field that no file sets.
