@@ -68,14 +68,14 @@ func (kernelCards) Open(card string, device int, dir alsa.Direction, want alsa.P
 }
 func (kernelCards) Mixer(card string) (mixer, error) { return alsa.OpenMixer(card) }
 
-// Card is a sound card of the kernel as a Device. It finds the card by its name, serves it while there is anything to hear
+// Card is a sound card of the kernel as a Device, the first that is there of those it may be. It finds the card by its name, serves it while there is anything to hear
 // or to say, recovers from xruns, and when the card is pulled waits for its return. Without it, tones and prompts run on
 // unheard, so that nobody waits for their end.
 type Card struct {
 	*Handset
 
 	// immutable
-	cfg    Config
+	may    []Config // the best first, one at least
 	log    *slog.Logger
 	report func(error)
 	cards  hardware
@@ -84,20 +84,21 @@ type Card struct {
 	returns atomic.Uint64 // times that the card was opened
 
 	// owned by Run
+	cfg            Config // one of may
 	mic, ear, bell [maxSamples]int16
 	frames         [4 * maxSamples]int16
 }
 
 var _ Device = (*Card)(nil)
 
-// NewCard returns a device for cfg's card. report is told of each lasting fault (no card, a wrong parameter, a control that
+// NewCard returns a device for the card of one of may, the best first, of which there must be one at least. report is told of each lasting fault (no card, a wrong parameter, a control that
 // is not there) and of its end (nil); Run's goroutine calls it, and it must not block.
-func NewCard(cfg Config, log *slog.Logger, report func(error)) *Card {
-	return newCard(cfg, log, report, kernelCards{})
+func NewCard(may []Config, log *slog.Logger, report func(error)) *Card {
+	return newCard(may, log, report, kernelCards{})
 }
 
-func newCard(cfg Config, log *slog.Logger, report func(error), cards hardware) *Card {
-	return &Card{Handset: newHandset(cardMargin, false), cfg: cfg, log: log, report: report, cards: cards}
+func newCard(may []Config, log *slog.Logger, report func(error), cards hardware) *Card {
+	return &Card{Handset: newHandset(cardMargin, false), may: may, cfg: may[0], log: log, report: report, cards: cards}
 }
 
 // CardStats are counters since the start.
@@ -160,8 +161,24 @@ func (c *Card) Run(ctx context.Context) error {
 	return nil
 }
 
-// open finds the card and agrees on its parameters.
+// open finds the first card that is there. What is told of none is told of the best.
 func (c *Card) open() (*opened, error) {
+	var none error
+	for _, c.cfg = range c.may {
+		o, err := c.agree()
+		if !errors.Is(err, alsa.ErrNoCard) {
+			return o, err
+		}
+		if none == nil {
+			none = err
+		}
+	}
+	c.cfg = c.may[0]
+	return nil, none
+}
+
+// agree opens the card and agrees on its parameters.
+func (c *Card) agree() (*opened, error) {
 	period := int(c.cfg.Period * time.Duration(c.cfg.Rate) / time.Second)
 	want := alsa.Params{Rate: c.cfg.Rate, Channels: 1, Period: period, Buffer: int(bufferTime * time.Duration(c.cfg.Rate) / time.Second)}
 	outs := want

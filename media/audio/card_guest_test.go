@@ -141,7 +141,7 @@ func (p *person) take() []int16 {
 // startCard runs a card on the phone's end of the loop.
 func startCard(t *testing.T, cfg audio.Config, report func(error)) *audio.Card {
 	t.Helper()
-	c := audio.NewCard(cfg, slog.New(slog.DiscardHandler), report)
+	c := audio.NewCard([]audio.Config{cfg}, slog.New(slog.DiscardHandler), report)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()

@@ -104,6 +104,30 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// Of the cards that it may have a phone takes the first that is there whenever it looks for one: an adapter that is plugged in
+// later too.
+func TestFirstCardThatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeCard()
+		f.pull(true)
+		codec := testCard(16000)
+		codec.Card = "Codec"
+		c, told := runCard(t, testCard(48000), f, codec)
+		time.Sleep(time.Second)
+		if x := told(); len(x) != 1 || !strings.Contains(x[0].Error(), `"Codec"`) {
+			t.Errorf("without any: %v", x)
+		}
+		f.mu.Lock()
+		f.gone, f.is = false, "Fake"
+		f.mu.Unlock()
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if x := told(); len(x) != 1 || x[0] != nil || c.Stats().Opened != 1 || f.rate != 48000 {
+			t.Errorf("with the second: %v, %+v", x, c.Stats())
+		}
+	})
+}
+
 func TestCardIsPulledAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeCard()
@@ -479,7 +503,7 @@ func TestDriverLies(t *testing.T) {
 	for name, h := range map[string]hostile{"empty": {empty: true}, "flaps": {flaps: true}} {
 		synctest.Test(t, func(t *testing.T) {
 			h.fakeCard = newFakeCard()
-			c := newCard(testCard(16000), slog.New(slog.DiscardHandler), func(error) {}, h)
+			c := newCard([]Config{testCard(16000)}, slog.New(slog.DiscardHandler), func(error) {}, h)
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- c.Run(ctx) }()

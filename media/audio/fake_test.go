@@ -17,6 +17,7 @@ import (
 type fakeCard struct {
 	mu       sync.Mutex
 	gone     bool
+	is       string        // its name; "": whichever is asked for
 	late     time.Duration // by which an interrupt is late
 	speak    func(at time.Duration) float64
 	sounds   []sounded
@@ -43,7 +44,7 @@ func newFakeCard() *fakeCard {
 func (f *fakeCard) Open(card string, device int, dir alsa.Direction, want alsa.Params) (stream, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.gone {
+	if f.gone || f.is != "" && f.is != card {
 		return nil, &alsa.Error{Card: card, Err: alsa.ErrNoCard, Allowed: "none"}
 	}
 	f.opens++
@@ -259,14 +260,14 @@ func testCard(rate int) Config {
 }
 
 // runCard runs a Card on a fake until the test ends, and collects what it reports.
-func runCard(t *testing.T, cfg Config, f *fakeCard) (*Card, func() []error) {
+func runCard(t *testing.T, cfg Config, f *fakeCard, better ...Config) (*Card, func() []error) {
 	t.Helper()
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
 	var told []error
-	c := newCard(cfg, slog.New(slog.DiscardHandler), func(err error) {
+	c := newCard(append(better, cfg), slog.New(slog.DiscardHandler), func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, err)

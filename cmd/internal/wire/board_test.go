@@ -117,27 +117,45 @@ func TestBoardSound(t *testing.T) {
 	}
 	own := audio.Default()
 	own.Card, own.Rate = "Mine", 8000
-	if got, err := boardSound(own, m.Sounds, nil); err != nil || !reflect.DeepEqual(got, own) {
+	if got, err := boardSounds(own, m.Sounds); err != nil || !reflect.DeepEqual(got, []audio.Config{own}) {
 		t.Errorf("the configuration has a card: %+v, %v", got, err)
 	}
 	none := audio.Default()
 	none.Card = "none"
-	if got, err := boardSound(none, m.Sounds, nil); err != nil || got.Card != "" {
+	if got, err := boardSounds(none, m.Sounds); err != nil || len(got) != 1 || got[0].Card != "" {
 		t.Errorf("none: %+v, %v", got, err)
 	}
+	may, err := boardSounds(audio.Default(), m.Sounds)
+	if err != nil || len(may) != 2 {
+		t.Fatal(may, err)
+	}
 	for card, want := range map[string]int{"Device": 48000, "wm8960soundcard": 16000, "HDMI": 16000} {
-		got, err := boardSound(audio.Default(), m.Sounds, []alsa.Card{{ID: card}})
-		if err != nil || got.Rate != want {
-			t.Errorf("%s is there: %+v, %v", card, got, err)
+		if got := present(may, []alsa.Card{{ID: card}}); got.Rate != want {
+			t.Errorf("%s is there: %+v", card, got)
 		}
 	}
-	codec, err := boardSound(audio.Default(), m.Sounds, nil)
-	if err != nil || codec.Handset.Output != "left" || codec.Headset.Output != "right" || codec.Speaker.Echo != "duplex" ||
+	codec := may[0]
+	if codec.Handset.Output != "left" || codec.Headset.Output != "right" || codec.Speaker.Echo != "duplex" ||
 		codec.Speaker.Controls["Speaker Playback Volume"] != "80%" || codec.Handset.Controls["Speaker Playback Volume"] != "0" {
-		t.Errorf("paths %+v, %v", codec, err)
+		t.Errorf("paths %+v", codec)
 	}
 	howl := []board.Sound{{Name: "x", Card: "X", Paths: map[string]board.SoundPath{"speaker": {Sidetone: new(-12.0)}}}}
-	if _, err := boardSound(audio.Default(), howl, nil); err == nil || !strings.Contains(err.Error(), "sound.x.speaker.sidetone") {
+	if _, err := boardSounds(audio.Default(), howl); err == nil || !strings.Contains(err.Error(), "sound.x.speaker.sidetone") {
 		t.Errorf("a path that cannot be: %v", err)
+	}
+}
+
+// Where a phone may have several sound cards, the condition names all of them.
+func TestNoSoundCard(t *testing.T) {
+	missing := &alsa.Error{Card: "wm8960soundcard", Err: alsa.ErrNoCard, Allowed: "vc4hdmi (vc4-hdmi)"}
+	for card, want := range map[string]string{
+		"":      "no sound card: neither USB sound adapter with a C-Media chip (CM108, CM119) (Device) nor I2S sound board with a WM8960 (wm8960soundcard) is there; there is vc4hdmi (vc4-hdmi)",
+		"Other": missing.Error(),
+	} {
+		a := appliance(t, func(c *config.Config) { c.Board.Model, c.Audio.Card = "rpi-4", card })
+		a.soundCard(missing)
+		if got, _ := a.health.Get(soundCode); got.Text != want {
+			t.Errorf("audio.card = %q: %s", card, got.Text)
+		}
 	}
 }

@@ -36,14 +36,14 @@ type handset struct {
 	ringing phone.RingKind
 }
 
-// newHandset returns the handset of the configured sound card, or a simulated one. report is told of the card's faults. The
+// newHandset returns the handset of the sound cards that it may have, the best first, or a simulated one. report is told of the card's faults. The
 // error is one of the simulated one's speech: it has none then.
-func newHandset(cfg audio.Config, country string, log *slog.Logger, report func(error)) (*handset, error) {
-	if cfg.Card != "" {
-		return &handset{device: audio.NewCard(cfg, log, report), country: country}, nil
+func newHandset(may []audio.Config, country string, log *slog.Logger, report func(error)) (*handset, error) {
+	if may[0].Card != "" {
+		return &handset{device: audio.NewCard(may, log, report), country: country}, nil
 	}
 	sim := audio.NewSim()
-	speech, err := audio.OpenSpeech(cfg)
+	speech, err := audio.OpenSpeech(may[0])
 	if err == nil {
 		sim.Speak(speech)
 	}

@@ -100,11 +100,13 @@ func (a *Appliance) addPhone() error {
 	a.lamps.OnFault(a.lampFault(missing))
 	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{},
 		jammed: map[board.Key]bool{}}
-	cards, _ := alsa.Cards() // none can be listed: then none is there, and the one that is wanted is looked for
-	if a.cfg.Audio, err = boardSound(a.cfg.Audio, a.board.Model().Sounds, cards); err != nil {
+	cards, _ := alsa.Cards() // none can be listed: then none is there, and they are looked for
+	may, err := boardSounds(a.cfg.Audio, a.board.Model().Sounds)
+	if err != nil {
 		return err
 	}
-	if a.desk.handset, err = newHandset(a.cfg.Audio, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
+	a.may, a.cfg.Audio = len(may), present(may, cards)
+	if a.desk.handset, err = newHandset(may, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
 		a.health.Raise(a.now(), speechCode, health.Warning, err.Error(), "mend the file, or name another one in audio.speech, and restart phoned; the microphone is silent meanwhile")
 	}
 	a.scanner = keypad.New(a.cfg.Keypad, a.board, func(e keypad.Event) { a.loop.post(func() { a.desk.key(e) }) }, a.log)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"parklamp/board"
 	"parklamp/cmd/internal/health"
@@ -20,33 +21,73 @@ func (a *Appliance) soundCard(err error) {
 		a.health.Clear(soundCode)
 		return
 	}
+	text := err.Error()
 	hint := "check the section audio of the configuration against the card"
 	switch {
+	case errors.Is(err, alsa.ErrNoCard) && a.may > 1:
+		text = noneOf(a.board.Model().Sounds, err)
+		hint = "plug one of them in, or name another one in audio.card; they are looked for every few seconds"
 	case errors.Is(err, alsa.ErrGone), errors.Is(err, alsa.ErrNoCard):
 		hint = "plug the sound card in, or name another one in audio.card; it is looked for every few seconds"
 	case errors.Is(err, alsa.ErrNoControl):
 		hint = "correct the names under controls of the path; amixer lists those of the card"
 	}
-	a.health.Raise(a.now(), soundCode, health.Error, err.Error(), hint)
+	a.health.Raise(a.now(), soundCode, health.Error, text, hint)
+}
+
+// noneOf says that none of the cards is there which the board may have, and which others are; what is plugged in comes first.
+func noneOf(sounds []board.Sound, err error) string {
+	var names []string
+	for _, s := range sounds {
+		name := s.Card
+		if title, _, _ := strings.Cut(s.Title, ":"); title != "" {
+			name = title + " (" + s.Card + ")"
+		}
+		if s.Bus == "usb" {
+			names = slices.Insert(names, 0, name)
+		} else {
+			names = append(names, name)
+		}
+	}
+	text := "no sound card: neither " + strings.Join(names, " nor ") + " is there"
+	if card := (*alsa.Error)(nil); errors.As(err, &card) && card.Allowed != "" {
+		text += "; there is " + card.Allowed
+	}
+	return text
 }
 
 // noCard is the audio.card of a phone that has a simulated handset although its board has a sound card.
 const noCard = "none"
 
-// boardSound is the sound of the phone. With audio.card the section [audio] counts and the board's definition does not; without,
-// it is the other way round, and of [audio] only period and speech count. Of the cards that the board may have it is the
-// first that is there, else the first: it is looked for.
-func boardSound(cfg audio.Config, sounds []board.Sound, there []alsa.Card) (audio.Config, error) {
+// boardSounds are the sound cards that the phone may have, the best first. With audio.card the section [audio] counts and the
+// board's definition does not; without, it is the other way round, and of [audio] only period and speech count.
+func boardSounds(cfg audio.Config, sounds []board.Sound) ([]audio.Config, error) {
 	if cfg.Card == noCard {
 		cfg.Card = ""
-		return cfg, nil
+		return []audio.Config{cfg}, nil
 	}
 	if cfg.Card != "" || len(sounds) == 0 {
-		return cfg, nil
+		return []audio.Config{cfg}, nil
 	}
-	s := sounds[max(0, slices.IndexFunc(sounds, func(s board.Sound) bool {
-		return slices.ContainsFunc(there, func(c alsa.Card) bool { return c.ID == s.Card || c.Name == s.Card })
+	may := make([]audio.Config, len(sounds))
+	for i, s := range sounds {
+		var err error
+		if may[i], err = boardSound(cfg, s); err != nil {
+			return nil, err
+		}
+	}
+	return may, nil
+}
+
+// present is the first card that is there, else the first.
+func present(may []audio.Config, there []alsa.Card) audio.Config {
+	return may[max(0, slices.IndexFunc(may, func(m audio.Config) bool {
+		return slices.ContainsFunc(there, func(c alsa.Card) bool { return c.ID == m.Card || c.Name == m.Card })
 	}))]
+}
+
+// boardSound is one of them by the board's definition.
+func boardSound(cfg audio.Config, s board.Sound) (audio.Config, error) {
 	out := audio.Default()
 	out.Speech, out.Period = cfg.Speech, cfg.Period
 	out.Card, out.Device, out.CaptureCard, out.CaptureDevice = s.Card, s.Device, s.CaptureCard, s.CaptureDevice

@@ -67,6 +67,7 @@ type Appliance struct {
 	lamps      *leds.Driver    // nil in a gateway
 	scanner    *keypad.Scanner // nil in a gateway
 	board      board.Board     // nil in a gateway
+	may        int             // sound cards that the phone may have; 0 in a gateway
 	loop       *loop
 	news       *news // who watches the status
 	documents  *documents
