@@ -265,7 +265,7 @@ func (d *definition) lamps(m *Model) {
 // sound reads the sound cards, the best first.
 func (d *definition) sound(m *Model) {
 	d.tables(d.root, "sound", "sound", func(name, path string, t *node) {
-		d.closed(t, path, "title", "bus", "card", "device", "capture_card", "capture_device", "rate", "handset", "headset", "speaker")
+		d.closed(t, path, "title", "bus", "card", "device", "capture_card", "capture_device", "rate", "handset", "headset", "speaker", "without", "notes")
 		s := Sound{Name: name, Title: d.text(t, "title", path+".title"), Bus: d.word(t, "bus", path+".bus", "i2s", "usb"), Card: d.text(t, "card", path+".card"), CaptureCard: d.text(t, "capture_card", path+".capture_card"), Paths: map[string]SoundPath{}}
 		if s.Card == "" {
 			d.fail(t, path+".card", "is missing: the id of the card, as /proc/asound/cards has it in brackets")
@@ -275,6 +275,12 @@ func (d *definition) sound(m *Model) {
 		if rate, given := value[int64](&d.reader, t, "rate", path+".rate", "a whole number"); given != nil {
 			if s.Rate = int(rate); !slices.Contains([]int64{8000, 16000, 48000}, rate) {
 				d.fail(given, path+".rate", "%d: allowed is 8000, 16000, 48000", rate)
+			}
+		}
+		s.Without, s.Notes = d.names(t, "without", path+".without"), d.names(t, "notes", path+".notes")
+		for _, p := range s.Without {
+			if p != "headset" && p != "speaker" {
+				d.fail(t.fields["without"], path+".without", "%q: allowed is headset, speaker", p)
 			}
 		}
 		for _, name := range []string{"handset", "headset", "speaker"} {
@@ -293,8 +299,9 @@ func (d *definition) sound(m *Model) {
 }
 
 func (d *definition) soundPath(t *node, path string) SoundPath {
-	d.closed(t, path, "output", "input", "controls", "mic_gain", "gain", "sidetone", "echo")
+	d.closed(t, path, "wired", "output", "input", "controls", "mic_gain", "gain", "sidetone", "echo")
 	p := SoundPath{
+		Wired:  d.text(t, "wired", path+".wired"),
 		Output: d.word(t, "output", path+".output", "both", "left", "right"),
 		Input:  d.word(t, "input", path+".input", "left", "right"),
 		Echo:   d.word(t, "echo", path+".echo", "none", "duplex"),

@@ -70,10 +70,13 @@ type Sound struct {
 	CaptureDevice int
 	Rate          int                  // samples per second; 0 is not said
 	Paths         map[string]SoundPath // "handset", "headset", "speaker"
+	Without       []string             // paths that nothing is wired to: "headset", "speaker"
+	Notes         []string             // what a technician should know of it
 }
 
 // SoundPath is one path of a Sound. What is empty or nil is not said.
 type SoundPath struct {
+	Wired    string            // which socket or pin takes earpiece, loudspeaker and microphone, for people
 	Output   string            // "left", "right" or "both"
 	Input    string            // "left" or "right"
 	Controls map[string]string // mixer control = value

@@ -258,17 +258,17 @@ func (d *definition) place(w *Wiring, t *node, path string) (Place, bool) {
 					d.fail(at, path+".pin", "%q is %s, which %s needs", name, p.Signal, id)
 				}
 			}
-			return Place{Chip: p.Chip, Offset: p.Offset, Expect: p.Expect, Header: h.Name, Number: p.Number, Pin: pinName(w, h, p.Number)}, true
+			return Place{Chip: p.Chip, Offset: p.Offset, Expect: p.Expect, Header: h.Name, Number: p.Number, Pin: w.PinName(h.Name, p.Number)}, true
 		}
 	}
 	d.fail(at, path+".pin", "%q: allowed is a pin of a header, such as %s", name, examplePin(w))
 	return Place{}, false
 }
 
-// pinName is what a technician calls a pin: the header counts only where there are several.
-func pinName(w *Wiring, h Header, number int) string {
+// PinName is what a technician calls a pin: the header counts only where there are several.
+func (w *Wiring) PinName(header string, number int) string {
 	if len(w.Headers) > 1 {
-		return h.Name + "_" + strconv.Itoa(number)
+		return header + "_" + strconv.Itoa(number)
 	}
 	return "pin " + strconv.Itoa(number)
 }

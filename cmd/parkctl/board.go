@@ -61,6 +61,11 @@ func (t *tool) boardCheck(_ context.Context, args []string) error {
 			fmt.Fprintf(t.out, "%s: %s (%s)\n", f.Part, f.Text, f.Hint)
 		}
 	}
+	if m.Wiring != nil && !t.json {
+		for _, d := range wiring.Doubts(m) {
+			fmt.Fprintf(t.out, "Mind: %s\n", d)
+		}
+	}
 	if len(faults) > 0 {
 		return errBoard
 	}
@@ -97,6 +102,17 @@ func soundFault(sounds []board.Sound) []gpio.Fault {
 	return []gpio.Fault{{Part: "sound", Text: text, Hint: hint}}
 }
 
+// plan is all of the wiring for programs.
+type plan struct {
+	Lines    []wire         `json:"lines"`
+	Legs     []wiring.Leg   `json:"legs"`
+	Supplies []string       `json:"supplies"`
+	Parts    []wiring.Part  `json:"parts"`
+	Sound    []wiring.Sound `json:"sound"`
+	Rules    []string       `json:"rules"`
+	Mind     []string       `json:"mind"`
+}
+
 // wire is a row of the wiring table.
 type wire struct {
 	Line   string `json:"line"`
@@ -116,11 +132,15 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 		return fmt.Errorf("wiring of %s: %w", m.Name, board.ErrSimulated)
 	}
 	if len(args) == 2 {
-		return drawWiring(m, args[0], args[1])
+		if err := drawWiring(m, args[0], args[1]); err != nil {
+			return err
+		}
+		fmt.Fprintf(t.out, "%s: the wiring of %s, for a browser or a printer\n", args[1], m.Name)
+		return nil
 	}
 	rows := rowsOf(m)
 	if t.json {
-		return json.NewEncoder(t.out).Encode(rows)
+		return json.NewEncoder(t.out).Encode(plan{rows, wiring.Legs(m), wiring.Supplies(m), wiring.Parts(m), wiring.Sounds(m), wiring.Rules(m), wiring.Warnings(m)})
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
 		fmt.Fprintf(t.out, "%s is %s\n", id, m.Wiring.Chips[id].Text())
@@ -131,10 +151,38 @@ func (t *tool) boardWiring(_ context.Context, args []string) error {
 		table = append(table, []cell{{text: r.Line}, {text: fmt.Sprintf("%s %d", r.Chip, r.Offset)}, {text: r.Pin}, {text: r.Wired}, {text: r.For}})
 	}
 	t.table(t.out, table)
-	for _, w := range wiring.Warnings(m) {
-		fmt.Fprintf(t.out, "\nMind: %s\n", w)
+	if legs := wiring.Legs(m); len(legs) > 0 {
+		table = [][]cell{{{text: "EXPANDER"}, {text: "PIN"}, {text: "WIRED"}}}
+		for _, l := range legs {
+			table = append(table, []cell{{text: l.Chip}, {text: l.Pin}, {text: l.Wired}})
+		}
+		fmt.Fprintln(t.out)
+		t.table(t.out, table)
 	}
+	t.list("Supplies", wiring.Supplies(m))
+	table = nil
+	for _, p := range wiring.Parts(m) {
+		table = append(table, []cell{{text: "  " + p.Count}, {text: p.What}})
+	}
+	fmt.Fprintln(t.out, "\nParts")
+	t.table(t.out, table)
+	for _, s := range wiring.Sounds(m) {
+		t.list(s.Title, s.Lines)
+	}
+	t.list("Rules", wiring.Rules(m))
+	t.list("Mind", wiring.Warnings(m))
 	return nil
+}
+
+// list prints lines below a heading, nothing if there are none.
+func (t *tool) list(heading string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(t.out, "\n%s\n", clean(heading))
+	for _, l := range lines {
+		fmt.Fprintf(t.out, "  %s\n", clean(l))
+	}
 }
 
 // drawWiring writes the sheet for the technician.
@@ -154,7 +202,7 @@ func rowsOf(m board.Model) []wire {
 	var rows []wire
 	add := func(line, use, wired string) {
 		p := m.Wiring.Lines[line]
-		rows = append(rows, wire{Line: line, For: use, Chip: p.Chip, Offset: p.Offset, Pin: p.Pin, Wired: wired})
+		rows = append(rows, wire{Line: line, For: use, Chip: p.Chip, Offset: p.Offset, Pin: wiring.Pin(m, p), Wired: wired})
 	}
 	keys := func(of func(board.ModelKey) bool) string {
 		var labels []string
@@ -191,18 +239,15 @@ func rowsOf(m board.Model) []wire {
 			if led.line == board.NoLine {
 				continue
 			}
-			name, lit := m.LEDs[led.line], "lit when high"
-			if m.Wiring.Lines[name].ActiveLow {
-				lit = "lit when low"
-			}
-			add(name, l.Label+" "+led.colour, "LED, "+lit)
+			name := m.LEDs[led.line]
+			add(name, l.Label+" "+led.colour, wiring.Lit(m, m.Wiring.Lines[name]))
 		}
 		if l.Steady != board.NoLine {
 			name, on := m.LEDs[l.Steady], "on when high"
 			if m.Wiring.Lines[name].ActiveLow {
 				on = "on when low"
 			}
-			add(name, l.Label+" relay", "relay or strobe, "+on)
+			add(name, l.Label+" relay", "driver of a relay or strobe, "+on)
 		}
 	}
 	return rows

@@ -14,11 +14,21 @@ func TestBoard(t *testing.T) {
 	}
 	golden(t, "wiring.txt", out)
 	sheet := filepath.Join(t.TempDir(), "rpi-4.svg")
-	if code, out, errs := parkctl("", "board", "wiring", "rpi-4", sheet); code != exitDone || out+errs != "" {
+	if code, out, errs := parkctl("", "board", "wiring", "rpi-4", sheet); code != exitDone || out != sheet+": the wiring of rpi-4, for a browser or a printer\n" || errs != "" {
 		t.Errorf("sheet: exit code %d, %q", code, out+errs)
 	}
 	if text, err := os.ReadFile(sheet); err != nil || !strings.HasPrefix(string(text), "<svg ") {
 		t.Errorf("sheet: %v", err)
+	}
+	if _, out, _ := parkctl("", "board", "wiring", "rpi-4", "--json"); !strings.HasPrefix(out, `{"lines":[{"line":"ROW0",`) || !strings.Contains(out, `"legs":[{"chip":"leds-a","pin":"9 VDD","wired":"3V3"}`) {
+		t.Errorf("wiring for programs: %.200s", out)
+	}
+	own := filepath.Join(t.TempDir(), "own.toml")
+	if err := os.WriteFile(own, []byte("name = 'x'\nfrom = 'rpi-4'\n[keys]\nconference = false\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ := parkctl("", "board", "check", own); code != exitError || !strings.Contains(out, "Mind: The lamp Conference has no key beside it.") {
+		t.Errorf("check: exit code %d, %s", code, out)
 	}
 	typo := filepath.Join(t.TempDir(), "typo.toml")
 	if err := os.WriteFile(typo, []byte("name = 'x'\nhok = 'H'\n"), 0o644); err != nil {

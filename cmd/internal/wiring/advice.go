@@ -46,7 +46,7 @@ func held(m board.Model, c board.Chip) string {
 
 // Warnings are what a technician should know of a model that works as it is wired, but not at all times or not everywhere.
 func Warnings(m board.Model) []string {
-	all := slices.Clone(m.Notes)
+	all := append(slices.Clone(m.Notes), Doubts(m)...)
 	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
 		if c := m.Wiring.Chips[id]; c.Kind != board.HC595 || c.Enable != "" {
 			continue
@@ -63,6 +63,28 @@ func Warnings(m board.Model) []string {
 		}
 	}
 	return all
+}
+
+// Doubts are what a definition asks for that its author can hardly mean.
+func Doubts(m board.Model) []string {
+	var all []string
+	for _, l := range m.Lamps {
+		if l.Green != board.NoLine && l.Red != board.NoLine {
+			green, red := m.LEDs[l.Green], m.LEDs[l.Red]
+			if m.Wiring.Lines[green].ActiveLow != m.Wiring.Lines[red].ActiveLow {
+				all = append(all, fmt.Sprintf("The lamp %s cannot be a pair behind one lens: %s is %s, %s is %s, and such a pair has one wire in common. Give both lines the same active_low, or take two single LEDs.",
+					l.Label, green, when(m, green), red, when(m, red)))
+			}
+		}
+		if _, there := m.Key(board.Key(l.Lamp)); !there && !slices.Contains([]board.Lamp{"lot", "ringer", "fault"}, l.Lamp) {
+			all = append(all, fmt.Sprintf("The lamp %s has no key beside it. If it is not wanted either: [lamps] %s = false.", l.Label, l.Lamp))
+		}
+	}
+	return all
+}
+
+func when(m board.Model, line string) string {
+	return "lit when " + map[bool]string{false: "high", true: "low"}[m.Wiring.Lines[line].ActiveLow]
 }
 
 // switchedOn lists the relays of a chip.

@@ -1,7 +1,6 @@
 package wiring
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,15 +11,15 @@ import (
 
 // rest draws the hook, the LEDs and relays that hang on the headers themselves, a relay's driver and the list of parts.
 func (s *sheet) rest(y float64) float64 {
-	parts := s.parts()
+	parts := Parts(s.m)
 	height := max(300, 64+24*float64(len(parts))+4)
 	s.box(margin, y, headerW, height, "Hook, lamps on the header, relays", "")
 	s.single(margin, y)
 	s.box(margin+headerW+gap, y, headerW, height, "Parts", "")
 	for i, p := range parts {
 		py := y + 64 + float64(i)*24
-		s.text(margin+headerW+gap+60, py, style{size: 13, bold: true, anchor: "end"}, p.count)
-		s.fitted(margin+headerW+gap+74, py, headerW-90, style{size: 13}, p.what)
+		s.text(margin+headerW+gap+60, py, style{size: 13, bold: true, anchor: "end"}, p.Count)
+		s.fitted(margin+headerW+gap+74, py, headerW-90, style{size: 13}, p.What)
 	}
 	return y + height + gap
 }
@@ -86,22 +85,27 @@ func (s *sheet) single(x, y float64) {
 	s.text(x+226, dy+32, style{size: 11.5}, "Mains on a relay's contacts is work for an electrician.")
 }
 
-type part struct{ count, what string }
+// Part is what has to be bought.
+type Part struct {
+	Count string `json:"count"`
+	What  string `json:"what"`
+}
 
-// parts lists what has to be bought.
-func (s *sheet) parts() []part {
-	m := s.m
+// Parts lists what has to be bought.
+func Parts(m board.Model) []Part {
+	s := &sheet{m: m}
+	s.collect()
 	counts := map[kind]int{}
 	for _, u := range s.uses {
 		counts[u.kind]++
 	}
 	n := func(i int) string { return fmt.Sprintf("%d ×", i) }
-	list := []part{{n(len(m.Keys)), "key, one contact that closes"}}
+	list := []Part{{n(len(m.Keys)), "key, one contact that closes"}}
 	if m.Diodes {
-		list = append(list, part{n(len(m.Keys)), "diode 1N4148, one for each key"})
+		list = append(list, Part{n(len(m.Keys)), "diode 1N4148, one for each key"})
 	}
 	if counts[hook] > 0 {
-		list = append(list, part{n(1), "hook switch that " + map[bool]string{false: "closes", true: "opens"}[opens(m.Wiring.Lines[m.Hook])] + " when the handset is lifted"})
+		list = append(list, Part{n(1), "hook switch that " + map[bool]string{false: "closes", true: "opens"}[opens(m.Wiring.Lines[m.Hook])] + " when the handset is lifted"})
 	}
 	var pulls []string
 	for _, u := range s.uses {
@@ -110,30 +114,29 @@ func (s *sheet) parts() []part {
 		}
 	}
 	if len(pulls) > 0 {
-		list = append(list, part{n(len(pulls)), ohms(m.PullOhms) + " resistor to 3.3 V, one each at " + strings.Join(pulls, ", ")})
+		list = append(list, Part{n(len(pulls)), ohms(m.PullOhms) + " resistor to 3.3 V, one each at " + strings.Join(pulls, ", ")})
 	}
-	list = append(list, part{n(counts[ledGreen]), "green LED, " + n(counts[ledRed]) + " red LED; a pair behind one lens for each lamp that has both"})
+	list = append(list, Part{n(counts[ledGreen]), "green LED, " + n(counts[ledRed]) + " red LED; a pair behind one lens for each lamp that has both"})
 	if m.LEDOhms > 0 {
-		list = append(list, part{n(counts[ledGreen] + counts[ledRed]), ohms(m.LEDOhms) + " resistor, one for each LED (about 4 mA)"})
+		list = append(list, Part{n(counts[ledGreen] + counts[ledRed]), ohms(m.LEDOhms) + " resistor, one for each LED (about 4 mA)"})
 	}
 	if counts[switched] > 0 {
-		list = append(list, part{n(counts[switched]), "relay, strobe or bell with its driver, as far as wanted"})
+		list = append(list, Part{n(counts[switched]), "relay, strobe or bell with its driver, as far as wanted"})
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.Wiring.Chips)) {
 		switch c := m.Wiring.Chips[id]; c.Kind {
 		case board.MCP23017:
-			list = append(list, part{n(1), "MCP23017 (" + id + ") with 100 nF from VDD to VSS"})
+			list = append(list, Part{n(1), "MCP23017 (" + id + ") with 100 nF from VDD to VSS"})
 		case board.HC595:
-			list = append(list, part{n(c.Chain), "74HC595 (" + id + ") with 100 nF from VCC to GND each"})
+			list = append(list, Part{n(c.Chain), "74HC595 (" + id + ") with 100 nF from VCC to GND each"})
 			if c.Enable != "" {
-				list = append(list, part{n(1), "resistor at " + c.Enable + ", " + held(m, c) + ", so that all is off until the phone runs"})
+				list = append(list, Part{n(1), "resistor at " + c.Enable + ", " + held(m, c) + ", so that all is off until the phone runs"})
 			}
 		}
 	}
 	first := n(1)
-	plugged := func(s board.Sound) int { return map[bool]int{false: 1}[s.Bus == "usb"] } // what works with every image comes first
-	for _, c := range slices.SortedStableFunc(slices.Values(m.Sounds), func(a, b board.Sound) int { return plugged(a) - plugged(b) }) {
-		list = append(list, part{first, cmp.Or(c.Title, "sound card that the kernel calls "+c.Card)})
+	for _, c := range Sounds(m) {
+		list = append(list, Part{first, c.Title})
 		first = "or"
 	}
 	return list

@@ -81,6 +81,7 @@ func SVG(w io.Writer, m board.Model, from string) error {
 	y = s.headersAndMatrix(y)
 	y = s.chips(y)
 	y = s.rest(y)
+	y = s.sound(y)
 	y = s.warnings(y)
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]g %[2]g" width="%[1]g" height="%[2]g" font-family="DejaVu Sans, Verdana, Arial, sans-serif">
 <title>%[3]s</title>

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -202,6 +204,114 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("%s: warns %q, want %q, on the sheet too", definition, got[i], want[i])
 			}
 		}
+	}
+}
+
+// The sheet says what hangs on the sound card, and which key and lamp one that lacks a path needs not.
+func TestSound(t *testing.T) {
+	for _, name := range []string{"rpi-4", "beaglebone-black"} {
+		m, err := board.Load(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sheet := strings.Join(words(t, m), " ")
+		for _, want := range []string{"handset: earpiece, 32 Ω or more, at the headphone socket (green)", "No headset with this card: the key Headset and the lamp Headset need not be fitted",
+			"No hands-free with this card. ", "a second adapter is not taken", "The ring comes from the same output"} {
+			if !strings.Contains(sheet, want) {
+				t.Errorf("%s: the sheet lacks %q", name, want)
+			}
+		}
+		if got := strings.Contains(sheet, "or I2S sound board with a WM8960"); got != (name == "rpi-4") {
+			t.Errorf("%s: with the codec: %v", name, got)
+		}
+	}
+	// As the note says: an active loudspeaker on the other channel.
+	m, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[keys]\nheadset = false\n[lamps]\nheadset = false\n[sound]\nwm8960 = false\n[sound.usb]\nwithout = 'headset'\nhandset.output = 'left'\nspeaker.output = 'right'\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := m.Sounds[0].Paths; p["handset"].Output != "left" || p["speaker"].Output != "right" {
+		t.Errorf("%+v", p)
+	}
+	if sheet := strings.Join(words(t, m), " "); !strings.Contains(sheet, "No headset with this card. It has") || strings.Contains(sheet, "hands-free with this card") {
+		t.Error(sheet)
+	}
+	if _, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[sound.usb]\nwithout = ['handset']\n")); err == nil || err.Error() != `x.toml:4:1: sound.usb.without: "handset": allowed is headset, speaker` {
+		t.Error(err)
+	}
+}
+
+// What nobody can mean is told: two colours of one lamp that light on different levels, a lamp whose key was taken away.
+func TestDoubts(t *testing.T) {
+	for own, want := range map[string][]string{
+		"[lines]\nFAULT_RED = { pin = 'J8.26', active_low = true }\n": {"The lamp Fault cannot be a pair behind one lens: FAULT_GREEN is lit when high, FAULT_RED is lit when low"},
+		"[keys]\nconference = false\nslot-9 = false\n":                {"The lamp slot-9 has no key beside it. If it is not wanted either: [lamps] slot-9 = false.", "The lamp Conference has no key beside it"},
+		"[keys]\nconference = false\n[lamps]\nconference = false\n":   nil,
+	} {
+		m, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n"+own))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, sheet := Doubts(m), strings.Join(words(t, m), " ")
+		if len(got) != len(want) {
+			t.Errorf("%s: %q", own, got)
+			continue
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) || !strings.Contains(sheet, want[i]) {
+				t.Errorf("%s: %q, want %q, on the sheet too", own, got[i], want[i])
+			}
+		}
+	}
+}
+
+// The example of the README can be built.
+func TestExampleOfTheREADME(t *testing.T) {
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```toml\nname = \"dock\"\n")
+	example, _, _ := strings.Cut(rest, "```")
+	m, err := board.Parse("dock.toml", []byte("name = 'dock'\n"+example))
+	if err != nil || example == "" {
+		t.Fatal(err)
+	}
+	if all := Warnings(m); len(all) > 0 {
+		t.Errorf("%q", all)
+	}
+}
+
+// The table has every pin of the packages that the drawing has, and the pins of the header that they lead to.
+func TestLegs(t *testing.T) {
+	for definition, want := range map[string][]Leg{
+		"from = 'rpi-4'":            {{"leds-a", "12 SCK", "SCL, header pin 5"}, {"leds-a", "13 SDA", "SDA, header pin 3"}, {"leds-a", "15 A0", "GND"}, {"leds-b", "15 A0", "3V3"}, {"leds-b", "18 RESET", "3V3"}},
+		"from = 'beaglebone-black'": {{"leds-b", "12 SCK", "SCL, P9_19"}},
+		"from = ['rpi-3', 'leds-74hc595']": {{"leds, register 1", "13 OE", "LEDS_ENABLE, and 10 kΩ to 3.3 V"}, {"leds, register 1", "14 SER", "LEDS_DATA"},
+			{"leds, register 2", "14 SER", "pin 9 of register 1"}, {"leds, register 4", "9 QH'", "open"}},
+	} {
+		m, err := board.Parse("x.toml", []byte("name = 'x'\n"+definition))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !slices.Contains(Legs(m), w) {
+				t.Errorf("%s: no %+v in %+v", definition, w, Legs(m))
+			}
+		}
+	}
+	m, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = ['rpi-3', 'leds-74hc595']\n[lines]\nFAULT_RED = { pin = 'J8.26', active_low = true }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Pin(m, m.Wiring.Lines["SLOT5_RED"]); got != "2.QB, pin 1" {
+		t.Error(got)
+	}
+	if got := Lit(m, m.Wiring.Lines["FAULT_RED"]); got != "330 Ω and LED to 3.3 V, lit when low" {
+		t.Error(got)
+	}
+	if got := Supplies(m); len(got) != 3 || got[1] != "3V3: pin 1, pin 17" {
+		t.Error(got)
 	}
 }
 
