@@ -59,3 +59,4 @@ done
 zstd -q -f -12 --long=27 "$out/card.img" -o "$out/card.img.zst"
 "${GO:-go}" run ./cmd/internal/image describe "$out" "$board" "$engine"
 echo "made $out/card.img: version $PARKLAMP_VERSION for $BOARDS"
+echo "onto a card: make flash BOARD=${BOARDS// /|} DEV=/dev/sdX [SITE=folder ID=appliance]$([ "$board" != qemu-virt ] || echo ', or DEV=file.img')"
