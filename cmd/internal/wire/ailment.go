@@ -14,18 +14,20 @@ import (
 // tellAgain is how long a worker is not told again what she has been told.
 const tellAgain = 10 * time.Minute
 
-// ailments are the words of conditions, by the beginning of their code; the first that fits counts. Of those that are not
-// told for a warning, only an error is.
+// ailments are the words of conditions by their codes; a code that ends in a full stop stands for all that begin with it.
+// Of those that are not told for a warning, only an error is. Who is set up keeps his identity while a new one is refused
+// (system.provision), and the network is there without its file (system.network.toml): such faults want a technician.
 var ailments = []struct {
 	code    string
 	ailment prompt.Ailment
 	warning bool
 }{
-	{"provision", prompt.NotSetUp, true}, {"identity", prompt.NotSetUp, true}, {"configuration", prompt.NotSetUp, true},
-	{"network", prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {panel.CodeListener, prompt.NoNetwork, false},
+	{firmwareCode + "identity", prompt.NotSetUp, true}, {firmwareCode + "configuration", prompt.NotSetUp, true},
+	{firmwareCode + "network", prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {panel.CodeListener + ".", prompt.NoNetwork, false},
 	{"registration.", prompt.NotRegistered, false},
-	{journalCode, prompt.NoStorage, true}, {storageCode, prompt.NoStorage, false}, {"data", prompt.NoStorage, false},
-	{"clock", prompt.NoClock, true},
+	{journalCode, prompt.NoStorage, true}, {storageCode, prompt.NoStorage, false},
+	{firmwareCode + "data", prompt.NoStorage, false}, {firmwareCode + "data.", prompt.NoStorage, false},
+	{clockCode, prompt.NoClock, true}, {firmwareCode + "clock", prompt.NoClock, true},
 }
 
 // ailmentOf is the worst that ails the appliance and that a person at the phone should hear of.
@@ -33,7 +35,7 @@ func ailmentOf(conditions []health.Condition) (worst prompt.Ailment, ails bool) 
 	for _, c := range conditions {
 		a, tell := prompt.OtherFault, c.Severity == health.Error
 		for _, w := range ailments {
-			if strings.HasPrefix(strings.TrimPrefix(c.Code, firmwareCode), w.code) {
+			if c.Code == w.code || strings.HasSuffix(w.code, ".") && strings.HasPrefix(c.Code, w.code) {
 				a, tell = w.ailment, tell || w.warning
 				break
 			}

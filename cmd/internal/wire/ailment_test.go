@@ -23,13 +23,20 @@ func TestAilments(t *testing.T) {
 		{"the disk is full", []health.Condition{raised(journalCode, health.Warning)}, prompt.NoStorage, true},
 		{"the disk is almost full", []health.Condition{raised(storageCode, health.Warning)}, 0, false},
 		{"a lamp cannot be written", []health.Condition{raised("lamps", health.Error)}, prompt.OtherFault, true},
-		{"the worst first", []health.Condition{raised("lamps", health.Error), raised("clock", health.Error), raised("address.192.0.2.1", health.Error),
+		{"the worst first", []health.Condition{raised("lamps", health.Error), raised("system.clock", health.Error), raised("address.192.0.2.1", health.Error),
 			raised("registration.sip:a@b", health.Error)}, prompt.NoNetwork, true},
-		{"no clock", []health.Condition{raised("clock", health.Error)}, prompt.NoClock, true},
+		{"no clock", []health.Condition{raised(clockCode, health.Error)}, prompt.NoClock, true},
 		{"a clock that the first process has only guessed", []health.Condition{raised("system.clock", health.Warning)}, prompt.NoClock, true},
 		{"no data partition", []health.Condition{raised("system.data", health.Error)}, prompt.NoStorage, true},
 		{"an update that failed", []health.Condition{raised("system.update", health.Warning)}, 0, false},
-		{"no identity", []health.Condition{raised("provision", health.Warning), raised("network", health.Error)}, prompt.NotSetUp, true},
+		{"no identity, and none in the network", []health.Condition{raised("system.provision.fetch", health.Warning), raised("system.identity", health.Error),
+			raised("system.network", health.Error)}, prompt.NotSetUp, true},
+		{"a new identity is refused, the old one stays", []health.Condition{raised("system.provision", health.Error)}, prompt.OtherFault, true},
+		{"no address", []health.Condition{raised("system.network", health.Error)}, prompt.NoNetwork, true},
+		{"DHCP in place of network.toml", []health.Condition{raised("system.network.toml", health.Error)}, prompt.OtherFault, true},
+		{"SIP does not listen", []health.Condition{raised("sip.listener.udp:eth0:5060", health.Error)}, prompt.NoNetwork, true},
+		{"the data partition is full", []health.Condition{raised("system.data.space", health.Error)}, prompt.NoStorage, true},
+		{"callers of before are lost, and the disk is well", []health.Condition{raised("journal.lost", health.Warning)}, 0, false},
 	}
 	for _, c := range cases {
 		if got, ails := ailmentOf(c.conditions); got != c.want || ails != c.ails {
