@@ -49,8 +49,9 @@ type synced struct {
 
 // keeper stores the calls of the appliance, so that its next life can go on with those that are parked and say good-bye
 // to the others. The loop tells it what changes; run, a goroutine of its own, writes, so that neither the music nor
-// anything else waits for the disk. Only news of a call that the disk does not have yet, as it is now, wait before peers
-// and who asked for the park hear of it; that a call is gone is told at once.
+// anything else waits for the disk. Only news of a call that the disk does not have yet, as it is now, wait: who asked for the park,
+// peers, lamps and subscribers of orbits hear of it then. That a call is gone is told at once. The panel, which shows the
+// orbit machine as it is, waits for nothing.
 type keeper struct {
 	// immutable
 	loop    *loop
@@ -97,9 +98,9 @@ func (k *keeper) announce(e parkd.Announce) {
 	k.held = &e
 }
 
-// promise is something to be said once the disk has a call.
+// promise is something to be said once the disk has a call, or the peers know what is held back.
 type promise struct {
-	call string
+	call string // "": nothing but what is held back
 	say  func()
 }
 
@@ -112,6 +113,15 @@ func (k *keeper) once(call string, say func()) {
 	k.dirty = true
 	k.wait()
 	k.after = append(k.after, promise{call, say})
+}
+
+// told says something when the peers know what this appliance hosts: at once, if nothing is held back.
+func (k *keeper) told(say func()) {
+	if k.held == nil {
+		say()
+		return
+	}
+	k.after = append(k.after, promise{say: say})
 }
 
 // wait begins the time after which nobody waits for the disk any longer.
@@ -238,7 +248,7 @@ func (k *keeper) written(slots map[string]parkd.SlotState, lost map[string]bool)
 
 // owes says whether somebody waits for a call that the disk does not have.
 func (k *keeper) owes() bool {
-	return slices.ContainsFunc(k.after, func(p promise) bool { _, ok := k.stored[p.call]; return !ok })
+	return slices.ContainsFunc(k.after, func(p promise) bool { _, ok := k.stored[p.call]; return p.call != "" && !ok })
 }
 
 // write stores a state and says which parked calls of it are not on the disk, by id. A call that the journal does not take

@@ -11,10 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
+	"parklamp/leds"
 	"parklamp/parkd"
 	"parklamp/parkd/journal"
 	"parklamp/sip/call"
+	"parklamp/sip/phone"
 )
 
 // keeping is a keeper whose disk is the test: nothing is written before the test says so.
@@ -250,5 +253,57 @@ func TestBadDiskIsACondition(t *testing.T) {
 	k.report(nil)
 	if all := k.health.All(); len(all) != 0 {
 		t.Errorf("conditions %+v", all)
+	}
+}
+
+// The worker, who parked himself, lamps and subscribers of the orbit hear that a park holds when the disk has it, or after heldFor.
+func TestParkIsStoredThenSaidAndShown(t *testing.T) {
+	for name, written := range map[string]bool{"the disk has it": true, "the disk stands still": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config.Default()
+				cfg.SIP.Listen, cfg.Journal.Path = []string{"udp:127.0.0.1:5060"}, filepath.Join(t.TempDir(), "journal")
+				a, err := New(cfg, "test", true, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(a.keeper.journal.Close)
+				defer a.board.Close()
+				go a.loop.run(t.Context(), func() {})
+				told := func() (said string, lit leds.State, watched int) {
+					a.loop.ask(func() {
+						said, lit, watched = a.desk.prompt, a.lamps.States()["orbit-701"], len((*a.documents.orbits.Load())["701"].Calls)
+					})
+					return said, lit, watched
+				}
+				a.loop.ask(func() {
+					a.desk.step(phone.Incoming{Call: "c", From: "0301234"})
+					a.desk.step(phone.Hook{Up: true})
+					l := &leg{id: "leg", call: &call.Call{}, incoming: true, answered: true}
+					a.legs[l.id] = l
+					a.desk.take(l, "c")
+					a.desk.step(phone.KeyDown{Key: phone.KeyPark})
+					a.lot.step(parkd.ClaimResult{Token: l.parking, Orbit: "701", Granted: true})
+				})
+				if _, hosted := a.lot.callOf("leg"); !hosted {
+					t.Fatal("nobody is parked")
+				}
+				if said, lit, watched := told(); said != "" || lit == leds.ParkedHere || watched != 0 {
+					t.Errorf("before the disk has it: said %q, lamp %v, %d calls watched", said, lit, watched)
+				}
+				if written {
+					a.loop.ask(func() { a.keeper.written(a.snapshot().slots, nil) })
+				} else {
+					time.Sleep(heldFor + time.Millisecond)
+				}
+				if said, lit, watched := told(); said != "call parked on seven zero one" || lit != leds.ParkedHere || watched != 1 {
+					t.Errorf("said %q, lamp %v, %d calls watched", said, lit, watched)
+				}
+				a.loop.ask(func() { a.lot.step(parkd.LegEnded{Leg: "leg"}) }) // that needs no disk
+				if _, lit, watched := told(); lit != leds.Free || watched != 0 {
+					t.Errorf("gone, and lamp %v, %d calls watched", lit, watched)
+				}
+			})
+		})
 	}
 }

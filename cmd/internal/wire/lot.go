@@ -40,6 +40,7 @@ type lot struct {
 	tokens   uint64
 	lives    map[string]uint64 // the epoch of each peer that was heard
 	lost     map[string]bool   // callers on the panel who are to be rung back, by call id
+	unshown  []string          // orbits that wait for the disk before a lamp shows what has changed
 }
 
 func (p *lot) token(kind string) string {
@@ -109,7 +110,7 @@ func (p *lot) do(e parkd.Effect) {
 		}
 	case parkd.Changed:
 		p.findLost()
-		p.orbitsChanged(e.Orbits)
+		p.show(e.Orbits)
 	case parkd.SetTimer:
 		p.loop.after("park "+e.ID, max(0, e.At.Sub(p.now())), func() { p.step(parkd.Timer{ID: e.ID}) })
 	case parkd.StopTimer:
@@ -163,11 +164,11 @@ func (p *lot) committed(e parkd.Committed) {
 	if r == nil {
 		return
 	}
+	// Stored first, then told: who hears 200, or the orbit, lets go of the caller.
 	switch {
 	case r.desk != "":
-		p.desk.step(phone.ParkCommitted{Call: r.desk, Orbit: e.Orbit})
+		p.keeper.once(e.Slot.CallID, func() { p.desk.step(phone.ParkCommitted{Call: r.desk, Orbit: e.Orbit}) })
 	case r.leave != nil:
-		// Stored first, then told: who hears 200 lets go of the caller.
 		p.keeper.once(e.Slot.CallID, func() {
 			if r.leave.transfer != nil {
 				r.leave.transfer.Done(200, "OK") // RFC 3515 §2.4.5: the final NOTIFY
@@ -178,8 +179,25 @@ func (p *lot) committed(e parkd.Committed) {
 	}
 	if l := p.legs[e.Leg]; l != nil && l == r.leg && l.tellOrbit {
 		l.tellOrbit = false
-		p.sayOrbit(l, e.Orbit)
+		p.keeper.once(e.Slot.CallID, func() {
+			if l.parked && !l.ended { // nobody has fetched him meanwhile
+				p.sayOrbit(l, e.Orbit)
+			}
+		})
 	}
+}
+
+// show tells lamps and subscribers what has become of orbits, together with the peers and not before them.
+func (p *lot) show(orbits []string) {
+	waits := len(p.unshown) > 0
+	if p.unshown = append(p.unshown, orbits...); waits {
+		return
+	}
+	p.keeper.told(func() {
+		changed := p.unshown
+		p.unshown = nil
+		p.orbitsChanged(changed)
+	})
 }
 
 // sayOrbit tells somebody who parked himself where he is, then plays music.
