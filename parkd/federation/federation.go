@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -17,17 +16,25 @@ import (
 	"parklamp/sip/event/pidf"
 )
 
+// Fault is what is wrong with the federation, for people.
+type Fault struct {
+	Text, Hint string // what happened; what to do
+}
+
+func (f *Fault) Error() string { return "federation: " + f.Text + ": " + f.Hint }
+
+// Faults. OnHealth and OnSize tell them, wrapped where more is known.
 var (
 	// ErrSilent means that a peer does not answer.
-	ErrSilent = errors.New("federation: peer does not answer: is it powered, connected, and is this its address?")
+	ErrSilent error = &Fault{"peer does not answer", "is it powered, connected, and is this its address?"}
 	// ErrRefused means that a peer answers and does not take this appliance for a peer.
-	ErrRefused = errors.New("federation: peer refuses: does its list of peers have this appliance, with this name and address?")
+	ErrRefused error = &Fault{"peer refuses", "does its list of peers have this appliance, with this name and address?"}
 	// ErrUnproved means that a peer does not prove by the site's certificate who it is.
-	ErrUnproved = errors.New("federation: peer does not prove that it is one: has it a certificate of this site, for this name, that has not ended?")
+	ErrUnproved error = &Fault{"peer does not prove that it is one", "has it a certificate of this site, for this name, that has not ended?"}
 	// ErrStranger means that what answers at a peer's address is not that peer.
-	ErrStranger = errors.New("federation: another appliance answers: do name and address of this peer belong together?")
+	ErrStranger error = &Fault{"another appliance answers", "do name and address of this peer belong together?"}
 	// ErrCrowded means that what this appliance hosts does not fit into one message.
-	ErrCrowded = errors.New("federation: more calls are parked here than one message tells, and the peers go on showing what they heard last: set lot.max_calls to 500 or less, and park at other appliances too")
+	ErrCrowded error = &Fault{"more calls are parked here than one message tells, and the peers go on showing what they heard last", "set lot.max_calls to 500 or less, and park at other appliances too"}
 )
 
 const (

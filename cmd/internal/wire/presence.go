@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"parklamp/cmd/internal/health"
 	"parklamp/leds"
 	"parklamp/parkd"
+	"parklamp/parkd/federation"
 	"parklamp/parkd/panel"
 	"parklamp/sip/event"
 	"parklamp/sip/event/dialoginfo"
@@ -180,11 +182,11 @@ func (a *Appliance) onSize(err error) {
 	a.health.Raise(a.now(), code, health.Error, text, hint)
 }
 
-// textAndHint parts "federation: what happened: what to do".
+// textAndHint are the words of a fault of the federation, with what else is known of it.
 func textAndHint(err error) (text, hint string) {
-	text, hint, _ = strings.Cut(err.Error(), ": ")
-	if _, more, ok := strings.Cut(hint, ": "); ok {
-		text, hint = hint[:len(hint)-len(more)-2], more
+	var f *federation.Fault
+	if !errors.As(err, &f) {
+		return err.Error(), "see that both appliances run the same version"
 	}
-	return text, hint
+	return f.Text, f.Hint + strings.TrimPrefix(err.Error(), f.Error())
 }
