@@ -101,7 +101,7 @@ func benchmarkChange(b *testing.B, n int) {
 	a := New(ep, Default(), log)
 	orbit := dialoginfo.Orbit{Number: "701", Entity: "sip:701@127.0.0.1", Calls: []dialoginfo.Call{{
 		ID: "c1", Host: "dock-1", Target: "sip:701@127.0.0.1", Caller: dialoginfo.Identity{Name: "Ann", URI: "sip:+15550100@gw.example"},
-		Parker: dialoginfo.Identity{Name: "dock-1", URI: "sip:dock-1@127.0.0.1"}, Since: time.Now(), CallID: "a84b4c76e66710", LocalTag: "8321", RemoteTag: "1928",
+		Parker: dialoginfo.Identity{Name: "dock-1", URI: "sip:dock-1@127.0.0.1"}, Since: time.Now(),
 	}}}
 	a.Serve(Package{Name: "dialog", ContentType: dialoginfo.ContentType, Document: func(r Request) ([]byte, bool) {
 		return dialoginfo.Marshal(orbit.Document(r.Version, time.Now())), true

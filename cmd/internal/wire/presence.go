@@ -66,8 +66,7 @@ func (p *lot) orbitsChanged(orbits []string) {
 	}
 }
 
-// dialogs is an orbit in the words of RFC 4235, without the dialog identifiers: who has them can take the call with
-// Replaces, and anybody may subscribe. A phone picks up by dialling the orbit.
+// dialogs is an orbit in the words of RFC 4235.
 func (p *lot) dialogs(v parkd.OrbitView) dialoginfo.Orbit {
 	o := dialoginfo.Orbit{Number: v.Orbit}
 	for _, s := range v.Calls {

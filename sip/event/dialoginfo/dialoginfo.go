@@ -11,8 +11,9 @@
 //   - Recalling: early, which phones show as blinking.
 //
 // Each dialog names the caller (remote identity), the orbit (local identity), the
-// parker (referred-by, and an element of ours), the direction and the age, and has
-// the Call-ID and tags that Replaces takes (RFC 3891 §3) for pick-up by key.
+// parker (referred-by, and an element of ours), the direction and the age. It has
+// no Call-ID and no tags: who has them can take the call with Replaces (RFC 3891 §3),
+// and anybody may subscribe. A phone picks up by dialling the orbit.
 //
 // Marshal is pure. Nobody here watches dialogs of others: what reads documents back is for the tests.
 package dialoginfo
@@ -50,19 +51,17 @@ func (s Scope) String() string {
 	return "full"
 }
 
-// State is the state of a dialog (RFC 4235 §3.7.1).
+// State is the state of a dialog (RFC 4235 §3.7.1), as far as calls in orbits have them.
 type State uint8
 
 // The values of State.
 const (
 	Terminated State = iota
-	Trying
-	Proceeding
 	Early
 	Confirmed
 )
 
-var stateNames = [...]string{"terminated", "trying", "proceeding", "early", "confirmed"}
+var stateNames = [...]string{"terminated", "early", "confirmed"}
 
 // String returns the value as the document spells it.
 func (s State) String() string {
@@ -104,9 +103,6 @@ type Document struct {
 // Dialog is one dialog of the entity, seen from the entity.
 type Dialog struct {
 	ID        string // unique in the entity's documents
-	CallID    string
-	LocalTag  string
-	RemoteTag string
 	Direction Direction
 
 	State State
@@ -169,9 +165,6 @@ func appendDialog(b []byte, g *Dialog) []byte {
 	b = append(b, `<dialog id="`...)
 	b = xmldoc.AppendText(b, g.ID)
 	b = append(b, '"')
-	b = xmldoc.AppendAttr(b, "call-id", g.CallID)
-	b = xmldoc.AppendAttr(b, "local-tag", g.LocalTag)
-	b = xmldoc.AppendAttr(b, "remote-tag", g.RemoteTag)
 	b = xmldoc.AppendAttr(b, "direction", g.Direction.String())
 	b = append(b, ">\n<state"...)
 	b = xmldoc.AppendAttr(b, "event", g.Event)

@@ -22,7 +22,7 @@ func call(id string) Call {
 	return Call{
 		ID: id, Host: "dock-1", Target: "sip:701@10.0.0.1:5060",
 		Caller: Identity{"Ann <Caller>", "sip:+15550100@gw.example"}, Parker: Identity{"dock-1", "sip:dock-1@10.0.0.1"},
-		Since: at, Incoming: true, CallID: "a84b4c76e66710@gw", LocalTag: "8321234356", RemoteTag: "1928301774",
+		Since: at, Incoming: true,
 	}
 }
 
@@ -38,9 +38,9 @@ func documents() map[string]Document {
 	docs["queue"] = o.Document(3, at)
 	docs["partial"] = Document{Entity: "sip:a@b", Version: 4, State: Partial, Dialogs: []Dialog{
 		{ID: "1", Direction: Initiator, State: Terminated, Event: "rejected", Code: 486},
-		{ID: "2", State: Trying, Remote: Participant{Target: "sip:c@d", Params: []Param{{"x", "\"&<"}}}},
+		{ID: "2", State: Early, Remote: Participant{Target: "sip:c@d", Params: []Param{{"x", "\"&<"}}}},
 	}}
-	docs["hostile"] = Document{Entity: `"><x`, Dialogs: []Dialog{{ID: "'", State: Proceeding, CallID: "]]>",
+	docs["hostile"] = Document{Entity: `"><x`, Dialogs: []Dialog{{ID: "'", State: Early, Event: "]]>",
 		Remote: Participant{Identity: Identity{"</identity>\r\n", "<!ENTITY"}}}}}
 	return docs
 }
@@ -112,7 +112,7 @@ func TestForeignDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Document{Entity: "sip:alice@example.com", Version: 2, State: Partial, Dialogs: []Dialog{{
-		ID: "as7d900as8", CallID: "a84b4c76e66710", LocalTag: "1928301774", RemoteTag: "hh76a", Direction: Initiator,
+		ID: "as7d900as8", Direction: Initiator,
 		State: Terminated, Event: "rejected", Code: 486, Duration: 10 * time.Second,
 		Local: Participant{Identity: Identity{"Alice", "sip:alice@example.com"}, Target: "sip:alice@pc33.example.com",
 			Params: []Param{{"+sip.rendering", "no"}}},
@@ -129,7 +129,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 	many := strings.Builder{}
 	for i := range maxDialogs + 1 {
-		fmt.Fprintf(&many, `<dialog id="%d"><state>trying</state></dialog>`, i)
+		fmt.Fprintf(&many, `<dialog id="%d"><state>early</state></dialog>`, i)
 	}
 	for _, tc := range []struct {
 		name, doc string
@@ -141,12 +141,12 @@ func TestParseRefuses(t *testing.T) {
 		{"scope", `<dialog-info xmlns="` + Namespace + `" version="1" state="half"/>`, errInvalid},
 		{"no state", wrap(`<dialog id="1"/>`), errInvalid},
 		{"state", wrap(`<dialog id="1"><state>parked</state></dialog>`), errInvalid},
-		{"no id", wrap(`<dialog><state>trying</state></dialog>`), errInvalid},
-		{"id twice", wrap(strings.Repeat(`<dialog id="1"><state>trying</state></dialog>`, 2)), errInvalid},
-		{"direction", wrap(`<dialog id="1" direction="up"><state>trying</state></dialog>`), errInvalid},
-		{"code", wrap(`<dialog id="1"><state code="99">trying</state></dialog>`), errInvalid},
-		{"duration", wrap(`<dialog id="1"><state>trying</state><duration>-1</duration></dialog>`), errInvalid},
-		{"since", wrap(`<dialog id="1"><state>trying</state><p:parked since="noon"/></dialog>`), errInvalid},
+		{"no id", wrap(`<dialog><state>early</state></dialog>`), errInvalid},
+		{"id twice", wrap(strings.Repeat(`<dialog id="1"><state>early</state></dialog>`, 2)), errInvalid},
+		{"direction", wrap(`<dialog id="1" direction="up"><state>early</state></dialog>`), errInvalid},
+		{"code", wrap(`<dialog id="1"><state code="99">early</state></dialog>`), errInvalid},
+		{"duration", wrap(`<dialog id="1"><state>early</state><duration>-1</duration></dialog>`), errInvalid},
+		{"since", wrap(`<dialog id="1"><state>early</state><p:parked since="noon"/></dialog>`), errInvalid},
 		{"dialogs", wrap(many.String()), xmldoc.ErrTooLarge},
 		{"bomb", `<!DOCTYPE x [<!ENTITY a "b">]>` + wrap(`&a;`), xmldoc.ErrForbidden},
 	} {

@@ -20,9 +20,6 @@ type Call struct {
 	Incoming bool // the caller called us; else one of us called them
 
 	Recalling bool // the parker is being called back
-
-	// The dialog between host and caller, seen from the host. May be empty.
-	CallID, LocalTag, RemoteTag string
 }
 
 // Document returns the full state of the orbit at now.
@@ -34,7 +31,7 @@ func (o Orbit) Document(version uint32, now time.Time) Document {
 	}
 	for _, c := range o.Calls {
 		g := Dialog{
-			ID: c.ID, CallID: c.CallID, LocalTag: c.LocalTag, RemoteTag: c.RemoteTag,
+			ID:         c.ID,
 			Direction:  Initiator,
 			State:      Confirmed,
 			Duration:   max(0, now.Sub(c.Since)),

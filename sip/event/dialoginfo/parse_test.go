@@ -67,9 +67,6 @@ func Parse(data []byte) (Document, error) {
 func parseDialog(e *xmldoc.Element) (Dialog, error) {
 	g := Dialog{
 		ID:         e.Attr("id"),
-		CallID:     e.Attr("call-id"),
-		LocalTag:   e.Attr("local-tag"),
-		RemoteTag:  e.Attr("remote-tag"),
 		ReferredBy: parseNamed(e.Child(Namespace, "referred-by")),
 		Local:      parseParticipant(e.Child(Namespace, "local")),
 		Remote:     parseParticipant(e.Child(Namespace, "remote")),
