@@ -124,7 +124,7 @@ image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU an
 
 .PHONY: update-test
 CUTS ?= 10
-update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, bad systems, power cut at CUTS=200 random moments
+update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, bad systems, power cut at CUTS=10 random moments
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) $(CARD_PACKAGES) u-boot-qemu'
 	PARKLAMP_CUTS=$(CUTS) $(GO) test -tags uboot -count=1 -v -timeout 8h ./cmd/internal/slots/slotstest ./cmd/internal/updateguest
 

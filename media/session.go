@@ -45,7 +45,7 @@ type Session struct {
 	restored bool // immutable: the far end's stream began in another life of this process
 }
 
-// keys are the digits that wait, of which most calls have none. Capacity maxKeys; SendDTMF refuses what does not fit.
+// keyQueue holds the digits that wait, of which most calls have none. Capacity maxKeys; SendDTMF refuses what does not fit.
 type keyQueue chan dtmf.Key
 
 // wiring is what a session is connected to. It is never changed, only replaced.

@@ -13,7 +13,7 @@
 //	POST /api/selftest   {"steps":["keys"]}   a self test, as a stream of JSON lines; GET /api/selftest/reports[/NAME]
 //	GET  /api/update     how far an update of the system is; 404 where there is none
 //	POST /api/update     a signed bundle (application/octet-stream); answers when it is written and read back
-//	POST /api/update/check  the first 8 KiB of one; answers whether it would be taken
+//	POST /api/update/check  the beginning of one, its signed head at least (no more than 8 KiB); answers whether it would be taken
 //
 // A POST answers 204 once it has been done, else a JSON object {"error":"…"}.
 // Whoever wants to restart the program waits for the calls that are not kept:

@@ -1,6 +1,6 @@
 // Package health keeps the lasting faults of an appliance: what is wrong, since when, and what a person can do.
 //
-// A fault is a condition with a code of its own ("sip.listener udp:192.0.2.7:5060"): it is raised once, changes its
+// A fault is a condition with a code of its own ("sip.listener.udp:192.0.2.7:5060"): it is raised once, changes its
 // text while it lasts, and is cleared when the fault is gone. Whoever shows health (fault lamp, panel, parkctl) reads
 // a copy. The package starts no goroutine and writes no log.
 package health

@@ -6,8 +6,8 @@
 // write cut off by a loss of power leaves the state before it. buildroot/boot/boot.cmd is the reader on the other side: it
 // boots a slot that is on trial once for each attempt left, counting down before it jumps, and else the good one.
 //
-// The package never writes a slot and never decides about an update (package update does). It starts no goroutine. A Disk
-// has one owner: its methods must not be called at the same time.
+// The package never writes a slot and never decides about an update (package update does). It starts no goroutine. Who
+// writes a Disk (Store, WriteSector, WriteAt) must be alone in that, as package update is; reading may go on beside it.
 package slots
 
 import (

@@ -9,7 +9,10 @@
 //
 // The package never writes the running slot or the other partitions, and never restarts while there are calls that this would
 // end unless told.
-// It runs inside the first process: no child processes, no large buffers. Run owns the one goroutine that waits.
+// It runs inside the first process: no child processes, no large buffers. Run waits for calls to end, Confirm for health, each in its
+// caller's goroutine; a bundle is written in that of its request. No bundle is taken while another is written or the system
+// is on trial, so that one at a time writes the card. Confirm starts a goroutine when it gives a trial up, which a card that does
+// not answer may keep.
 // Standards: ed25519 RFC 8032, keys RFC 8410, gzip RFC 1952.
 package update
 

@@ -5,8 +5,10 @@
 // held at power-on (desk.go, headset.go, poweron.go), and when digits in the middle of a self test dial (selftest.go).
 //
 // One goroutine, the loop, owns every leg and both machines. Keypad, calls, federation and panel post to it, so that
-// every event is taken whole before the next. Appliance.Run starts a goroutine for each part (endpoint, calls, events,
-// registrations, media engine, scanner, lamps, federation, panel, journal) and returns when all have ended.
+// every event is taken whole before the next. Appliance.Run (run.go) starts a goroutine for each part: endpoint, calls, events,
+// registrations, federation, panel, media engine, the loop, the journal and self tests, with a phone its lamps, keypad and sound
+// card, and one each that watches the network's links, the first process of an image or else disk and clock, and sends reports
+// of calls, if they are collected. It returns when all have ended.
 package wire
 
 import (
