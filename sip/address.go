@@ -124,3 +124,11 @@ func (e *Endpoint) Listening() []Socket {
 	}
 	return out
 }
+
+// Host is an address as the host of a SIP URI. RFC 3261 §25.1: IPv6 in brackets.
+func Host(a netip.Addr) string {
+	if a = a.Unmap(); a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return a.String()
+}

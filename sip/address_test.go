@@ -144,3 +144,11 @@ func TestInterfaceInListen(t *testing.T) {
 		}
 	}
 }
+
+func TestHostOfAURI(t *testing.T) {
+	for addr, want := range map[string]string{"192.0.2.1": "192.0.2.1", "2001:db8::1": "[2001:db8::1]", "::ffff:192.0.2.1": "192.0.2.1"} {
+		if got := sip.Host(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %s", addr, got)
+		}
+	}
+}

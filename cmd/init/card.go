@@ -26,10 +26,8 @@ import (
 )
 
 const (
-	cardWait   = 5 * time.Second // for a card whose driver takes its time
-	cardLook   = 100 * time.Millisecond
-	dataNumber = 4
-	bootNumber = 1
+	cardWait = 5 * time.Second // for a card whose driver takes its time
+	cardLook = 100 * time.Millisecond
 	// A card is given up when it has completed no read and no write for cardStill. One that answers, however slowly, is waited for: a
 	// repair that is broken off leaves a file system worse than it was.
 	cardStill = 30 * time.Second
@@ -174,7 +172,7 @@ func (s *system) openCard(ctx context.Context) card {
 	if c.disk = s.findCard(); c.disk == nil {
 		return c
 	}
-	if boot, err := c.disk.PartitionPath(bootNumber); err != nil {
+	if boot, err := c.disk.PartitionPath(slots.BootPartition); err != nil {
 		s.log.Warn("boot partition", "err", err)
 	} else if err := storage.MountBoot(boot, stagedBoot); err != nil {
 		s.log.Warn("boot partition", "err", err)
@@ -187,10 +185,10 @@ func (s *system) openCard(ctx context.Context) card {
 
 // mountData grows, checks and mounts the data partition.
 func (s *system) mountData(ctx context.Context, disk *slots.Disk) (device string, err error) {
-	if device, err = disk.PartitionPath(dataNumber); err != nil {
+	if device, err = disk.PartitionPath(slots.DataPartition); err != nil {
 		return "", err
 	}
-	if grown, err := storage.GrowPartition(disk.Path, dataNumber, disk.WriteSector); err != nil {
+	if grown, err := storage.GrowPartition(disk.Path, slots.DataPartition, disk.WriteSector); err != nil {
 		s.log.Warn("the data partition does not grow", "err", err)
 	} else if grown {
 		s.log.Info("the data partition goes to the end of the card", "device", device)

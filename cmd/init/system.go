@@ -43,7 +43,7 @@ const (
 	etcFolder   = "/etc/parklamp"
 	dataMount   = "/data"
 	bootMount   = "/boot"
-	dataFolder  = "/data/parklamp"
+	dataFolder  = provision.DataFolder
 	phonedPath  = "/usr/bin/phoned"
 	busyboxPath = "/bin/busybox"
 	logBytes    = 256 << 10

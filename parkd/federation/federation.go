@@ -210,11 +210,7 @@ func (f *Federation) peerOf(user string, source netip.Addr, proved []string) (na
 }
 
 func (f *Federation) uriAt(user string, at netip.AddrPort) gosip.Uri {
-	host := at.Addr().String()
-	if at.Addr().Is6() {
-		host = "[" + host + "]"
-	}
-	u := gosip.Uri{Scheme: "sip", User: user, Host: host, Port: int(at.Port()), UriParams: gosip.NewParams()}
+	u := gosip.Uri{Scheme: "sip", User: user, Host: sip.Host(at.Addr()), Port: int(at.Port()), UriParams: gosip.NewParams()}
 	// Documents exceed what UDP carries, and a connection shows that the peer is alive.
 	u.UriParams.Add("transport", f.cfg.Transport())
 	return u

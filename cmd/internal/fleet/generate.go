@@ -23,10 +23,11 @@ import (
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/tomlfile"
+	"parklamp/sip"
 )
 
 // on is the folder in which an appliance keeps its set.
-const on = "/data/parklamp"
+const on = provision.DataFolder
 
 // SIP ports of an appliance.
 const (
@@ -292,15 +293,14 @@ func (s *Site) configuration(i int) made {
 			from[fmt.Sprintf("federation.peers[%d]", len(peers))] = source{entryKey(j) + ".address", true}
 			from["dial.directory."+p.Number] = source{entryKey(j) + ".number", true}
 			peers = append(peers, map[string]any{"name": p.ID, "address": netip.AddrPortFrom(p.Address, sipsPort).String()})
-			directory[p.Number] = fmt.Sprintf("sip:%s@%s:%d;transport=tls", p.Number, host(p.Address), sipsPort)
+			directory[p.Number] = fmt.Sprintf("sip:%s@%s:%d;transport=tls", p.Number, sip.Host(p.Address), sipsPort)
 		}
 	}
-	listen := []any{fmt.Sprintf("udp:eth0:%d", sipPort), fmt.Sprintf("tcp:eth0:%d", sipPort), fmt.Sprintf("tls:eth0:%d", sipsPort)}
+	link := netconf.LinkName
 	if a.Address.Is6() {
-		for j, l := range listen {
-			listen[j] = strings.Replace(l.(string), "eth0", "[eth0]", 1)
-		}
+		link = "[" + link + "]"
 	}
+	listen := []any{fmt.Sprintf("udp:%s:%d", link, sipPort), fmt.Sprintf("tcp:%s:%d", link, sipPort), fmt.Sprintf("tls:%s:%d", link, sipsPort)}
 	c := map[string]any{
 		"appliance": map[string]any{"name": a.ID, "number": a.Number},
 		"sip": map[string]any{"listen": listen,
@@ -362,13 +362,6 @@ func (s *Site) doubt(m *made) {
 	if file, _ := table["file"].(string); file != "" && !filepath.IsAbs(file) {
 		fail("board.file", `%q: the appliance has no such file; board = "dock.toml" under [[appliances]] names a definition in the folder of the site, and puts it on the card`, file)
 	}
-}
-
-func host(a netip.Addr) string {
-	if a.Unmap().Is6() {
-		return "[" + a.String() + "]"
-	}
-	return a.Unmap().String()
 }
 
 // expand copies a value and puts what is the appliance's own in place of {id}, {name}, {number}, {address} and {site}.

@@ -39,6 +39,9 @@ import (
 // Folder is the folder of the boot partition.
 const Folder = "parklamp"
 
+// DataFolder is where an appliance keeps its set, and everything else that outlives a restart.
+const DataFolder = "/data/parklamp"
+
 // The files of a set.
 const (
 	IdentityFile    = "identity.toml"

@@ -46,7 +46,7 @@ func NewDisk(dev Device) (*Disk, error) {
 	end := int64(0)
 	for i := range d.parts {
 		p := Extent{Start: table.Partitions[i].Start, Size: table.Partitions[i].Size}
-		if p.Size == 0 || p.Start < end || i+1 == partBoot && p.Start != BootStart {
+		if p.Size == 0 || p.Start < end || i+1 == BootPartition && p.Start != BootStart {
 			return nil, fmt.Errorf("%w: partition %d begins at byte %d with %d bytes; boot, slots and data must follow each other from byte %d",
 				ErrLayout, i+1, p.Start, p.Size, BootStart)
 		}
@@ -85,10 +85,10 @@ func (d *Disk) Close() error {
 func (d *Disk) Slot(s Slot) Extent { return d.parts[s.Partition()-1] }
 
 // Boot is the place of partition 1, Data that of partition 4.
-func (d *Disk) Boot() Extent { return d.parts[partBoot-1] }
+func (d *Disk) Boot() Extent { return d.parts[BootPartition-1] }
 
 // Data is the place of partition 4 as the table has it; its end may be moved by whoever grows it.
-func (d *Disk) Data() Extent { return d.parts[partData-1] }
+func (d *Disk) Data() Extent { return d.parts[DataPartition-1] }
 
 // WriteSector writes one sector at a multiple of its size. Where the device can, nothing beside it is written: through its memory
 // the kernel writes pages of 4 KiB, all of which would be in doubt when power is lost before the Sync.

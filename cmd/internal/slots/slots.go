@@ -34,10 +34,14 @@ const (
 	StateB    = 786432     // second copy
 	BootStart = 4 << 20    // of partition 1
 	Signature = 0x504c4d50 // of the disk
-	partBoot  = 1
-	partA     = 2
-	partB     = 3
-	partData  = 4
+)
+
+// Numbers of the partitions.
+const (
+	BootPartition = 1
+	partA         = 2
+	partB         = 3
+	DataPartition = 4
 )
 
 // Attempts is how often the boot script starts a slot that is on trial before it falls back.

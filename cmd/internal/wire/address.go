@@ -39,20 +39,13 @@ func (a *Appliance) identity(to gosip.Uri) from {
 		}
 	}
 	addr := a.addrTowards(to, transport)
-	return from{addr: addr, uri: gosip.Uri{Scheme: "sip", User: a.cfg.Appliance.Number, Host: bracketed(addr)}}
+	return from{addr: addr, uri: gosip.Uri{Scheme: "sip", User: a.cfg.Appliance.Number, Host: sip.Host(addr)}}
 }
 
 // addrTowards is the address of ours from which a URI is reached.
 func (a *Appliance) addrTowards(to gosip.Uri, transport string) netip.Addr {
 	addr, _ := netip.ParseAddr(strings.Trim(a.endpoint.ContactFor(to.Host, transport).Host, "[]"))
 	return addr
-}
-
-func bracketed(addr netip.Addr) string {
-	if addr.Is6() {
-		return "[" + addr.String() + "]"
-	}
-	return addr.String()
 }
 
 func hostPort(u gosip.Uri) string {
@@ -64,7 +57,7 @@ func hostPort(u gosip.Uri) string {
 
 // localAddr is the listener's address towards a peer.
 func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
-	return a.addrTowards(gosip.Uri{Host: bracketed(peer.Addr()), Port: int(peer.Port())}, "")
+	return a.addrTowards(gosip.Uri{Host: sip.Host(peer.Addr()), Port: int(peer.Port())}, "")
 }
 
 // self is this phone as the parker, by the same URI for everybody.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"parklamp/parkd"
+	"parklamp/sip"
 	"parklamp/sip/call"
 )
 
@@ -21,7 +22,7 @@ func (p *lot) peerVanished(name string) {
 			return
 		}
 		for _, l := range p.legs {
-			if l.media == nil || l.pair == nil || bracketed(l.call.Info().Source.Addr()) != uri.Host ||
+			if l.media == nil || l.pair == nil || sip.Host(l.call.Info().Source.Addr()) != uri.Host ||
 				!deserted(l.joined, since, l.media.Stats().LastReceived) {
 				continue
 			}
