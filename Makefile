@@ -13,6 +13,8 @@ DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio
 
 # What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
 IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm
+# What booted guests need that call each other and are called.
+GUEST_PACKAGES := $(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base
 # What `make image` needs: the tools that put a card together. Those of the target come through a private apt root.
 CARD_PACKAGES  := device-tree-compiler genimage mtools dosfstools e2fsprogs u-boot-tools zstd cpio kmod
 ARM_PACKAGES   := qemu-user-static
@@ -85,7 +87,7 @@ image: ## card, slot and boot files of BOARD (qemu-virt, rpi, rpi-zero-w, beagle
 
 .PHONY: flash flash-many
 FLASH = $(OUT)/bin/flash $(if $(filter file,$(origin BOARD)),,-board '$(BOARD)') -allow '$(ALLOW)' -site '$(SITE)' -source '$(VERSION) $(shell git log -1 --format=%cs 2>/dev/null)' $(if $(IMAGE_FILE),-image '$(IMAGE_FILE)')
-flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=dock-7] [ALLOW="internal large"]; asks before it erases
+flash: ## write a card: BOARD=rpi-3 DEV=/dev/sdX (or a file) [SITE=folder ID=dock-7] [ALLOW="internal large"] [IMAGE_FILE=card.img]; asks before it erases
 	@$(GO) build -o $(OUT)/bin/flash ./cmd/internal/flash
 	@exec $(FLASH) -dev '$(DEV)' -id '$(ID)'
 
@@ -110,11 +112,11 @@ image-check: ## build the image of BOARD twice and compare them byte for byte
 .PHONY: buildroot-check
 buildroot-check: ## check each board's configuration and the packages with Buildroot in BUILDROOT=folder; downloads and builds nothing
 	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='python3-magic flake8 rsync bc file unzip'
-	@set -e; for b in rpi-zero-2w rpi rpi-zero-w beaglebone-black qemu-virt; do CHECK=1 PATH="/usr/bin:$$PATH" buildroot/buildroot.sh $$b '$(BUILDROOT)' $(OUT)/check/$$b; done
+	@set -e; for b in $(basename $(notdir $(wildcard buildroot/boards/*.env))); do CHECK=1 PATH="/usr/bin:$$PATH" buildroot/buildroot.sh $$b '$(BUILDROOT)' $(OUT)/check/$$b; done
 
 .PHONY: image-test
 image-test: ## boot the card of qemu-virt in QEMU; boot an ARM kernel in QEMU and run the tests of sound card and GPIO lines in it; boot phones that park and fetch, update the card; builds the kernel once (12 CPU minutes)
-	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base'
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(GUEST_PACKAGES)'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt
 	buildroot/test/boot.sh $(OUT)/image/qemu-virt
 	ICOUNT=2 buildroot/test/run.sh $(GUEST_TESTS)
@@ -132,7 +134,7 @@ update-test: ## boot script and updates under U-Boot in QEMU: damaged bundles, b
 footprint: SHELL := /bin/bash
 footprint: .SHELLFLAGS := -o pipefail -c
 footprint: ## image, memory, time to ready and idle load of the image for QEMU, as rows of the README's table
-	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base'
+	@$(MAKE) --no-print-directory test-deps DEBIAN_PACKAGES= MORE_PACKAGES='$(GUEST_PACKAGES)'
 	@$(MAKE) --no-print-directory image BOARD=qemu-virt
 	$(GO) test -tags image -count=1 -v -timeout 30m -run 'Footprint|Killed' ./cmd/internal/guesthost | grep -e '|' -e 'want below' -e FAIL -e '^ok'
 
