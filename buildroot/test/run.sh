@@ -5,7 +5,7 @@
 # it in qemu-system-arm -M virt, and prints what the tests print. Exits 0 only if the guest says that all passed, within
 # LIMIT seconds (600) of wall clock; the tests' own limits are of the guest's clock. ICOUNT=N couples that clock to the
 # instructions executed, 2^N ns each, so that a busy host does not look like a slow board (not with a network): 2 is slower than any
-# board, 0 as fast as one; waiting takes no time. RUN narrows the tests, QEMU_ARGS adds to the machine, CMDLINE to the kernel's arguments.
+# board, 0 as fast as one; waiting takes no time. RUN narrows the tests.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
@@ -30,9 +30,8 @@ done
 (cd "$work/root" && find . -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc --quiet --reproducible -R 0:0) | gzip -1n >"$work/initramfs.gz"
 
 log=$out/console.log
-# shellcheck disable=SC2086 # QEMU_ARGS is a list of arguments
-timeout --foreground "$limit" qemu-system-arm -M virt -cpu cortex-a7 -smp "${SMP:-1}" -m 256 -nographic -nodefaults \
-	-serial stdio -monitor none -no-reboot -kernel "$kernel" -initrd "$work/initramfs.gz" ${ICOUNT:+-icount shift=$ICOUNT,sleep=off} ${QEMU_ARGS:-} \
-	-append "console=ttyAMA0 panic=-1 quiet ${CMDLINE:-}" </dev/null | tr -d '\r' | tee "$log" || {
+timeout --foreground "$limit" qemu-system-arm -M virt -cpu cortex-a7 -m 256 -nographic -nodefaults \
+	-serial stdio -monitor none -no-reboot -kernel "$kernel" -initrd "$work/initramfs.gz" ${ICOUNT:+-icount shift=$ICOUNT,sleep=off} \
+	-append "console=ttyAMA0 panic=-1 quiet" </dev/null | tr -d '\r' | tee "$log" || {
 		echo "image-test: the guest did not end within $limit s" >&2; exit 1; }
 grep -q '^GUEST result PASS' "$log"
