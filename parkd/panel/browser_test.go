@@ -16,6 +16,8 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"go.uber.org/goleak"
+
+	"parklamp/parkd/panel/paneltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,23 +27,6 @@ type browser struct {
 	t     *testing.T
 	ctx   context.Context
 	phone *fakePhone
-}
-
-// openBrowser starts Chromium (Debian package chromium). The sound of a
-// headless browser goes nowhere, at the pace of a sound card.
-func openBrowser(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.WindowSize(1280, 1000))...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start chromium (Debian package chromium): %v", err)
-	}
-	return ctx
 }
 
 // visit opens the page of a new server and waits until it is live.
@@ -102,7 +87,7 @@ func (b *browser) middle(id string) (x, y float64) {
 }
 
 func TestPage(t *testing.T) {
-	ctx := openBrowser(t)
+	ctx := paneltest.Browser(t, 1000)
 	for _, c := range []struct {
 		name string
 		test func(*browser)

@@ -11,28 +11,13 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"parklamp/cmd/internal/site"
+	"parklamp/parkd/panel/paneltest"
 )
 
 // window is the panel of one appliance in headless Chromium.
 type window struct {
 	*place
 	ctx context.Context
-}
-
-// browser starts Chromium with one window; more come by open.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.WindowSize(1280, 900))...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start chromium (make test-deps installs it): %v", err)
-	}
-	return ctx
 }
 
 // open shows the panel of an appliance in a new window.
@@ -77,7 +62,7 @@ func TestPanelInTheBrowser(t *testing.T) {
 			Panel: netip.AddrPortFrom(p.addr(i+1), 8080)})
 	}
 	p.start(members)
-	chromium := browser(t)
+	chromium := paneltest.Browser(t, 900)
 	one, two := p.open(chromium, p.dock1()), p.open(chromium, p.dock2())
 	o := p.call(p.dock1(), "201", 11, "caller")
 	one.await(`parklamp.status.phone.ring === "normal"`)
