@@ -131,7 +131,7 @@ func TestWhoIsNew(t *testing.T) {
 		return dir
 	}
 	data := t.TempDir() // of an appliance that was somebody
-	if _, err := provision.Import(files(map[string]string{provision.PhonedFile: dock7}), data, provision.Options{}); err != nil {
+	if _, err := (provision.Files{provision.PhonedFile: []byte(dock7)}).Import("card", data, provision.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	const device = "/dev/vda4"

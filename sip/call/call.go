@@ -144,12 +144,6 @@ func (c *Call) Dialog() Dialog {
 // Ended says whether the call's last event has been told.
 func (c *Call) Ended() bool { return c.phaseNow() == phaseEnded }
 
-// Answered says whether the call is up: answered and not ended.
-func (c *Call) Answered() bool {
-	p := c.phaseNow()
-	return p == phaseActive || p == phaseAnswering
-}
-
 // SetOwner hands the call to another owner, who gets every event from now on; a call that has ended has none. Called from a Handler of
 // this call it works from the next event.
 func (c *Call) SetOwner(h Handler) {

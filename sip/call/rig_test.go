@@ -238,6 +238,34 @@ func (s *side) idle() {
 	}
 }
 
+// Answered says whether the call is up: answered and not ended.
+func (c *Call) Answered() bool {
+	p := c.phaseNow()
+	return p == phaseActive || p == phaseAnswering
+}
+
+// Progress sends 183 with an answer to the offer, as gateways do and we do not: the caller hears them before the call is answered.
+func (c *Call) Progress(l sdp.Local) {
+	c.post(func() {
+		if c.state != phaseIncoming {
+			return
+		}
+		if !isSDP(c.req) {
+			c.respond(183, statusText(183), nil)
+			return
+		}
+		body, m, err := c.answer(c.stamp(l), c.req.Body())
+		if err != nil {
+			c.unacceptable(err)
+			return
+		}
+		c.adopt(l)
+		c.setMedia(m)
+		c.respond(183, statusText(183), body)
+		c.emit(EarlyMedia{Media: m})
+	})
+}
+
 // established makes a call between a and b that is up.
 func established(t testing.TB, a, b *side, change ...func(*Invite)) (ca, cb *Call) {
 	t.Helper()

@@ -129,29 +129,6 @@ func (c *Call) Ring(headers ...gosip.Header) {
 	})
 }
 
-// Progress sends 183 with an answer to the offer: the caller hears us before the call is answered.
-// Answer should then be given the same Local, since the far end may have settled on it.
-func (c *Call) Progress(l sdp.Local) {
-	c.post(func() {
-		if c.state != phaseIncoming {
-			return
-		}
-		if !isSDP(c.req) {
-			c.respond(183, statusText(183), nil)
-			return
-		}
-		body, m, err := c.answer(c.stamp(l), c.req.Body())
-		if err != nil {
-			c.unacceptable(err)
-			return
-		}
-		c.adopt(l)
-		c.setMedia(m)
-		c.respond(183, statusText(183), body)
-		c.emit(EarlyMedia{Media: m})
-	})
-}
-
 // adopt makes l our side of the media; the version stays with the dialog.
 func (c *Call) adopt(l sdp.Local) { c.d.Local = c.stamp(l) }
 

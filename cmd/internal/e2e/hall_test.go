@@ -57,7 +57,12 @@ func (h *hall) open() *fleet.Site {
 // imports does what an appliance does with its card.
 func (h *hall) imports(name string) {
 	h.t.Helper()
-	if r, err := provision.Import(h.open().Folder(name), filepath.Join(h.home, name), fleet.Checks()); err != nil || !r.Imported {
+	card := h.open().Folder(name)
+	files, err := provision.ReadDir(card)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if r, err := files.Import(card, filepath.Join(h.home, name), fleet.Checks()); err != nil || !r.Imported {
 		h.t.Fatalf("import of %s: %+v, %v", name, r, err)
 	}
 }

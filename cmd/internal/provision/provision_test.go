@@ -295,7 +295,11 @@ func TestImport(t *testing.T) {
 	lay(t, from, f)
 	take := func(want Result) {
 		t.Helper()
-		r, err := Import(from, to, Options{})
+		files, err := ReadDir(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := files.Import(from, to, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,18 +33,9 @@ type Result struct {
 	KeyLeft bool
 }
 
-// Import makes the set of the folder from the one in force in the folder to, unless it is already. Each file F of it is then
-// reached as to/F, a link. An error leaves the set in force as it was; so does a power cut, or the new one is in force.
+// Import makes these files, which came from where errors say, the set in force in the folder to, unless they are already. Each file F
+// of it is then reached as to/F, a link. An error leaves the set in force as it was; so does a power cut, or the new one is in force.
 // A set whose secrets were removed after an earlier import takes those that were imported.
-func Import(from, to string, o Options) (Result, error) {
-	f, err := ReadDir(from)
-	if err != nil {
-		return Result{}, err
-	}
-	return f.Import(from, to, o)
-}
-
-// Import is the same for files that came another way; where says in errors from where.
 func (f Files) Import(where, to string, o Options) (Result, error) {
 	s := store{dir: to, o: o}
 	return s.take(f, where)
