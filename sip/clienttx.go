@@ -297,7 +297,7 @@ func (tx *ClientTx) follow(ctx context.Context, leg *clientLeg) (*gosip.Response
 				spoken = true
 			case res.IsSuccess() && leg.req.IsInvite():
 				accepted, cancelled = true, nil
-				tx.accept(leg, res)
+				tx.accept(res)
 			default:
 				leg.linger()
 				return res, nil
@@ -340,7 +340,7 @@ func (tx *ClientTx) follow(ctx context.Context, leg *clientLeg) (*gosip.Response
 }
 
 // accept hands the first 2xx over and lets Ack find this transaction.
-func (tx *ClientTx) accept(leg *clientLeg, res *gosip.Response) {
+func (tx *ClientTx) accept(res *gosip.Response) {
 	k := ackKeyOf(res)
 	k.toTag = "" // the forks differ in it
 	tx.mu.Lock()

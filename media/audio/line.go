@@ -169,14 +169,14 @@ func (l *line) push(x []int16, now time.Duration) {
 	l.pushes++
 }
 
-// pop fills dst and reports whether any of it is sound. What is missing is silence.
-func (l *line) pop(dst []int16, now time.Duration) bool {
+// pop fills dst. What is missing is silence.
+func (l *line) pop(dst []int16, now time.Duration) {
 	clear(dst)
 	if l.alone++; l.alone == 2 {
 		l.shift = 0
 	}
 	if !l.running && !l.begin(len(dst), now) {
-		return false
+		return
 	}
 	n := min(len(dst), l.level())
 	for i := range n {
@@ -192,13 +192,12 @@ func (l *line) pop(dst []int16, now time.Duration) bool {
 	}
 	if n < len(dst) {
 		l.starve(dst, n, fade)
-		return n > 0
+		return
 	}
 	if n > 0 {
 		l.last = dst[n-1]
 	}
 	l.learn(n, now)
-	return true
 }
 
 // begin finds where to start, so that from now on the newest sample of each piece has waited for the margin.

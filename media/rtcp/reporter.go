@@ -172,7 +172,7 @@ func (r *Reporter) compound(now time.Duration, out Sending, in Received, known b
 	}
 	packets = append(packets, pion.NewCNAMESourceDescription(out.SSRC, r.name))
 	if r.extended {
-		if x := r.extension(now, ntp, out, in, block, sender, p); len(x) > 0 {
+		if x := r.extension(now, ntp, in, block, sender, p); len(x) > 0 {
 			packets = append(packets, &pion.ExtendedReport{SenderSSRC: out.SSRC, Reports: x})
 		}
 	}

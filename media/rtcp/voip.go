@@ -33,7 +33,7 @@ type Metrics struct {
 }
 
 // extension is the blocks of our extended report (RFC 3611).
-func (r *Reporter) extension(now time.Duration, ntp uint64, out Sending, in Received, block, sender bool, p Playout) []pion.ReportBlock {
+func (r *Reporter) extension(now time.Duration, ntp uint64, in Received, block, sender bool, p Playout) []pion.ReportBlock {
 	var all []pion.ReportBlock
 	if !sender {
 		// §4.4: lets those who do not send measure the round trip.

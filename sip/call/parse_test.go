@@ -62,12 +62,12 @@ func TestNameAddr(t *testing.T) {
 		`Ann <sip:4711@example.com;x=` + strings.Repeat("4", 600) + `>`: {"Ann", "sip:anonymous@anonymous.invalid", "anonymous"},
 		`<tel:` + strings.Repeat("4", 129) + `>`:                        {"", "sip:anonymous@anonymous.invalid", "anonymous"},
 	} {
-		if got, _, _, err := nameAddr(in); err != nil || got != want {
+		if got, _, err := nameAddr(in); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
 	}
 	for _, in := range []string{"", " ", "*", "<>", "<sip:", "<sip:a@b>\r\nVia: x", `"x`} {
-		if got, _, _, err := nameAddr(in); err == nil {
+		if got, _, err := nameAddr(in); err == nil {
 			t.Errorf("%q: %+v", in, got)
 		}
 	}
@@ -131,7 +131,7 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		for _, v := range split(in, ',') {
-			if p, _, _, err := nameAddr(v); err == nil && strings.ContainsAny(p.Name+p.URI+p.Number, "\r\n\x00") {
+			if p, _, err := nameAddr(v); err == nil && strings.ContainsAny(p.Name+p.URI+p.Number, "\r\n\x00") {
 				t.Errorf("party of %q: %q", v, p)
 			}
 		}

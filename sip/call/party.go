@@ -20,17 +20,17 @@ type Party struct {
 }
 
 // nameAddr reads `"Name" <uri>;params` or `uri;params`.
-func nameAddr(v string) (Party, gosip.Uri, gosip.HeaderParams, error) {
+func nameAddr(v string) (Party, gosip.Uri, error) {
 	var uri gosip.Uri
 	var params gosip.HeaderParams
 	if strings.TrimSpace(v) == "" || strings.ContainsAny(v, "\r\n") {
-		return Party{}, uri, nil, errAddress
+		return Party{}, uri, errAddress
 	}
 	name, err := gosip.ParseAddressValue(v, &uri, &params)
 	if err != nil || uri.Wildcard || uri.Host == "" && uri.Raw() == "" {
-		return Party{}, uri, nil, errAddress
+		return Party{}, uri, errAddress
 	}
-	return party(name, uri), uri, params, nil
+	return party(name, uri), uri, nil
 }
 
 // party makes a Party of a raw display name and a URI.
@@ -70,7 +70,7 @@ func assertedParty(m message, trust bool) (Party, bool) {
 	ok := false
 	// RFC 3325 §9.1: one value, or two of which one is a SIP URI and one a tel URI.
 	for _, v := range append(values(m, "p-asserted-identity"), values(m, "remote-party-id")...) {
-		p, uri, _, err := nameAddr(v)
+		p, uri, err := nameAddr(v)
 		if err != nil {
 			continue
 		}
@@ -93,7 +93,7 @@ func assertedParty(m message, trust bool) (Party, bool) {
 // firstParty reads the first address of a header such as Diversion or Referred-By.
 func firstParty(m message, names ...string) Party {
 	for _, v := range values(m, names...) {
-		if p, _, _, err := nameAddr(v); err == nil {
+		if p, _, err := nameAddr(v); err == nil {
 			return p
 		}
 	}

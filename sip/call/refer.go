@@ -204,7 +204,7 @@ func parseFragment(kind string, body []byte) (code int, reason string, ok bool) 
 
 // parseReferTo reads a Refer-To value: where to call, and what to replace there.
 func parseReferTo(v string) (gosip.Uri, *DialogID, error) {
-	_, uri, _, err := nameAddr(v)
+	_, uri, err := nameAddr(v)
 	if err != nil || uri.Raw() != "" || uri.Host == "" {
 		return uri, nil, errReferTo
 	}

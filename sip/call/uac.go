@@ -106,7 +106,7 @@ func (u *UA) Invite(o Invite, h Handler) (*Call, error) {
 		Local: party(quote(o.FromName), from), Diversion: o.Diversion,
 		Header: func(string) string { return "" },
 	}
-	if p, _, _, err := nameAddr(o.ReferredBy); err == nil {
+	if p, _, err := nameAddr(o.ReferredBy); err == nil {
 		c.info.ReferredBy = p
 	}
 	if o.PAssertedIdentity.URI != "" {

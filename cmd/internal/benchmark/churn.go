@@ -70,7 +70,7 @@ func (c *crowd) comeAndGo(i, orbits int) error {
 	u := c.uas[i%len(c.uas)]
 	caller, err := u.invite(c.ctx, c.at, callOptions{me: fmt.Sprint("c", i), callee: number, referredBy: u.contact("desk"), audio: c.callers.sock.addr})
 	if err == nil {
-		err = caller.want(200)
+		err = caller.accepted()
 	}
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (c *crowd) comeAndGo(i, orbits int) error {
 	}
 	fetcher, err := u.invite(c.ctx, c.at, callOptions{me: fmt.Sprint("f", i), callee: number, audio: c.callers.sock.addr})
 	if err == nil {
-		err = fetcher.want(200)
+		err = fetcher.accepted()
 	}
 	if err != nil {
 		return err

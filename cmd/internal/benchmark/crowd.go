@@ -61,7 +61,7 @@ func (c *crowd) park(speaking bool) error {
 		if c.legs[i], err = u.invite(c.ctx, c.at, o); err != nil {
 			return err
 		}
-		return c.legs[i].want(200)
+		return c.legs[i].accepted()
 	})
 }
 
@@ -178,7 +178,7 @@ func parkedCrowd(s *stage, n int, kind crowdKind) error {
 	what := fmt.Sprintf("%d parked with music: ", n)
 	switch kind {
 	case speaking:
-		r.add(fmt.Sprintf("%d parked whose callers also send RTP: CPU", n), "% core", fmt.Sprint(windows), spread("%.1f", f.cpu), theirParkedSendingCPU)
+		r.add(fmt.Sprintf("%d parked whose callers also send RTP: CPU", n), "% core", fmt.Sprint(windows), spread(f.cpu), theirParkedSendingCPU)
 		return nil
 	case plain:
 		what = fmt.Sprintf("%d parked with music, nice = 0: ", n)
@@ -188,7 +188,7 @@ func parkedCrowd(s *stage, n int, kind crowdKind) error {
 		r.add(what+"memory (RSS, kB a call)", "MB", "1", fmt.Sprintf("%.0f (%.0f); idle %.0f", f.held.rss, perCall(f.held, c.idle, n), c.idle.rss), theirParkedRSS[n])
 		r.add(what+"threads", "", "1", fmt.Sprint(f.held.threads), theirThreads[n])
 	}
-	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread("%.1f", f.cpu)+meanwhile(f), theirParkedCPU[n])
+	r.add(what+"CPU", "% core", fmt.Sprint(windows), spread(f.cpu)+meanwhile(f), theirParkedCPU[n])
 	r.add(what+"packet interval p99 / p99.9", "ms", fmt.Sprint(len(h.gaps)), fmt.Sprintf("%s / %s, max %s", ms(percentile(h.gaps, 99)),
 		ms(percentile(h.gaps, 99.9)), ms(h.gaps[len(h.gaps)-1])), theirIntervals[n])
 	r.add(what+"interval differs from 20 ms by p50 / p99 / p99.9", "µs", fmt.Sprint(len(h.off)), tails(h.off), "")

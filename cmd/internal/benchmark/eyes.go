@@ -73,8 +73,8 @@ func (e *eyes) first(ctx context.Context, after stamp, what string, fits func(pa
 	return at, err
 }
 
-// settled waits until the newest status fits, and returns it.
-func (e *eyes) settled(ctx context.Context, what string, fits func(panel.Status) bool) (panel.Status, error) {
+// settled waits until the newest status fits.
+func (e *eyes) settled(ctx context.Context, what string, fits func(panel.Status) bool) error {
 	var st panel.Status
 	err := poll(ctx, errNotShown, func() bool {
 		e.mu.Lock()
@@ -88,7 +88,7 @@ func (e *eyes) settled(ctx context.Context, what string, fits func(panel.Status)
 	if errors.Is(err, errNotShown) {
 		err = fmt.Errorf("%s does not show %s, but %s", e.name, what, summary(st))
 	}
-	return st, err
+	return err
 }
 
 // errNotShown says that a status did not come about.

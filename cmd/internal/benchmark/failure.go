@@ -62,7 +62,7 @@ func failure(s *stage) error {
 			return err
 		}
 		for _, e := range v.others {
-			if _, err := e.settled(s.ctx, "no orbit taken", func(st panel.Status) bool { return taken(st) == 0 && knows(2)(st) }); err != nil {
+			if err := e.settled(s.ctx, "no orbit taken", func(st panel.Status) bool { return taken(st) == 0 && knows(2)(st) }); err != nil {
 				return fmt.Errorf("after the return: %w", err)
 			}
 		}
@@ -94,7 +94,7 @@ func known(st panel.Status) bool {
 func (v *victim) park() (*leg, error) {
 	l, err := v.ua.invite(v.ctx, v.sip(1), callOptions{me: "caller", callee: "701", referredBy: v.ua.contact("desk"), audio: v.ear.sock.addr})
 	if err == nil {
-		err = l.want(200)
+		err = l.accepted()
 	}
 	if err != nil {
 		return nil, err

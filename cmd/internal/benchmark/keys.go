@@ -138,7 +138,7 @@ func newDesk(s *stage, level string) (*desk, error) {
 // cycle: a call to dock-1 is answered, parked by key and fetched by key at phone number at.
 func (d *desk) cycle(at int) (p pressTimes, f fetchTimes, err error) {
 	for _, e := range d.eyes {
-		if _, err := e.settled(d.ctx, "an idle phone", idle); err != nil {
+		if err := e.settled(d.ctx, "an idle phone", idle); err != nil {
 			return p, f, err
 		}
 	}
@@ -151,7 +151,7 @@ func (d *desk) cycle(at int) (p pressTimes, f fetchTimes, err error) {
 	if p, err = d.park(); err != nil {
 		return p, f, fmt.Errorf("key Park: %w", err)
 	}
-	if f, err = d.fetch(at, says); err != nil {
+	if f, err = d.fetch(at); err != nil {
 		return p, f, fmt.Errorf("orbit key at %s: %w", d.phones[at].Name, err)
 	}
 	if err := pause(d.ctx, spoken); err != nil {
@@ -173,7 +173,7 @@ func (d *desk) ring() (*leg, *mouth, error) {
 	}})
 	ended := make(chan error, 1)
 	go func() { ended <- l.dial(d.ctx, "") }()
-	if _, err := d.eyes[0].settled(d.ctx, "a call that rings", func(st panel.Status) bool { return st.Phone.Ring != "" }); err != nil {
+	if err := d.eyes[0].settled(d.ctx, "a call that rings", func(st panel.Status) bool { return st.Phone.Ring != "" }); err != nil {
 		return nil, nil, err
 	}
 	if err := d.phones[0].Hook(d.ctx, true); err != nil {
@@ -182,7 +182,7 @@ func (d *desk) ring() (*leg, *mouth, error) {
 	if err := <-ended; err != nil {
 		return nil, nil, err
 	}
-	if err := l.want(200); err != nil {
+	if err := l.accepted(); err != nil {
 		return nil, nil, err
 	}
 	_, err := d.ear.await(d.ctx, l.final, func(p packet) bool { return p.kind == other })
@@ -217,7 +217,7 @@ func (d *desk) park() (p pressTimes, err error) {
 	if err := d.phones[0].Hook(d.ctx, false); err != nil {
 		return p, err
 	}
-	_, err = d.eyes[0].settled(d.ctx, "the handset down", func(st panel.Status) bool { return !st.Phone.HookUp })
+	err = d.eyes[0].settled(d.ctx, "the handset down", func(st panel.Status) bool { return !st.Phone.HookUp })
 	return p, err
 }
 
@@ -242,12 +242,12 @@ func (d *desk) tap(phone int, key string) error {
 }
 
 // fetch lifts the handset of a phone and presses the lit key.
-func (d *desk) fetch(phone int, says *mouth) (f fetchTimes, err error) {
+func (d *desk) fetch(phone int) (f fetchTimes, err error) {
 	a := d.phones[phone]
 	if err := a.Hook(d.ctx, true); err != nil {
 		return f, err
 	}
-	if _, err := d.eyes[phone].settled(d.ctx, "the handset up", func(st panel.Status) bool { return st.Phone.HookUp }); err != nil {
+	if err := d.eyes[phone].settled(d.ctx, "the handset up", func(st panel.Status) bool { return st.Phone.HookUp }); err != nil {
 		return f, err
 	}
 	listening := d.listen(a)

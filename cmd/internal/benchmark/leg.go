@@ -212,10 +212,10 @@ func (l *leg) ended(ctx context.Context) error {
 // drop forgets the call without a word.
 func (l *leg) drop() { l.ua.remove(l.callID) }
 
-// want turns an answer that was not awaited into an error.
-func (l *leg) want(code int) error {
-	if l.code != code {
-		return fmt.Errorf("INVITE %s: answered %d, not %d", l.remote, l.code, code)
+// accepted turns another answer than 200 into an error.
+func (l *leg) accepted() error {
+	if l.code != 200 {
+		return fmt.Errorf("INVITE %s: answered %d, not 200", l.remote, l.code)
 	}
 	return nil
 }

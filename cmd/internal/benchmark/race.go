@@ -33,7 +33,7 @@ func race(s *stage) error {
 	parkers, fetchers := tally{want: orbits}, tally{want: orbits}
 	for n := range s.choose(6, 3) {
 		for i, e := range eyes {
-			if _, err := e.settled(s.ctx, "ten free orbits", func(st panel.Status) bool { return taken(st) == 0 }); err != nil {
+			if err := e.settled(s.ctx, "ten free orbits", func(st panel.Status) bool { return taken(st) == 0 }); err != nil {
 				return fmt.Errorf("phone %d: %w", i+1, err)
 			}
 		}
@@ -64,7 +64,7 @@ func race(s *stage) error {
 		}
 		callers := parkers.count(parked, &wonParks, &lostParks, n > 0)
 		for i, e := range eyes {
-			if _, err := e.settled(s.ctx, "ten taken orbits", func(st panel.Status) bool { return taken(st) == orbits }); err != nil {
+			if err := e.settled(s.ctx, "ten taken orbits", func(st panel.Status) bool { return taken(st) == orbits }); err != nil {
 				return fmt.Errorf("phone %d: %w", i+1, err)
 			}
 		}

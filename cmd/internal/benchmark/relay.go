@@ -97,8 +97,8 @@ func relayRace(s *stage, n int) error {
 		if i != 1 {
 			earlier = "earlier: " + theirRelayCPU[n]
 		}
-		r.add(what+"CPU", "% core", fmt.Sprint(len(p.ours.cpu)), spread("%.1f", p.ours.cpu)+meanwhile(p.ours.loadFigures),
-			theirs(spread("%.1f", p.theirs.cpu), earlier))
+		r.add(what+"CPU", "% core", fmt.Sprint(len(p.ours.cpu)), spread(p.ours.cpu)+meanwhile(p.ours.loadFigures),
+			theirs(spread(p.theirs.cpu), earlier))
 		earlier = "earlier: " + theirRelayNormal[n]
 		if i == 2 {
 			earlier = "earlier: " + theirRelay[n]
@@ -178,7 +178,7 @@ func ourRelay(s *stage, n int, kind crowdKind) (*relayer, error) {
 		if err != nil {
 			return err
 		}
-		return l.want(200)
+		return l.accepted()
 	})
 	return &relayer{pid: c.appliance.PID(), idle: c.idle, callers: c.callers, fetchers: fetchers}, err
 }

@@ -89,14 +89,14 @@ func ms(d time.Duration) string {
 // micros writes a time in whole microseconds.
 func micros(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/float64(time.Microsecond)) }
 
-// spread writes the least, the middle and the greatest of some numbers with one verb for each, "15.5/15.6/17.4".
-func spread(verb string, v []float64) string {
+// spread writes the least, the middle and the greatest of some numbers, "15.5/15.6/17.4".
+func spread(v []float64) string {
 	if len(v) == 0 {
 		return "-"
 	}
 	v = slices.Sorted(slices.Values(v))
 	if len(v) == 1 {
-		return fmt.Sprintf(verb, v[0])
+		return fmt.Sprintf("%.1f", v[0])
 	}
-	return fmt.Sprintf(verb+"/"+verb+"/"+verb, v[0], percentile(v, 50), v[len(v)-1])
+	return fmt.Sprintf("%.1f/%.1f/%.1f", v[0], percentile(v, 50), v[len(v)-1])
 }

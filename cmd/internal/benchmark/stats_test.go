@@ -84,7 +84,7 @@ func TestSpread(t *testing.T) {
 		in   []float64
 		want string
 	}{{nil, "-"}, {[]float64{3}, "3.0"}, {[]float64{17.4, 15.5, 15.6}, "15.5/15.6/17.4"}} {
-		if got := spread("%.1f", c.in); got != c.want {
+		if got := spread(c.in); got != c.want {
 			t.Errorf("%v: %q, want %q", c.in, got, c.want)
 		}
 	}

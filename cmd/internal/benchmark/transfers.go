@@ -137,7 +137,7 @@ func newPair(s *stage, watchers int) (*pair, error) {
 			s.speaker.start(p.says)
 		}})
 	if err == nil {
-		err = l.want(200)
+		err = l.accepted()
 	}
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (p *pair) fetch(silent bool) (fetched, error) {
 	}
 	l, err := p.phone.invite(p.ctx, p.at, o)
 	if err == nil {
-		err = l.want(200)
+		err = l.accepted()
 	}
 	if err != nil {
 		return f, err
@@ -285,7 +285,7 @@ func parks(s *stage) error {
 			}
 			l, err := u.invite(s.ctx, s.sip(1), callOptions{me: "caller", callee: "*68", referredBy: u.contact("desk"), audio: ear.sock.addr})
 			if err == nil {
-				err = l.want(200)
+				err = l.accepted()
 			}
 			if err != nil {
 				return err

@@ -39,13 +39,13 @@ func (m *Manager) speakLLDP(ctx context.Context, policies chan<- policy) {
 }
 
 // linkLocal starts or ends the making of an address of our own.
-func (m *Manager) linkLocal(ctx context.Context, on bool) error {
+func (m *Manager) linkLocal(ctx context.Context, on bool) {
 	if m.endOwn != nil {
 		m.endOwn()
 		m.endOwn = nil
 	}
 	if !on {
-		return nil
+		return
 	}
 	link := m.kernel.index(LinkName)
 	ctx, cancel := context.WithCancel(ctx)
@@ -63,7 +63,6 @@ func (m *Manager) linkLocal(ctx context.Context, on bool) error {
 		}
 	}()
 	m.endOwn = func() { cancel(); <-done }
-	return nil
 }
 
 // setOwn uses an address of our own making; the zero address takes it away.

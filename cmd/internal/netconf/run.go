@@ -203,7 +203,7 @@ func (m *Manager) carryOut(ctx context.Context, effects []any) {
 			m.own = netip.Prefix{}
 			err = m.configure(e.Setting)
 		case linkLocal:
-			err = m.linkLocal(ctx, e.On)
+			m.linkLocal(ctx, e.On)
 		}
 		if err != nil {
 			m.opt.Log.Error("network", "do", fmt.Sprintf("%T", e)[len("netconf."):], "err", err)

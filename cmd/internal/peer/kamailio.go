@@ -49,7 +49,7 @@ func StartKamailio(ctx context.Context, dir string, address netip.Addr, password
 	}
 	c, err := dialControl(ctx, netip.AddrPortFrom(address, 5060), p)
 	if err == nil {
-		err = awaitOptions(ctx, c, address)
+		err = awaitOptions(c, address)
 		_ = c.Close()
 	}
 	if err != nil {
@@ -60,7 +60,7 @@ func StartKamailio(ctx context.Context, dir string, address netip.Addr, password
 }
 
 // awaitOptions asks over TCP until the workers answer.
-func awaitOptions(ctx context.Context, c net.Conn, address netip.Addr) error {
+func awaitOptions(c net.Conn, address netip.Addr) error {
 	_ = c.SetDeadline(time.Now().Add(startLimit))
 	_, err := fmt.Fprintf(c, "OPTIONS sip:%[1]s SIP/2.0\r\nVia: SIP/2.0/TCP %[2]s;branch=z9hG4bKready\r\nMax-Forwards: 5\r\n"+
 		"From: <sip:ready@%[1]s>;tag=ready\r\nTo: <sip:%[1]s>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",

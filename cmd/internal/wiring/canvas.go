@@ -79,9 +79,8 @@ func (c *canvas) dot(x, y, r float64, fill, stroke string) {
 	c.add(`<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" stroke="%s" stroke-width="1.2"/>`, x, y, r, fill, stroke)
 }
 
-// fitted is text that is made smaller where there is no room for it, and below the smallest that can be read it is cut. It returns
-// its width.
-func (c *canvas) fitted(x, y, room float64, s style, words string) float64 {
+// fitted is text that is made smaller where there is no room for it, and below the smallest that can be read it is cut.
+func (c *canvas) fitted(x, y, room float64, s style, words string) {
 	const smallest = 8.0
 	n := float64(len([]rune(words)))
 	if s.size = min(s.size, room/(n*letter)); s.size < smallest {
@@ -89,7 +88,6 @@ func (c *canvas) fitted(x, y, room float64, s style, words string) float64 {
 		words = shorten(words, int(room/(smallest*letter)))
 	}
 	c.text(x, y, s, words)
-	return float64(len([]rune(words))) * s.size * letter
 }
 
 // letter is about how wide a letter of DejaVu Sans is that is not bold, beside its size.
