@@ -22,8 +22,8 @@ var (
 	ErrStopped  = errors.New("media: engine stopped")
 	ErrFull     = errors.New("media: as many sessions as allowed are open")
 	ErrBridged  = errors.New("media: session already in a relay")
-	ErrCodec    = errors.New("media: no codec agreed")
-	ErrKeysFull = errors.New("media: too many digits waiting to be sent")
+	errCodec    = errors.New("media: no codec agreed")
+	errKeysFull = errors.New("media: too many digits waiting to be sent")
 )
 
 // callbackQueue callbacks wait at most; a digit beyond that is dropped and counted, a timeout tried again.

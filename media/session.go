@@ -131,10 +131,10 @@ func (s *Session) rewire(w *wiring) {
 func (s *Session) LocalAddr() netip.AddrPort { return s.pair.Load().RTP.LocalAddr() }
 
 // Configure sets what was agreed, again after each re-INVITE. SSRC, sequence and clock stay. Sending needs a
-// codec: without one the error is ErrCodec.
+// codec: without one it is an error.
 func (s *Session) Configure(p Params) error {
 	if p.Send && p.Codec == codec.None {
-		return ErrCodec
+		return errCodec
 	}
 	p.Remote = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
 	p.RTCP = netip.AddrPortFrom(p.RTCP.Addr().Unmap(), p.RTCP.Port())
@@ -186,7 +186,7 @@ func (s *Session) Listen(sink Sink) {
 }
 
 // SendDTMF queues digits (0-9 * # A-D), each sounding and followed by a pause as given, at least 40 ms each.
-// They go out as telephone-events where those were agreed, else as tones. ErrKeysFull: none was queued.
+// They go out as telephone-events where those were agreed, else as tones. After an error none was queued.
 func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
 	keys, err := dtmf.Keys(digits, each, gap)
 	if err != nil {
@@ -203,13 +203,13 @@ func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
 		s.keys.Store(queue)
 	}
 	if len(keys) > maxKeys-len(*queue) {
-		return ErrKeysFull
+		return errKeysFull
 	}
 	for _, k := range keys {
 		select {
 		case *queue <- k:
 		default:
-			return ErrKeysFull
+			return errKeysFull
 		}
 	}
 	return nil

@@ -211,7 +211,7 @@ func (c *Card) agree() (*opened, error) {
 	for _, s := range []stream{o.play, o.record} {
 		if p := s.Params(); p.Period > maxSamples*p.Rate/48000 || p.Channels > 4 {
 			o.close()
-			return nil, fmt.Errorf("sound card %q offers periods of %d frames of %d channels: allowed is up to %s of 4", c.cfg.Card, p.Period, p.Channels, MaxPiece)
+			return nil, fmt.Errorf("sound card %q offers periods of %d frames of %d channels: allowed is up to %s of 4", c.cfg.Card, p.Period, p.Channels, maxPiece)
 		}
 	}
 	return o, nil

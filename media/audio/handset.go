@@ -29,10 +29,10 @@ const (
 	Normal    = 6
 )
 
-// MaxPiece is the longest piece that a device may trade.
-const MaxPiece = media.FrameDuration
+// maxPiece is the longest piece that a device may trade.
+const maxPiece = media.FrameDuration
 
-// maxSamples is MaxPiece at the highest rate of a device.
+// maxSamples is maxPiece at the highest rate of a device.
 const maxSamples = 48000 / 50
 
 // Path is the pair of microphone and loudspeaker that the person uses.
@@ -123,10 +123,8 @@ func (w *way) between(from, to int, oneClock bool) {
 	}
 }
 
-// NewHandset returns a handset with its path closed and both volumes normal, for a device whose clock is the pacer's own
-// and which is late by up to margin.
-func NewHandset(margin time.Duration) *Handset { return newHandset(margin, true) }
-
+// newHandset returns a handset with its path closed and both volumes normal, for a device that is late by up to margin and whose clock
+// may be the pacer's own.
 func newHandset(margin time.Duration, oneClock bool) *Handset {
 	widen, _ := resample.New(media.SampleRate, media.WideRate)
 	return &Handset{
@@ -187,7 +185,7 @@ func (h *Handset) change(f func()) {
 // now is the time on the handset's clock.
 func (h *Handset) now() time.Duration { return time.Since(h.epoch) }
 
-// Hear takes what the microphone heard, at the device's rate, at most MaxPiece of it. It does not allocate while the rates
+// Hear takes what the microphone heard, at the device's rate, at most maxPiece of it. It does not allocate while the rates
 // stay, and may change mic.
 func (h *Handset) Hear(rate int, mic []int16) {
 	h.mu.Lock()
@@ -220,7 +218,7 @@ func (h *Handset) Hear(rate int, mic []int16) {
 	h.fromMic.push(mic, h.now())
 }
 
-// Sound fills what earpiece (or loudspeaker) and ringer are to play, at the device's rate, at most MaxPiece of it; both have
+// Sound fills what earpiece (or loudspeaker) and ringer are to play, at the device's rate, at most maxPiece of it; both have
 // the same length. late is by how much later than usual it is called before they are played. It does not allocate while
 // the rates stay.
 func (h *Handset) Sound(rate int, ear, ringer []int16, late time.Duration) {

@@ -64,7 +64,7 @@ var _ Device = (*Sim)(nil)
 
 // NewSim returns a simulated device with a silent microphone.
 func NewSim() *Sim {
-	return &Sim{Handset: NewHandset(simMargin), listeners: make(map[chan []int16]struct{})}
+	return &Sim{Handset: newHandset(simMargin, true), listeners: make(map[chan []int16]struct{})}
 }
 
 // Speak lets the microphone hear src from now on, until it ends; nil is silence. It is heard, and goes on, only

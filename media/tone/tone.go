@@ -63,13 +63,13 @@ func Default() Config { return Config{Country: "itu"} }
 // Validate reports a country that has no table.
 func (c Config) Validate() error {
 	if _, ok := countries[c.Country]; !ok {
-		return fmt.Errorf("country: %q is not one of %s", c.Country, strings.Join(Countries(), ", "))
+		return fmt.Errorf("country: %q is not one of %s", c.Country, strings.Join(countryNames(), ", "))
 	}
 	return nil
 }
 
-// Countries lists the countries that have a table, sorted.
-func Countries() []string {
+// countryNames lists the countries that have a table, sorted.
+func countryNames() []string {
 	var names []string
 	for n := range countries {
 		names = append(names, n)

@@ -38,10 +38,10 @@ import (
 // Files of the folder.
 const (
 	SiteFile      = "site.toml"
-	AuthorityFile = "ca.crt"
+	authorityFile = "ca.crt"
 	AuthorityKey  = "ca.key"
 	UpdateKey     = "update.key"
-	UpdatePub     = "update.pub"
+	updatePub     = "update.pub"
 	appliances    = "appliances"
 	secrets       = "secrets"
 )
@@ -143,7 +143,7 @@ func New(dir, site string, now time.Time) error {
 		data []byte
 	}{
 		{".gitignore", []byte("*.key\n" + secrets + "/\n" + provision.SecretPrefix + "*\n")},
-		{AuthorityKey, pair.Key}, {AuthorityFile, pair.Cert}, {UpdateKey, private}, {UpdatePub, public},
+		{AuthorityKey, pair.Key}, {authorityFile, pair.Cert}, {UpdateKey, private}, {updatePub, public},
 		{SiteFile, fmt.Appendf(nil, template, site)},
 	} {
 		if err := replace(filepath.Join(dir, f.name), f.data); err != nil {
@@ -185,17 +185,17 @@ func Open(dir string, now time.Time) (*Site, error) {
 		return nil, err
 	}
 	var pair authority.Pair
-	if pair.Cert, err = os.ReadFile(filepath.Join(dir, AuthorityFile)); err != nil {
+	if pair.Cert, err = os.ReadFile(filepath.Join(dir, authorityFile)); err != nil {
 		return nil, err
 	}
 	if s.root, err = authority.Parse(pair.Cert); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, AuthorityFile), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, authorityFile), err)
 	}
 	if pair.Key, err = os.ReadFile(filepath.Join(dir, AuthorityKey)); err != nil {
 		return nil, err
 	}
 	if s.authority, err = authority.Load(pair); err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", AuthorityFile, AuthorityKey, err)
+		return nil, fmt.Errorf("%s, %s: %w", authorityFile, AuthorityKey, err)
 	}
 	return s, nil
 }

@@ -195,7 +195,7 @@ func (s *Site) set(i int) (provision.Files, error) {
 			return nil, err
 		}
 	}
-	for name, from := range map[string]string{provision.AuthorityFile: AuthorityFile, provision.UpdateFile: UpdatePub} {
+	for name, from := range map[string]string{provision.AuthorityFile: authorityFile, provision.UpdateFile: updatePub} {
 		var err error
 		if f[name], err = os.ReadFile(filepath.Join(s.dir, from)); err != nil {
 			return nil, err
