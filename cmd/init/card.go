@@ -93,7 +93,7 @@ func (s *system) mountCard(ctx context.Context) {
 		if _, _, err := claim(dataFolder, rootsOwn, phonedsOwn); err != nil {
 			s.log.Error("data in memory", "err", err)
 		}
-		s.raise(health.Condition{Code: dataCode, Severity: health.Error, Text: "nothing is kept over a restart: " + c.fault.Error(),
+		s.raise(health.Condition{Code: initapi.CodeData, Severity: health.Error, Text: "nothing is kept over a restart: " + c.fault.Error(),
 			Hint: "replace the card, or write it anew with make flash"})
 	}
 	_ = os.Chown(runFolder, 0, parklampID)
@@ -303,8 +303,7 @@ func partitionSize(device string) (uint64, error) {
 const (
 	// fullAt is the share of the data partition that must be free: below it, a condition tells.
 	fullAt    = 16 // one sixteenth
-	spaceCode = "data.space"
-	dataCode  = "data" // it takes no writes
+	spaceCode = initapi.CodeData + ".space"
 )
 
 // watchData tells when the data partition is full or takes no more writes, and removes what claim has put aside, until ctx ends.
@@ -322,7 +321,7 @@ func (s *system) watchData(ctx context.Context) {
 		}
 		var st unix.Statfs_t
 		if onCard && unix.Statfs(dataMount, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
-			s.raise(health.Condition{Code: dataCode, Severity: health.Error, Text: "the card takes no more writes: parked calls would not outlive a restart",
+			s.raise(health.Condition{Code: initapi.CodeData, Severity: health.Error, Text: "the card takes no more writes: parked calls would not outlive a restart",
 				Hint: "replace the card"})
 		}
 		select {
@@ -410,7 +409,7 @@ func (s *system) settle(res provision.Result, err error, to string) {
 			return
 		}
 	}
-	s.clear("identity")
+	s.clear(initapi.CodeIdentity)
 	s.mu.Lock()
 	s.identity, s.nameless = set.Identity, ""
 	s.mu.Unlock()
@@ -423,7 +422,7 @@ func noIdentity(err error) health.Condition {
 	if !errors.Is(err, provision.ErrNone) {
 		text = "the identity of this appliance cannot be used: " + err.Error()
 	}
-	return health.Condition{Code: "identity", Severity: health.Error, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160 or 66"}
+	return health.Condition{Code: initapi.CodeIdentity, Severity: health.Error, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160 or 66"}
 }
 
 func (s *system) isOnCard() bool {

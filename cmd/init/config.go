@@ -20,9 +20,6 @@ import (
 //go:embed phoned.toml
 var defaultConfig []byte
 
-// configurationCode is the condition of a phone that has refused its configuration; its text names the fault.
-const configurationCode = "configuration"
-
 // config is the file that phoned starts with: the appliance's own; without one, and when it was refused, the built-in one;
 // when that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
 func (s *system) config() string {
@@ -78,7 +75,7 @@ func (s *system) watchConfig(ctx context.Context) {
 		if !again {
 			continue
 		}
-		s.raise(health.Condition{Code: configurationCode, Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(s.logbook.Last(logLines)),
+		s.raise(health.Condition{Code: initapi.CodeConfiguration, Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(s.logbook.Last(logLines)),
 			Hint: "parkctl config check FILE says everything that is wrong; bring the set anew, by card"})
 		s.phoned.SetSpec(s.phonedSpec())
 		s.phoned.Restart()

@@ -185,7 +185,7 @@ func (s *system) begin(ctx context.Context, set *provision.Set) {
 	s.mu.Lock()
 	s.refused, s.refusedAt = 0, s.phoned.Report().Starts
 	s.mu.Unlock()
-	s.clear(configurationCode)
+	s.clear(initapi.CodeConfiguration)
 	s.phoned.SetSpec(s.phonedSpec())
 	s.restart(ctx, initapi.Restart{Service: what, When: initapi.Idle}, anybody)
 }

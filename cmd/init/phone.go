@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"parklamp/cmd/internal/health"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/update"
 	"parklamp/parkd/panel"
 )
@@ -40,7 +41,7 @@ func (s *system) lacks() string {
 	case s.nameless != "":
 		return s.nameless
 	case s.refused > 0:
-		if c, told := s.health.Get(configurationCode); told {
+		if c, told := s.health.Get(initapi.CodeConfiguration); told {
 			return c.Text
 		}
 		return "the phone refuses its configuration" // which fault it has is told in a moment
@@ -72,7 +73,7 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 // cardFails says whether the data partition is full or takes no writes.
 func (s *system) cardFails() bool {
 	_, full := s.health.Get(spaceCode)
-	_, fails := s.health.Get(dataCode)
+	_, fails := s.health.Get(initapi.CodeData)
 	return full || fails
 }
 

@@ -85,7 +85,7 @@ func TestVerdictOfATrial(t *testing.T) {
 	// A card that is full or worn out is so for the system before as well, which can be updated all the same.
 	full := ails(panel.CodeJournal, panel.SeverityWarning, "no space left on device")
 	phone.status.Store(&full)
-	for _, code := range []string{spaceCode, dataCode} {
+	for _, code := range []string{spaceCode, initapi.CodeData} {
 		s.raise(health.Condition{Code: code, Severity: health.Error})
 		if ok, why := s.verdict(t.Context()); !ok {
 			t.Errorf("%s: %s", code, why)
@@ -120,7 +120,7 @@ func TestTrialThatLacksTheAppliance(t *testing.T) {
 	s.data, s.nameless, s.refused = whole, "", 1
 	s.raise(health.Condition{Code: "data.space", Severity: health.Error, Text: "another fault"})
 	fault := "the phone runs without its configuration: phoned.toml:1:1: foo: unknown key"
-	s.raise(health.Condition{Code: configurationCode, Severity: health.Error, Text: fault})
+	s.raise(health.Condition{Code: initapi.CodeConfiguration, Severity: health.Error, Text: fault})
 	if ok, why := s.healthy(t.Context()); ok || why != fault {
 		t.Errorf("%t %q, want the fault %q", ok, why, fault)
 	}

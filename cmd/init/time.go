@@ -115,9 +115,9 @@ func (s *system) watchClock(ctx context.Context, k *clock.Keeper) {
 		st := k.State()
 		switch {
 		case st.Synchronised && time.Since(st.At) < 24*time.Hour:
-			s.clear("clock")
+			s.clear(initapi.CodeClock)
 		case time.Since(s.started) > noTime:
-			s.raise(health.Condition{Code: "clock", Text: "the time may be wrong: " + firstOf(st.Fault),
+			s.raise(health.Condition{Code: initapi.CodeClock, Text: "the time may be wrong: " + firstOf(st.Fault),
 				Hint: "name a time server by DHCP option 42 or by time_servers in network.toml"})
 		}
 		select {
@@ -162,7 +162,7 @@ func (s *system) onNetwork(n initapi.Network) {
 		s.clear("vlan")
 	}
 	if n.Address.IsValid() {
-		s.clear("network")
+		s.clear(initapi.CodeNetwork)
 		select {
 		case s.newServers <- struct{}{}:
 		default: // it will look anyway
@@ -176,7 +176,7 @@ func (s *system) onNetwork(n initapi.Network) {
 		text, hint = "no cable, or the switch is off", "check the cable and the switch"
 	}
 	if time.Since(s.started) > addressWait {
-		s.raise(health.Condition{Code: "network", Severity: health.Error, Text: text, Hint: hint})
+		s.raise(health.Condition{Code: initapi.CodeNetwork, Severity: health.Error, Text: text, Hint: hint})
 	}
 }
 

@@ -44,6 +44,15 @@ const (
 // EndFor is how long phoned may take to go before it is killed; it gives its peers what is left of that (package wire).
 const EndFor = 30 * time.Second
 
+// Codes of its conditions that phoned tells people in words of its own (package wire).
+const (
+	CodeIdentity      = "identity"      // there is none, or none that can be used
+	CodeConfiguration = "configuration" // phoned has refused its own; the text names the fault
+	CodeNetwork       = "network"       // there is no address
+	CodeData          = "data"          // the card takes no writes; others of the data partition follow after a full stop
+	CodeClock         = "clock"         // nobody has set it
+)
+
 // Status is everything that the first process tells.
 type Status struct {
 	Version    string             `json:"version"`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parklamp/cmd/internal/health"
+	"parklamp/cmd/internal/initapi"
 	"parklamp/keypad"
 	"parklamp/media/prompt"
 	"parklamp/parkd/panel"
@@ -22,12 +23,12 @@ var ailments = []struct {
 	ailment prompt.Ailment
 	warning bool
 }{
-	{firmwareCode + "identity", prompt.NotSetUp, true}, {firmwareCode + "configuration", prompt.NotSetUp, true},
-	{firmwareCode + "network", prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {panel.CodeListener + ".", prompt.NoNetwork, false},
+	{firmwareCode + initapi.CodeIdentity, prompt.NotSetUp, true}, {firmwareCode + initapi.CodeConfiguration, prompt.NotSetUp, true},
+	{firmwareCode + initapi.CodeNetwork, prompt.NoNetwork, false}, {"address.", prompt.NoNetwork, false}, {panel.CodeListener + ".", prompt.NoNetwork, false},
 	{"registration.", prompt.NotRegistered, false},
 	{journalCode, prompt.NoStorage, true}, {storageCode, prompt.NoStorage, false},
-	{firmwareCode + "data", prompt.NoStorage, false}, {firmwareCode + "data.", prompt.NoStorage, false},
-	{clockCode, prompt.NoClock, true}, {firmwareCode + "clock", prompt.NoClock, true},
+	{firmwareCode + initapi.CodeData, prompt.NoStorage, false}, {firmwareCode + initapi.CodeData + ".", prompt.NoStorage, false},
+	{clockCode, prompt.NoClock, true}, {firmwareCode + initapi.CodeClock, prompt.NoClock, true},
 }
 
 // ailmentOf is the worst that ails the appliance and that a person at the phone should hear of.
