@@ -77,10 +77,10 @@ func (o *outgoing) stamp(at time.Duration) uint32 {
 	return o.next + frames(at-o.end)
 }
 
-// slot returns the timestamp of a tick, and whether it is to be left out because the stream is more than a frame ahead: a
+// tickStamp returns the timestamp of a tick, and whether it is to be left out because the stream is more than a frame ahead: a
 // relay's first packet comes before the last one's audio has ended, and what that gained is given back here. Less stays:
 // the receiver has got used to the relay's time, and any gap would be late for it.
-func (o *outgoing) slot(at time.Duration) (ts uint32, skip bool) {
+func (o *outgoing) tickStamp(at time.Duration) (ts uint32, skip bool) {
 	if !o.sent {
 		return o.next, false
 	}
@@ -242,7 +242,7 @@ func (s *Session) say(w *wiring, at time.Duration, room *scratch, payload []byte
 		// What a relay's first packet gained is given back a millisecond at a time. Where somebody hears in the slot it stays.
 		s.talk.move = 1
 	}
-	ts, _ := o.slot(at)
+	ts, _ := o.tickStamp(at)
 	// RFC 3551 §4.1: the marker bit begins a talkspurt.
 	s.write(w, room, w.params.PayloadType, !o.talk, o.seq, ts, payload)
 	o.seq++
@@ -264,7 +264,7 @@ func (s *Session) fed(w *wiring, at time.Duration) bool {
 	if w.bridge != nil && o.feed == w.bridge {
 		return true
 	}
-	_, skip := o.slot(at)
+	_, skip := o.tickStamp(at)
 	return skip
 }
 
@@ -304,7 +304,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if step.First {
-		t.keyTS, _ = o.slot(at)
+		t.keyTS, _ = o.tickStamp(at)
 	}
 	var payload [dtmf.EventSize]byte
 	step.Event.Put(payload[:])

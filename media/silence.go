@@ -29,7 +29,7 @@ func (s *Session) hushed(w *wiring, at time.Duration, room *scratch) bool {
 	defer o.mu.Unlock()
 	o.talk = false // RFC 3551 §4.1: the packet after a silence is marked
 	if verdict == comfort.Tell {
-		ts, _ := o.slot(at)
+		ts, _ := o.tickStamp(at)
 		n := g.Describe(room.payload[:])
 		s.write(w, room, w.params.NoisePayloadType, false, o.seq, ts, room.payload[:n])
 		o.seq++
