@@ -91,10 +91,10 @@ type Federation struct {
 
 // link is the way to one peer. Owned by Run, but for probes.
 type link struct {
-	peer  Peer
-	sub   *event.Subscription
-	fault error         // last told to OnHealth
-	slots chan struct{} // capacity maxProbes; full: no further probe
+	peer   Peer
+	sub    *event.Subscription
+	fault  error         // last told to OnHealth
+	probes chan struct{} // capacity maxProbes; full: no further probe
 }
 
 // New returns a federation for a valid configuration. It registers the presence package and the claims
@@ -109,7 +109,7 @@ func New(cfg Config, ep *sip.Endpoint, agent *event.Agent, log *slog.Logger, cb 
 		slots:   make(chan struct{}, maxRequests),
 	}
 	for _, p := range cfg.Peers {
-		f.links[p.Name] = &link{peer: p, slots: make(chan struct{}, maxProbes)}
+		f.links[p.Name] = &link{peer: p, probes: make(chan struct{}, maxProbes)}
 	}
 	f.doc = marshal(cfg.Name, f.local, false)
 	agent.Serve(event.Package{

@@ -31,12 +31,12 @@ func (f *Federation) goOn(do func()) bool {
 // probe asks a peer for a sign of life. Any final answer is one.
 func (f *Federation) probe(ctx context.Context, l *link) {
 	select {
-	case l.slots <- struct{}{}:
+	case l.probes <- struct{}{}:
 	default:
 		return // the earlier ones will be answered when the link is back
 	}
 	sent := f.goOn(func() {
-		defer func() { <-l.slots }()
+		defer func() { <-l.probes }()
 		options := sip.Head{Target: f.uriAt(l.peer.Name, l.peer.Address), From: f.from()}.Request(gosip.OPTIONS)
 		_, err := f.ep.Request(options, sip.Send{Transport: f.cfg.Transport()}).Final(ctx)
 		switch {
@@ -48,7 +48,7 @@ func (f *Federation) probe(ctx context.Context, l *link) {
 		}
 	})
 	if !sent {
-		<-l.slots
+		<-l.probes
 	}
 }
 
