@@ -189,7 +189,7 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 		}
 	}
 	if w.bridge != nil && (!stray || kind == event) {
-		w.bridge.pass(w.peer, h, kind, id, payload, now)
+		w.bridge.pass(w.other, h, kind, id, payload, now)
 	}
 	if kind == audio && !stray && w.inBand() { // last: nobody waits for it
 		s.listenForTones(w, id, h, payload)
@@ -208,7 +208,7 @@ func lasts(kind packetKind, payload []byte) time.Duration {
 func (s *Session) digit(w *wiring, digit byte) {
 	s.tellDigit(w, digit, false)
 	if w.bridge != nil {
-		w.bridge.digit(w.peer, digit)
+		w.bridge.digit(w.other, digit)
 	}
 }
 

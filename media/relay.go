@@ -58,11 +58,11 @@ func (br *Bridge) Close() {
 	})
 }
 
-func (s *Session) join(br *Bridge, peer *Session) error {
+func (s *Session) join(br *Bridge, other *Session) error {
 	taken := false
 	err := s.change(func(w *wiring) {
 		if taken = w.bridge != nil; !taken {
-			w.bridge, w.peer = br, peer
+			w.bridge, w.other = br, other
 		}
 	})
 	if taken {
@@ -74,7 +74,7 @@ func (s *Session) join(br *Bridge, peer *Session) error {
 func (s *Session) part(br *Bridge) {
 	_ = s.change(func(w *wiring) {
 		if w.bridge == br {
-			w.bridge, w.peer = nil, nil
+			w.bridge, w.other = nil, nil
 		}
 	})
 	s.engine.pacer.stir(s)

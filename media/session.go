@@ -64,7 +64,7 @@ type wiring struct {
 	ear    *ear   // not nil while sink is set
 
 	bridge *Bridge
-	peer   *Session
+	other  *Session
 
 	guard *guard // nil: in the clear
 
