@@ -55,9 +55,9 @@ func hostPort(u gosip.Uri) string {
 	return u.Host + ":" + strconv.Itoa(u.Port)
 }
 
-// localAddr is the listener's address towards a peer.
-func (a *Appliance) localAddr(peer netip.AddrPort) netip.Addr {
-	return a.addrTowards(gosip.Uri{Host: sip.Host(peer.Addr()), Port: int(peer.Port())}, "")
+// localAddr is the listener's address towards a far end.
+func (a *Appliance) localAddr(far netip.AddrPort) netip.Addr {
+	return a.addrTowards(gosip.Uri{Host: sip.Host(far.Addr()), Port: int(far.Port())}, "")
 }
 
 // self is this phone as the parker, by the same URI for everybody.

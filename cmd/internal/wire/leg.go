@@ -63,8 +63,8 @@ func (l *leg) source() netip.Addr {
 	return l.signalled
 }
 
-// peerURI is the far end's address of record.
-func (l *leg) peerURI() gosip.Uri {
+// remoteURI is the far end's address of record.
+func (l *leg) remoteURI() gosip.Uri {
 	var u gosip.Uri
 	if err := gosip.ParseUri(l.call.Dialog().RemoteURI, &u); err != nil {
 		return gosip.Uri{} // has no account

@@ -170,7 +170,7 @@ func (a *Appliance) resume() {
 		a.lot.step(parkd.Restore{Slots: r.slots})
 	}
 	for _, l := range r.legs {
-		l.call.SetAuth(a.identity(l.peerURI()).send.Auth)
+		l.call.SetAuth(a.identity(l.remoteURI()).send.Auth)
 		if !a.move(l) {
 			l.call.Update(l.local())
 		}
