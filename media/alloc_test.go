@@ -217,7 +217,7 @@ var framePaths = []framePath{
 	}},
 	{"relay", func(tb testing.TB, r *rig) func() {
 		a, b := r.session(tb), r.session(tb)
-		if _, err := Relay(a, b); err != nil {
+		if _, err := Join(a, b); err != nil {
 			tb.Fatal(err)
 		}
 		return func() { r.arrive(a, 0); r.tick() }
@@ -225,7 +225,7 @@ var framePaths = []framePath{
 	{"relay that transcodes", func(tb testing.TB, r *rig) func() {
 		a, b := r.session(tb), r.session(tb)
 		r.speaks(tb, b, codec.PCMA)
-		if _, err := Relay(a, b); err != nil {
+		if _, err := Join(a, b); err != nil {
 			tb.Fatal(err)
 		}
 		return func() { r.arrive(a, 0); r.tick() }
@@ -234,7 +234,7 @@ var framePaths = []framePath{
 		a, b := r.session(tb), r.session(tb)
 		r.speaks(tb, a, codec.G722)
 		r.speaks(tb, b, codec.PCMA)
-		if _, err := Relay(a, b); err != nil {
+		if _, err := Join(a, b); err != nil {
 			tb.Fatal(err)
 		}
 		r.packet[1] = codec.G722.PayloadType()
@@ -310,7 +310,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte{0x80, 13, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 40}, false)
 	a, b := r.session(f), r.session(f)
 	a.Listen(deafSink{})
-	if _, err := Relay(a, b); err != nil {
+	if _, err := Join(a, b); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, known bool) {

@@ -70,7 +70,7 @@ func TestSprayedPortsStaySilent(t *testing.T) {
 		b.talk(far, talking, codec.PCMU, mediatest.Voice(1, 4*time.Second))
 		relayed, _ := b.leg()
 		other, _ := b.leg()
-		if _, err := media.Relay(relayed, other); err != nil {
+		if _, err := media.Join(relayed, other); err != nil {
 			t.Fatal(err)
 		}
 		idle, gone := b.session(), b.session()

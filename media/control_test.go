@@ -369,11 +369,11 @@ func TestRelayHidesNoLoss(t *testing.T) {
 				d.Drop = n%10 == 0
 			}
 		})
-		bridge, err := media.Relay(leg1, leg2)
+		relay, err := media.Join(leg1, leg2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer bridge.Close()
+		defer relay.Close()
 		time.Sleep(30 * time.Second)
 		end1.Play(nil)
 		time.Sleep(7 * time.Second)

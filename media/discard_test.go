@@ -62,7 +62,7 @@ func TestTooLongPackets(t *testing.T) {
 		{"heard", func(_ *bench, s *media.Session) { s.Listen(mediatest.NewRecorder()) }},
 		{"relayed", func(b *bench, s *media.Session) {
 			other, _ := b.leg()
-			if _, err := media.Relay(s, other); err != nil {
+			if _, err := media.Join(s, other); err != nil {
 				b.t.Fatal(err)
 			}
 		}},

@@ -18,7 +18,7 @@
 //
 // A packet goes this way. In: rtpio.Poller, rtpPort.Receive (RTCP on the RTP port is told apart and joins that of
 // rtcpPort.Receive in Session.receiveControl), Session.receive (guard.unprotect, parse, latch), Session.deliver (ear,
-// digits, Bridge.pass). Out: Session.speak (the pacer) or Bridge.pass, recoder.recode and Session.forward (the relay), then
+// digits, Relay.pass). Out: Session.speak (the pacer) or Relay.pass, recoder.recode and Session.forward (the relay), then
 // Session.emit (header, guard.protect, socket), which every RTP packet passes, as RTCP does Session.emitControl. RTCP is
 // handed over to a queue by Session.queueControl and has no part in the path of a frame.
 //

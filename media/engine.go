@@ -21,7 +21,7 @@ var (
 	ErrClosed   = errors.New("media: session closed")
 	ErrStopped  = errors.New("media: engine stopped")
 	ErrFull     = errors.New("media: as many sessions as allowed are open")
-	ErrBridged  = errors.New("media: session already in a relay")
+	ErrRelayed  = errors.New("media: session already in a relay")
 	errCodec    = errors.New("media: no codec agreed")
 	errKeysFull = errors.New("media: too many digits waiting to be sent")
 )

@@ -122,7 +122,7 @@ func TestTonesThroughARelay(t *testing.T) {
 			p.DTMFPayloadType = 0
 			b.configure(x.s, p)
 		}
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		here, there := told(s1), told(o)
@@ -181,7 +181,7 @@ func TestRelayPassesEventsThatWereAgreed(t *testing.T) {
 		params := both(p2.Addr(), codec.PCMU)
 		params.DTMFPayloadType = 96
 		b.configure(s2, params)
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		got := told(s1)

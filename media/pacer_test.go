@@ -135,7 +135,7 @@ func TestMusicFollowsTheRelayWithoutAGap(t *testing.T) {
 			a, b := r.session(t), r.session(t)
 			a.Play(&encodedHum{})
 			r.until(clock, 500*time.Millisecond)
-			br, err := Relay(a, b)
+			rel, err := Join(a, b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func TestMusicFollowsTheRelayWithoutAGap(t *testing.T) {
 			}
 			last = clock.now
 			r.until(clock, last+7*time.Millisecond)
-			br.Close()
+			rel.Close()
 			relayed, before := a.Stats().Relayed, sent(a)
 			for sent(a) == before {
 				r.engine.pacer.step(&r.room)
@@ -192,13 +192,13 @@ func TestRelayedSessionsShareSlots(t *testing.T) {
 	if got := used(); got != slots {
 		t.Fatalf("%d of %d slots used by music", got, slots)
 	}
-	var relays []*Bridge
+	var relays []*Relay
 	for i := 0; i < len(all); i += 2 {
-		br, err := Relay(all[i], all[i+1])
+		rel, err := Join(all[i], all[i+1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		relays = append(relays, br)
+		relays = append(relays, rel)
 		r.arrive(all[i], 0)
 		r.arrive(all[i+1], 0)
 	}
@@ -214,11 +214,11 @@ func TestRelayedSessionsShareSlots(t *testing.T) {
 	if sent(all[3]) == before {
 		t.Error("a digit for a relayed session was not sent")
 	}
-	for i, br := range relays {
+	for i, rel := range relays {
 		r.until(clock, clock.now+time.Duration(i)*slotTime)
 		r.arrive(all[2*i], 0)
 		r.arrive(all[2*i+1], 0)
-		br.Close()
+		rel.Close()
 	}
 	r.until(clock, clock.now+time.Second)
 	if got := used(); got <= slots/sharedSlot {

@@ -49,7 +49,7 @@ func TestReadersShareSessions(t *testing.T) {
 		}
 		far[i], legs[i] = conn, s
 	}
-	if _, err := media.Relay(legs[0], legs[1]); err != nil {
+	if _, err := media.Join(legs[0], legs[1]); err != nil {
 		t.Fatal(err)
 	}
 

@@ -188,8 +188,8 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 			s.count.overruns.Add(1)
 		}
 	}
-	if w.bridge != nil && (!stray || kind == event) {
-		w.bridge.pass(w.other, h, kind, id, payload, now)
+	if w.relay != nil && (!stray || kind == event) {
+		w.relay.pass(w.other, h, kind, id, payload, now)
 	}
 	if kind == audio && !stray && w.inBand() { // last: nobody waits for it
 		s.listenForTones(w, id, h, payload)
@@ -207,8 +207,8 @@ func lasts(kind packetKind, payload []byte) time.Duration {
 // digit takes a digit that came as a telephone-event.
 func (s *Session) digit(w *wiring, digit byte) {
 	s.tellDigit(w, digit, false)
-	if w.bridge != nil {
-		w.bridge.digit(w.other, digit)
+	if w.relay != nil {
+		w.relay.digit(w.other, digit)
 	}
 }
 

@@ -18,80 +18,80 @@ const (
 	relayedDigitGap = 60 * time.Millisecond
 )
 
-// Bridge is a relay between two sessions. What one receives the other sends, on receipt, undecoded where the
+// Relay is two sessions that hear each other. What one receives the other sends, on receipt, undecoded where the
 // codecs agree, through the G.711 tables where both are of G.711, else decoded and encoded anew. Each session plays
 // its own source until the first packet of the other comes, and again after Close; its SSRC, sequence and clock go on
 // throughout.
-type Bridge struct {
+type Relay struct {
 	a, b *Session
 	once sync.Once
 
 	toA, toB recoder // guarded by in.mu of the other session
 }
 
-// Relay joins two sessions of one engine. Each can be in one relay only (ErrBridged).
-func Relay(a, b *Session) (*Bridge, error) {
+// Join joins two sessions of one engine. Each can be in one relay only (ErrRelayed).
+func Join(a, b *Session) (*Relay, error) {
 	if a == b {
-		return nil, ErrBridged
+		return nil, ErrRelayed
 	}
-	br := &Bridge{a: a, b: b}
-	if err := a.join(br, b); err != nil {
+	rel := &Relay{a: a, b: b}
+	if err := a.join(rel, b); err != nil {
 		return nil, err
 	}
-	if err := b.join(br, a); err != nil {
-		a.part(br)
+	if err := b.join(rel, a); err != nil {
+		a.part(rel)
 		return nil, err
 	}
 	// A session that was closed meanwhile took its half down already.
-	if a.wiring.Load().bridge != br {
-		br.Close()
+	if a.wiring.Load().relay != rel {
+		rel.Close()
 		return nil, ErrClosed
 	}
-	return br, nil
+	return rel, nil
 }
 
 // Close parts the sessions. Further calls do nothing.
-func (br *Bridge) Close() {
-	br.once.Do(func() {
-		br.a.part(br)
-		br.b.part(br)
+func (rel *Relay) Close() {
+	rel.once.Do(func() {
+		rel.a.part(rel)
+		rel.b.part(rel)
 	})
 }
 
-func (s *Session) join(br *Bridge, other *Session) error {
+func (s *Session) join(rel *Relay, other *Session) error {
 	taken := false
 	err := s.change(func(w *wiring) {
-		if taken = w.bridge != nil; !taken {
-			w.bridge, w.other = br, other
+		if taken = w.relay != nil; !taken {
+			w.relay, w.other = rel, other
 		}
 	})
 	if taken {
-		return ErrBridged
+		return ErrRelayed
 	}
 	return err
 }
 
-func (s *Session) part(br *Bridge) {
+func (s *Session) part(rel *Relay) {
 	_ = s.change(func(w *wiring) {
-		if w.bridge == br {
-			w.bridge, w.other = nil, nil
+		if w.relay == rel {
+			w.relay, w.other = nil, nil
 		}
 	})
 	s.engine.pacer.stir(s)
 }
 
 // pass forwards a packet that was received to the other session.
-func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
+func (rel *Relay) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
 	w := to.wiring.Load()
-	if w.bridge != br || len(payload) > jitter.MaxPayload { // the latter was counted when it came
+	if w.relay != rel || len(payload) > jitter.MaxPayload { // the latter was counted when it came
 		return
 	}
 	// RFC 3550 §8.2: what the other session sent has come back to this one. To send it again would never end.
 	if h.SSRC == to.out.ssrc {
-		br.from(to).count.looped.Add(1)
+		rel.from(to).count.looped.Add(1)
 		return
 	}
-	r := br.recoder(to)
+	r := rel.recoder(to)
 	switch kind {
 	case audio:
 		n := r.recode(w, h, id, r.packet[headerSize:headerSize+jitter.MaxPayload], payload)
@@ -99,36 +99,36 @@ func (br *Bridge) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 			return
 		}
 		packet := r.packet[:headerSize+n]
-		to.forward(w, br, h, packet, kind, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
+		to.forward(w, rel, h, packet, kind, uint32(n), now, now+time.Duration(n)*time.Second/SampleRate)
 	case event:
 		// RFC 4733 §2.5.1.1: nobody is sent an event that was not agreed, and we agree to digits only.
 		if ticks, digits := dtmf.Samples(payload); digits && w.params.DTMFPayloadType != 0 {
 			packet := r.packet[:headerSize+copy(r.packet[headerSize:], payload)]
-			to.forward(w, br, h, packet, kind, ticks, now, now)
+			to.forward(w, rel, h, packet, kind, ticks, now, now)
 		}
 	case noise:
 		// RFC 3389 §4: only who said so in SDP is sent comfort noise. Others hear nothing in the pauses.
 		if w.params.NoisePayloadType != 0 {
 			packet := r.packet[:headerSize+copy(r.packet[headerSize:], payload)]
-			to.forward(w, br, h, packet, kind, 0, now, now)
+			to.forward(w, rel, h, packet, kind, 0, now, now)
 		}
 	}
 }
 
 // from returns the session whose packets go to another one.
-func (br *Bridge) from(to *Session) *Session {
-	if to == br.a {
-		return br.b
+func (rel *Relay) from(to *Session) *Session {
+	if to == rel.a {
+		return rel.b
 	}
-	return br.a
+	return rel.a
 }
 
 // recoder returns that of the packets that go to a session.
-func (br *Bridge) recoder(to *Session) *recoder {
-	if to == br.b {
-		return &br.toB
+func (rel *Relay) recoder(to *Session) *recoder {
+	if to == rel.b {
+		return &rel.toB
 	}
-	return &br.toA
+	return &rel.toA
 }
 
 // recode writes a payload into dst as one of the codec that the other session speaks, and returns its length; 0 if it
@@ -165,7 +165,7 @@ func (r *recoder) convert(to, from codec.ID, h *rtp.Header, dst, payload []byte)
 }
 
 // digit is called once for each digit that the other session received.
-func (br *Bridge) digit(to *Session, digit byte) {
+func (rel *Relay) digit(to *Session, digit byte) {
 	if to.wiring.Load().params.DTMFPayloadType == 0 {
 		_ = to.SendDTMF(string(digit), relayedDigit, relayedDigitGap)
 	}

@@ -25,7 +25,7 @@ func TestRelayCarriesBothWays(t *testing.T) {
 				b.configure(s1, both(p1.Addr(), tc.a))
 				b.configure(s2, both(p2.Addr(), tc.b))
 				v1, v2 := mediatest.Voice(1, 2*time.Second), mediatest.Voice(2, 2*time.Second)
-				br, err := media.Relay(s1, s2)
+				rel, err := media.Join(s1, s2)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -41,8 +41,8 @@ func TestRelayCarriesBothWays(t *testing.T) {
 						t.Fatalf("payload type %d went to a leg that speaks %s", q.Header.PayloadType, tc.b)
 					}
 				}
-				br.Close()
-				br.Close()
+				rel.Close()
+				rel.Close()
 				if st := s1.Stats(); st.Relayed != 100 || st.Sent != 100 {
 					t.Errorf("relayed %d of %d sent, want all of 100", st.Relayed, st.Sent)
 				}
@@ -58,14 +58,14 @@ func TestMusicAfterASilentRelay(t *testing.T) {
 		s1, p1 := b.leg()
 		s2, p2 := b.leg()
 		s2.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
-		br, err := media.Relay(s1, s2)
+		rel, err := media.Join(s1, s2)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 2*time.Second))
 		time.Sleep(10 * time.Second)
 		before := len(p2.Packets())
-		br.Close()
+		rel.Close()
 		time.Sleep(time.Second)
 		got := p2.Packets()
 		last, first := got[before-1], got[before]
@@ -81,7 +81,7 @@ func TestRelayForwardsOnReceipt(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()
 		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(7 * time.Millisecond) // between two ticks
@@ -103,7 +103,7 @@ func TestMusicPlaysUntilTheOtherSideIsHeard(t *testing.T) {
 		voice := mediatest.Voice(1, 3*time.Second)
 		caller.Play(mediatest.NewLoop(music))
 		time.Sleep(205 * time.Millisecond)
-		br, err := media.Relay(caller, fetcher)
+		rel, err := media.Join(caller, fetcher)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestMusicPlaysUntilTheOtherSideIsHeard(t *testing.T) {
 		b.talk(p2, fetcher, codec.PCMU, voice)
 		time.Sleep(2500 * time.Millisecond)
 		b.hears("the caller", mediatest.Audio(p1.Packets()), voice[:16000])
-		br.Close()
+		rel.Close()
 		time.Sleep(2 * time.Second)
 		b.oneStream(p1.Packets())
 		p1.Forget()
@@ -129,7 +129,7 @@ func TestRelayKeepsLossAndOrderVisible(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()
 		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		n := 0
@@ -168,7 +168,7 @@ func TestRelayForwardsLatePacketsAfterMinutes(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()
 		s2, _ := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		late := false
@@ -205,7 +205,7 @@ func TestRelayFollowsAChangeOfStream(t *testing.T) {
 			params := both(p2.Addr(), codec.PCMU)
 			params.DTMFPayloadType = tc.events
 			b.configure(s2, params)
-			if _, err := media.Relay(s1, s2); err != nil {
+			if _, err := media.Join(s1, s2); err != nil {
 				t.Fatal(err)
 			}
 			n := 0
@@ -241,7 +241,7 @@ func TestRelayOfOneStreamOfTwo(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			s1, p1 := b.leg()
 			s2, p2 := b.leg()
-			if _, err := media.Relay(s1, s2); err != nil {
+			if _, err := media.Join(s1, s2); err != nil {
 				t.Fatal(err)
 			}
 			n := 0
@@ -279,7 +279,7 @@ func (b *bench) relayOfTwoSources() (s1 *media.Session, audio, events, p2 *media
 	s1 = b.session()
 	b.configure(s1, both(conn.LocalAddr(), codec.PCMU))
 	s2, p2 := b.leg()
-	if _, err := media.Relay(s1, s2); err != nil {
+	if _, err := media.Join(s1, s2); err != nil {
 		b.t.Fatal(err)
 	}
 	return s1, mediatest.NewPeer(conn), mediatest.NewPeer(conn), p2
@@ -366,7 +366,7 @@ func TestRelayCarriesDigits(t *testing.T) {
 		far := both(s2.LocalAddr(), codec.PCMU)
 		far.DTMFPayloadType = 96
 		b.configure(right, far)
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		here, there := make(chan byte, 10), make(chan byte, 10)
@@ -389,7 +389,7 @@ func TestRelayCarriesALongDigit(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()
 		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		p1.Talk(t.Context(), s1.LocalAddr(), codec.PCMU, mediatest.Voice(1, 400*time.Millisecond))
@@ -433,7 +433,7 @@ func TestRelayTurnsDigitsIntoTonesForALegWithoutEvents(t *testing.T) {
 		params := both(p2.Addr(), codec.PCMU)
 		params.DTMFPayloadType = 0
 		b.configure(s2, params)
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		if err := left.SendDTMF("9", 80*time.Millisecond, 80*time.Millisecond); err != nil {
@@ -450,21 +450,21 @@ func TestRelayTurnsDigitsIntoTonesForALegWithoutEvents(t *testing.T) {
 func TestOneRelayForEachSession(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, s2, s3 := b.session(), b.session(), b.session()
-		br, err := media.Relay(s1, s2)
+		rel, err := media.Join(s1, s2)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, pair := range [][2]*media.Session{{s1, s3}, {s3, s2}, {s3, s3}} {
-			if _, err := media.Relay(pair[0], pair[1]); !errors.Is(err, media.ErrBridged) {
-				t.Errorf("a second relay: %v, want ErrBridged", err)
+			if _, err := media.Join(pair[0], pair[1]); !errors.Is(err, media.ErrRelayed) {
+				t.Errorf("a second relay: %v, want ErrRelayed", err)
 			}
 		}
-		br.Close()
-		if _, err := media.Relay(s1, s3); err != nil {
+		rel.Close()
+		if _, err := media.Join(s1, s3); err != nil {
 			t.Errorf("after Close: %v", err)
 		}
 		s3.Close()
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Errorf("after the other leg was closed: %v", err)
 		}
 	})
@@ -474,7 +474,7 @@ func TestHeldLegOfARelayIsSentNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		s1, p1 := b.leg()
 		s2, p2 := b.leg()
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		hold := both(p2.Addr(), codec.PCMU)

@@ -52,7 +52,7 @@ func init() {
 			{"relay to RTP, " + suite.String(), func(tb testing.TB, r *rig) func() {
 				a, b := r.session(tb), r.session(tb)
 				arrive := r.encrypt(tb, a, suite)
-				if _, err := Relay(a, b); err != nil {
+				if _, err := Join(a, b); err != nil {
 					tb.Fatal(err)
 				}
 				return func() { arrive(); r.tick() }
@@ -61,7 +61,7 @@ func init() {
 				a, b := r.session(tb), r.session(tb)
 				arrive := r.encrypt(tb, a, suite)
 				r.encrypt(tb, b, suite)
-				if _, err := Relay(a, b); err != nil {
+				if _, err := Join(a, b); err != nil {
 					tb.Fatal(err)
 				}
 				return func() { arrive(); r.tick() }

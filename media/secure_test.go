@@ -168,7 +168,7 @@ func TestRelayOfEncryptedLegs(t *testing.T) {
 				}
 				b.configure(s1, pa)
 				b.configure(s2, pb)
-				if _, err := media.Relay(s1, s2); err != nil {
+				if _, err := media.Join(s1, s2); err != nil {
 					t.Fatal(err)
 				}
 				v1, v2 := mediatest.Voice(1, 2*time.Second), mediatest.Voice(2, 2*time.Second)
@@ -212,12 +212,12 @@ func TestRolloverSurvivesReINVITE(t *testing.T) {
 			b.configure(s, held)
 			time.Sleep(500 * time.Millisecond)
 			b.configure(s, agreed)
-			br, err := media.Relay(s, other)
+			rel, err := media.Join(s, other)
 			if err != nil {
 				t.Fatal(err)
 			}
 			p2.Talk(t.Context(), other.LocalAddr(), codec.PCMU, mediatest.Voice(1, 500*time.Millisecond))
-			br.Close()
+			rel.Close()
 			time.Sleep(500 * time.Millisecond)
 		}
 		b.oneStream(p.Packets())

@@ -40,8 +40,8 @@ type outgoing struct {
 	talk  bool // the last tick sent something: no marker
 
 	// relay: what is added to a forwarded packet's numbers
-	feed     *Bridge // the relay that has begun to send
-	relayed  bool    // the last packet came from the relay: else the shifts no longer fit
+	feed     *Relay // the relay that has begun to send
+	relayed  bool   // the last packet came from the relay: else the shifts no longer fit
 	feedSSRC uint32
 	anchor   uint16 // first sequence number that the relay sent, or a later one; older ones are not forwarded
 	seqShift uint16
@@ -116,7 +116,7 @@ func (s *Session) due(earliest time.Duration) (at time.Duration, fed, change boo
 	switch {
 	case o.sent && w.ear != nil && s.talk.placed:
 		return 0, false, false // somebody hears in its slot
-	case o.sent && w.ear == nil && w.bridge != nil && o.feed == w.bridge:
+	case o.sent && w.ear == nil && w.relay != nil && o.feed == w.relay:
 		return earliest, true, true
 	case s.talk.placed && (!w.sending() || w.source == nil):
 		return 0, false, false
@@ -261,7 +261,7 @@ func (s *Session) fed(w *wiring, at time.Duration) bool {
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if w.bridge != nil && o.feed == w.bridge {
+	if w.relay != nil && o.feed == w.relay {
 		return true
 	}
 	_, skip := o.tickStamp(at)
@@ -317,7 +317,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 }
 
 // forward sends a packet that another session received, under that one's in.mu. packet is a header's place and the payload.
-func (s *Session) forward(w *wiring, b *Bridge, h *rtp.Header, packet []byte, kind packetKind, samples uint32, at, end time.Duration) {
+func (s *Session) forward(w *wiring, b *Relay, h *rtp.Header, packet []byte, kind packetKind, samples uint32, at, end time.Duration) {
 	if !w.sending() || s.keying.Load() {
 		return
 	}

@@ -63,8 +63,8 @@ type wiring struct {
 	puller Puller // sink, if it is one
 	ear    *ear   // not nil while sink is set
 
-	bridge *Bridge
-	other  *Session
+	relay *Relay
+	other *Session
 
 	guard *guard // nil: in the clear
 
@@ -231,7 +231,7 @@ func (s *Session) OnTimeout(d time.Duration, f func()) {
 // Close ends a relay that the session is in, ends its stream (RTCP BYE), closes its ports at once and forgets it.
 // Further calls do nothing.
 func (s *Session) Close() error {
-	if b := s.wiring.Load().bridge; b != nil {
+	if b := s.wiring.Load().relay; b != nil {
 		b.Close()
 	}
 	s.endControl()
@@ -245,8 +245,8 @@ func (s *Session) Close() error {
 	s.rewire(&wiring{})
 	s.mu.Unlock()
 	// A relay may have been made between the first look and the closing.
-	if w.bridge != nil {
-		w.bridge.Close()
+	if w.relay != nil {
+		w.relay.Close()
 	}
 	s.engine.remove(s)
 	return s.pair.Load().Close()

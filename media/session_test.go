@@ -183,14 +183,14 @@ func TestSourcesChangeWithoutASeam(t *testing.T) {
 					step()
 					b.configure(s, both(p.Addr(), codec.PCMA))
 					step()
-					br, err := media.Relay(s, other)
+					rel, err := media.Join(s, other)
 					if err != nil {
 						t.Fatal(err)
 					}
 					step()
 					b.configure(s, both(p.Addr(), codec.PCMU))
 					step()
-					br.Close()
+					rel.Close()
 					step()
 					s.Play(mic)
 					step()
@@ -251,8 +251,8 @@ func TestPortsAreClosedAtOnceAndRest(t *testing.T) {
 		if err := s.Configure(both(addr, codec.PCMU)); !errors.Is(err, media.ErrClosed) {
 			t.Errorf("Configure after Close: %v", err)
 		}
-		if _, err := media.Relay(s, next); !errors.Is(err, media.ErrClosed) {
-			t.Errorf("Relay after Close: %v", err)
+		if _, err := media.Join(s, next); !errors.Is(err, media.ErrClosed) {
+			t.Errorf("Join after Close: %v", err)
 		}
 	})
 }

@@ -123,7 +123,7 @@ func TestRelayPassesComfortNoise(t *testing.T) {
 			params := both(p2.Addr(), codec.PCMA)
 			params.NoisePayloadType = number
 			b.configure(s2, params)
-			if _, err := media.Relay(s1, s2); err != nil {
+			if _, err := media.Join(s1, s2); err != nil {
 				t.Fatal(err)
 			}
 			p1.Talk(t.Context(), s1.LocalAddr(), codec.G722, mediatest.Voice(1, 200*time.Millisecond))

@@ -99,7 +99,7 @@ func TestRelayOfG722AndG711(t *testing.T) {
 				s2, p2 := b.session(), b.peer(otherHost)
 				b.configure(s1, both(p1.Addr(), codec.G722))
 				b.configure(s2, both(p2.Addr(), other))
-				if _, err := media.Relay(s1, s2); err != nil {
+				if _, err := media.Join(s1, s2); err != nil {
 					t.Fatal(err)
 				}
 				n := 0
@@ -142,7 +142,7 @@ func TestRelayOfG722IsUntouched(t *testing.T) {
 		s2, p2 := b.session(), b.peer(otherHost)
 		b.configure(s1, both(p1.Addr(), codec.G722))
 		b.configure(s2, both(p2.Addr(), codec.G722))
-		if _, err := media.Relay(s1, s2); err != nil {
+		if _, err := media.Join(s1, s2); err != nil {
 			t.Fatal(err)
 		}
 		chord := mediatest.Chord(2*time.Second, 1000, 6500)

@@ -29,14 +29,14 @@ type leg struct {
 	keys      *sdp.Keys      // ours for that; nil if it is not
 
 	incoming  bool
-	answered  bool          // we sent or got the 200
-	confirmed bool          // the ACK has come or gone
-	ended     bool          // nothing more is to be sent
-	desk      phone.CallID  // its name at the desk phone, or ""
-	parked    bool          // parkd plays music to it
-	pair      *leg          // the leg that it is joined with
-	bridge    *media.Bridge // the relay with pair; nil while one far end has the other on hold
-	onHold    bool          // we hold it: the far end was told sendonly
+	answered  bool         // we sent or got the 200
+	confirmed bool         // the ACK has come or gone
+	ended     bool         // nothing more is to be sent
+	desk      phone.CallID // its name at the desk phone, or ""
+	parked    bool         // parkd plays music to it
+	pair      *leg         // the leg that it is joined with
+	relay     *media.Relay // the relay with pair; nil while one far end has the other on hold
+	onHold    bool         // we hold it: the far end was told sendonly
 	emergency bool
 
 	page      bool            // a page of ours: it says where somebody is wanted

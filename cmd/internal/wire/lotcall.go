@@ -45,7 +45,7 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 // heldByFar plays music to the other leg of a pair while this one's far end has it on hold. A far end may send music of its
 // own, or nothing at all; like a PBX we do not rely on it.
 func (p *lot) heldByFar(l *leg, held bool) {
-	if l.pair == nil || held == (l.bridge == nil) {
+	if l.pair == nil || held == (l.relay == nil) {
 		return
 	}
 	if held {

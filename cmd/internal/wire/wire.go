@@ -247,19 +247,19 @@ func (a *Appliance) relay(x, y *leg) error {
 
 // connect relays the media of a pair.
 func (a *Appliance) connect(l *leg) error {
-	b, err := media.Relay(l.media, l.pair.media)
+	b, err := media.Join(l.media, l.pair.media)
 	if err != nil {
 		return fmt.Errorf("relay %s and %s: %w", l.id, l.pair.id, err)
 	}
-	l.bridge, l.pair.bridge = b, b
+	l.relay, l.pair.relay = b, b
 	return nil
 }
 
 // pause ends the relay of a pair; both legs go on with what they played before.
 func (a *Appliance) pause(l *leg) {
-	if l.bridge != nil {
-		l.bridge.Close()
-		l.bridge, l.pair.bridge = nil, nil
+	if l.relay != nil {
+		l.relay.Close()
+		l.relay, l.pair.relay = nil, nil
 	}
 }
 
