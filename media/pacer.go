@@ -127,20 +127,20 @@ func (p *pacer) work(now time.Duration, room *scratch) {
 // same tick, in a conference.
 func (p *pacer) tick(at time.Duration, all []*Session, room *scratch) {
 	for _, s := range all {
-		if at >= s.talk.from {
+		if at >= s.pace.from {
 			s.hear(at, room)
 		}
 	}
 	for _, s := range all {
-		if at >= s.talk.from {
+		if at >= s.pace.from {
 			s.tick(at, room)
-			if s.talk.move != 0 {
+			if s.pace.move != 0 {
 				p.moved = append(p.moved, s)
 			}
 		}
 	}
 	for _, s := range p.moved {
-		if t := &s.talk; t.placed {
+		if t := &s.pace; t.placed {
 			p.leave(s)
 			p.enter(s, p.slot(at)+slots+t.move)
 		}
@@ -169,7 +169,7 @@ func (p *pacer) settle() {
 // place puts a session into the slot in which its next packet is due, or takes it out.
 func (p *pacer) place(s *Session) {
 	s.stirred.Store(false)
-	t := &s.talk
+	t := &s.pace
 	due, fed, change := s.due(max(p.clock.Now(), p.at(p.done+1)))
 	if !change {
 		return
@@ -189,7 +189,7 @@ func (p *pacer) place(s *Session) {
 
 // leave takes a session out of its slot.
 func (p *pacer) leave(s *Session) {
-	if t := &s.talk; t.placed {
+	if t := &s.pace; t.placed {
 		old := &p.wheel[t.slot]
 		*old = slices.DeleteFunc(*old, func(o *Session) bool { return o == s })
 		t.placed = false
@@ -198,7 +198,7 @@ func (p *pacer) leave(s *Session) {
 
 // enter gives a session the slot with a number, and nothing before that.
 func (p *pacer) enter(s *Session, n int64) {
-	t := &s.talk
+	t := &s.pace
 	t.placed, t.slot, t.from = true, n%slots, p.at(n)
 	p.wheel[t.slot] = append(p.wheel[t.slot], s)
 }

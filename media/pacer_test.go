@@ -74,14 +74,14 @@ func TestEveryStreamBeginsAtOnceInASlotOfItsOwn(t *testing.T) {
 		s.Play(&encodedHum{})
 		asked := clock.now
 		r.until(clock, asked+FrameDuration)
-		if s.talk.from-asked > slotTime || s.talk.from < asked || sent(s) < 1 {
-			t.Fatalf("asked at %s, begun at %s, %d packets", asked, s.talk.from, sent(s))
+		if s.pace.from-asked > slotTime || s.pace.from < asked || sent(s) < 1 {
+			t.Fatalf("asked at %s, begun at %s, %d packets", asked, s.pace.from, sent(s))
 		}
 		all = append(all, s)
 	}
 	used := map[int64]int{}
 	for _, s := range all {
-		used[s.talk.slot]++
+		used[s.pace.slot]++
 	}
 	if len(used) < int(slots)/2 {
 		t.Errorf("100 streams in %d of %d slots", len(used), slots)

@@ -35,9 +35,9 @@ type outgoing struct {
 	end time.Duration // when the audio of its last packet ends
 	// ideal is when the audio at timestamp next is due, counted from the stream's first packet: what keeps the
 	// stream's clock true however often it changes hands.
-	ideal time.Duration
-	sent  bool
-	talk  bool // the last tick sent something: no marker
+	ideal       time.Duration
+	sent        bool
+	inTalkspurt bool // the last tick sent something: no marker
 
 	// relay: what is added to a forwarded packet's numbers
 	feed     *Relay // the relay that has begun to send
@@ -91,12 +91,12 @@ func (o *outgoing) tickStamp(at time.Duration) (ts uint32, skip bool) {
 		o.ideal, ahead = at, 0
 	case o.relayed && ahead < -mostBehind:
 		o.ideal, ahead = o.end, o.end-at
-		o.talk = o.talk && ahead >= -mostBehind
+		o.inTalkspurt = o.inTalkspurt && ahead >= -mostBehind
 	}
 	switch {
 	case ahead > 0:
 		return o.next, o.relayed && ahead > FrameDuration
-	case !o.talk:
+	case !o.inTalkspurt:
 		// After a pause the stream may have another place in the 20 ms; its clock is the time that went by.
 		return o.next + uint32((-ahead*SampleRate+time.Second/2)/time.Second), false
 	}
@@ -108,17 +108,17 @@ func (o *outgoing) tickStamp(at time.Duration) (ts uint32, skip bool) {
 func (s *Session) due(earliest time.Duration) (at time.Duration, fed, change bool) {
 	w := s.wiring.Load()
 	if !w.configured && w.ear == nil {
-		return forever, false, s.talk.placed
+		return forever, false, s.pace.placed
 	}
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case o.sent && w.ear != nil && s.talk.placed:
+	case o.sent && w.ear != nil && s.pace.placed:
 		return 0, false, false // somebody hears in its slot
 	case o.sent && w.ear == nil && w.relay != nil && o.feed == w.relay:
 		return earliest, true, true
-	case s.talk.placed && (!w.sending() || w.source == nil):
+	case s.pace.placed && (!w.sending() || w.source == nil):
 		return 0, false, false
 	case !o.sent:
 		return max(earliest, o.from), false, true
@@ -224,7 +224,7 @@ func (s *Session) speak(w *wiring, at time.Duration, room *scratch) {
 		if s.engine.cfg.SilenceSuppression && w.params.NoisePayloadType != 0 && s.hushed(w, at, room) {
 			return
 		}
-		n = s.talk.encode(w, room)
+		n = s.pace.encode(w, room)
 	}
 	if n == 0 {
 		s.pause()
@@ -240,19 +240,19 @@ func (s *Session) say(w *wiring, at time.Duration, room *scratch, payload []byte
 	defer o.mu.Unlock()
 	if o.ideal-at > slotTime && w.ear == nil {
 		// What a relay's first packet gained is given back a millisecond at a time. Where somebody hears in the slot it stays.
-		s.talk.move = 1
+		s.pace.move = 1
 	}
 	ts, _ := o.tickStamp(at)
 	// RFC 3551 §4.1: the marker bit begins a talkspurt.
-	s.write(w, room, w.params.PayloadType, !o.talk, o.seq, ts, payload)
+	s.write(w, room, w.params.PayloadType, !o.inTalkspurt, o.seq, ts, payload)
 	o.seq++
-	o.talk, o.relayed = true, false
+	o.inTalkspurt, o.relayed = true, false
 	o.advance(ts+uint32(len(payload)), at+FrameDuration)
 }
 
 func (s *Session) pause() {
 	s.out.mu.Lock()
-	s.out.talk = false
+	s.out.inTalkspurt = false
 	s.out.mu.Unlock()
 }
 
@@ -270,7 +270,7 @@ func (s *Session) fed(w *wiring, at time.Duration) bool {
 
 // key sends digits and reports whether the tick is taken by one.
 func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
-	t := &s.talk
+	t := &s.pace
 	if !t.keys.Busy() {
 		queue := s.keys.Load()
 		if queue == nil {
@@ -311,7 +311,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	ts := t.keyTS + step.Offset
 	s.write(w, room, w.params.DTMFPayloadType, step.First, o.seq, ts, payload[:])
 	o.seq++
-	o.talk, o.relayed = true, false
+	o.inTalkspurt, o.relayed = true, false
 	o.advance(ts+uint32(step.Event.Duration), at+FrameDuration)
 	return true
 }
@@ -332,7 +332,7 @@ func (s *Session) forward(w *wiring, b *Relay, h *rtp.Header, packet []byte, kin
 		o.seq++
 		o.seqShift++ // the audio makes room for it and keeps its clock
 		o.anchor = o.seq
-		o.talk = true
+		o.inTalkspurt = true
 		s.count.relayed.Add(1)
 		return
 	}
@@ -358,7 +358,7 @@ func (s *Session) forward(w *wiring, b *Relay, h *rtp.Header, packet []byte, kin
 		if timeline.Packets(seq, o.anchor) > 2*relayGap {
 			o.anchor = seq - relayGap // nothing older is taken, and what is 2^15 behind would be ahead again
 		}
-		o.talk = true
+		o.inTalkspurt = true
 		o.advance(ts+samples, end)
 	}
 	s.count.relayed.Add(1)

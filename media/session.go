@@ -35,7 +35,7 @@ type Session struct {
 	count   counters
 	reports reports // own lock
 
-	talk    pacing // owned by the pacer
+	pace    pacing // owned by the pacer
 	stirred atomic.Bool
 
 	mu      sync.Mutex // serialises changes of wiring
@@ -92,7 +92,7 @@ type pacing struct {
 func newSession(e *Engine, pair *rtpio.Pair, from origin) *Session {
 	s := &Session{engine: e, out: outgoing{origin: from}}
 	s.pair.Store(pair)
-	s.talk.fired = -1
+	s.pace.fired = -1
 	s.reports.name = cmp.Or(from.name, rtcp.NewName())
 	s.wiring.Store(&wiring{})
 	s.remote.Store(new(netip.AddrPort))
@@ -265,7 +265,7 @@ func (s *Session) hear(at time.Duration, room *scratch) {
 // tick is called by the pacer after every session of its slot has heard.
 func (s *Session) tick(at time.Duration, room *scratch) {
 	w := s.wiring.Load()
-	s.talk.move = 0
+	s.pace.move = 0
 	s.speak(w, at, room)
 	s.follow(w, at)
 	s.watch(w, at)
@@ -278,15 +278,15 @@ func (s *Session) follow(w *wiring, at time.Duration) {
 	}
 	switch by := w.timed.Shift(at); {
 	case by >= slotTime:
-		s.talk.move = 1
+		s.pace.move = 1
 	case by <= -slotTime:
-		s.talk.move = -1
+		s.pace.move = -1
 	default:
 		return
 	}
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
-	s.out.ideal += time.Duration(s.talk.move) * slotTime
+	s.out.ideal += time.Duration(s.pace.move) * slotTime
 }
 
 // watch reports a far end that has fallen silent.
@@ -295,8 +295,8 @@ func (s *Session) watch(w *wiring, at time.Duration) {
 		return
 	}
 	since := max(w.armedAt, time.Duration(s.count.lastReceived.Load()))
-	if at-since >= w.timeout && s.talk.fired != since && s.engine.post(w.onTimeout) {
-		s.talk.fired = since
+	if at-since >= w.timeout && s.pace.fired != since && s.engine.post(w.onTimeout) {
+		s.pace.fired = since
 	}
 }
 

@@ -16,7 +16,7 @@ type gate struct {
 // hushed takes the frame of a tick before it is encoded and reports whether it is silence. Then a description of it, or
 // nothing, has taken its place, and the encoder is left where the far end's decoder stands.
 func (s *Session) hushed(w *wiring, at time.Duration, room *scratch) bool {
-	g := &s.talk.gate
+	g := &s.pace.gate
 	if w.speaksWide() {
 		g.down.Fill(room.frame[:], room.wide[:])
 	}
@@ -27,7 +27,7 @@ func (s *Session) hushed(w *wiring, at time.Duration, room *scratch) bool {
 	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.talk = false // RFC 3551 §4.1: the packet after a silence is marked
+	o.inTalkspurt = false // RFC 3551 §4.1: the packet after a silence is marked
 	if verdict == comfort.Tell {
 		ts, _ := o.tickStamp(at)
 		n := g.Describe(room.payload[:])
