@@ -251,7 +251,7 @@ var framePaths = []framePath{
 	{"digits", func(tb testing.TB, r *rig) func() {
 		s := r.session(tb)
 		s.Play(&hum{})
-		for range maxKeys {
+		for range maxDigits {
 			if err := s.SendDTMF("5", 8*time.Second, time.Second); err != nil {
 				tb.Fatal(err)
 			}

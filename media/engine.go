@@ -18,12 +18,12 @@ import (
 
 // What callers decide on.
 var (
-	ErrClosed   = errors.New("media: session closed")
-	ErrStopped  = errors.New("media: engine stopped")
-	ErrFull     = errors.New("media: as many sessions as allowed are open")
-	ErrRelayed  = errors.New("media: session already in a relay")
-	errCodec    = errors.New("media: no codec agreed")
-	errKeysFull = errors.New("media: too many digits waiting to be sent")
+	ErrClosed     = errors.New("media: session closed")
+	ErrStopped    = errors.New("media: engine stopped")
+	ErrFull       = errors.New("media: as many sessions as allowed are open")
+	ErrRelayed    = errors.New("media: session already in a relay")
+	errCodec      = errors.New("media: no codec agreed")
+	errDigitsFull = errors.New("media: too many digits waiting to be sent")
 )
 
 // callbackQueue callbacks wait at most; a digit beyond that is dropped and counted, a timeout tried again.

@@ -271,22 +271,22 @@ func (s *Session) fed(w *wiring, at time.Duration) bool {
 // key sends digits and reports whether the tick is taken by one.
 func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	t := &s.pace
-	if !t.keys.Busy() {
-		queue := s.keys.Load()
+	if !t.digits.Busy() {
+		queue := s.digits.Load()
 		if queue == nil {
 			return false
 		}
 		select {
 		case k := <-*queue:
-			t.keys.Start(k)
-			s.keying.Store(true)
+			t.digits.Start(k)
+			s.sendsDigit.Store(true)
 		default:
 			return false
 		}
 	}
-	step := t.keys.Next()
-	if !t.keys.Busy() {
-		s.keying.Store(false)
+	step := t.digits.Next()
+	if !t.digits.Busy() {
+		s.sendsDigit.Store(false)
 	}
 	if w.params.DTMFPayloadType == 0 {
 		if !step.Tone {
@@ -304,11 +304,11 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if step.First {
-		t.keyTS, _ = o.tickStamp(at)
+		t.digitTS, _ = o.tickStamp(at)
 	}
 	var payload [dtmf.EventSize]byte
 	step.Event.Put(payload[:])
-	ts := t.keyTS + step.Offset
+	ts := t.digitTS + step.Offset
 	s.write(w, room, w.params.DTMFPayloadType, step.First, o.seq, ts, payload[:])
 	o.seq++
 	o.inTalkspurt, o.relayed = true, false
@@ -318,7 +318,7 @@ func (s *Session) key(w *wiring, at time.Duration, room *scratch) bool {
 
 // forward sends a packet that another session received, under that one's in.mu. packet is a header's place and the payload.
 func (s *Session) forward(w *wiring, b *Relay, h *rtp.Header, packet []byte, kind packetKind, samples uint32, at, end time.Duration) {
-	if !w.sending() || s.keying.Load() {
+	if !w.sending() || s.sendsDigit.Load() {
 		return
 	}
 	o, pt := &s.out, w.number(kind)

@@ -15,8 +15,8 @@ import (
 	"parklamp/media/srtp"
 )
 
-// maxKeys digits wait to be sent at most.
-const maxKeys = 64
+// maxDigits digits wait to be sent at most.
+const maxDigits = 64
 
 // Session is one RTP stream in each direction on one socket. Its methods may be called from any goroutine;
 // none of them waits for the network or the next tick.
@@ -25,10 +25,10 @@ type Session struct {
 	engine *Engine
 	pair   atomic.Pointer[rtpio.Pair] // replaced under mu by Move; read once per packet
 
-	wiring atomic.Pointer[wiring] // replaced under mu; read once per packet and once per tick
-	remote atomic.Pointer[netip.AddrPort]
-	keys   atomic.Pointer[keyQueue] // made under mu by the first SendDTMF
-	keying atomic.Bool              // a digit is being sent: audio gives way
+	wiring     atomic.Pointer[wiring] // replaced under mu; read once per packet and once per tick
+	remote     atomic.Pointer[netip.AddrPort]
+	digits     atomic.Pointer[digitQueue] // made under mu by the first SendDTMF
+	sendsDigit atomic.Bool                // a digit is being sent: audio gives way
 
 	out     outgoing // own lock
 	in      incoming // but for its reception guarded by in.mu
@@ -45,8 +45,8 @@ type Session struct {
 	restored bool // immutable: the far end's stream began in another life of this process
 }
 
-// keyQueue holds the digits that wait, of which most calls have none. Capacity maxKeys; SendDTMF refuses what does not fit.
-type keyQueue chan dtmf.Key
+// digitQueue holds the digits that wait, of which most calls have none. Capacity maxDigits; SendDTMF refuses what does not fit.
+type digitQueue chan dtmf.Key
 
 // wiring is what a session is connected to. It is never changed, only replaced.
 type wiring struct {
@@ -78,9 +78,9 @@ type wiring struct {
 type pacing struct {
 	encoder codec.Encoder
 	gate    gate // used where silence is not sent
-	keys    dtmf.Sender
+	digits  dtmf.Sender
 	tone    dtmf.Tone
-	keyTS   uint32
+	digitTS uint32
 	fired   time.Duration // the silence that began at this time has been reported
 
 	placed bool // in a slot of the wheel
@@ -188,7 +188,7 @@ func (s *Session) Listen(sink Sink) {
 // SendDTMF queues digits (0-9 * # A-D), each sounding and followed by a pause as given, at least 40 ms each.
 // They go out as telephone-events where those were agreed, else as tones. After an error none was queued.
 func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
-	keys, err := dtmf.Keys(digits, each, gap)
+	presses, err := dtmf.Keys(digits, each, gap)
 	if err != nil {
 		return err
 	}
@@ -197,19 +197,19 @@ func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
 	if s.closed {
 		return ErrClosed
 	}
-	queue := s.keys.Load()
+	queue := s.digits.Load()
 	if queue == nil {
-		queue = new(make(keyQueue, maxKeys))
-		s.keys.Store(queue)
+		queue = new(make(digitQueue, maxDigits))
+		s.digits.Store(queue)
 	}
-	if len(keys) > maxKeys-len(*queue) {
-		return errKeysFull
+	if len(presses) > maxDigits-len(*queue) {
+		return errDigitsFull
 	}
-	for _, k := range keys {
+	for _, k := range presses {
 		select {
 		case *queue <- k:
 		default:
-			return errKeysFull
+			return errDigitsFull
 		}
 	}
 	return nil
