@@ -54,7 +54,7 @@ func (a *Appliance) missing(parts []gpio.Fault) {
 
 // lampFault shows that LEDs cannot be written, and takes back what was said of expanders at the start once all of them can.
 func (a *Appliance) lampFault(missing []gpio.Fault) func(error) {
-	show := a.part("lamps", "an LED line cannot be written")
+	show := a.hardwareFault("lamps", "an LED line cannot be written")
 	return func(err error) {
 		show(err)
 		w := a.board.Model().Wiring

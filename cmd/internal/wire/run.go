@@ -110,7 +110,7 @@ func (a *Appliance) addPhone() error {
 		a.health.Raise(a.now(), speechCode, health.Warning, err.Error(), "mend the file, or name another one in audio.speech, and restart phoned; the microphone is silent meanwhile")
 	}
 	a.scanner = keypad.New(a.cfg.Keypad, a.board, func(e keypad.Event) { a.loop.post(func() { a.desk.key(e) }) }, a.log)
-	a.scanner.OnFault(a.part("keypad", "the keys cannot be read"))
+	a.scanner.OnFault(a.hardwareFault("keypad", "the keys cannot be read"))
 	a.scanner.OnShort(a.shorts)
 	return nil
 }
@@ -136,7 +136,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.log.Info("appliance is up", "name", a.cfg.Appliance.Name, "version", a.version, "listen", a.cfg.SIP.Listen, "panel", a.cfg.Panel.Listen,
 		"socket", a.cfg.Panel.Socket)
 	calls := begin(base, map[string]part{"dialogs": a.ua.Run, "loop": a.runLoop, "journal": a.keeper.run})
-	a.loop.ask(func() {}) // begin is over: the first that peers hear is what there is, not a document without an epoch
+	a.loop.ask(func() {}) // tellStart is over: the first that peers hear is what there is, not a document without an epoch
 	events := begin(base, map[string]part{"events": a.agent.Run})
 	others := begin(base, a.others())
 	select {
@@ -204,14 +204,14 @@ func (a *Appliance) runLoop(ctx context.Context) error {
 			a.keeper.settle()
 		}
 	}
-	a.begin()
+	a.tellStart()
 	settled()
 	a.loop.run(ctx, settled)
 	return nil
 }
 
-// begin tells everybody the state at start, so that lamps are right before anything happens.
-func (a *Appliance) begin() {
+// tellStart tells everybody the state at start, so that lamps are right before anything happens.
+func (a *Appliance) tellStart() {
 	for _, p := range a.cfg.Federation.Peers { // first, as any of them may have taken over who was parked here
 		a.peerTold(parkd.Peer{Name: p.Name})
 	}
@@ -231,8 +231,8 @@ func (a *Appliance) onListener(listen string, err error) {
 		"it is tried again; check the address and key sip.listen")
 }
 
-// part makes the fault handler of a piece of hardware.
-func (a *Appliance) part(name, text string) func(error) {
+// hardwareFault makes the fault handler of a piece of hardware.
+func (a *Appliance) hardwareFault(name, text string) func(error) {
 	return func(err error) {
 		if err == nil {
 			a.health.Clear(name)
