@@ -19,7 +19,7 @@ const (
 	// After a change, restAfter times as much is played as it is.
 	restAfter = 3
 	// After so much concealment what comes in a burst is waited for: the first of it alone would be taken for the rest.
-	longGone = time.Second
+	longGone = 300 * time.Millisecond
 	// A burst is waited for until so often.
 	mostFills = 40
 	// mostInserted ticks are added to a packet: 15 ms.
@@ -205,13 +205,13 @@ func (b *Buffer) resume(s *slot, q Ask) Out {
 	}
 	for s.ts == b.playTS && b.concealed >= b.size*3/4 && b.excess(q, b.playTS, target) >= time.Duration(b.size)*tick {
 		next := b.audioAfter(s)
-		if next == nil || next.ts != s.ts+int64(s.samples) {
+		if next == nil || next.ts-s.ts > b.concealed && next.ts != s.ts+int64(s.samples) {
 			break
 		}
+		b.concealed -= next.ts - s.ts // and what is lost between them
 		b.dropUntil(s, next)
 		s = next
 		b.playTS, b.playSeq = s.ts, s.seq
-		b.concealed -= b.size
 	}
 	b.concealed, b.fills = 0, 0
 	if s.ts > b.playTS {

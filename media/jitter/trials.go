@@ -17,8 +17,9 @@ const (
 	shorterBy, longerBy = 0.25, 0.3
 	// bridge is the share of its delay that a trial can add by stretching while packets fail to come.
 	bridge = 0.5
-	// mostOfOneGap bounds the bad frames that one gap counts: one long outage says little about the next.
-	mostOfOneGap = 8
+	// mostOfOneGap bounds the bad frames that one gap counts: one long outage says little about the next. So many stalls within
+	// the horizon say more, each as much again.
+	mostOfOneGap, perStalls = 8, 2
 	// Each trial begins as if it had suffered for priorPackets, what is suffered falling by e every priorSpread ms.
 	priorPackets, priorBad, priorSpread = 300, 0.01, 40
 	// elsewhere is the delay outside the buffer, in ms, that is assumed where G.107 wants the whole: 20 ms of packet, and
@@ -65,6 +66,7 @@ type trials struct {
 
 	rises  [fixeds + 1]float32 // packets by how much later than the one before they came
 	lost   float32             // packets before which one was missing
+	stalls float32             // gaps of more than mostOfOneGap packets' length
 	last   float32             // delay of the newest packet in sequence
 	peak   [len(decays)]float32
 	grid   float32 // ms between the moments of asking
@@ -130,6 +132,9 @@ func (v *trials) add(a, length float32, step int) {
 		}
 	}
 	w := v.weight
+	if inOrder && a-v.last > mostOfOneGap*length {
+		v.stalls += w
+	}
 	busy := 0
 	for i, t := range fixedTargets {
 		if i >= v.busy && a <= t {
@@ -193,6 +198,7 @@ func (v *trials) scale() {
 		v.rises[i] *= by
 	}
 	v.lost *= by
+	v.stalls *= by
 	v.total *= by
 	v.weight *= by
 }
@@ -215,7 +221,7 @@ func (v *trials) late(i int, a, d, length float32, inOrder bool) float32 {
 		v.gap[i] = bad
 		d = held
 	}
-	v.bad[i] += min(bad, mostOfOneGap) * v.weight
+	v.bad[i] += min(bad*v.weight, mostOfOneGap*max(v.weight, v.stalls/perStalls))
 	return d
 }
 

@@ -24,6 +24,8 @@ var networks = []Network{
 	{"dtx-bare", "talkspurts without comfort noise over Wi-Fi", dtxBare},
 	{"satellite", "low orbit: steps every 15 s, short outages at hand-over", satellite},
 	{"vpn", "a tunnel over TCP: each loss stops the flow for a round trip, then a burst", vpn},
+	{"vpn-far", "the same with more loss and round trips of 200-350 ms", vpnFar},
+	{"roams", "a walk between access points: every 5-15 s nothing for 0.1-1 s, a part of it lost, the rest in a burst", roams},
 	{"policer", "a token bucket that drops runs whenever others fill it", policer},
 	{"gaps", "outages of 0.2-3 s, everything lost, else a good line", gaps},
 	{"mixed", "another kind every 20-60 s", mixed},
@@ -313,8 +315,11 @@ func satellite(g *generator) {
 	}
 }
 
-func vpn(g *generator) {
-	rtt, loss := g.between(40, 200), g.between(0.001, 0.008)
+func vpn(g *generator) { tunnel(g, g.between(40, 200), g.between(0.001, 0.008)) }
+
+func vpnFar(g *generator) { tunnel(g, g.between(200, 350), g.between(0.003, 0.01)) }
+
+func tunnel(g *generator, rtt, loss float64) {
 	until := 0.0
 	g.delay = func(at float64) float64 {
 		if at > until && g.chance(loss) {
@@ -322,6 +327,20 @@ func vpn(g *generator) {
 			if g.chance(0.15) { // the repetition is lost too
 				until += rtt + 200
 			}
+		}
+		return max(0, until-at) + g.exp(2)
+	}
+}
+
+func roams(g *generator) {
+	roam, share := g.every(g.between(5000, 15000)), g.between(0.1, 0.8)
+	until := 0.0
+	g.delay = func(at float64) float64 {
+		if roam(at) && at > until {
+			until = at + g.between(100, 1000)
+		}
+		if at < until && g.chance(share) {
+			return -1
 		}
 		return max(0, until-at) + g.exp(2)
 	}

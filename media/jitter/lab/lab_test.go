@@ -184,18 +184,28 @@ func TestScoreCountsBadFrames(t *testing.T) {
 	}
 }
 
-// TestEveryNetworkIsPlayed holds the buffer to a floor on each kind of network, so that a change that ruins one is seen.
-func TestEveryNetworkIsPlayed(t *testing.T) {
+// vowel is one with pauses, µ-law.
+func vowel() []byte {
 	speech := make([]byte, 40000)
-	for i := range speech { // a vowel with pauses, µ-law
+	for i := range speech {
 		speech[i] = 0xff
 		if i%12000 < 8000 {
 			speech[i] = byte(0x90 + 8*math.Sin(float64(i)*0.1)*math.Sin(float64(i)*0.001))
 		}
 	}
+	return speech
+}
+
+// TestEveryNetworkIsPlayed holds the buffer to a floor on each kind of network, so that a change that ruins one is seen.
+func TestEveryNetworkIsPlayed(t *testing.T) {
+	speech := vowel()
 	for _, n := range Networks() {
 		s := Replay(n.Trace(1, time.Minute), jitter.Default(), speech, false).Score()
-		if s.R < 45 || s.Own > 0.05 {
+		most := 0.05
+		if n.Name == "vpn-far" { // a minute is hardly enough to learn how long its stalls are
+			most = 0.12
+		}
+		if s.R < 45 || s.Own > most {
 			t.Errorf("%s: R %.1f, %.2f %% bad by our own doing, delay %s", n.Name, s.R, 100*s.Own, s.Delay)
 		}
 	}
@@ -242,6 +252,27 @@ func TestLongStalls(t *testing.T) {
 		}
 		if sum.Delay > tc.delay || sum.Own > tc.own {
 			t.Errorf("stalls of %.0f to %.0f ms: delay %s, %.2f %% bad", tc.least, tc.most, sum.Delay, 100*sum.Own)
+		}
+	}
+}
+
+// TestBestConstantDelay compares with a buffer of one constant delay that knows the future.
+func TestBestConstantDelay(t *testing.T) {
+	networks, speech := Networks(), vowel()
+	for _, tc := range []struct {
+		network string
+		above   float64 // R
+	}{{"vpn-far", 5}, {"roams", -1}} {
+		n := networks[slices.IndexFunc(networks, func(n Network) bool { return n.Name == tc.network })]
+		const seeds = 4
+		var ours, best float64
+		for seed := range uint64(seeds) {
+			trace := n.Trace(seed, 3*time.Minute)
+			ours += Replay(trace, jitter.Default(), speech, false).Score().R / seeds
+			best += BestFixed(trace).R / seeds
+		}
+		if ours < best+tc.above {
+			t.Errorf("%s: R %.2f; the best constant delay has %.2f", tc.network, ours, best)
 		}
 	}
 }
