@@ -18,6 +18,7 @@ type estimator struct {
 	lowAt  time.Duration           // start of the newest part
 	lowPos int
 	base   time.Duration // least of low
+	end    time.Duration // of the newest packet, by its timestamp
 	steps  uint64        // changes of route
 	drift  drift
 }
@@ -62,7 +63,9 @@ func (e *estimator) add(d, arrival time.Duration, length float32, step int) {
 		base = min(base, l)
 	}
 	if e.base != noDelay && base != e.base {
-		e.trials.rebase(inMS(base - e.base))
+		// What was not sent or is lost makes the delay shorter for nothing.
+		passed := max(0, inMS(arrival-d-e.end)-length)
+		e.trials.rebase(inMS(base-e.base), passed)
 		if step := base - e.base; step > routeStep || step < -routeStep {
 			e.steps++
 			e.drift.restart()
@@ -70,6 +73,9 @@ func (e *estimator) add(d, arrival time.Duration, length float32, step int) {
 	}
 	e.drift.add(d, arrival)
 	e.base = base
+	if step > 0 {
+		e.end = arrival - d
+	}
 	e.trials.add(inMS(d-base), length, step)
 }
 

@@ -423,6 +423,38 @@ func TestOvertakenAtASplice(t *testing.T) {
 	}
 }
 
+// TestNumbersLeapAhead: a sender that leaves out numbers and time alike has lost nothing that is waited for, and its delay is what
+// it would be.
+func TestNumbersLeapAhead(t *testing.T) {
+	delays := func(leap int) (d [20]time.Duration) {
+		l := newLine()
+		r := rand.New(rand.NewPCG(20, 11))
+		for n := range 1500 {
+			l.send(n, time.Duration(r.ExpFloat64()*8e6))
+			p := &l.pending[n]
+			if n > 0 {
+				p.at = max(p.at, l.pending[n-1].at)
+			}
+			if n >= 600 {
+				p.p.Seq, p.p.TS = p.p.Seq+uint16(leap), p.p.TS+uint32(leap*160)
+			}
+		}
+		for i := range d {
+			l.run(10*time.Second + time.Duration(i)*time.Second)
+			d[i] = l.b.Stats().Delay
+		}
+		return d
+	}
+	without := delays(0)
+	for _, leap := range []int{5, 20, 45, 100, 400} {
+		for i, d := range delays(leap) {
+			if d > without[i]+30*ms {
+				t.Errorf("%d packets ahead at 12 s: delay %s at %d s, without that %s", leap, d, 10+i, without[i])
+			}
+		}
+	}
+}
+
 // TestSlowTimestamps: a sender whose timestamps grow by less than its packets last is played by sequence.
 func TestSlowTimestamps(t *testing.T) {
 	for _, step := range []int{1, 40, 80, 120, 159} {

@@ -90,13 +90,17 @@ func (v *trials) reset() {
 	v.choose(0, v.grid, v.grid)
 }
 
-// rebase moves everything when the least delay rises by ms.
-func (v *trials) rebase(ms float32) {
+// rebase moves everything when the least delay rises by ms at a packet before which passed ms are left out.
+func (v *trials) rebase(ms, passed float32) {
+	by := ms
+	if ms < 0 {
+		by = min(0, ms+passed)
+	}
 	for i := range v.delay {
-		v.delay[i] = max(0, v.delay[i]-ms)
+		v.delay[i] = max(0, v.delay[i]-by)
 	}
 	for i := range v.peak {
-		v.peak[i] = max(0, v.peak[i]-ms)
+		v.peak[i] = max(0, v.peak[i]-by)
 	}
 	v.last = max(0, v.last-ms)
 	v.busy = fixeds
