@@ -14,7 +14,7 @@ const (
 	// Bpl = 25.1 gives 3.8 R for a per cent.
 	priceOfLoss = 360
 	// shorterBy and longerBy are the shares of time by which stretching changes the delay, as it does on speech.
-	shorterBy, longerBy = 0.25, 0.3
+	shorterBy, longerBy = 0.25, 0.2
 	// bridge is the share of its delay that a trial can add by stretching while packets fail to come.
 	bridge = 0.5
 	// mostOfOneGap bounds the bad frames that one gap counts: one long outage says little about the next. So many stalls within

@@ -26,6 +26,7 @@ var networks = []Network{
 	{"vpn", "a tunnel over TCP: each loss stops the flow for a round trip, then a burst", vpn},
 	{"vpn-far", "the same with more loss and round trips of 200-350 ms", vpnFar},
 	{"roams", "a walk between access points: every 5-15 s nothing for 0.1-1 s, a part of it lost, the rest in a burst", roams},
+	{"waves", "a delay that swells and ebbs smoothly, every 0.4-1.2 s", waves},
 	{"policer", "a token bucket that drops runs whenever others fill it", policer},
 	{"gaps", "outages of 0.2-3 s, everything lost, else a good line", gaps},
 	{"mixed", "another kind every 20-60 s", mixed},
@@ -343,6 +344,13 @@ func roams(g *generator) {
 			return -1
 		}
 		return max(0, until-at) + g.exp(2)
+	}
+}
+
+func waves(g *generator) {
+	period, height := g.between(400, 1200), g.between(30, 80)
+	g.delay = func(at float64) float64 {
+		return height/2*(1+math.Sin(at*2*math.Pi/period)) + g.exp(1)
 	}
 }
 
