@@ -15,8 +15,9 @@ const (
 	priceOfLoss = 360
 	// shorterBy and longerBy are the shares of time by which stretching changes the delay, as it does on speech.
 	shorterBy, longerBy = 0.25, 0.2
-	// bridge is the share of its delay that a trial can add by stretching while packets fail to come.
-	bridge = 0.5
+	// bridge is the share of its delay that a trial can add by stretching while packets fail to come, and bridgeMS how
+	// much of that by each packet: long ones are few.
+	bridge, bridgeMS = 0.5, 10
 	// mostOfOneGap bounds the bad frames that one gap counts: one long outage says little about the next. So many stalls within
 	// the horizon say more, each as much again.
 	mostOfOneGap, perStalls = 8, 2
@@ -217,7 +218,7 @@ func (v *trials) late(i int, a, d, length float32, inOrder bool) float32 {
 	if inOrder {
 		// Playout waits for whole steps of the grid, and stretching fills a part of them.
 		wait := v.grid * float32(int((a-d)/v.grid)+1)
-		held := min(a, d+min(wait, d*bridge))
+		held := min(a, d+min(wait, d*min(bridge, bridgeMS/length)))
 		bad = (wait - (held - d)) / length
 		if v.gap[i] > 0 { // not a burst: wait for it
 			held = a

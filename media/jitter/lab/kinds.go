@@ -34,6 +34,7 @@ var networks = []Network{
 	{"ptime30", "packets of 30 ms over LTE", func(g *generator) { g.t.PTime = 30 * time.Millisecond; lteSched(g) }},
 	{"ptime40", "packets of 40 ms over DSL", func(g *generator) { g.t.PTime = 40 * time.Millisecond; dslBloat(g) }},
 	{"ptime60", "packets of 60 ms with loss", func(g *generator) { g.t.PTime = 60 * time.Millisecond; geLoss(g) }},
+	{"ptime60-stalls", "packets of 60 ms, stalls of 50-150 ms at regular times", func(g *generator) { g.t.PTime = 60 * time.Millisecond; stalls(g) }},
 }
 
 func lan(g *generator) {
@@ -352,6 +353,11 @@ func waves(g *generator) {
 	g.delay = func(at float64) float64 {
 		return height/2*(1+math.Sin(at*2*math.Pi/period)) + g.exp(1)
 	}
+}
+
+func stalls(g *generator) {
+	period, stall := g.between(500, 2000), g.between(50, 150)
+	g.delay = func(at float64) float64 { return max(0, stall-math.Mod(at, period)) + g.exp(1) }
 }
 
 func policer(g *generator) {
