@@ -1,10 +1,14 @@
 package provision
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/storage"
 )
@@ -19,6 +23,13 @@ func known(name string) bool { return slices.Contains(names, name) || secretName
 // among the sets only folders of a set's plain files and a link to one of them. Links that the set in force lacks are made anew.
 // What Import may have written has not many files: in a folder that has more, nobody looks further.
 func Claim(c *storage.Claim, to string) {
+	s := store{dir: to, o: Options{Group: c.GID}}
+	s.claim(c)
+}
+
+func (s *store) claim(c *storage.Claim) {
+	to := s.dir
+	c.Remove(s.freshSets()) // a rescue was cut off
 	links := listed(c, to, 2*maxEntries)
 	for _, name := range names {
 		links = append(links, freshPrefix+name+freshSuffix)
@@ -32,7 +43,6 @@ func Claim(c *storage.Claim, to string) {
 			c.Link(filepath.Join(to, e), linkTo(name))
 		}
 	}
-	s := store{dir: to, o: Options{Group: c.GID}}
 	if sets := filepath.Join(to, setsFolder); c.Folder(sets, 0o750) {
 		s.claimSets(c, sets)
 		left(c, s.link(s.current()))
@@ -74,7 +84,12 @@ func (s *store) claimSets(c *storage.Claim, sets string) {
 	}
 }
 
-// rescue writes the set in force anew, out of a folder that somebody has filled: all of it that has a name which is known.
+// freshSets is a folder of sets until it takes the place of the one before.
+func (s *store) freshSets() string { return filepath.Join(s.dir, freshPrefix+setsFolder+freshSuffix) }
+
+// rescue writes the set in force anew, out of a folder that somebody has filled: all of it that has a name which is known. The
+// folder of the sets is exchanged for one that has nothing else: the power may fail at any time. What cannot be written leaves the
+// old one, which nobody has looked through: that is an error.
 func (s *store) rescue(c *storage.Claim, sets, inForce string) {
 	f, dir := Files{}, filepath.Join(sets, inForce)
 	read := func(name string) {
@@ -94,9 +109,37 @@ func (s *store) rescue(c *storage.Claim, sets, inForce string) {
 	for _, name := range secretIn.FindAllString(string(f[PhonedFile]), maxEntries) {
 		read(name)
 	}
-	if c.Remove(sets); len(f) > 0 && c.Err == nil {
-		left(c, s.put(&Set{Hash: f.hash(), files: f}))
+	switch {
+	case len(f) == 0:
+		c.Remove(sets)
+	case c.Err == nil:
+		if err := s.replace(sets, &Set{Hash: f.hash(), files: f}); err != nil {
+			c.Err = fmt.Errorf("write the set in force anew: %w", err)
+			return
+		}
+		c.Remove(s.freshSets()) // the old one, by now
 	}
+}
+
+// replace exchanges the folder of the sets for one that has this set in force and nothing else.
+func (s *store) replace(sets string, set *Set) error {
+	fresh := s.freshSets()
+	if err := s.do(func() error { return os.Mkdir(fresh, 0o750) }); err != nil {
+		return err
+	}
+	dir, err := s.write(fresh, set)
+	if err == nil {
+		err = s.do(func() error {
+			return errors.Join(os.Symlink(filepath.Base(dir), filepath.Join(fresh, currentLink)), storage.SyncFolder(fresh))
+		})
+	}
+	if err == nil {
+		err = s.do(func() error { return unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, sets, unix.RENAME_EXCHANGE) })
+	}
+	if err != nil { // a full disk must not become fuller at each start
+		return errors.Join(err, s.do(func() error { return os.RemoveAll(fresh) }))
+	}
+	return s.do(func() error { return storage.SyncFolder(s.dir) })
 }
 
 // left notes what could not be done, and need not be.

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -179,6 +181,78 @@ func TestClaimCrowded(t *testing.T) {
 		}
 		if r, err := f.Import("card", to, Options{}); err != nil || r.Imported {
 			t.Errorf("%s: imported %t, %v", where, r.Imported, err)
+		}
+	}
+}
+
+// The power fails before every single step of a start that finds crowded folders, in which it looks or changes something: the set
+// stays in force, and the next start finishes the work. The same where the card says that it is full.
+func TestClaimPowerCut(t *testing.T) {
+	a, root := newAuthority(t)
+	f := newSet(t, a, root, "dock-7")
+	f["secret-pbx"] = []byte("hush")
+	f[PhonedFile] = append(f[PhonedFile], "# /data/parklamp/secret-pbx\n"...)
+	for where, crowd := range map[string]int{setsFolder: maxSets, setsFolder + "/" + currentLink: maxEntries} {
+		for _, fault := range []error{errPower, syscall.ENOSPC} {
+			cutAt := 0
+			if fault == errPower && crowd == maxEntries {
+				cutAt = crowd // until then it only looks, at one file like at the other
+			}
+			first := cutAt
+			for cut := true; cut; cutAt++ {
+				to := t.TempDir()
+				_, err := f.Import("card", to, Options{})
+				for i := range crowd {
+					err = errors.Join(err, os.WriteFile(filepath.Join(to, where, fmt.Sprintf("secret-%d", i)), nil, 0o600))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				left := cutAt
+				fail := func() error {
+					if left--; left == -1 || left < 0 && fault == errPower { // a disk has room again
+						return fault
+					}
+					return nil
+				}
+				c := storage.Claim{UID: os.Getuid(), GID: os.Getgid(), From: os.Getuid(), Aside: filepath.Join(to, ".planted-")}
+				s := store{dir: to, o: Options{Group: os.Getgid()}, cut: fail}
+				c.Look = func(path string) (fs.FileInfo, error) {
+					if fault == errPower {
+						if err := fail(); err != nil {
+							return nil, err
+						}
+					}
+					return os.Lstat(path)
+				}
+				s.claim(&c)
+				cut = left < 0
+				when := fmt.Sprintf("%s, %v at step %d", where, fault, cutAt)
+				if _, err := os.Lstat(s.freshSets()); fault != errPower && err == nil {
+					// Only the old folder may be left, if it is not known that the new one lasts.
+					if inForce, err := os.ReadDir(filepath.Join(to, where)); err != nil || len(inForce) > len(f) {
+						t.Errorf("%s: what could not be written is left", when)
+					}
+				}
+				for range 2 {
+					for name, data := range f {
+						if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || !bytes.Equal(got, data) {
+							t.Fatalf("%s: %s: %v", when, name, err)
+						}
+					}
+					claimed(t, to)
+				}
+				if removed := claimed(t, to); removed != nil {
+					t.Fatalf("%s: later %q is removed", when, removed)
+				}
+				sets, err := os.ReadDir(filepath.Join(to, setsFolder))
+				if err != nil || len(sets) != 2 {
+					t.Fatalf("%s: %d entries, want the set and the link", when, len(sets))
+				}
+			}
+			if cutAt-first < 10 {
+				t.Errorf("%s, %v: only %d steps: the cut is not where the changes are", where, fault, cutAt-first)
+			}
 		}
 	}
 }
