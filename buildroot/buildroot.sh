@@ -2,7 +2,8 @@
 # buildroot.sh BOARD BUILDROOT OUT: the image of a board by Buildroot (2026.02 LTS) from the folder BUILDROOT, into OUT/build. The
 # board's layers become one configuration, which must come out as it was asked for; our source goes in as a tarball with all its
 # modules, so that the build asks no Go proxy. LAYER=file has lines of one's own, which count more than the board's: an SSH server
-# (BR2_PACKAGE_DROPBEAR=y), a mirror. With CHECK=1 only what needs no download is done: configuration and package checks.
+# (BR2_PACKAGE_DROPBEAR=y), a mirror. What was made in OUT with something else is made again. With CHECK=1 only what needs no download
+# is done: configuration and package checks.
 set -euo pipefail
 # What `make image` was given would reach the makefiles of every package: U-Boot has a BOARD of its own, and linkers take LDFLAGS.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL BOARD LDFLAGS
@@ -56,12 +57,60 @@ archive "$stage" phoned >"$stage/phoned.tar.gz"
 tarball=$out/phoned-$(sha256sum "$stage/phoned.tar.gz" | cut -c1-16).tar.gz
 mv "$stage/phoned.tar.gz" "$tarball"
 
+# made says what a folder is made with that Buildroot does not look at again once a package is built or in the root (its manual,
+# "Understanding when a full rebuild is necessary"). Where sources are loaded from, and what is done at each build, is not among it.
+made() {
+	local vars kernel
+	vars=$(br -s printvars VARS='BR2_GLOBAL_PATCH_DIR BR2_LINUX_KERNEL_CUSTOM_CONFIG_FILE BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES BR2_ROOTFS_OVERLAY')
+	files() { sed -n "s/^BR2_$1=\"\(..*\)\"$/\1/p" <<<"$vars" | tr -s ' ' '\n'; }
+	kernel=$(files LINUX_KERNEL_CUSTOM_CONFIG_FILE && files LINUX_KERNEL_CONFIG_FRAGMENT_FILES)
+	cd "$buildroot" # where Buildroot looks for them
+	echo "folder: $out/buildroot"
+	grep -E '^(BR2_|# Buildroot )' "$out/buildroot/.config" |
+		grep -vE '^BR2_(DEFCONFIG|DL_DIR|JLEVEL|EXTERNAL_|[A-Z]+_(SITE|MIRROR)|LINUX_KERNEL_(CUSTOM_CONFIG_FILE|CONFIG_FRAGMENT_FILES)|ROOTFS_(OVERLAY|POST_|USERS_TABLES))'
+	hash() { echo "$1: ${2##*/} $(sha256sum <"$2" | cut -c1-16)"; }
+	files GLOBAL_PATCH_DIR | while read -r dir; do find "$dir" -name '*.patch' | sort; done | while read -r file; do hash patch "$file"; done
+	for file in $kernel "$tree/external.mk"; do hash kernel "$file"; done
+	files ROOTFS_OVERLAY | while read -r dir; do (cd "$dir" && find . -mindepth 1 | sed 's/^/root: /' | sort); done
+	# shellcheck disable=SC2016 # make's
+	sed -n 's/.*\$(TARGET_DIR)\(\/[^ ]*\).*/root: .\1/p' "$tree"/package/*/*.mk
+}
+
+# prepare takes out of the folder what was made with something else. What is added to the root comes by itself.
+prepare() {
+	local record=$out/buildroot/made changed
+	(made) >"$out/made"
+	if [ ! -e "$out/buildroot/target" ]; then
+		whole=1
+	elif [ ! -e "$record" ]; then
+		changed="nobody has written down with what"
+	else
+		changed=$(diff "$record" "$out/made" | grep '^[<>]' | grep -v '^> root: ' || true)
+	fi
+	if [ -n "${changed:-}" ]; then
+		printf '%s was made with something else before (<), not with what is asked for now (>):\n' "$out/buildroot"
+		sed -n '1,20p' <<<"$changed"
+		if grep -qv '^[<>] kernel: ' <<<"$changed"; then
+			echo "so all of it is built anew, which takes as long as the first time${minutes:+, $minutes minutes}"
+			br clean
+			whole=1
+		else
+			echo "so Linux is configured and compiled anew, some ten minutes of one processor; the rest stays"
+			br linux-reconfigure
+		fi
+	fi
+	mv "$out/made" "$record"
+}
+whole="" minutes=$(cat "$out/buildroot/minutes" 2>/dev/null || true)
+prepare
+
 # Buildroot would not notice that the source of a version has changed. The licences come first: the card bears them.
 br phoned-dirclean
 br legal-info
 mkdir -p "$out/buildroot/images"
 archive "$out/buildroot" legal-info/manifest.csv legal-info/licenses >"$out/buildroot/images/licenses.tar.gz"
 br
+[ -z "$whole" ] || echo "$((SECONDS / 60 + 1))" >"$out/buildroot/minutes"
 rm -rf "$out/build" && mkdir -p "$out/build"
 ln -s ../buildroot/target "$out/build/target"
 ln -s ../buildroot/images "$out/build/images"
