@@ -264,6 +264,7 @@ func TestReportsOfStrangers(t *testing.T) {
 		private := netip.MustParseAddrPort("192.168.0.7:4000")
 		s, p := b.session(), b.peer(farHost)
 		params := both(private, codec.PCMU)
+		params.SignalledFrom = farHost
 		b.configure(s, params)
 		s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
 		taps := b.wiretap(nil)

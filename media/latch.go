@@ -34,7 +34,7 @@ const (
 // believes the one whose port the NAT has kept, and who goes on rather than who was first.
 type latch struct {
 	signalled netip.AddrPort
-	via       netip.Addr     // where the signalling came from; may be invalid
+	via       netip.Addr     // where the signalling came from; invalid if that is not known
 	previous  netip.AddrPort // source before the last change of signalled: stragglers
 	current   netip.AddrPort // locked source; invalid until there is one
 	ssrc      uint32
@@ -153,18 +153,6 @@ func (l *latch) sameStream(ssrc uint32, seq uint16) bool {
 	return ssrc == l.ssrc && seq-l.seq < relatchWindow
 }
 
-// fits reports whether a host may be the far end: the signalled one, the one that signalled, or, where that is
-// not known and the signalled address is private, the public face of it.
-func (l *latch) fits(host netip.Addr) bool {
-	switch {
-	case host == l.signalled.Addr() || host == l.via:
-		return true
-	case l.via.IsValid():
-		return false
-	}
-	s := l.signalled.Addr()
-	return s.IsPrivate() || s.IsLinkLocalUnicast() || sharedSpace.Contains(s)
-}
-
-// sharedSpace is behind the NAT of a provider (RFC 6598 §7).
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+// fits reports whether a host may be the far end: the signalled one, or the one that signalled. A private address may have any
+// public face, and so fits nobody else: four packets would be enough for a stranger, or to have a third one sent the call.
+func (l *latch) fits(host netip.Addr) bool { return host == l.signalled.Addr() || host == l.via }

@@ -50,6 +50,48 @@ func TestStrangersAreNeitherHeardNorAnswered(t *testing.T) {
 	}
 }
 
+// A far end whose address is private may be behind any NAT, and on the same switch: nobody else is sent its call, neither before it
+// speaks nor while it is held, whether its SIP came from itself, through a proxy, or from nobody knows where.
+func TestPrivateAddressInvitesNobody(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		via  netip.Addr
+		held bool
+	}{
+		{"before it speaks", farHost, false},
+		{"while it is held", farHost, true},
+		{"through a proxy, before it speaks", otherHost, false},
+		{"through a proxy, while it is held", otherHost, true},
+		{"not known from where, before it speaks", netip.Addr{}, false},
+		{"not known from where, while it is held", netip.Addr{}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				s, p, stranger := b.session(), b.peer(farHost), b.peer(netip.MustParseAddr("198.51.100.66"))
+				params := both(p.Addr(), codec.PCMU)
+				params.SignalledFrom = tc.via
+				b.configure(s, params)
+				s.Play(mediatest.NewLoop(mediatest.Melody(1, time.Second)))
+				if tc.held {
+					p.Talk(t.Context(), s.LocalAddr(), codec.PCMU, mediatest.Voice(1, 8*time.Second))
+					held := params
+					held.Receive = false
+					b.configure(s, held)
+					time.Sleep(1500 * time.Millisecond)
+				}
+				stranger.Talk(t.Context(), s.LocalAddr(), codec.PCMU, mediatest.Voice(2, 2*time.Second))
+				b.configure(s, params)
+				p.Forget()
+				time.Sleep(time.Second)
+				if n, to := len(stranger.Packets()), s.Stats().Remote; n > 0 || to != p.Addr() {
+					t.Errorf("%d packets went to a stranger, now they go to %s", n, to)
+				}
+				b.oneStream(p.Packets())
+			})
+		})
+	}
+}
+
 func TestFarEndBehindNAT(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		public := netip.MustParseAddr("203.0.113.7")

@@ -91,8 +91,8 @@ type Params struct {
 	Mux bool
 	// Extended says that the far end wants extended reports (RFC 3611 §5).
 	Extended bool
-	// SignalledFrom is the address from which the far end's SIP came, if known. A far end behind a NAT is
-	// then followed to that host or to Remote's host only, and to no third one.
+	// SignalledFrom is the host from which the far end's SIP came. A far end behind a NAT is followed to that host or to
+	// Remote's only; where it is not known, to Remote's.
 	SignalledFrom netip.Addr
 	// Codec is used for sending. Received packets are decoded by their payload type.
 	Codec codec.ID

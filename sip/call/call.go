@@ -30,7 +30,7 @@ func (p phase) String() string {
 	return [...]string{"calling", "incoming", "answering", "active", "ended"}[p]
 }
 
-// Info is what is known of a call. Everything but Remote stays as it was when the call began.
+// Info is what is known of a call. Everything but Remote and AnsweredFrom stays as it was when the call began.
 type Info struct {
 	Direction   Direction
 	Started     time.Time
@@ -43,10 +43,13 @@ type Info struct {
 	Replaces    *Call // the call that this one wants to take the place of, matched as RFC 3891 §3 says; who answers this one ends that one
 	AutoAnswer  bool  // the caller asks us to answer without ringing
 	UserAgent   string
-	TLS         bool                     // the INVITE came by TLS
-	Source      netip.AddrPort           // where the INVITE came from; invalid for an outgoing call
-	Proved      []string                 // names that the far end proved by a certificate of the site
-	Header      func(name string) string // of the INVITE, "" if missing; never nil
+	TLS         bool           // the INVITE came by TLS
+	Source      netip.AddrPort // where the INVITE came from; invalid for an outgoing call
+	// AnsweredFrom is the host that the newest answer to an INVITE of ours came from, or of a call that nobody has answered yet the
+	// newest ringing: the far end's or a proxy's. Invalid before it.
+	AnsweredFrom netip.Addr
+	Proved       []string                 // names that the far end proved by a certificate of the site
+	Header       func(name string) string // of the INVITE, "" if missing; never nil
 }
 
 // Call is one call. All methods can be called from any goroutine and return at once; what they lead to

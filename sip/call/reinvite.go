@@ -150,6 +150,7 @@ func (c *Call) onReSuccess(inv *invite, res *gosip.Response) {
 		return
 	}
 	c.updates = 0
+	c.noteSource(res)
 	c.sessionAnswered(res)
 	m, err := sdp.Accept(inv.local, res.Body())
 	if err != nil {

@@ -245,6 +245,7 @@ func (c *Call) onProvisional(inv *invite, res *gosip.Response) {
 		keep := c.d
 		c.d = d
 		c.d.LocalCSeq, c.d.Local, c.d.SDP, c.d.Remote = keep.LocalCSeq, keep.Local, keep.SDP, keep.Remote
+		c.noteSource(res)
 	}
 	c.newIdentity(res)
 	// Retransmissions, and repeats that keep proxies awake (RFC 3261 §13.3.1.1), are no news.
@@ -297,6 +298,7 @@ func (c *Call) onSuccess(inv *invite, res *gosip.Response) {
 	c.tags = map[string]bool{}
 	c.mu.Unlock()
 	c.d = d
+	c.noteSource(res)
 	c.state = phaseActive
 	c.publish() // the far end's next request can follow the ACK at once
 	m, err := c.ackFor(inv, d, res, late, c.d.Local)
@@ -316,6 +318,17 @@ func (c *Call) onSuccess(inv *invite, res *gosip.Response) {
 		c.emit(Answered{Media: m, Headers: reader(res)})
 		c.next()
 	}
+}
+
+// noteSource notes where a response to our INVITE came from.
+func (c *Call) noteSource(res *gosip.Response) {
+	from, err := netip.ParseAddrPort(res.Source())
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	c.info.AnsweredFrom = from.Addr().Unmap()
+	c.mu.Unlock()
 }
 
 // answerIn reads the answer to our offer from a 2xx. Some far ends only repeat in the 200 that they had

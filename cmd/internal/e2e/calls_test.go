@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,14 +55,7 @@ func busyPhone(p *place) {
 
 func emergencyCall(p *place) {
 	talker := p.talker(operator, speech.Caller())
-	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: "callee", Dir: p.TempDir(), Local: p.sip(operator), Media: talker.Addr()})
-	if err != nil {
-		p.Fatal(err)
-	}
-	p.Cleanup(s.Stop)
-	g := &guest{outside: &outside{s, talker, p.T}, p: p, last: operator, number: "112", says: speech.Caller()}
-	p.dial(p.dock1(), "112")
-	p.talking(p.dock1())
+	g := p.callsOperator(talker, talker.Addr())
 	for _, key := range []string{"park", "orbit-701", "hold", "transfer"} {
 		p.press(p.dock1(), key)
 		p.phone(p.dock1(), "talking")
@@ -76,6 +70,45 @@ func emergencyCall(p *place) {
 	p.talk(p.dock1(), g)
 	p.hook(p.dock1(), true)
 	p.hook(p.dock1(), false)
+	g.ended()
+}
+
+// callsOperator lets dock-1 call the emergency number. Who answers says where his sound is.
+func (p *place) callsOperator(talker *peer.Talker, media netip.AddrPort) *guest {
+	p.Helper()
+	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: "callee", Dir: p.TempDir(), Local: p.sip(operator), Media: media})
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(s.Stop)
+	p.dial(p.dock1(), "112")
+	p.talking(p.dock1())
+	return &guest{outside: &outside{s, talker, p.T}, p: p, last: operator, number: "112", says: speech.Caller()}
+}
+
+// calledBehindNAT calls a phone that says a private address and talks from the one that its SIP comes from, as a NAT has it. A stranger
+// is first to talk: he is not heard and gets nothing.
+func calledBehindNAT(p *place) {
+	talker, stranger := p.talker(operator, speech.Caller()), p.talker(20+int(guests.Add(1))%200, speech.Worker())
+	private := netip.MustParseAddrPort("192.168.1.20:4000") // out of reach of sockets on loopback
+	g := p.callsOperator(talker, private)
+	at := mediaIn(p.T, g.expect("an INVITE", func(m peer.Message) bool { return m.Method() == "INVITE" && m.Status() == 0 }).Body())
+	before := p.status(p.dock1()).Counters["media.strangers"]
+	stranger.Aim(at)
+	st := p.await(p.dock1(), "packets of a stranger", func(st panel.Status) bool {
+		return len(st.Calls) == 1 && st.Counters["media.strangers"]+st.Calls[0].Media.Received >= before+50
+	})
+	if m := st.Calls[0].Media; m.Received > 0 || m.Remote != private.String() {
+		p.Fatalf("%d packets of a stranger are heard, ours go to %s", m.Received, m.Remote)
+	}
+	talker.Aim(at)
+	p.talk(p.dock1(), g)
+	if n := len(stranger.Heard(time.Time{})); n > 0 {
+		p.Errorf("%d packets of the call went to a stranger", n)
+	}
+	for _, up := range []bool{false, true, false} { // as an emergency call wants it
+		p.hook(p.dock1(), up)
+	}
 	g.ended()
 }
 

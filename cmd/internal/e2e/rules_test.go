@@ -43,6 +43,7 @@ func TestCalls(t *testing.T) {
 	p.with("a conference", conferenceOfThree)
 	p.with("the end of a conference", conferenceEnds)
 	p.with("an emergency call", emergencyCall)
+	p.with("a called phone behind a NAT", calledBehindNAT)
 	p.with("malformed messages", malformedMessages)
 }
 

@@ -28,7 +28,7 @@ type SIPpOptions struct {
 	Dir                    string            // where its files go
 	Name                   string            // name of its log; the scenario's when empty
 	Local                  netip.AddrPort    // SIP address
-	Media                  netip.AddrPort    // RTP address that its SDP names
+	Media                  netip.AddrPort    // RTP address that its SDP names, wherever that is
 	Remote                 netip.AddrPort    // where requests go; not valid for a server scenario
 	User                   string            // user part of the request URI
 	Keys                   map[string]string // [name] in the scenario
@@ -66,7 +66,7 @@ func StartSIPp(o SIPpOptions) (*SIPp, error) {
 		"-timeout_error", "-timeout", strconv.Itoa(int(lasts.Seconds())), "-recv_timeout", strconv.Itoa(int(lasts.Milliseconds())),
 		"-default_behaviors", "all,-bye"}
 	if o.Media.IsValid() {
-		args = append(args, "-mi", o.Media.Addr().String(), "-key", "media_at", strconv.Itoa(int(o.Media.Port())))
+		args = append(args, "-key", "media_host", o.Media.Addr().String(), "-key", "media_at", strconv.Itoa(int(o.Media.Port())))
 	}
 	if o.TCP {
 		args = append(args, "-t", "t1")

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -23,7 +24,7 @@ type leg struct {
 	call      *call.Call
 	media     *media.Session // nil until the far end is to be heard or spoken to
 	caller    parkd.Party    // the far end, as others are told
-	signalled netip.Addr     // of a restored leg: where its INVITE came from in an earlier life
+	signalled netip.Addr     // of a restored leg: its source in an earlier life
 	codecs    []sdp.Codec    // that it may speak, the one that it should first
 	security  sdp.Security   // whether its media is to be encrypted
 	keys      *sdp.Keys      // ours for that; nil if it is not
@@ -55,12 +56,10 @@ type leg struct {
 // legName makes a name for parkd and the log. A call's own ID is unique in the process.
 func legName(c *call.Call) parkd.LegID { return parkd.LegID(c.ID()) }
 
-// source is where its INVITE came from; not valid for a call that we made.
+// source is the host that its signalling came from: its INVITE, or the answer to ours. Behind a proxy that is the proxy's.
 func (l *leg) source() netip.Addr {
-	if at := l.call.Info().Source.Addr(); at.IsValid() {
-		return at
-	}
-	return l.signalled
+	info := l.call.Info()
+	return cmp.Or(info.Source.Addr(), l.signalled, info.AnsweredFrom)
 }
 
 // remoteURI is the far end's address of record.

@@ -21,7 +21,7 @@ const keepAgainAfter = 30 * time.Second
 // storedDialog is a call in the journal.
 type storedDialog struct {
 	Dialog call.Dialog `json:"dialog"`
-	Source netip.Addr  `json:"source,omitzero"` // where its INVITE came from
+	Source netip.Addr  `json:"source,omitzero"` // where its INVITE or the answer to ours came from
 }
 
 // storedMedia is the stream of a parked call in the journal.
