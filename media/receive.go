@@ -156,7 +156,7 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 		in.tones.detector.Reset()
 	}
 	if w.params.Receive {
-		s.deliver(w, kind, id, payload, of == rtcp.Aside, now)
+		s.deliver(w, kind, id, payload, of, now)
 	}
 }
 
@@ -170,9 +170,9 @@ func (s *Session) sendTo(to netip.AddrPort, revision uint64) {
 	}
 }
 
-// deliver gives a packet of the far end to whatever the session is wired to. stray: it is of another stream, perhaps.
-func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byte, stray bool, now time.Duration) {
-	h := &s.in.header
+// deliver gives a packet of the far end to whatever the session is wired to; of says what reception made of it.
+func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byte, of rtcp.Verdict, now time.Duration) {
+	h, stray := &s.in.header, of == rtcp.Aside
 	if kind == event {
 		for _, digit := range s.in.events.Put(h.SSRC, h.Timestamp, h.Marker, payload, now) {
 			s.digit(w, digit)
@@ -188,8 +188,8 @@ func (s *Session) deliver(w *wiring, kind packetKind, id codec.ID, payload []byt
 			s.count.overruns.Add(1)
 		}
 	}
-	if w.relay != nil && (!stray || kind == event) {
-		w.relay.pass(w.other, h, kind, id, payload, now)
+	if w.relay != nil && (!stray || kind == event) && of != rtcp.Stale {
+		w.relay.pass(w.other, h, s.in.reception.Stream(), kind, id, payload, now)
 	}
 	if kind == audio && !stray && w.inBand() { // last: nobody waits for it
 		s.listenForTones(w, id, h, payload)

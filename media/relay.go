@@ -80,8 +80,8 @@ func (s *Session) part(rel *Relay) {
 	s.engine.pacer.stir(s)
 }
 
-// pass forwards a packet that was received to the other session.
-func (rel *Relay) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
+// pass forwards a packet that was received to the other session. stream names the one that it is of, as reception does.
+func (rel *Relay) pass(to *Session, h *rtp.Header, stream uint64, kind packetKind, id codec.ID, payload []byte, now time.Duration) {
 	w := to.wiring.Load()
 	if w.relay != rel || len(payload) > jitter.MaxPayload { // the latter was counted when it came
 		return
@@ -92,6 +92,7 @@ func (rel *Relay) pass(to *Session, h *rtp.Header, kind packetKind, id codec.ID,
 		return
 	}
 	r := rel.recoder(to)
+	r.stream = stream
 	switch kind {
 	case audio:
 		n := r.recode(w, h, id, r.packet[headerSize:headerSize+jitter.MaxPayload], payload)
@@ -144,10 +145,11 @@ func (r *recoder) recode(w *wiring, h *rtp.Header, id codec.ID, dst, payload []b
 // its sides.
 type recoder struct {
 	packet [packetRoom]byte
+	stream uint64 // that it is of
 
 	codec.Transcoder
 	known bool
-	ssrc  uint32
+	of    uint64 // the stream that the Transcoder is in
 	seq   uint16 // of the packet before
 }
 
@@ -155,8 +157,8 @@ type recoder struct {
 // back, and is left out. The far end, whose numbers go on with a gap, conceals it like any loss.
 func (r *recoder) convert(to, from codec.ID, h *rtp.Header, dst, payload []byte) int {
 	step := timeline.Packets(h.SequenceNumber, r.seq)
-	if !r.known || h.SSRC != r.ssrc || step > relayGap || step < -relayGap {
-		r.Transcoder, r.known, r.ssrc = codec.Transcoder{}, true, h.SSRC
+	if !r.known || r.of != r.stream || step > relayGap || step < -relayGap {
+		r.Transcoder, r.known, r.of = codec.Transcoder{}, true, r.stream
 	} else if step <= 0 {
 		return 0
 	}

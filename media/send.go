@@ -43,6 +43,7 @@ type outgoing struct {
 	feed     *Relay // the relay that has begun to send
 	relayed  bool   // the last packet came from the relay: else the shifts no longer fit
 	feedSSRC uint32
+	stream   uint64 // of the feed, as rtcp.Reception names it
 	anchor   uint16 // first sequence number that the relay sent, or a later one; older ones are not forwarded
 	seqShift uint16
 	tsShift  uint32
@@ -321,7 +322,7 @@ func (s *Session) forward(w *wiring, b *Relay, h *rtp.Header, packet []byte, kin
 	if !w.sending() || s.sendsDigit.Load() {
 		return
 	}
-	o, pt := &s.out, w.number(kind)
+	o, pt, stream := &s.out, w.number(kind), b.recoder(s).stream
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.relayed && o.feed == b && o.feedSSRC != h.SSRC && kind == event {
@@ -340,13 +341,13 @@ func (s *Session) forward(w *wiring, b *Relay, h *rtp.Header, packet []byte, kin
 	seq, ts := h.SequenceNumber+o.seqShift, h.Timestamp+o.tsShift
 	ahead := timeline.Packets(seq, o.seq)
 	clock := timeline.Ticks(ts+samples, o.stamp(at)) // where it ends: RFC 4733 §2.2.1, an event is stamped with its beginning
-	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
+	if !o.relayed || o.feed != b || o.feedSSRC != h.SSRC || o.stream != stream || ahead > relayGap || ahead < -relayGap || clock > relayJump || clock < -relayJump {
 		seq, ts = o.seq, o.stamp(at)
 		o.seqShift, o.tsShift = seq-h.SequenceNumber, ts-h.Timestamp
 		if o.feed != b {
 			s.engine.pacer.stir(s)
 		}
-		o.feed, o.feedSSRC, o.anchor, o.relayed = b, h.SSRC, seq, true
+		o.feed, o.feedSSRC, o.stream, o.anchor, o.relayed = b, h.SSRC, stream, seq, true
 		ahead, marker = 0, true
 	}
 	if ahead < 0 && timeline.Packets(seq, o.anchor) < 0 {

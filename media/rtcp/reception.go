@@ -1,6 +1,7 @@
 package rtcp
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,7 @@ type Reception struct {
 	rival   timeline.Rival
 	aside   Packet        // the first of rival
 	at      time.Duration // of the last packet
+	highAt  time.Duration // of the packet with the number high
 	ssrc    uint32
 	first   int64 // extended sequence numbers
 	high    int64
@@ -104,6 +106,7 @@ const (
 	Taken     Verdict = iota // of the present stream
 	Restarted                // of another one, which is the present one from now on
 	Aside                    // of another one, perhaps: not counted (RFC 3550 appendix A.1)
+	Stale                    // of the present stream; it came before, or cannot be told from one that did
 )
 
 // Of reports whether an SSRC is that of the present stream, or could be, as there is none. It belongs to who calls Take.
@@ -118,9 +121,19 @@ func (r *Reception) Take(p *Packet) Verdict {
 		return Taken
 	}
 	if p.SSRC == r.ssrc && step <= maxDropout && step >= -maxMisorder {
-		r.rival.Quiet(p.At)
+		verdict := Taken
+		switch {
+		case !r.stale(step):
+			r.rival.Quiet(p.At)
+		case r.anew(p):
+			r.restart(p)
+			r.take(p, 0)
+			return Restarted
+		default:
+			verdict = Stale
+		}
 		r.take(p, step)
-		return Taken
+		return verdict
 	}
 	run := r.rival.Hear(p.SSRC, p.Seq, p.At)
 	if run == 1 {
@@ -140,6 +153,21 @@ func (r *Reception) Take(p *Packet) Verdict {
 	return Restarted
 }
 
+// stale reports whether the packet that is step after the newest one has come before, or cannot be told from one that has.
+func (r *Reception) stale(step int64) bool {
+	return step <= -64 || step <= 0 && (r.window&(1<<-step) != 0 || r.high+step < r.first)
+}
+
+// anew reports whether stale packets are those of a sender that counts anew, from not far back: some came in a row, and nothing newer
+// for as long as they last. Copies and what was held up on the way come at once, or beside newer ones. It is the jitter buffer's rule.
+func (r *Reception) anew(p *Packet) bool {
+	lasts := cmp.Or(time.Duration(r.pub.lasts.Load()), timeline.Frame)
+	return r.rival.Hear(p.SSRC, p.Seq, p.At) >= timeline.Anew && p.At-r.highAt >= (timeline.Anew-1)*lasts
+}
+
+// Stream is a name of the present stream: it changes with each Restarted. It belongs to who calls Take.
+func (r *Reception) Stream() uint64 { return r.pub.restarts.Load() }
+
 // take notes a packet of the present stream that is step after the newest one.
 func (r *Reception) take(p *Packet, step int64) {
 	r.at = p.At
@@ -150,6 +178,7 @@ func (r *Reception) take(p *Packet, step int64) {
 	switch {
 	case step > 0:
 		r.forward(step)
+		r.highAt = p.At
 	case step > -64 && r.window&(1<<-step) != 0:
 		r.pub.duplicate.Add(1)
 	case step > -64:
@@ -183,7 +212,7 @@ func (r *Reception) restart(p *Packet) {
 			r.rival.Leave(r.ssrc, r.at)
 		}
 	}
-	r.known, r.ssrc, r.timed = true, p.SSRC, false
+	r.known, r.ssrc, r.timed, r.highAt = true, p.SSRC, false, p.At
 	r.first, r.high = int64(p.Seq), int64(p.Seq)
 	r.judged = r.first
 	r.seen, r.arrived, r.window, r.spoilt = 0, 0, 0, 0

@@ -86,6 +86,25 @@ func TestReception(t *testing.T) {
 				r.Take(p)
 			}
 		}, Received{SSRC: 7, Highest: 65530 + 49, Expected: 50, Arrived: 50, Packets: 250, Restarts: 1}},
+		{"numbers that begin anew, from not far back, twice", func(r *Reception) {
+			for n := range 150 {
+				p := packet(n)
+				p.Seq = packet(n % 50).Seq
+				r.Take(p)
+			}
+		}, Received{SSRC: 7, Highest: 65530 + 49, Expected: 46, Arrived: 46, Packets: 50 + 46 + 46, Reordered: 4, Duplicate: 4, Restarts: 2}},
+		{"every packet twice, the copies 60 ms late, and a gap", func(r *Reception) {
+			for n := range 110 {
+				if n < 50 || n >= 60 {
+					r.Take(packet(n))
+				}
+				if n -= 3; n >= 0 && (n < 50 || n >= 60) {
+					p := packet(n)
+					p.At += 3 * frame
+					r.Take(p)
+				}
+			}
+		}, Received{SSRC: 7, Highest: 65530 + 109, Expected: 110, Arrived: 197, Packets: 110, Lost: 10, Duplicate: 97}},
 		{"too late for the ear", func(r *Reception) {
 			for n := range 100 {
 				p := packet(n)
