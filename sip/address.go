@@ -52,7 +52,7 @@ func (e *Endpoint) addressOf(s listenSpec) (netip.AddrPort, error) {
 }
 
 // AddressesChanged is to be called when the addresses of the machine have changed. Listeners on an interface are bound
-// anew where theirs is another, before it returns, and connections from the addresses that are gone are cut: whoever
+// anew where theirs is another, and those that were never up are tried, before it returns; connections from the addresses that are gone are cut: whoever
 // waits for an answer on one of them is told at once.
 func (e *Endpoint) AddressesChanged(gone []netip.Addr) {
 	e.mu.Lock()
@@ -63,11 +63,11 @@ func (e *Endpoint) AddressesChanged(gone []netip.Addr) {
 	}
 	gone = slices.Clone(gone)
 	for _, l := range e.listeners {
-		if l.spec.iface == "" {
+		old := l.addr()
+		if l.spec.iface == "" && old.IsValid() {
 			continue
 		}
-		old := l.addr()
-		if l.follow(ctx); l.addr() != old {
+		if l.follow(ctx); l.addr() != old && old.IsValid() {
 			gone = append(gone, old.Addr())
 		}
 	}
@@ -84,12 +84,12 @@ func (e *Endpoint) AddressesChanged(gone []netip.Addr) {
 	}
 }
 
-// follow binds the listener to the address that its interface has now.
+// follow binds the listener to the address that it should have now.
 func (l *listener) follow(ctx context.Context) {
-	at, err := l.e.addressOf(l.spec)
+	at, err := l.wanted()
 	if err == nil && at != l.addr() {
 		if err = l.open(ctx); err == nil {
-			l.e.log.Info("sip listener follows its interface", "listen", l.String(), "at", l.addr())
+			l.e.log.Info("sip listener follows its address", "listen", l.String(), "at", l.addr())
 		}
 	}
 	if err != nil {

@@ -106,6 +106,25 @@ func TestListenerFindsItsAddress(t *testing.T) {
 	})
 }
 
+// An address that a DHCP server has not given yet is listened on as soon as it is there.
+func TestListenerWaitsForItsAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := siptest.New(1)
+		host := n.Roamer()
+		cfg := sip.Default()
+		cfg.Listen = []string{"udp:10.0.0.1:5060", "tcp:10.0.0.1:5060"}
+		e := siptest.Start(t, cfg, host.Options())
+		if got := e.Listening(); len(got) != 0 {
+			t.Errorf("listens on %v without an address", got)
+		}
+		host.Move(addrA)
+		e.AddressesChanged(nil)
+		if got := fmt.Sprint(e.Listening()); got != "[udp:10.0.0.1:5060 tcp:10.0.0.1:5060]" {
+			t.Errorf("listens on %v", got)
+		}
+	})
+}
+
 // A request that waits for its answer on a connection of the old address is told at once.
 func TestConnectionsOfAnAddressThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

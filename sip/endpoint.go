@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	gosip "github.com/emiago/sipgo/sip"
@@ -228,33 +229,23 @@ func (e *Endpoint) register(change func()) {
 	change()
 }
 
-// Ready is closed when every listener is up, but for those whose interface has no address yet.
+// Ready is closed when every listener is up that can be; the others are tried again.
 func (e *Endpoint) Ready() <-chan struct{} { return e.ready }
 
 // Run opens the listeners and serves until ctx ends; then it cuts everything
-// and returns after its last goroutine (nil) or 3 s (an error). It returns at
-// once with an error that names the address, its holder and the configuration
-// key when a listener cannot be opened. It may be called once.
+// and returns after its last goroutine (nil) or 3 s (an error). A listener that
+// cannot be opened is told to OnHealth and tried again. Run returns at once only
+// when none is up and one is taken or forbidden, with an error that names the
+// address, its holder and the configuration key: a second process of the same
+// configuration ends so. It may be called once.
 func (e *Endpoint) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e.mu.Lock()
 	e.begun = true
 	e.mu.Unlock()
-	for i, l := range e.listeners {
-		err := l.open(ctx)
-		if errors.Is(err, errNoAddress) {
-			e.log.Warn("sip listener waits for an address", "listen", l.String(), "err", err)
-			l.at.Store(&netip.AddrPort{})
-			e.health(l.String(), err)
-			continue
-		}
-		if err != nil {
-			for _, opened := range e.listeners[:i] {
-				opened.close()
-			}
-			return err
-		}
+	if err := e.open(ctx); err != nil {
+		return err
 	}
 	e.mu.Lock()
 	e.runCtx = ctx
@@ -265,6 +256,32 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	close(e.ready)
 	<-ctx.Done()
 	return e.stop()
+}
+
+// open binds every listener that can be bound. Of the others nothing leaves, and no Contact names them, until they are.
+func (e *Endpoint) open(ctx context.Context) error {
+	failed := make(map[*listener]error)
+	var refused error
+	for _, l := range e.listeners {
+		err := l.open(ctx)
+		if err == nil {
+			continue
+		}
+		failed[l] = err
+		// An address may come yet, as from a DHCP server that is slower than this.
+		if refused == nil && !errors.Is(err, errNoAddress) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			refused = err
+		}
+	}
+	if len(failed) == len(e.listeners) && refused != nil {
+		return refused
+	}
+	for l, err := range failed {
+		l.at.Store(&netip.AddrPort{})
+		e.log.Error("sip listener cannot be opened yet", "listen", l.String(), "err", err)
+		e.health(l.String(), err)
+	}
+	return nil
 }
 
 // stop cuts listeners, connections and transactions and waits for the goroutines.

@@ -26,7 +26,7 @@ type listener struct {
 	spec listenSpec // immutable
 	key  string     // configuration key, for errors
 
-	at   atomic.Pointer[netip.AddrPort] // where it listens now; invalid while its interface has no address
+	at   atomic.Pointer[netip.AddrPort] // where it listens now; invalid while its interface has no address, and until it was opened first
 	kick chan struct{}                  // capacity 1: try to open now; full means that it will be tried anyway
 
 	mu     sync.Mutex // guards everything below
@@ -51,22 +51,30 @@ func (l *listener) addr() netip.AddrPort { return *l.at.Load() }
 
 // String is the listener as the configuration has it, with the port that the kernel gave for 0.
 func (l *listener) String() string {
-	if l.spec.iface != "" {
-		return l.spec.String()
+	if at := l.addr(); l.spec.iface == "" && at.IsValid() {
+		return l.spec.kind + ":" + at.String()
 	}
-	return l.spec.kind + ":" + l.addr().String()
+	return l.spec.String()
+}
+
+// wanted is where the listener belongs: on the address that its interface has now, or that the configuration names, with the
+// port that the kernel gave it before.
+func (l *listener) wanted() (netip.AddrPort, error) {
+	if l.spec.iface != "" {
+		return l.e.addressOf(l.spec)
+	}
+	if at := l.addr(); at.IsValid() {
+		return at, nil
+	}
+	return l.spec.addr, nil
 }
 
 // open binds the socket, in the place of one on another address.
 func (l *listener) open(ctx context.Context) error {
-	at := l.addr()
-	if l.spec.iface != "" {
-		var err error
-		if at, err = l.e.addressOf(l.spec); err != nil {
-			return fmt.Errorf("sip: %s (sip.%s): %w", l, l.key, err)
-		}
+	at, err := l.wanted()
+	if err != nil {
+		return fmt.Errorf("sip: %s (sip.%s): %w", l, l.key, err)
 	}
-	var err error
 	var pc net.PacketConn
 	var ln net.Listener
 	if l.spec.kind == kindUDP {

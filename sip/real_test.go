@@ -92,7 +92,7 @@ func TestBusyPort(t *testing.T) {
 			defer l.Close()
 		}
 		cfg := sip.Default()
-		cfg.Listen = []string{fmt.Sprintf("%s:127.0.0.2:%d", kind, port), kind + ":" + at}
+		cfg.Listen = []string{"udp:192.0.2.99:5060", kind + ":" + at} // and not even the other can be had
 		e, err := sip.New(cfg, nil, sip.WithHolder(func(transport string, at netip.AddrPort) string { return transport + " thief at " + at.String() }))
 		if err != nil {
 			t.Fatal(err)
@@ -106,5 +106,52 @@ func TestBusyPort(t *testing.T) {
 				t.Errorf("%q is missing in %q", part, err)
 			}
 		}
+	}
+}
+
+// A listener that cannot be opened, because its port is taken or its address is not of this machine, does not keep the
+// others from work: it is told, nothing leaves from it, and it comes up when it can.
+func TestListenerThatCannotBeOpened(t *testing.T) {
+	port := freePort(t)
+	taken := fmt.Sprintf("127.0.0.1:%d", port)
+	thief, err := net.ListenPacket("udp", taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+	told := map[string]chan error{"udp:" + taken: make(chan error, 64), "udp:192.0.2.99:5060": make(chan error, 64), "tcp:" + taken: make(chan error, 64)}
+	cfg := sip.Default()
+	cfg.Listen = []string{"udp:" + taken, "udp:192.0.2.99:5060", "tcp:" + taken}
+	e := siptest.Start(t, cfg, nil, func(e *sip.Endpoint) {
+		e.OnHealth(func(listen string, err error) {
+			select {
+			case told[listen] <- err:
+			default: // said often enough
+			}
+		})
+	})
+	if got, want := fmt.Sprint(e.Listening()), "[tcp:"+taken+"]"; got != want {
+		t.Errorf("listens on %s, want %s", got, want)
+	}
+	if c := e.ContactFor("127.0.0.1", "udp"); c.Host != "" {
+		t.Errorf("a Contact names %s, where nobody listens", c.String())
+	}
+	if err := <-told["udp:192.0.2.99:5060"]; err == nil || !strings.Contains(err.Error(), "udp:192.0.2.99:5060 is not an address of this machine; change sip.listen[1]") {
+		t.Errorf("told of the address %v", err)
+	}
+	if err := <-told["udp:"+taken]; err == nil || !strings.Contains(err.Error(), "udp:"+taken+" is in use by another program; stop it or change sip.listen[0]") {
+		t.Errorf("told of the port %v", err)
+	}
+	if err := <-told["tcp:"+taken]; err != nil {
+		t.Errorf("told of the listener that is up %v", err)
+	}
+	_ = thief.Close()
+	for err := range told["udp:"+taken] {
+		if err == nil {
+			break
+		}
+	}
+	if got, want := fmt.Sprint(e.Listening()), "[udp:"+taken+" tcp:"+taken+"]"; got != want {
+		t.Errorf("listens on %s after the port was free, want %s", got, want)
 	}
 }

@@ -81,7 +81,7 @@ func (a *Appliance) showAddresses(now links.State) {
 		l, has := now.LinkOf(ap.Addr())
 		switch {
 		case !has:
-			a.health.Raise(a.now(), code, health.Error, fmt.Sprintf("%s is not an address of this machine any more", ap.Addr()),
+			a.health.Raise(a.now(), code, health.Error, fmt.Sprintf("%s is not an address of this machine", ap.Addr()),
 				"check the cable and the DHCP server, or let key sip.listen name the interface, as in udp:eth0:5060")
 		case !l.Up:
 			a.health.Raise(a.now(), code, health.Error, fmt.Sprintf("the link %s of %s is down", l.Name, ap.Addr()), "check the cable and the switch")
