@@ -58,6 +58,12 @@ const (
 	maxHeader     = 16 << 10         // bytes of a request's head
 )
 
+// A TCP listener that cannot be had is tried again after this time, doubling to the maximum.
+const (
+	reopenFirst = 100 * time.Millisecond
+	reopenMax   = 5 * time.Second
+)
+
 // Server serves one Backend. Make it with New.
 type Server struct {
 	// immutable
@@ -68,9 +74,10 @@ type Server struct {
 	hub     *hub
 	streams chan struct{} // capacity MaxStreams; full: 503
 	ears    chan struct{} // capacity MaxListeners; full: 503
-	ready   chan struct{} // closed when every listener is up
+	ready   chan struct{} // closed when the socket is up and TCP was tried
 
 	holder  func(netip.AddrPort) string // set before Run
+	listens func(error)                 // set before Run
 	updater http.Handler                // set before Run; nil: 404
 	updates chan struct{}               // capacity 1: an upload; full: 503
 
@@ -90,6 +97,7 @@ func New(cfg Config, b Backend, log *slog.Logger) *Server {
 		ears:    make(chan struct{}, cfg.MaxListeners),
 		ready:   make(chan struct{}),
 		holder:  func(netip.AddrPort) string { return "" },
+		listens: func(error) {},
 		updates: make(chan struct{}, 1),
 	}
 }
@@ -97,50 +105,78 @@ func New(cfg Config, b Backend, log *slog.Logger) *Server {
 // NameHolders asks f which process has a port that is taken; "" is not known. Before Run.
 func (s *Server) NameHolders(f func(tcp netip.AddrPort) string) { s.holder = f }
 
+// OnListener tells f of the TCP listener: a *ListenError while it cannot be had, nil when it is up. f must not block. Before Run.
+func (s *Server) OnListener(f func(error)) { s.listens = f }
+
 // UpdateBy hands requests of /api/update and /api/update/check to h, which decides by the bundle's signature who may update. Before Run.
 func (s *Server) UpdateBy(h http.Handler) { s.updater = h }
 
-// Ready is closed when every listener is up.
+// Ready is closed when the socket is up and the TCP listener too, if it could be had.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Addr returns the address of the TCP listener once Ready is closed; the zero
-// value if there is none.
+// value if there is none, or none could be had by then.
 func (s *Server) Addr() netip.AddrPort { return s.addr }
 
-// Run opens the listeners and serves until ctx ends, then returns nil. A
-// listener that cannot be opened is a *ListenError. It can be called once.
+// Run opens the listeners and serves until ctx ends, then returns nil. A socket
+// that cannot be had is a *ListenError: another appliance may be using it. The
+// TCP listener is told to OnListener then and tried again, as the phone works
+// without it. Run can be called once.
 func (s *Server) Run(ctx context.Context) error {
-	var doors []door
+	var doors []*door
 	routes := s.routes()
-	if s.cfg.offered() {
-		l, err := net.Listen("tcp", s.cfg.Listen.String())
-		if err != nil {
-			return &ListenError{Address: s.cfg.Listen.String(), Key: "panel.listen", Holder: s.holder(s.cfg.Listen), Err: err}
-		}
-		s.addr = l.Addr().(*net.TCPAddr).AddrPort()
-		doors = append(doors, door{l, guard(s.cfg.Hosts, routes)})
-	}
 	if s.cfg.Socket != "" {
 		l, err := listenSocket(s.cfg.Socket)
 		if err != nil {
-			for _, d := range doors {
-				d.Close()
-			}
 			return &ListenError{Address: s.cfg.Socket, Key: "panel.socket", Err: err}
 		}
-		doors = append(doors, door{l, routes})
+		doors = append(doors, &door{listener: l, handler: routes})
+	}
+	if s.cfg.offered() {
+		l := s.bind()
+		if l != nil {
+			s.addr = l.Addr().(*net.TCPAddr).AddrPort()
+		}
+		doors = append(doors, &door{listener: l, handler: guard(s.cfg.Hosts, routes), again: s.bind})
 	}
 	return s.serve(ctx, doors)
 }
 
+// bind opens the TCP listener; nil if that cannot be had now.
+func (s *Server) bind() net.Listener {
+	l, err := net.Listen("tcp", s.cfg.Listen.String())
+	if err != nil {
+		s.listens(&ListenError{Address: s.cfg.Listen.String(), Key: "panel.listen", Holder: s.holder(s.cfg.Listen), Err: err})
+		return nil
+	}
+	s.listens(nil)
+	return l
+}
+
 // door is a listener and what is behind it.
 type door struct {
-	net.Listener
-	handler http.Handler
+	listener net.Listener
+	handler  http.Handler
+	again    func() net.Listener // opens it; nil: it is there from the start
+}
+
+// open waits until there is a listener; nil when ctx ended first.
+func (d *door) open(ctx context.Context) net.Listener {
+	for wait := reopenFirst; d.listener == nil; wait = min(2*wait, reopenMax) {
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+		d.listener = d.again()
+	}
+	return d.listener
 }
 
 // serve runs everything until ctx ends or a door fails, and closes the doors.
-func (s *Server) serve(ctx context.Context, doors []door) error {
+func (s *Server) serve(ctx context.Context, doors []*door) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
@@ -150,7 +186,11 @@ func (s *Server) serve(ctx context.Context, doors []door) error {
 	servers := make([]*http.Server, len(doors))
 	for i, d := range doors {
 		servers[i] = s.httpServer(ctx, d.handler)
-		wg.Go(func() { failed <- servers[i].Serve(netutil.LimitListener(d, s.cfg.MaxConnections)) })
+		wg.Go(func() {
+			if l := d.open(ctx); l != nil {
+				failed <- servers[i].Serve(netutil.LimitListener(l, s.cfg.MaxConnections)) // closes l, also when it was shut down before
+			}
+		})
 	}
 	close(s.ready)
 

@@ -107,7 +107,7 @@ func onBench(t *testing.T, change func(*Config), test func(b *bench)) {
 		net := newPipes()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- s.serve(ctx, []door{{net, guard(cfg.Hosts, s.routes())}}) }()
+		go func() { ended <- s.serve(ctx, []*door{{listener: net, handler: guard(cfg.Hosts, s.routes())}}) }()
 		<-s.Ready()
 		transport := &http.Transport{DialContext: net.dial}
 		stopped := false

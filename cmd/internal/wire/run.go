@@ -34,10 +34,12 @@ import (
 	"parklamp/sip/reg"
 )
 
-// musicCode and speechCode are the health conditions of a file that the appliance does without.
+// musicCode and speechCode are the health conditions of a file that the appliance does without, panelCode that of a panel
+// that nobody reaches by TCP.
 const (
 	musicCode  = "music"
 	speechCode = "speech"
+	panelCode  = "panel"
 )
 
 // New makes an appliance, with phone hardware or as a gateway. It opens nothing but the files that the configuration
@@ -85,6 +87,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	}
 	a.panel = panel.New(cfg.Panel, a, log)
 	a.panel.UpdateBy(initapi.Forward(initapi.Socket, "/api/update", "/update"))
+	a.panel.OnListener(a.onPanel)
 	a.panel.NameHolders(func(at netip.AddrPort) string { return holder.Of("tcp", at) })
 	return a, nil
 }
@@ -229,6 +232,20 @@ func (a *Appliance) onListener(listen string, err error) {
 	}
 	a.health.Raise(a.now(), code, health.Error, fmt.Sprintf("SIP does not listen on %s: %v", listen, err),
 		"it is tried again; check the address and key sip.listen")
+}
+
+// onPanel shows a panel that cannot be reached: a phone does without.
+func (a *Appliance) onPanel(err error) {
+	if err == nil {
+		if a.health.Clear(panelCode) {
+			a.log.Info("the panel is up", "listen", a.cfg.Panel.Listen)
+		}
+		return
+	}
+	if _, known := a.health.Get(panelCode); !known {
+		a.log.Error("the panel cannot be opened, and is tried again", "err", err)
+	}
+	a.health.Raise(a.now(), panelCode, health.Warning, err.Error(), "it is tried again and the phone works meanwhile; a change of the configuration wants a restart of phoned")
 }
 
 // hardwareFault makes the fault handler of a piece of hardware.
