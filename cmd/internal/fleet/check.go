@@ -140,7 +140,9 @@ func (s *Site) exposed() []string {
 	}
 	var out []string
 	for _, path := range paths {
-		if info, err := os.Stat(path); err != nil {
+		if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			out = append(out, path+" is missing: restore your copy of it")
+		} else if err != nil {
 			out = append(out, err.Error())
 		} else if info.Mode().Perm()&0o077 != 0 {
 			out = append(out, fmt.Sprintf("%s can be read by others: chmod 600 %[1]s", path))
@@ -155,6 +157,9 @@ func (s *Site) exposed() []string {
 func (s *Site) Renew(id string) error {
 	if s.index(id) < 0 {
 		return fmt.Errorf("site %s %w %s", s.Name, errNobody, id)
+	}
+	if err := s.keyless(); err != nil {
+		return err // before the old pair is gone
 	}
 	for _, name := range []string{provision.CertificateFile, provision.KeyFile} {
 		if err := os.Remove(filepath.Join(s.Folder(id), name)); err != nil && !errors.Is(err, os.ErrNotExist) {

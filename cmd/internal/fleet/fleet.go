@@ -51,6 +51,8 @@ var (
 	errExists = errors.New("is there already")
 	errNoSite = errors.New("no site folder")
 	errNobody = errors.New("has no appliance")
+
+	errMissing = errors.New("is missing")
 )
 
 // Appliance is one entry of site.toml.
@@ -73,7 +75,7 @@ type Site struct {
 
 	dir       string
 	file      *tomlfile.File
-	authority *authority.Authority
+	authority *authority.Authority // nil without its key
 	root      *x509.Certificate
 	now       time.Time
 }
@@ -166,7 +168,15 @@ func updateKeys() (public, private []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), err
 }
 
-// Open reads site.toml and the authority. The error lists all that is wrong with site.toml, a line each.
+// keyless says what to do where a certificate is wanted and the key of the authority is not there.
+func (s *Site) keyless() error {
+	if s.authority != nil {
+		return nil
+	}
+	return fmt.Errorf("%s %w, and no certificate can be made without: restore your copy of it, or make a new site", filepath.Join(s.dir, AuthorityKey), errMissing)
+}
+
+// Open reads site.toml and the authority, whose key may be missing. The error lists all that is wrong with site.toml, a line each.
 func Open(dir string, now time.Time) (*Site, error) {
 	s := &Site{dir: dir, now: now}
 	path := filepath.Join(dir, SiteFile)
@@ -191,7 +201,10 @@ func Open(dir string, now time.Time) (*Site, error) {
 	if s.root, err = authority.Parse(pair.Cert); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, authorityFile), err)
 	}
-	if pair.Key, err = os.ReadFile(filepath.Join(dir, AuthorityKey)); err != nil {
+	if pair.Key, err = os.ReadFile(filepath.Join(dir, AuthorityKey)); errors.Is(err, fs.ErrNotExist) {
+		return s, nil // whoever makes no certificate can do without
+	}
+	if err != nil {
 		return nil, err
 	}
 	if s.authority, err = authority.Load(pair); err != nil {

@@ -503,6 +503,42 @@ func TestCheckWarns(t *testing.T) {
 	}
 }
 
+// Without the key of the authority nothing is lost: what is written already is checked and flashed, and only where a
+// certificate is wanted somebody is told what to do, before the old one is gone.
+func TestWithoutTheKeyOfTheAuthority(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	key := filepath.Join(dir, AuthorityKey)
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if warnings, err := s.Check(); err != nil || !strings.Contains(strings.Join(warnings, "\n"), key+" is missing: restore your copy of it") {
+		t.Errorf("check: %q, %v", warnings, err)
+	}
+	if changed := write(t, dir); len(changed) != 0 {
+		t.Errorf("written: %q", changed)
+	}
+	want := key + " is missing, and no certificate can be made without: restore your copy of it, or make a new site"
+	before := read(t, dir, appliances, "dock-1", provision.CertificateFile)
+	if err := s.Renew("dock-1"); err == nil || err.Error() != want {
+		t.Errorf("renew: %v", err)
+	}
+	if read(t, dir, appliances, "dock-1", provision.CertificateFile) != before {
+		t.Error("the old certificate is gone")
+	}
+	file := read(t, dir, SiteFile)
+	if _, err := Add(dir, Appliance{ID: "dock-3"}, day); err == nil || err.Error() != want {
+		t.Errorf("add: %v", err)
+	}
+	if read(t, dir, SiteFile) != file {
+		t.Error("site.toml has an appliance that cannot be made")
+	}
+}
+
 func TestSecretsAreSecret(t *testing.T) {
 	dir := newSite(t)
 	write(t, dir)

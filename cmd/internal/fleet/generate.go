@@ -271,6 +271,9 @@ func (s *Site) certify(a Appliance, f provision.Files) error {
 			return nil
 		}
 	}
+	if err := s.keyless(); err != nil {
+		return err
+	}
 	pair, err := s.authority.Issue(authority.Subject{ID: a.ID, Address: a.Address,
 		From: s.now.Add(-authority.Backdate), Until: s.now.Add(authority.Lifetime)})
 	f[provision.CertificateFile], f[provision.KeyFile] = pair.Cert, pair.Key
