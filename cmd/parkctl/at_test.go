@@ -69,6 +69,8 @@ func TestAtRefuses(t *testing.T) {
 		"status --at ftp://192.0.2.7":         {exitUsage, `--at "ftp://192.0.2.7": want the panel's address, such as 192.0.2.7 or 192.0.2.7:8080`},
 		"status --at :8080":                   {exitUsage, `--at ":8080": want`},
 		"status --at 127.0.0.1:1":             {exitError, "no appliance on http://127.0.0.1:1: nobody listens there; panel.listen of its configuration opens the panel to others"},
+		"status --at localhost:99999":         {exitUsage, `--at "localhost:99999": port 99999: want 1 to 65535`},
+		"update status --at 127.0.0.1:1":      {exitError, "no appliance on 127.0.0.1:1: nobody listens there; panel.listen of its configuration opens the panel to others"},
 		"status --at " + hostile.URL:          {exitError, "parkctl: no"},
 		"--at " + hostile.URL + " press park": {exitError, "parkctl: no"},
 	} {

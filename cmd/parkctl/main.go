@@ -27,6 +27,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -225,6 +226,11 @@ func panelAt(text string) (base string, err error) {
 		host = "http://" + strings.Replace(host, "%", "%25", 1) // of a link-local address: RFC 6874 §2
 	}
 	u, err := url.Parse(host)
+	if err == nil && u.Port() != "" {
+		if port, bad := strconv.ParseUint(u.Port(), 10, 16); bad != nil || port == 0 {
+			return "", usagef("--at %q: port %s: want 1 to 65535", text, u.Port())
+		}
+	}
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return "", usagef("--at %q: want the panel's address, such as 192.0.2.7 or 192.0.2.7:8080", text)
 	}

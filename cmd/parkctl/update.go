@@ -86,9 +86,12 @@ func (p place) do(req *http.Request) (bundles.Status, int, error) {
 	}
 	res, err := p.http.Do(req)
 	if err != nil {
-		return answer.Status, 0, fmt.Errorf("%s does not answer: %w", p.name, bare(err))
+		return answer.Status, 0, client.Explain(p.name, !p.own, err)
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusNoContent {
+		return answer.Status, res.StatusCode, p.says(errors.New(initapi.NoUpdateWords))
+	}
 	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&answer); err != nil {
 		return answer.Status, res.StatusCode, fmt.Errorf("%s answers %s without a status: is it a Parklamp's panel?", p.name, clean(res.Status))
 	}
@@ -137,7 +140,13 @@ func (t *tool) open(ctx context.Context, source string) (body io.ReadCloser, siz
 		}
 		return res.Body, res.ContentLength, nil
 	}
+	if scheme, _, is := strings.Cut(source, "://"); is {
+		return nil, 0, usagef("update %s: %s is no way to a bundle: want http://, https:// or a file", source, scheme)
+	}
 	f, err := os.Open(source)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; want a bundle, such as out/image/rpi/rpi-v1.2.bundle, which make bundle makes", err)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -23,6 +23,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/slots/slotstest"
 	bundles "parklamp/cmd/internal/update"
@@ -287,7 +288,8 @@ func TestUpdateFromTheDesk(t *testing.T) {
 		{"from afar, damaged", true, []string{web.URL + "/damaged-qemu-virt-v1.1.0.bundle"}, 1, []string{"says: update to v1.1.0: the bundle is damaged"}},
 		{"no bundle", true, []string{key}, 1, []string{"update.key is not sent: not an update bundle"}},
 		{"a folder", true, []string{newer}, 1, []string{"is no file: want a bundle"}},
-		{"no such file", true, []string{"none.bundle"}, 1, []string{"none.bundle"}},
+		{"no such file", true, []string{"none.bundle"}, 1, []string{"none.bundle", "which make bundle makes"}},
+		{"no such way", true, []string{"htp://x"}, 2, []string{"htp is no way to a bundle: want http://, https:// or a file"}},
 		{"no such address", true, []string{web.URL + "/none"}, 1, []string{"404"}},
 		{"state", true, []string{"status"}, 0, []string{"qemu-virt runs v1.0.0 from slot a: idle"}},
 	} {
@@ -329,7 +331,23 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	if code, _, errs := parkctl("", "bundle", t.TempDir(), key); code != exitError || !strings.Contains(errs, "out/image/BOARD") {
 		t.Errorf("bundle of nothing: %d %s", code, errs)
 	}
-	if code, _, errs := parkctl("/nowhere.sock", "update", file); code != exitError || !strings.Contains(errs, "does not answer") {
+	if code, _, errs := parkctl("/nowhere.sock", "update", file); code != exitError || !strings.Contains(errs, "is phoned running? Give its socket with --socket") {
 		t.Errorf("nobody there: %d %s", code, errs)
+	}
+	pc := httptest.NewServer(initapi.Forward("/nowhere.sock", "/api/update", "/update"))
+	defer pc.Close()
+	for _, args := range []string{"update status", "update " + file} {
+		if code, _, errs := parkctl("", append(strings.Fields(args), "--at", pc.URL)...); code != exitError || !strings.Contains(errs, "says: "+initapi.NoUpdateWords) {
+			t.Errorf("%s on a machine without an image: %d %s", args, code, errs)
+		}
+	}
+	authority := filepath.Join(t.TempDir(), "hall")
+	if code, _, errs := parkctl("", "site", "new", authority); code != 0 {
+		t.Fatal(errs)
+	}
+	for path, want := range map[string]string{"none.key": "want update.key of the site's folder", filepath.Join(authority, "ca.key"): "want update.key of the site's folder, not ca.key"} {
+		if code, _, errs := parkctl("", "bundle", newer, path); code != exitError || !strings.Contains(errs, want) {
+			t.Errorf("bundle with %s: %d %s", path, code, errs)
+		}
 	}
 }

@@ -11,7 +11,7 @@
 //	POST /api/hook       {"up":true}
 //	POST /api/dial       {"digits":"0123"}
 //	POST /api/selftest   {"steps":["keys"]}   a self test, as a stream of JSON lines; GET /api/selftest/reports[/NAME]
-//	GET  /api/update     how far an update of the system is; 404 where there is none
+//	GET  /api/update     how far an update of the system is; 204 where there is none
 //	POST /api/update     a signed bundle (application/octet-stream); answers when it is written and read back
 //	POST /api/update/check  the beginning of one, its signed head at least (no more than 8 KiB); answers whether it would be taken
 //

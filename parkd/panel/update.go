@@ -17,6 +17,10 @@ const bundleType = "application/octet-stream"
 
 // update hands on what is about the system's update. Whoever reaches the panel may bring a bundle: its signature decides.
 func (s *Server) update(w http.ResponseWriter, r *http.Request) {
+	if s.updater == nil && r.Method == http.MethodGet {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	if s.updater == nil {
 		fail(w, http.StatusNotFound, "this machine was not started from an image that can be updated")
 		return

@@ -25,7 +25,10 @@ func TestUpdate(t *testing.T) {
 		guard(cfg.Hosts, s.routes()).ServeHTTP(w, r)
 		return w.Code, w.Body.String()
 	}
-	if code, text := ask("GET", "", ""); code != 404 || !strings.Contains(text, "cannot be updated") && !strings.Contains(text, "not started from an image") {
+	if code, text := ask("GET", "", ""); code != 204 || text != "" { // not 404, which a browser shows as an error of the page
+		t.Errorf("without an updater: %d %s", code, text)
+	}
+	if code, text := ask("POST", bundleType, "bundle"); code != 404 || !strings.Contains(text, "not started from an image") {
 		t.Errorf("without an updater: %d %s", code, text)
 	}
 	took := make(chan string)

@@ -97,26 +97,33 @@ func (c *Client) open(ctx context.Context, method, path string, body []byte) (*h
 	return nil, &Refusal{res.StatusCode, e.Error}
 }
 
-// explain says what to do when nobody answers on the socket.
-func (c *Client) explain(err error) error {
+func (c *Client) explain(err error) error { return Explain(c.socket, c.socket == c.base, err) }
+
+// Explain says what to do about a request that an appliance did not answer: where is its socket, or the address of its panel.
+func Explain(where string, panel bool, err error) error {
+	dns, op := (*net.DNSError)(nil), (*net.OpError)(nil)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Errorf("no appliance on %s: nobody knows a host of that name; give its address", where)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no appliance on %s: %w", c.socket, ErrNoSocket)
-	case errors.Is(err, syscall.ECONNREFUSED) && c.socket == c.base:
-		return fmt.Errorf("no appliance on %s: nobody listens there; panel.listen of its configuration opens the panel to others", c.socket)
+		return fmt.Errorf("no appliance on %s: %w", where, ErrNoSocket)
+	case errors.Is(err, syscall.ECONNREFUSED) && panel:
+		return fmt.Errorf("no appliance on %s: nobody listens there; panel.listen of its configuration opens the panel to others", where)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", c.socket)
+		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", where)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no access to %s: be root or in the group of that file", c.socket)
+		return fmt.Errorf("no access to %s: be root or in the group of that file", where)
+	case errors.As(err, &op) && op.Op == "dial" && op.Timeout(), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return fmt.Errorf("no appliance on %s: nothing answers at that address; is it switched on, in this network, and is the address right?", where)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the appliance on %s did not answer in time", c.socket)
+		return fmt.Errorf("the appliance on %s did not answer in time", where)
 	}
 	if request := (*url.Error)(nil); errors.As(err, &request) { // it would repeat the address
 		err = request.Err
 	}
-	return fmt.Errorf("ask %s: %w", c.socket, err)
+	return fmt.Errorf("ask %s: %w", where, err)
 }
 
 // Get returns the answer to GET /api/path.

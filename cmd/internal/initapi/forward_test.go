@@ -22,6 +22,11 @@ func TestForward(t *testing.T) {
 	if code, text := ask("x", "/api/update"); code != 404 || !strings.Contains(text, "image") {
 		t.Errorf("without a first process: %d %s", code, text)
 	}
+	w := httptest.NewRecorder()
+	Forward(socket, "/api/update", "/update").ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://panel.example:8080/api/update", nil))
+	if w.Code != http.StatusNoContent {
+		t.Errorf("who asks there how far an update is: %d %s", w.Code, w.Body)
+	}
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)

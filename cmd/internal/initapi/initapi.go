@@ -34,6 +34,9 @@ const (
 	BadConfigWords = "the configuration cannot be used:"
 )
 
+// NoUpdateWords are for whoever asks about an update where nothing can be updated.
+const NoUpdateWords = "this machine was not started from an image that can be updated"
+
 // How phoned is told to go so that its parked callers are there when it comes back (wire.Going). Sent to the first process
 // itself the same signals switch the machine off: that is what busybox's halt and poweroff send it.
 const (

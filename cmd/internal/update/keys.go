@@ -55,6 +55,9 @@ func ShowKey(key ed25519.PublicKey) string {
 // ReadPrivateKey reads the site's update.key (PEM, PKCS #8).
 func ReadPrivateKey(path string) (ed25519.PrivateKey, error) {
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; want update.key of the site's folder, which `parkctl site new` makes", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +74,7 @@ func ReadPrivateKey(path string) (ed25519.PrivateKey, error) {
 	}
 	key, is := any.(ed25519.PrivateKey)
 	if !is {
-		return nil, fmt.Errorf("%s: is a %T; must be an ed25519 key, as `parkctl site` makes update.key", path, any)
+		return nil, fmt.Errorf("%s: is a key of another kind; want update.key of the site's folder, not ca.key", path)
 	}
 	return key, nil
 }

@@ -1,5 +1,5 @@
 // The update of the system: hands a bundle to the appliance and shows how far it is. The appliance decides by the
-// bundle's signature; a machine that cannot be updated answers 404 and the card stays hidden.
+// bundle's signature; a machine that cannot be updated answers 204 and the card stays hidden.
 
 const $ = (id) => document.getElementById(id);
 const percent = (s) => s.total > 0 ? ` ${Math.floor(100 * s.done / s.total)} %` : "";
@@ -35,7 +35,7 @@ async function look() {
   let again = true;
   try {
     const answer = await fetch("/api/update", { cache: "no-store" });
-    if (answer.status === 404) return;
+    if (answer.status === 204) return;
     if (answer.ok) again = show(await answer.json());
   } catch {
     // The appliance restarts: ask until it is back.

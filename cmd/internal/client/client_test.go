@@ -1,0 +1,38 @@
+package client
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Whoever reaches no appliance is told what to look at, not what a system call said.
+func TestExplain(t *testing.T) {
+	dial := func(err error) error {
+		return &url.Error{Op: "Get", URL: "http://dock-7:8080", Err: &net.OpError{Op: "dial", Net: "tcp", Err: err}}
+	}
+	for name, x := range map[string]struct {
+		panel bool
+		err   error
+		want  string
+	}{
+		"off":           {true, dial(os.ErrDeadlineExceeded), "no appliance on here: nothing answers at that address; is it switched on"},
+		"no route":      {true, dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "no appliance on here: nothing answers at that address; is it switched on"},
+		"no network":    {true, dial(os.NewSyscallError("connect", syscall.ENETUNREACH)), "no appliance on here: nothing answers at that address; is it switched on"},
+		"no such name":  {true, dial(&net.DNSError{Err: "no such host", Name: "dock-7", IsNotFound: true}), "no appliance on here: nobody knows a host of that name; give its address"},
+		"closed":        {true, dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "panel.listen of its configuration opens the panel"},
+		"stopped":       {false, dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "phoned has stopped"},
+		"no socket":     {false, dial(fs.ErrNotExist), "no appliance on here: the socket does not exist; is phoned running?"},
+		"not its user":  {false, dial(fs.ErrPermission), "no access to here: be root or in the group of that file"},
+		"anything else": {true, &url.Error{Op: "Get", URL: "http://dock-7:8080", Err: errors.New("malformed HTTP response")}, "ask here: malformed HTTP response"},
+	} {
+		if got := Explain("here", x.panel, x.err); !strings.Contains(got.Error(), x.want) {
+			t.Errorf("%s: %v, want %s", name, got, x.want)
+		}
+	}
+}
