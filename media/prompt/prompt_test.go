@@ -45,6 +45,8 @@ func TestPhrasesSayWhatTheyWrite(t *testing.T) {
 		{AreLamps("dark"), "are all lamps dark, press pound for yes, star for no"},
 		{HearTone("loudspeaker"), "do you hear a tone in the loudspeaker, press pound for yes, star for no"},
 		{TestFailed([]string{"lamps", "disk"}), "self test failed, lamps, storage"},
+		{TestPassed(nil), "self test passed"},
+		{TestPassed([]string{"network", "disk"}), "self test passed, attention, network, storage"},
 		{Attention(NoNetwork), "attention, there is no network"},
 		{Attention(99), "attention, something needs a technician"},
 	}

@@ -68,13 +68,20 @@ func PleaseWait() Phrase { return say("please wait,", "you may hang up") }
 // steps are the names of the test's steps as they are spoken.
 var steps = map[string]string{"loop": "sound loop", "disk": "storage"}
 
-// TestPassed ends a self test without a fault.
-func TestPassed() Phrase { return say("self test", "passed") }
+// TestPassed ends a self test without a fault: the names of the steps with a warning.
+func TestPassed(warned []string) Phrase {
+	if len(warned) == 0 {
+		return say("self test", "passed")
+	}
+	return say("self test", "passed,", "attention,").and(named(warned))
+}
 
 // TestFailed ends one with faults: the names of the steps that have some.
-func TestFailed(failed []string) Phrase {
-	p := say("self test", "failed,")
-	for _, s := range failed {
+func TestFailed(failed []string) Phrase { return say("self test", "failed,").and(named(failed)) }
+
+// named are the names of steps.
+func named(all []string) (p Phrase) {
+	for _, s := range all {
 		if w, ok := steps[s]; ok {
 			s = w
 		}

@@ -232,10 +232,10 @@ func (m *Machine) conclude() {
 	m.do(Ask{Number: m.of, Of: m.of, Text: "That is all."})
 	m.do(Show{map[string]Colour{}})
 	m.phase = ending
-	if failed := failedSteps(m.findings); len(failed) > 0 {
+	if failed := stepsThat(Failed, m.findings); len(failed) > 0 {
 		m.say(prompt.TestFailed(failed))
 	} else {
-		m.say(prompt.TestPassed())
+		m.say(prompt.TestPassed(stepsThat(Warned, m.findings)))
 	}
 	m.wait(spokenFor + 5*time.Second)
 }

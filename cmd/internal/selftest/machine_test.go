@@ -250,6 +250,10 @@ func TestWalks(t *testing.T) {
 			if got := p.found(); !slices.Equal(got, c.want) || p.ended.Outcome != c.outcome {
 				t.Errorf("%v, found\n%s\nwant %v\n%s\n\n%s", p.ended.Outcome, strings.Join(got, "\n"), c.outcome, strings.Join(c.want, "\n"), strings.Join(p.log, "\n"))
 			}
+			said := strings.Contains(strings.Join(p.log, "\n"), `say "self test passed, attention, `)
+			if said != (c.outcome == Warned) {
+				t.Errorf("the voice says that there are warnings: %t; %v\n%s", said, p.ended.Outcome, strings.Join(p.log, "\n"))
+			}
 			if p.m.number != p.m.of {
 				t.Errorf("counted %d questions of %d\n%s", p.m.number, p.m.of, strings.Join(p.log, "\n"))
 			}

@@ -158,11 +158,11 @@ func worst(findings []Finding) Outcome {
 	return o
 }
 
-// failedSteps names the steps with a failure, in the order of the walk.
-func failedSteps(findings []Finding) []string {
+// stepsThat names the steps with such a finding, in the order of the walk.
+func stepsThat(o Outcome, findings []Finding) []string {
 	var names []string
 	for _, s := range Steps {
-		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Step == s && f.Outcome == Failed }) {
+		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Step == s && f.Outcome == o }) {
 			names = append(names, string(s))
 		}
 	}
