@@ -269,7 +269,7 @@ func (a *faults) openNeeded(c Config) {
 // try complains about a key if there is an error and it has not been complained about.
 func (a *faults) try(path string, err error) {
 	if err != nil && !a.Complained(path) {
-		a.Fail(path, "%s", strings.TrimPrefix(err.Error(), path+": "))
+		a.Fail(path, "%s", strings.ReplaceAll(strings.TrimPrefix(err.Error(), path+": "), "\n", "; ")) // a line each
 	}
 }
 

@@ -306,6 +306,14 @@ address = "224.0.0.1:5060"
 	}
 }
 
+// A key has one line, however many files are behind it.
+func TestOneLineForAKey(t *testing.T) {
+	_, err := load(t, "[sip]\nlisten = [\"udp:192.0.2.1:5060\"]\ntls_cert = \"missing.crt\"\ntls_key = \"missing.key\"\n")
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "missing.crt: no such file or directory; stat ") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A phone keeps its accounts and orbits when it lacks no more than a piece of music; whoever checks the file hears of it.
 func TestLoadWithoutComforts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dock.toml")

@@ -275,7 +275,11 @@ func (f *File) assignAddress(path string, value any, to reflect.Value) {
 			to.Set(reflect.ValueOf(addr))
 			return
 		}
-		f.Fail(path, `%s is not an IP address with a port; write one like "192.0.2.7:5060" or "[2001:db8::7]:5060"`, show(value))
+		port := uint16(5060)
+		if usual := to.Interface().(netip.AddrPort); usual.Port() != 0 {
+			port = usual.Port()
+		}
+		f.Fail(path, `%s is not an IP address with a port; write one like "192.0.2.7:%d" or "[2001:db8::7]:%[2]d"`, show(value), port)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestFaults(t *testing.T) {
 		"no text":          {"\nname = 7\n", "x.toml:2:1: name: 7 is not a text in quotes"},
 		"no time":          {"wait = \"soon\"\n", `x.toml:1:1: wait: "soon" is not a length of time`},
 		"too great":        {"count = 256\n", "x.toml:1:1: count: 256 is not a whole number from 0 to 255"},
-		"no address":       {"at = \"here\"\n", `x.toml:1:1: at: "here" is not an IP address with a port`},
+		"no address":       {"at = \"here\"\n", `x.toml:1:1: at: "here" is not an IP address with a port; write one like "192.0.2.7:8080" or "[2001:db8::7]:8080"`},
 		"in a list":        {"[[doors]]\n[[doors]]\nopen = 1\n", "x.toml:3:1: doors[1].open: 1 is neither true nor false"},
 		"one table":        {"[doors]\n", "x.toml:1:2: doors: is a list of tables; begin each with [[doors]]"},
 		"text, no tables":  {"doors = \"geheim\"\n", "x.toml:1:1: doors: a text is not a list; write [ ] around it"},
@@ -56,7 +56,7 @@ func TestFaults(t *testing.T) {
 		"text, no table":   {"numbers = \"geheim\"\n", "x.toml:1:1: numbers: a text is not a table; write [numbers] above its keys"},
 		"all of them":      {"count = -1\nname = 1\n", "x.toml:1:1: count: -1 is not a whole number from 0 to 255\nx.toml:2:1: name: 1 is not"},
 	} {
-		_, err := Decode("x.toml", []byte(c.text), &example{})
+		_, err := Decode("x.toml", []byte(c.text), &example{At: netip.MustParseAddrPort("127.0.0.1:8080")})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
