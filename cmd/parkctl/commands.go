@@ -36,7 +36,7 @@ var commands = []command{
 	{"press", "KEY [down|up|tap|long]", 1, 2, atPanel, "press a key: park, hold, 5, 701 (an orbit key); tap is the default", "press 701", (*tool).press},
 	{"hook", "up|down", 1, 1, atPanel, "lift or replace the handset", "hook up", (*tool).hook},
 	{"dial", "DIGITS", 1, 1, atPanel, "press digit keys one after another", "dial 202", (*tool).dial},
-	{"selftest verify", "FILE", 1, 1, []string{"ca"}, "check the signature of a self test's report, and print it", "selftest verify report.json --ca hall/ca.crt", (*tool).testVerify},
+	{"selftest verify", "FILE --ca CA.CRT", 1, 1, []string{"ca"}, "check the signature of a self test's report, and print it", "selftest verify report.json --ca hall/ca.crt", (*tool).testVerify},
 	{"selftest reports", "[NAME]", 0, 1, []string{"out", "at"}, "the reports that the appliance keeps; or print one, or copy it", "selftest reports selftest-20261122T120000000Z.json --out report.json", (*tool).testReports},
 	{"selftest", "", 0, 0, []string{"steps", "force", "out", "at"}, "walk through lamps, keys, hook, sound, network, disk and clock, and write a signed report", "selftest --steps lamps,keys --out report.json", (*tool).selfTest},
 	{"board check", "MODEL|FILE", 1, 1, nil, "say which lines and chips of a board definition this machine lacks", "board check auto", (*tool).boardCheck},
@@ -138,6 +138,9 @@ func (t *tool) help(words []string) error {
 func (c *command) usage() string {
 	text := strings.TrimSpace(c.name + " " + c.args)
 	for _, o := range c.options {
+		if strings.Contains(c.args, "--"+o+" ") {
+			continue // it must be there
+		}
 		text += " [" + strings.TrimSpace("--"+o+" "+options[o].value) + "]"
 	}
 	return text
@@ -154,6 +157,11 @@ func commandOf(words []string) (*command, []string) {
 	return nil, nil
 }
 
+// isGroup says whether other commands begin with the name of this one.
+func (c *command) isGroup() bool {
+	return slices.ContainsFunc(commands, func(o command) bool { return strings.HasPrefix(o.name, c.name+" ") })
+}
+
 // unknown says which command was probably meant.
 func unknown(words []string) error {
 	var names, group []string
@@ -161,7 +169,7 @@ func unknown(words []string) error {
 		names = append(names, c.name)
 		first, second, _ := strings.Cut(c.name, " ")
 		names = append(names, first)
-		if first == words[0] {
+		if first == words[0] && second != "" {
 			group = append(group, second)
 		}
 	}

@@ -38,6 +38,7 @@ import (
 	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/provision"
 	"parklamp/parkd/panel"
 )
 
@@ -159,6 +160,9 @@ func (t *tool) dispatch(ctx context.Context, args []string) error {
 	}
 	c, rest := commandOf(words)
 	if c == nil {
+		return unknown(words)
+	}
+	if len(rest) > c.most && c.isGroup() {
 		return unknown(words)
 	}
 	if err := c.takes(t.given); err != nil {
@@ -311,6 +315,10 @@ func (e configError) Unwrap() error { return e.error }
 
 func (t *tool) configCheck(_ context.Context, args []string) error {
 	if err := t.check(args[0]); err != nil {
+		folder := filepath.Dir(args[0])
+		if _, none := os.Stat(filepath.Join(folder, provision.IdentityFile)); none == nil {
+			err = fmt.Errorf("%w\n%s is of a card, whose appliance has its files elsewhere: parkctl site card %s checks it as that will", err, args[0], folder)
+		}
 		return configError{err}
 	}
 	if !t.json {

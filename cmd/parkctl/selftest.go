@@ -157,11 +157,15 @@ func (t *tool) canKeep() error {
 	return errors.Join(err, f.Close())
 }
 
+// signedBy is what an appliance needs that signs its reports.
+const signedBy = "an appliance signs with selftest.key or sip.tls_key"
+
 func (t *tool) writeReport(report, signature []byte) error {
 	if err := os.WriteFile(t.test.out, report, 0o644); err != nil {
 		return err
 	}
 	if len(signature) == 0 {
+		fmt.Fprintf(t.err, "%s is not signed, and nobody can verify it: %s\n", t.test.out, signedBy)
 		return nil
 	}
 	return os.WriteFile(selftest.SignaturePath(t.test.out), signature, 0o644)
@@ -238,7 +242,7 @@ func (t *tool) testVerify(_ context.Context, args []string) error {
 	}
 	signature, err := os.ReadFile(selftest.SignaturePath(args[0]))
 	if err != nil {
-		return fmt.Errorf("the signature of %s: %w; 'parkctl selftest reports NAME --out %[1]s' brings both, and so does the panel", args[0], err)
+		return fmt.Errorf("the signature of %s: %w; 'parkctl selftest reports NAME --out %[1]s' brings both, and so does the panel, if the report was signed: %[3]s", args[0], err, signedBy)
 	}
 	text, err := os.ReadFile(t.test.ca)
 	if err != nil {

@@ -78,7 +78,15 @@ func TestSelfTestWalk(t *testing.T) {
 	if code, stdout, _ := parkctl(socket, "--json", "selftest"); code != exitDone || stdout != strings.Join(a.test, "\n")+"\n" {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
-	if code, _, stderr := parkctl(socket, "selftest", "--out", filepath.Join(out, "no", "folder")); code != exitError || len(a.done) != 2 || !strings.Contains(stderr, "not a directory") {
+	unsigned := filepath.Join(t.TempDir(), "report.json")
+	a.test = append(walk, event("end", fmt.Sprintf(`{"outcome":"passed","report":%q,"trouble":"is not signed"}`, report)))
+	if code, _, stderr := parkctl(socket, "selftest", "--out", unsigned); code != exitDone || !strings.Contains(stderr, unsigned+" is not signed, and nobody can verify it: an appliance signs with selftest.key or sip.tls_key") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	if code, _, stderr := parkctl(socket, "selftest", "verify", unsigned, "--ca", "ca.crt"); code != exitError || !strings.Contains(stderr, "if the report was signed: an appliance signs with selftest.key or sip.tls_key") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	if code, _, stderr := parkctl(socket, "selftest", "--out", filepath.Join(out, "no", "folder")); code != exitError || len(a.done) != 3 || !strings.Contains(stderr, "not a directory") {
 		t.Errorf("exit %d, %q, asked %q", code, stderr, a.done)
 	}
 	a.test = walk // and then it died

@@ -60,9 +60,14 @@ func (t *tool) siteWrite(_ context.Context, args []string) error {
 		fmt.Fprintln(t.out, "Nothing has changed.")
 		return nil
 	}
+	t.onCards(changed...)
+	return nil
+}
+
+// onCards says what is still to be done with what was written.
+func (t *tool) onCards(changed ...string) {
 	fmt.Fprintf(t.out, "Written for %s. An appliance that runs knows it when its card has it: make flash, or copy the folder to parklamp/ of its boot partition.\n",
 		strings.Join(changed, ", "))
-	return nil
 }
 
 func (t *tool) siteList(_ context.Context, args []string) error {
@@ -122,6 +127,7 @@ func (t *tool) siteRenew(_ context.Context, args []string) error {
 		return err
 	}
 	fmt.Fprintf(t.out, "%s has a new key and certificate. The old certificate is good until its end: if its key was stolen, make a new site.\n", args[1])
+	t.onCards(args[1])
 	return nil
 }
 

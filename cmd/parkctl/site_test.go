@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"parklamp/cmd/internal/config"
 )
 
 func TestSite(t *testing.T) {
@@ -28,6 +30,8 @@ func TestSite(t *testing.T) {
 		{"--json site list " + dir, exitDone, `"Address":"192.0.2.8"`},
 		{"site check " + dir, exitDone, "is right: 2 appliances."},
 		{"site renew " + dir + " dock-7", exitDone, "a new key and certificate"},
+		{"site renew " + dir + " dock-7", exitDone, "Written for dock-7. An appliance that runs knows it when its card has it"},
+		{"config check " + dir + "/appliances/dock-7/phoned.toml", exitUsage, "parkctl site card " + dir + "/appliances/dock-7 checks it as that will"},
 		{"site renew " + dir + " dock-9", exitError, "has no appliance dock-9"},
 		{"site card " + dir + "/appliances/dock-7", exitDone, "dock-7 of site hall, number 207."},
 		{"site card " + dir, exitUsage, "site.toml: unknown file"},
@@ -35,7 +39,7 @@ func TestSite(t *testing.T) {
 		{"site list " + dir + " --number 7", exitUsage, "--number belongs to site add, not to site list"},
 	} {
 		var out bytes.Buffer
-		tool := tool{out: &out, err: &out, env: func(string) string { return "" }}
+		tool := tool{out: &out, err: &out, env: func(string) string { return "" }, check: config.Check}
 		if code := tool.run(context.Background(), strings.Fields(c.args)); code != c.code || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%s: code %d, want %d; printed %s\nwant %s", c.args, code, c.code, &out, c.want)
 		}
