@@ -37,7 +37,7 @@
 //	ready         Parked        a call was parked whose worker had hung up before
 //	ready         Talking       Hold: the call that waits, else the one that is held; Conference: the latter
 //	ready         Conference    Hold, Conference: the conference that is held
-//	ready         DialTone      the time of Parked or Listing is over
+//	ready         DialTone      the time of Parked or Listing is over; hook up, Failure by a tone alone
 //	ready         Failure       dark orbit key, no such number, nobody dials
 //	ready         Quiet         nobody obeys the tone
 //	ready         Idle          hook down; hands-free: time
@@ -89,7 +89,8 @@
 //
 // # What the keys do
 //
-// Hook up: answers what rings, else takes the held call, else dial tone. Hook down: ends the call in the ear; a held
+// Hook up: answers what rings, else takes the held call, else dial tone, also in place of the busy or reorder tone of the
+// loudspeaker; words are heard to their end. Hook down: ends the call in the ear; a held
 // call rings at once, and again each Reminder; a call being parked goes on to be parked, a fetch is given up, a transfer
 // goes on. With the loudspeaker on by the speaker key, the handset can be put back.
 //

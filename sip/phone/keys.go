@@ -100,6 +100,8 @@ func (m *Machine) stepPath(in Input) bool {
 	switch in := in.(type) {
 	case Hook:
 		switch {
+		case in.Up && m.state == Failure && m.want.prompt == PromptNone:
+			m.finish() // what failed hands-free is over, and was heard: who lifts the handset wants to dial
 		case in.Up:
 			m.path = PathHandset
 		case m.path == PathHandset || m.state == Quiet:
