@@ -119,10 +119,6 @@ var sipLine = regexp.MustCompile(`time=(\S+) level=DEBUG msg="sip (sent|received
 
 // messages prints the SIP messages that the appliances have logged, but for the traffic that keeps them in touch.
 func (t *transcript) messages(phones []*site.Appliance) error {
-	type message struct {
-		at   time.Time
-		text string
-	}
 	var sent []message
 	for _, a := range phones {
 		f, err := os.Open(a.Log)
@@ -137,7 +133,7 @@ func (t *transcript) messages(phones []*site.Appliance) error {
 			}
 			when, err := time.Parse(time.RFC3339Nano, m[1])
 			if err == nil && m[2] == "sent" { // each message once, where it was sent
-				sent = append(sent, message{when, fmt.Sprintf("%-8s -> %s/%s  %s", a.Name, m[4], m[5], m[3])})
+				sent = append(sent, message{when, a.Name, m[3], fmt.Sprintf("%-8s -> %s/%s  %s", a.Name, m[4], m[5], m[3])})
 			}
 		}
 		_ = f.Close()
@@ -145,11 +141,49 @@ func (t *transcript) messages(phones []*site.Appliance) error {
 			return err
 		}
 	}
-	slices.SortStableFunc(sent, func(a, b message) int { return a.at.Compare(b.at) })
-	for _, m := range sent {
+	for _, m := range inOrder(sent) {
 		if m.at.After(t.begin) {
 			t.at(m.at, m.text)
 		}
 	}
 	return nil
+}
+
+// message is a SIP message of a log.
+type message struct {
+	at         time.Time
+	from, line string // appliance, and the log's words
+	text       string // to print
+}
+
+// inOrder sorts messages by the time of their sending. A log has milliseconds: of those in one, each appliance's stay in
+// their order, and nothing stands above what it answers.
+func inOrder(sent []message) []message {
+	slices.SortStableFunc(sent, func(a, b message) int { return a.at.Compare(b.at) })
+	out := make([]message, 0, len(sent))
+	for len(sent) > 0 {
+		same := slices.IndexFunc(sent, func(m message) bool { return !m.at.Equal(sent[0].at) })
+		if same < 0 {
+			same = len(sent)
+		}
+		next := 0
+		for i, m := range sent[:same] {
+			if !slices.ContainsFunc(sent[:same], func(o message) bool { return o.from != m.from && m.answers(o) }) &&
+				!slices.ContainsFunc(sent[:i], func(o message) bool { return o.from == m.from }) {
+				next = i
+				break
+			}
+		}
+		out = append(out, sent[next])
+		sent = slices.Delete(sent, next, next+1)
+	}
+	return out
+}
+
+// answers says whether a message may be the answer to another: the response to a request, or the ACK for a response to INVITE.
+func (m message) answers(o message) bool {
+	if _, method, response := strings.Cut(m.line, " to "); response {
+		return strings.HasPrefix(o.line, method+" ")
+	}
+	return strings.HasPrefix(m.line, "ACK ") && strings.HasSuffix(o.line, " to INVITE")
 }
