@@ -235,7 +235,7 @@ func TestLongStalls(t *testing.T) {
 		least, most float64 // ms
 		delay       time.Duration
 		own         float64
-	}{{1000, 1250, 75 * time.Millisecond, 0.11}, {1700, 1950, 96 * time.Millisecond, 0.18}, {2200, 3500, 262 * time.Millisecond, 0.268}} {
+	}{{1000, 1250, 80 * time.Millisecond, 0.11}, {1700, 1950, 96 * time.Millisecond, 0.18}, {2200, 3500, 262 * time.Millisecond, 0.268}} {
 		n := Network{Name: "stalls", make: func(g *generator) {
 			stall, until := g.every(10000), 0.0
 			g.delay = func(at float64) float64 {
