@@ -324,6 +324,13 @@ func testNames(b *browser) {
 	if wide := eval[bool](b, `document.documentElement.scrollWidth > innerWidth`); wide {
 		b.t.Error("the page is wider than the window")
 	}
+	if hidden := eval[[]string](b, `[...document.querySelectorAll("#functions .key")].filter((key) => {
+		const text = new Range(), kbd = key.querySelector("kbd")?.getBoundingClientRect();
+		text.selectNodeContents(key.querySelector(".cap"));
+		return !kbd || [...text.getClientRects()].some((r) => r.right > kbd.left && r.top < kbd.bottom);
+	}).map((key) => key.id)`); len(hidden) > 0 {
+		b.t.Errorf("keys without the letter that presses them, or with it over their name: %q", hidden)
+	}
 	b.do(chromedp.EmulateViewport(360, 740))
 	if wide := eval[bool](b, `document.documentElement.scrollWidth > innerWidth`); wide {
 		b.t.Error("the page is wider than a small telephone")

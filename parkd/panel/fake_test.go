@@ -54,13 +54,14 @@ func newFakePhone() *fakePhone {
 	for _, d := range "123456789*0#" {
 		key(string(d), string(d), GroupKeypad)
 	}
-	for _, k := range [][2]string{{"park", "Park"}, {"hold", "Hold"}, {"transfer", "Transfer"}, {"redial", "Redial"}, {"mute", "Mute"}, {"dnd", "Do not disturb"},
+	for _, k := range [][2]string{{"park", "Park"}, {"hold", "Hold"}, {"transfer", "Transfer"}, {"redial", "Redial"}, {"mute", "Mute"}, {"dnd", "Do not disturb"}, {"conference", "Conference"}, {"headset", "Headset"},
 		{"volume-up", "Volume +"}, {"volume-down", "Volume -"}} {
 		key(k[0], k[1], GroupFunction)
 	}
 	lamp("park", "Park")
 	lamp("mute", "Mute")
 	lamp("dnd", "Do not disturb")
+	lamp("conference", "Conference")
 	for n := 701; n <= 710; n++ {
 		id := "orbit-" + strconv.Itoa(n)
 		key(id, strconv.Itoa(n), GroupOrbit)

@@ -46,8 +46,8 @@ function mark(key) {
 }
 
 const letters = { 2: "ABC", 3: "DEF", 4: "GHI", 5: "JKL", 6: "MNO", 7: "PQRS", 8: "TUV", 9: "WXYZ", 0: "+" };
-export const named = { park: "p", hold: "h", transfer: "t", conference: "b", redial: "r", mute: "m", dnd: "n", "volume-up": "+", "volume-down": "-" };
-export const orbitLetters = "asdfgjklqweyuizxcv"; // the home row first, none that is named above
+export const named = { park: "p", hold: "h", transfer: "t", conference: "b", redial: "r", mute: "m", dnd: "n", headset: "v", "volume-up": "+", "volume-down": "-" };
+export const orbitLetters = "asdfgjklqweyuizxc"; // the home row first, none that is named above
 export const padOrder = "123A456B789C*0#D";
 const names = { "*": "star", "#": "hash", "volume-up": "Volume up", "volume-down": "Volume down", dnd: "Do not disturb" };
 export const shortcuts = new Map(); // what the keyboard sends -> key id
