@@ -194,9 +194,7 @@ func (m *Machine) enterDown(i int, name board.Key, s Sample) {
 	k := &m.keys[i]
 	k.phase, k.held, k.alone = down, s.At, s.At
 	m.columns[m.model.Keys[i].Column].press.told = true
-	if f := &m.shorts.flickers[m.model.Keys[i].Column]; !f.is {
-		f.edges = 0 // they were a hand's, however fast it hammers
-	}
+	m.shorts.flickers[m.model.Keys[i].Column].hand()
 	kind := Down
 	if k.mute {
 		kind = Held
@@ -261,6 +259,7 @@ func (m *Machine) rest(at time.Time, s Sample) {
 		return
 	}
 	m.lifted = m.hook
+	m.shorts.flickers[len(m.columns)].hand()
 	m.emit(Hook, kind, m.hookEdge, s.At)
 }
 

@@ -16,7 +16,7 @@ const (
 	ghostAfter = 5 * time.Second        // keys that cannot be told apart
 	twinsMost  = 3                      // presses in a row that were two keys at once, and no press of one of them alone
 
-	// A line that moves so often in such a time, and no press comes of it, flickers. It does so until it moves less than calmEdges
+	// A line that moves so often in such a time, and no press or movement of the handset comes of it, flickers. It does so until it moves less than calmEdges
 	// times in one.
 	flickerFor   = 5 * time.Second
 	flickerEdges = 400 // hum of the mains makes 500
@@ -124,6 +124,14 @@ func (f *flicker) judge(at time.Time) {
 	}
 	f.is = f.edges >= flickerEdges || f.is && f.edges >= calmEdges
 	f.since, f.edges = at, 0
+}
+
+// hand forgets the edges up to a press or a movement of the handset: they were a hand's, however fast it hammers and however much
+// its switch bounces.
+func (f *flicker) hand() {
+	if !f.is {
+		f.edges = 0
+	}
 }
 
 // moved counts an edge.

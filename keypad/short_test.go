@@ -253,6 +253,24 @@ func TestHammering(t *testing.T) {
 	})
 }
 
+// Who plays with the hook, on a worn switch that bounces thirty times at each movement, has none that flickers either.
+func TestPlayingWithTheHook(t *testing.T) {
+	w := newWiring(t, func([]uint32) {})
+	up := false
+	for range 8 * 12 { // 12 s
+		up = !up
+		var edges []board.Edge
+		for i := range 31 {
+			edges = append(edges, board.Edge{Input: board.Hook, Active: up == (i%2 == 0), At: w.at.Add(time.Duration(i) * time.Millisecond / 2)})
+		}
+		for end := w.at.Add(125 * time.Millisecond); w.at.Before(end); edges = nil {
+			w.at = w.at.Add(20 * time.Millisecond)
+			w.m.Scan(Sample{At: w.at, Rows: make([]uint32, len(w.model.Rows)), Edges: edges, Hook: up})
+		}
+		w.want()
+	}
+}
+
 // A line that moves more often than hands can move it is named, until it rests.
 func TestFlicker(t *testing.T) {
 	for name, c := range map[string]struct {
