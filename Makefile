@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What the tests need beyond Go, git and make: a C compiler for the race detector, real SIP peers, a browser.
 DEBIAN_PACKAGES := gcc libc6-dev sip-tester baresip linphone-cli ffmpeg kamailio kamailio-tls-modules chromium iproute2 procps mtools dnsmasq-base busybox-static lldpd python3-zeroconf
 
-# What `make image-test` and `make test-arm` need on top: a cross compiler and source for the kernel, emulators.
+# What `make image-test` needs on top: a cross compiler and source for the kernel, emulators.
 IMAGE_PACKAGES := linux-source-6.1 gcc-arm-linux-gnueabihf libc6-dev-armhf-cross libc6-dev flex bison bc lz4 xz-utils cpio gcc make qemu-system-arm
 # What booted guests need that call each other and are called.
 GUEST_PACKAGES := $(IMAGE_PACKAGES) sip-tester iproute2 mtools dnsmasq-base
@@ -22,9 +22,9 @@ ARM_PACKAGES   := qemu-user-static
 BENCH_PACKAGES := rtpengine-daemon asterisk-core-sounds-en-wav asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav
 
 # What an appliance runs: the programs and all of our packages in them. Their tests also run for arm, in an emulator of programs
-# (qemu-user), but for what that has not (7.2: PR_SET_CHILD_SUBREAPER; BLKPG_RESIZE_PARTITION; PACKET_ADD_MEMBERSHIP, which TestVoiceVLAN has in the
-# guest; MCAST_JOIN_GROUP)
-# or is too slow for (a browser that counts blinks; 74 minutes of speech). Those of sound card and lines run on the booted ARM kernel.
+# (qemu-user 7.2), but for those of ARM_SKIP: of what it has not (PR_SET_CHILD_SUBREAPER, BLKPG_RESIZE_PARTITION, MCAST_JOIN_GROUP
+# and PACKET_ADD_MEMBERSHIP, which TestVoiceVLAN has in the guest) and of what it is too slow for (a browser that counts blinks, 74
+# minutes of speech). Those of sound card and lines run on the booted ARM kernel.
 ARM_TESTS    = $(shell GOARCH=arm $(GO) list -deps $(PROGRAMS:%=./cmd/%) ./cmd/init | grep ^parklamp/)
 ARM_SKIP    := ^(TestOrphansAreReaped|TestGrowPartitionWritesOneSector|TestLLDPWithRealPeers|TestOffersOfTheLink|TestNewcomerOfTheLink|TestPage|TestTalkOff)$$
 GUEST_TESTS := ./media/audio/alsa
