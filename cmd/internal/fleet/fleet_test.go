@@ -238,6 +238,34 @@ func TestSecretsThatNoCardTakes(t *testing.T) {
 	}
 }
 
+// A configuration that no card takes is not written, and one that was does not keep the folder from being written.
+func TestConfigurationThatNoCardTakes(t *testing.T) {
+	dir := newSite(t)
+	write(t, dir)
+	file := filepath.Join(dir, "appliances", "dock-1", provision.PhonedFile)
+	if err := os.WriteFile(file, bytes.Repeat([]byte("# 345678\n"), 10_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if changed := write(t, dir); !slices.Equal(changed, []string{"dock-1"}) {
+		t.Errorf("changed: %v", changed)
+	}
+	var text strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&text, "%d = \"sip:%[1]d@pbx.example.com;transport=tls\"\n", 10_000+i)
+	}
+	appendTo(t, dir, "[all.dial.directory]\n"+text.String())
+	s, err := Open(dir, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(); err == nil || !strings.Contains(err.Error(), "phoned.toml: has ") || !strings.Contains(err.Error(), " bytes: at most 65536 are allowed") {
+		t.Errorf("too large: %v", err)
+	}
+	if _, err := provision.Read(filepath.Dir(file), Checks()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A fault in what follows from site.toml is told at its lines.
 func TestFaults(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{

@@ -149,8 +149,8 @@ func update(dir string, want provision.Files) (differs bool, err error) {
 	return differs, nil
 }
 
-// sweep takes away the secrets of a folder that are not those of its set. They may be such as no set can have, which Write did
-// not always refuse, and with which the folder could not be read any more.
+// sweep takes away the secrets of a folder that are not those of its set, and what has another length than in it. They may be such
+// as no set can have, which Write did not always refuse, and with which the folder could not be read any more.
 func sweep(dir string, want provision.Files) (differs bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -158,10 +158,11 @@ func sweep(dir string, want provision.Files) (differs bool, err error) {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(e.Name(), provision.SecretPrefix) {
+		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if data, ok := want[e.Name()]; !ok || info.Size() != int64(len(data)) {
+		data, ok := want[e.Name()]
+		if ok && info.Size() != int64(len(data)) || !ok && strings.HasPrefix(e.Name(), provision.SecretPrefix) {
 			differs = true
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return differs, err

@@ -61,6 +61,9 @@ func (i Identity) Faults() map[string]string {
 func (f Files) Check(where string, o Options) (*Set, error) {
 	at := func(name string) string { return filepath.Join(where, name) }
 	s := &Set{files: f}
+	if err := f.bounded(at); err != nil {
+		return nil, err
+	}
 	var errs []error
 	phoned, err := f.phoned(at(PhonedFile))
 	errs = append(errs, err)
@@ -91,6 +94,21 @@ func (f Files) Check(where string, o Options) (*Set, error) {
 	}
 	s.Hash = f.hash()
 	return s, nil
+}
+
+// bounded says which files of a set that was made, not read, no appliance would read.
+func (f Files) bounded(at func(string) string) error {
+	var errs []error
+	sum := 0
+	for _, name := range f.sorted() {
+		if sum += len(f[name]); len(f[name]) > maxFile {
+			errs = append(errs, fmt.Errorf("%s: has %d bytes: at most %d are allowed", at(name), len(f[name]), maxFile))
+		}
+	}
+	if sum > maxSet {
+		errs = append(errs, fmt.Errorf("%s: the files have %d bytes together: at most %d are allowed", at(""), sum, maxSet))
+	}
+	return errors.Join(errs...)
 }
 
 func (f Files) phoned(where string) (*tomlfile.File, error) {
