@@ -242,8 +242,12 @@ func (s *system) repair(ctx context.Context, check, device string) {
 	if code, ended := run("-p"); !ended || code&uncorrected == 0 {
 		return
 	}
-	// -p ends at the first fault that it leaves. -n reads on as -y does, and writes nothing.
-	if run("-n"); unread.found.Load() {
+	// -p ends at the first fault that it leaves. -n reads on as -y does, and writes nothing. Where there is a block already that cannot
+	// be read it is spared: each further one takes a card seconds, of which it has cardMost.
+	if !unread.found.Load() {
+		run("-n")
+	}
+	if unread.found.Load() {
 		s.raise(health.Condition{Code: "data.damaged", Severity: health.Error,
 			Text: "the data partition cannot be read everywhere and is not repaired: something there may be missing", Hint: "replace the card"})
 		return

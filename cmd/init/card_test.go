@@ -130,19 +130,18 @@ func TestDamagedDataIsRepaired(t *testing.T) {
 	}
 	// The lines are those of e2fsck 1.47.0 on a disk with a block that gives EIO.
 	for name, c := range map[string]struct {
-		script, text string
-		answered     bool // yes to everything
+		script, text, modes string // -y says yes to everything
 	}{
-		"hopeless":              {script: "exit 4", text: "cannot be repaired", answered: true},
-		"unreadable":            {script: `printf 'Error reading block 101 (Input/output error) while getting next inode from scan.  \n\n'; exit 4`, text: "cannot be read"},
-		"unreadable further on": {script: `[ "$1" = -p ] || printf 'Pass 2: Checking directory structure\nError reading block 67 (Input/output error).  Ignore error? no\n\n'; exit 4`, text: "cannot be read"},
+		"hopeless":              {script: "exit 4", text: "cannot be repaired", modes: "-p\n-n\n-y\n"},
+		"unreadable":            {modes: "-p\n", script: `printf 'Error reading block 101 (Input/output error) while getting next inode from scan.  \n\n'; exit 4`, text: "cannot be read"},
+		"unreadable further on": {modes: "-p\n-n\n", script: `[ "$1" = -p ] || printf 'Pass 2: Checking directory structure\nError reading block 67 (Input/output error).  Ignore error? no\n\n'; exit 4`, text: "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSystem()
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := runReaper(ctx, s.reaper)
-			program, yes := filepath.Join(t.TempDir(), "e2fsck"), filepath.Join(t.TempDir(), "yes")
-			script := "#!/bin/sh\n[ \"$1\" != -y ] || touch " + yes + "\n" + c.script + "\n"
+			program, modes := filepath.Join(t.TempDir(), "e2fsck"), filepath.Join(t.TempDir(), "modes")
+			script := "#!/bin/sh\nprintf '%s\\n' \"$1\" >>" + modes + "\n" + c.script + "\n"
 			if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -153,8 +152,8 @@ func TestDamagedDataIsRepaired(t *testing.T) {
 			if _, repaired := s.health.Get("data.repaired"); got.Severity != health.Error || !strings.Contains(got.Text, c.text) || repaired {
 				t.Errorf("%+v, %t", got, repaired)
 			}
-			if _, err := os.Stat(yes); (err == nil) != c.answered {
-				t.Errorf("yes to all: %v, want %t", err, c.answered)
+			if ran, err := os.ReadFile(modes); err != nil || string(ran) != c.modes {
+				t.Errorf("ran %q, %v, want %q", ran, err, c.modes)
 			}
 		})
 	}
