@@ -46,7 +46,7 @@ type Outcome uint8
 // The outcomes.
 const (
 	Rescued Outcome = iota + 1 // the caller came: no other appliance has him
-	Gone                       // the far end knew nothing of the call any more
+	Gone                       // the far end knew nothing of the call any more; told by its host: it has ended there
 	Unable                     // the far end does not come: only the host can go on with the call
 	Trying                     // the far end is being called; it may have come already
 	Absent                     // as Gone, unless another appliance says in time that it has the caller

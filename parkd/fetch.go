@@ -213,6 +213,11 @@ func (m *Machine) end(c *call, how End, by LegID) {
 	m.stopTimer(c)
 	m.hosted = remove(m.hosted, c)
 	delete(m.legs, c.Leg)
+	if c.earlier && how != EndRescued {
+		// A peer that hears of this life now for the first time would take him for one whom it does not know, and call him away
+		// from whoever talks to him.
+		m.note(Settled{CallID: c.CallID, Moves: c.Moves + 1, How: Gone})
+	}
 	m.announce()
 	m.touched = append(m.touched, c.Orbit)
 	if !c.over {

@@ -47,6 +47,7 @@ type call struct {
 	recall  string    // token of the recall that rings or was answered
 	from    State     // in Fetching: the state to go back to
 	timerAt time.Time // when this call's timer is due; zero: none
+	earlier bool      // peers may have heard of it in an earlier epoch only: they are told when it ends
 	begun   time.Time // when it was parked, if that was in this life and here: by this process's clock, as Since may not be
 	leftAt  time.Time // in Moving: when the caller left
 	left    End       // in Moving: how that looked
@@ -153,7 +154,7 @@ func (m *Machine) dispatch(in Input) {
 			return
 		}
 		for _, c := range m.hosted {
-			c.Epoch = m.epoch
+			c.Epoch, c.earlier = m.epoch, true
 		}
 		m.announce()
 	default:

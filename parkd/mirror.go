@@ -55,7 +55,8 @@ type departed struct {
 	How  End
 }
 
-// take takes a newer document of the peer. Calls that a new life does not know, and nobody else can have, are lost.
+// take takes a newer document of the peer. Calls that a new life does not know, and nobody else can have, are lost;
+// of those that have ended in it, it says so (Gone).
 func (p *mirror) take(now time.Time, forget time.Duration, in Announce) (left []departed) {
 	again, old, lost := p.Epoch != 0 && in.Epoch > p.Epoch, p.Slots, p.lost(now)
 	p.Epoch, p.Generation, p.Slots, p.doubted, p.since = in.Epoch, in.Generation, in.Slots, nil, now
@@ -73,6 +74,7 @@ func (p *mirror) take(now time.Time, forget time.Duration, in Announce) (left []
 		switch {
 		case at >= 0:
 			p.hold(s, p.Settled[at], lost, now.Add(forget))
+		case again && p.says(s, Gone): // it was back with him, and has told how that ended
 		case again && s.Dialog.rescuable(): // it was away, and somebody else may have taken over, or does so now
 			p.hold(s, Settled{}, lost, now.Add(LateWord))
 			p.held[len(p.held)-1].orphan = s.State != Moving

@@ -14,7 +14,7 @@ func (m *Machine) restore(in Restore) {
 		case s.CallID == "" || known || s.State < Parked || s.State > Fetching || len(m.legs) >= m.cfg.MaxCalls:
 			m.emit(HangUp{Leg: s.Leg, Reason: "the call cannot be kept"})
 		default:
-			c := &call{SlotState: m.revived(s)}
+			c := &call{SlotState: m.revived(s), earlier: true}
 			m.legs[c.Leg] = c
 			m.hosted = append(m.hosted, c)
 			back = append(back, c)

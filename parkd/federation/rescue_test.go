@@ -325,6 +325,32 @@ func TestRescueOfWhomTheHostForgot(t *testing.T) {
 	}
 }
 
+// A host is back at once with its calls, and one is fetched there before the others have heard from its new life: nobody calls him,
+// who talks to whoever fetched him, and nobody takes him for lost.
+func TestNoRescueOfWhoWasFetchedAtOnce(t *testing.T) {
+	for seed := range uint64(20) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+		was, _ := tenCalls(s)
+		host, token := s.node("dock-1"), s.id("fetch")
+		host.kill()
+		s.run(time.Second)
+		host.back(2000, was)
+		host.ask(parkd.Fetch{Token: token, Orbit: was[0].Orbit}, token)
+		s.run(20 * time.Second)
+		if !s.outcomes[token].ok {
+			t.Fatalf("seed %d: not fetched: %+v", seed, s.outcomes[token])
+		}
+		if n := len(s.invites); n > 0 || s.ends(parkd.EndLost) > 0 {
+			t.Errorf("seed %d: %d callers were called, %d lost", seed, n, s.ends(parkd.EndLost))
+		}
+		for _, n := range s.nodes {
+			if v := n.machine.View(was[0].Orbit); v.State != parkd.ViewFree {
+				t.Errorf("seed %d: at %s his orbit is %v", seed, n.name, v.State)
+			}
+		}
+	}
+}
+
 // A host that lives and is only not seen by the others: every caller moves once at most, and is at one place after it.
 func TestRescueAcrossPartition(t *testing.T) {
 	names := []string{"dock-1", "dock-2", "office", "gate"}
