@@ -189,10 +189,15 @@ func (f *Federation) Release(token, orbit string) {
 
 // Quiet is Core's.
 func (f *Federation) Quiet() bool {
-	f.wakeUp()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.core.Quiet(time.Now())
+	f.wakeUp()
+	quiet := f.core.Quiet(time.Now())
+	more := len(f.pending) > 0
+	f.mu.Unlock()
+	if more {
+		f.rouse()
+	}
+	return quiet
 }
 
 // PeerURI is where a peer is reached, for INVITEs that fetch its calls.
@@ -222,8 +227,8 @@ func (f *Federation) from() gosip.Uri {
 
 // step gives an input to the core. A reply comes back; the rest is left to Run.
 func (f *Federation) step(in Input) (reply Reply) {
-	f.wakeUp()
 	f.mu.Lock()
+	f.wakeUp()
 	for _, e := range f.core.Step(time.Now(), in) {
 		if r, ok := e.(Reply); ok {
 			reply = r
@@ -234,12 +239,17 @@ func (f *Federation) step(in Input) (reply Reply) {
 	more := len(f.pending) > 0
 	f.mu.Unlock()
 	if more {
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
+		f.rouse()
 	}
 	return reply
+}
+
+// rouse has Run carry out what is pending.
+func (f *Federation) rouse() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (f *Federation) take() []Effect {

@@ -18,16 +18,13 @@ func suspended() time.Duration {
 	return time.Duration(boot.Nano() - ran.Nano())
 }
 
-// wakeUp tells the core that the machine was suspended, before anything else that it is told or asked after that.
+// wakeUp tells the core that the machine was suspended, before anything else that it is told or asked after that. The caller holds mu.
 func (f *Federation) wakeUp() {
-	f.mu.Lock()
 	slept := f.suspended() - f.slept
-	if slept >= parkd.Standstill {
-		f.slept += slept
+	if slept < parkd.Standstill {
+		return
 	}
-	f.mu.Unlock()
-	if slept >= parkd.Standstill {
-		f.log.Info("the machine was suspended", "for", slept.Round(time.Second).String())
-		f.step(Slept{})
-	}
+	f.slept += slept
+	f.log.Info("the machine was suspended", "for", slept.Round(time.Second).String())
+	f.pending = append(f.pending, f.core.Step(time.Now(), Slept{})...)
 }
