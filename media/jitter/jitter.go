@@ -167,6 +167,7 @@ type Buffer struct {
 	lastPut time.Duration
 	highAt  time.Duration // its arrival
 	highLen int64         // its RTP ticks
+	marked  bool          // it had the marker
 	overlap int           // packets in a row that began before the one before them had ended, as many as matter
 	stood   int           // packets since one that was late, as after a pause that its sender has not counted
 	stoodAt time.Duration // when that one came
@@ -298,6 +299,7 @@ func (b *Buffer) take(p *Packet, step int64, arrival time.Duration) Verdict {
 		ts = b.splice(p, step, ts, arrival)
 		spliced = b.shift != shift && b.overlap < overlaps
 		b.highSeq, b.voice, b.highTS, b.highAt, b.highLen = max(b.highSeq, seq), seq, ts, arrival, int64(p.Samples)
+		b.marked = p.Marker
 	} else if end := b.highTS + step*b.highLen; b.near(ts, end) {
 		ts = end
 	}
@@ -412,7 +414,7 @@ func (b *Buffer) uncounted(p *Packet, step, ts int64, arrival time.Duration) int
 	switch {
 	case p.Comfort || step != 1:
 		b.stood = 0
-	case late > standsStill && p.Marker: // RFC 3551 §4.1: a talkspurt begins
+	case late > standsStill && p.Marker && !b.marked: // RFC 3551 §4.1: a talkspurt begins; some mark each packet
 		b.stood = 0
 		b.delay.rebase()
 		b.shift += int64(late / tick)
@@ -436,7 +438,7 @@ func (b *Buffer) uncounted(p *Packet, step, ts int64, arrival time.Duration) int
 func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	sameClock := b.started && p.SSRC == b.ssrc
 	step := timeline.Packets(p.Seq, uint16(b.highSeq))
-	b.heldUp = sameClock && !b.pause && !p.Marker && step > 0 && timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS)) == step*b.size
+	b.heldUp = sameClock && !b.pause && (!p.Marker || b.marked) && step > 0 && timeline.Ticks(p.TS+uint32(b.shift), uint32(b.highTS)) == step*b.size
 	b.fills = 0
 	if b.rival.Quiet(arrival); b.started && !sameClock {
 		b.rival.Leave(b.ssrc, b.lastPut)
@@ -445,7 +447,7 @@ func (b *Buffer) restart(p *Packet, arrival time.Duration) {
 	b.ssrc, b.lastPut, b.highAt, b.shift = p.SSRC, arrival, arrival, 0
 	b.concealed, b.tooLong, b.planned, b.restUntil = 0, false, 0, 0
 	b.highSeq, b.highTS, b.highLen = int64(p.Seq)+1<<16, int64(p.TS)+1<<32, int64(p.Samples)
-	b.voice = b.highSeq
+	b.voice, b.marked = b.highSeq, p.Marker
 	for i := range b.slot {
 		if s := &b.slot[i]; s.held && !s.comfort {
 			b.stats.Forgotten++

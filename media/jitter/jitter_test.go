@@ -516,6 +516,30 @@ func TestOverlapsAreOfOneRow(t *testing.T) {
 	}
 }
 
+// TestMarkerOfEachPacket: a sender that marks each packet is heard as one that marks none, whatever the network does.
+func TestMarkerOfEachPacket(t *testing.T) {
+	var without *line
+	for _, marker := range []bool{false, true} {
+		l := newLine()
+		r := rand.New(rand.NewPCG(8, 9))
+		for n := range 3000 {
+			delay := time.Duration(r.IntN(10)) * ms
+			if at := n % 250; n >= 250 && at < 6 { // these come together
+				delay += time.Duration(6-at) * 20 * ms
+			}
+			l.send(n, delay)
+			l.pending[n].p.Marker = marker
+		}
+		l.run(59900 * ms)
+		switch {
+		case !marker:
+			without = l
+		case !slices.Equal(l.played, without.played) || !slices.Equal(l.delays, without.delays):
+			t.Errorf("%d pieces concealed, %d without markers", l.kinds[Conceal], without.kinds[Conceal])
+		}
+	}
+}
+
 // TestUncountedPauses: a sender whose timestamps stand while it sends nothing, with or without a marker after it, is late by no
 // more than one that counts.
 func TestUncountedPauses(t *testing.T) {
