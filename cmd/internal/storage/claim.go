@@ -85,13 +85,14 @@ func Empty(aside string, most int) error {
 			return err
 		}
 		path := filepath.Join(parent, names[at])
-		inside, err := Names(path, most)
-		for _, file := range inside {
+		inside, err := Names(path, most+1)
+		for _, file := range inside[:min(len(inside), most)] {
 			err = errors.Join(err, remove(filepath.Join(path, file), aside))
 		}
-		if most -= 1 + len(inside); most > 0 { // else there may be more in it
+		if len(inside) <= most { // else there is more in it
 			err = errors.Join(err, os.Remove(path))
 		}
+		most -= 1 + len(inside)
 		if err != nil {
 			return err
 		}
