@@ -252,6 +252,27 @@ func TestScannerBoundsAFlickeringLine(t *testing.T) {
 	})
 }
 
+// What moved often for a while, and then no more, is not named by the scan that an hour later a press brings.
+func TestScannerForgetsABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, sim.Options{})
+		b.OnShort(func(now []Short) {
+			if len(now) > 0 {
+				t.Errorf("named %q", now[0].Text(b.Board.Model()))
+			}
+		})
+		time.Sleep(2 * flickerFor)
+		b.storm(5*time.Millisecond, flickerFor/2) // 1000 edges
+		time.Sleep(time.Hour)
+		b.Press("5")
+		time.Sleep(100 * time.Millisecond)
+		if got := b.take(); !slices.Equal(got, []string{"down 5"}) {
+			t.Errorf("got %q", got)
+		}
+		b.end()
+	})
+}
+
 // A line that is lifted half of the time is looked at as seldom, once it is known.
 func TestScannerHookThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

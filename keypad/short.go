@@ -117,12 +117,14 @@ type flicker struct {
 	is    bool
 }
 
-// judge begins to count anew when it has been counted for long enough.
+// judge begins to count anew when it has been counted for long enough. One that moves all the time is judged as soon as that is so:
+// where it took much longer, it came to rest, and nobody looked.
 func (f *flicker) judge(at time.Time) {
-	if at.Sub(f.since) < flickerFor {
+	counted := at.Sub(f.since)
+	if counted < flickerFor {
 		return
 	}
-	f.is = f.edges >= flickerEdges || f.is && f.edges >= calmEdges
+	f.is = f.edges >= flickerEdges && counted < 2*flickerFor || f.is && f.edges >= calmEdges
 	f.since, f.edges = at, 0
 }
 
