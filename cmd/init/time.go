@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"parklamp/cmd/internal/authority"
 	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
@@ -17,10 +15,9 @@ import (
 )
 
 const (
-	clockName      = "clock"
-	clockFile      = dataFolder + "/" + clockName
-	imageTime      = etcFolder + "/time" // of the sources
-	ownCertificate = dataFolder + "/" + provision.CertificateFile
+	clockName = "clock"
+	clockFile = dataFolder + "/" + clockName
+	imageTime = etcFolder + "/time" // of the sources
 	// noTime is how long the appliance may be without the true time before it says so.
 	noTime = 5 * time.Minute
 )
@@ -28,27 +25,24 @@ const (
 // farFuture is beyond what any of these programs can see.
 var farFuture = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// yearsOfService is for how long after its sources a system without a certificate takes what it is told for the time.
+// yearsOfService is for how long after its sources a system takes what it is told for the time.
 const yearsOfService = 20
 
 // latestTime is what no time can be beyond, whoever tells it. One lie of a time server is written to the card and outlives the
-// server: beyond the end of its own certificate an appliance would take all others for strangers at each start.
-func latestTime(image, certificate string) time.Time {
-	built, latest := clock.Kept(farFuture, image), farFuture
-	if !built.IsZero() {
-		latest = built.AddDate(yearsOfService, 0, 0)
+// server: in 2099 an appliance would take all others for strangers at each start, as their certificates have ended. The end of its
+// own is no bound: a certificate of a few months that was not renewed would cost the time too.
+func latestTime(image string) time.Time {
+	built := clock.Kept(farFuture, image)
+	if built.IsZero() {
+		return farFuture
 	}
-	text, _ := os.ReadFile(certificate) // none is none that can be read
-	if own, err := authority.Parse(text); err == nil && own.NotAfter.After(built) && own.NotAfter.Before(farFuture) {
-		latest = own.NotAfter
-	}
-	return latest
+	return built.AddDate(yearsOfService, 0, 0)
 }
 
 // floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970. One that
 // is beyond what can be goes back to that.
 func (s *system) floorClock() {
-	latest := latestTime(imageTime, ownCertificate)
+	latest := latestTime(imageTime)
 	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, provision.JournalFolder), latest)
 	from := "rtc"
 	if now := time.Now(); past.After(now) || !past.IsZero() && now.After(latest) {
@@ -86,7 +80,7 @@ func lastSeen(image, kept, journal string, latest time.Time) time.Time {
 // startClock asks time servers from now on.
 func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
 	built := clock.Kept(farFuture, imageTime)
-	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: latestTime(imageTime, ownCertificate), Changed: s.newServers, Servers: func() []string {
+	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: latestTime(imageTime), Changed: s.newServers, Servers: func() []string {
 		if len(cfg.TimeServers) > 0 {
 			return cfg.TimeServers
 		}

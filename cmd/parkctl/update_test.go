@@ -310,7 +310,7 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(back, "qemu-virt-v0.8.0.bundle")); err == nil {
 		t.Error("a bundle that goes back has the name of the one for everybody")
 	}
-	for version, want := range map[string]int{"xyz": exitUsage, "v1.0": 0, "1.2.3-rc.1-4-gabc1234-dirty": 0, "3f019e4": 0, "3f019e4-dirty": 0, "3f019": exitUsage, "latest": exitUsage} {
+	for version, want := range map[string]int{"xyz": exitUsage, "v1.0": 0, "1.2.3-rc.1-4-gabc1234-dirty": 0, "3f019e4": 0, "hall-2026-3-gabc1234": 0, "3f019e4-dirty": 0, "3f019": exitUsage, "latest": exitUsage} {
 		if code, _, errs := parkctl("", "bundle", back, key, "--downgrade-from", version); code != want || code != 0 && !strings.Contains(errs, "--downgrade-from "+version+": want the version") {
 			t.Errorf("--downgrade-from %s: %d %s", version, code, errs)
 		}

@@ -54,8 +54,9 @@ func parseManifest(text []byte) (Manifest, error) {
 	return m, m.check()
 }
 
-// commit is a version without a tag, as git describe has it, or unversioned, that of sources without git.
-var commit = regexp.MustCompile(`^(?:[0-9a-f]{7,40}(?:-dirty)?|unversioned)$`)
+// commit is a version that is no release, as git describe has it: a commit, alone or behind a tag of any form; or unversioned, that
+// of sources without git.
+var commit = regexp.MustCompile(`^(?:[0-9a-f]{7,40}(?:-dirty)?|.+-[0-9]+-g[0-9a-f]{7,40}(?:-dirty)?|unversioned)$`)
 
 // IsVersion says whether text can be the version of a system: that of a release, or of a commit.
 func IsVersion(text string) bool { return parseVersion(text) != nil || commit.MatchString(text) }
