@@ -50,7 +50,7 @@ type synced struct {
 // keeper stores the calls of the appliance, so that its next life can go on with those that are parked and say good-bye
 // to the others. The loop tells it what changes; run, a goroutine of its own, writes, so that neither the music nor
 // anything else waits for the disk. Only news of a call that the disk does not have yet, as it is now, wait: who asked for the park,
-// peers, lamps and subscribers of orbits hear of it then. That a call is gone is told at once. The panel, which shows the
+// peers, lamps and subscribers of orbits hear of it then. That a call is gone is told at once, unless such news wait already. The panel, which shows the
 // orbit machine as it is, waits for nothing.
 type keeper struct {
 	// immutable

@@ -39,7 +39,7 @@ func (d *documents) document(r event.Request) ([]byte, bool) {
 	return dialoginfo.Marshal(o.Document(r.Version, time.Now())), true
 }
 
-// orbitsChanged shows the new state of orbits on lamps, to subscribers and on the panel.
+// orbitsChanged shows the new state of orbits on lamps and to subscribers.
 func (p *lot) orbitsChanged(orbits []string) {
 	var told []string // whose document says something new
 	all := map[string]dialoginfo.Orbit{}
