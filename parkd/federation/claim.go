@@ -70,7 +70,7 @@ func (c *Core) reachable(name string) bool {
 // settling reports whether this appliance has just started, or stood still, and does not yet know what all the peers host.
 func (c *Core) settling() bool {
 	return c.now.Sub(c.started) < c.cfg.DeadAfter &&
-		slices.ContainsFunc(c.peers, func(p *peer) bool { return !p.synced || !slices.Contains(c.known.Heard, p.name) })
+		slices.ContainsFunc(c.peers, func(p *peer) bool { return p.awaited && (!p.synced || !slices.Contains(c.known.Heard, p.name)) })
 }
 
 func (c *Core) decided(q *claim, granted bool, why parkd.Reason) {

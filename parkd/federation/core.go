@@ -204,6 +204,7 @@ type peer struct {
 	probeAt           time.Time
 	watched           time.Time // when the subscription was made; zero: there is none
 	synced            bool      // its document has come since it was last lost
+	awaited           bool      // it may host what is not known here since Core.started; see settling
 	closed            bool      // it said that it is going down
 	told              bool      // parkd knows it as alive
 	lostAt            time.Time // subscription lost, the state still believed for a moment
@@ -242,7 +243,7 @@ func NewCore(cfg Config) *Core {
 	c := &Core{cfg: cfg, names: []string{cfg.Name}, grants: make(map[string]grant), won: make(map[string]won)}
 	for _, p := range cfg.Peers {
 		c.names = append(c.names, p.Name)
-		c.peers = append(c.peers, &peer{name: p.Name})
+		c.peers = append(c.peers, &peer{name: p.Name, awaited: true})
 	}
 	return c
 }
@@ -252,7 +253,7 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 	c.now, c.out = now, nil
 	if !c.wakeAt.IsZero() && c.wakeAt != c.missed && now.Sub(c.wakeAt) >= parkd.Standstill {
 		c.missed = c.wakeAt
-		c.stoodStill()
+		c.stoodStill(now.Sub(c.wakeAt) >= c.cfg.DeadAfter)
 	}
 	switch in := in.(type) {
 	case Start:
@@ -288,7 +289,7 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 	case Moved:
 		c.moved()
 	case Slept:
-		c.stoodStill()
+		c.stoodStill(true)
 	case Raised:
 		c.emit(RaiseSelf(in))
 	}

@@ -90,11 +90,14 @@ func (c *Core) Quiet(now time.Time) bool {
 	})
 }
 
-// stoodStill begins anew to find out what the peers host: their words wait unread, or were not heard.
-func (c *Core) stoodStill() {
+// stoodStill begins anew to find out what the peers host: their words wait unread, or were not heard. Of a peer that was dead before,
+// a standstill that was too short for the others to notice changes nothing: were it waited for, two busy appliances would
+// both let the other say who gets an orbit, and both get it, as long as a third one is off.
+func (c *Core) stoodStill(long bool) {
 	c.started = c.now
 	c.emit(StandStill{})
 	for _, p := range c.peers {
+		p.awaited = long || !p.heard.IsZero() || !p.silent.IsZero()
 		if !p.heard.IsZero() {
 			p.silentAt = c.now
 		}

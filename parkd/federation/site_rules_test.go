@@ -380,3 +380,32 @@ func TestConnectedSiteNeverBooksTwice(t *testing.T) {
 }
 
 func FuzzSite(f *testing.F) { f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { chaos(t, false) })) }
+
+// Two appliances that are so busy that they stand still for a moment go on saying who gets an orbit, while a third one is off: of two
+// parks at the same time one has it.
+func TestBusyAppliancesArbitrate(t *testing.T) {
+	for seed := range uint64(50) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office")
+		s.node("office").kill()
+		s.run(20 * time.Second)
+		both := s.nodes[:2]
+		for _, n := range both {
+			n.frozen = true
+		}
+		s.run(1700 * time.Millisecond)
+		for _, n := range both {
+			n.thaw()
+		}
+		s.run(300 * time.Millisecond)
+		for _, n := range both {
+			f := &farEnd{host: n, leg: parkd.LegID(s.id("caller")), knew: map[[2]any]bool{}}
+			n.park(parkd.Park{Token: s.id("park"), Leg: f.leg, Orbit: "701", Caller: parkd.Party{URI: "sip:" + string(f.leg) + "@x"},
+				Parker: parkd.Party{URI: "sip:201@10.0.0.1"}, ParkerRef: parkd.DeskPhone, Dialog: s.dialog(f)})
+			s.run(time.Millisecond)
+		}
+		s.run(3 * time.Second)
+		if at := s.copies("701"); len(at) != 1 {
+			t.Errorf("seed %d: the orbit is taken at %v", seed, at)
+		}
+	}
+}
