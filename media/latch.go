@@ -35,7 +35,7 @@ const (
 type latch struct {
 	signalled netip.AddrPort
 	via       netip.Addr     // where the signalling came from; invalid if that is not known
-	previous  netip.AddrPort // source before the last change of signalled: stragglers
+	previous  netip.AddrPort // source before the last change of signalled: refused for relatchSilence, as stragglers
 	current   netip.AddrPort // locked source; invalid until there is one
 	ssrc      uint32
 	seq       uint16
@@ -131,7 +131,9 @@ func (l *latch) lock(from netip.AddrPort, ssrc uint32, seq uint16, at time.Durat
 func (l *latch) need(from netip.AddrPort, ssrc uint32, seq uint16, at time.Duration) int {
 	neighbour := from.Addr() == l.current.Addr()
 	switch {
-	case !l.signalled.IsValid() || l.signalled.Port() == 0 || from == l.previous:
+	case !l.signalled.IsValid() || l.signalled.Port() == 0:
+		return 0
+	case from == l.previous && at-l.agreedAt < relatchSilence:
 		return 0
 	case from == l.signalled:
 		return probationSignalled

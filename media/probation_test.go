@@ -56,6 +56,23 @@ func TestNobodyTakesThePlaceOfTheFarEnd(t *testing.T) {
 	}
 }
 
+// A description that names a private address takes the far end away only for as long as packets may have been on their way.
+func TestSourceGoesOnAfterAnotherDescription(t *testing.T) {
+	var l latch
+	l.signal(outside, nat, 0)
+	if !l.talks(outside, 1, 0, time.Second) {
+		t.Fatal("the far end is not believed")
+	}
+	l.signal(natted, nat, time.Second)
+	if l.talks(outside, 1, time.Second, relatchSilence) {
+		t.Error("packets that were on their way are taken for the far end's")
+	}
+	other := netip.MustParseAddrPort("198.51.100.66:4000")
+	if at := time.Second + relatchSilence; l.talks(other, 1, at, time.Second) || !l.talks(outside, 1, at, time.Second) || l.current != outside {
+		t.Errorf("ours go to %s, want %s", l.current, outside)
+	}
+}
+
 // Sources that are not believed, however many take turns, keep out nobody who goes on; also those that begin to count again and
 // again, or never come twice.
 func TestFarEndAmongForgedSources(t *testing.T) {
