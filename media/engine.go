@@ -141,7 +141,7 @@ func (e *Engine) Open(local netip.Addr) (*Session, error) {
 }
 
 // Restore opens a session where State was taken from: the same port, and a stream that goes on with the
-// same SSRC as if the packets in between had been lost. Configure, Play and the callbacks are to be called anew.
+// same SSRC as if the packets in between had been lost. Resume, Play and the callbacks are to be called anew.
 func (e *Engine) Restore(st State) (*Session, error) {
 	s, err := e.open(func() (*rtpio.Pair, error) { return e.ports.OpenAt(st.Local) }, st.resume(time.Now(), e.clock.Now()))
 	if err == nil {

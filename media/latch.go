@@ -56,6 +56,16 @@ type probation struct {
 	at    time.Duration // when it took its place
 }
 
+// resumed is the latch of a stream that goes on in another process: source was believed there. It has a second to go on before
+// another one may be believed, as after a re-INVITE.
+func resumed(signalled, source netip.AddrPort, at time.Duration) latch {
+	l := latch{signalled: signalled}
+	if source != signalled {
+		l.current, l.since, l.at = source, at-learning, at
+	}
+	return l
+}
+
 // signal takes what was agreed. An unchanged address keeps the lock: behind a NAT a re-INVITE repeats the
 // private one.
 func (l *latch) signal(remote netip.AddrPort, via netip.Addr, at time.Duration) {

@@ -163,6 +163,70 @@ func TestResumeFromAnotherMapping(t *testing.T) {
 	}
 }
 
+// A stream goes on in another process, and the answer to a re-INVITE repeats the private address: the far end is sent to where it was,
+// also while it is silent, and heard, also from another mapping. Nobody else is.
+func TestResumedBehindNAT(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		port  bool // is another one: the stream could not go on from the one it had
+		moves bool // the far end has another mapping when it speaks again
+	}{
+		{"as before", false, false},
+		{"from another port of ours", true, false},
+		{"from another mapping", false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				public := netip.MustParseAddr("203.0.113.7")
+				s, nat, stranger := b.session(), b.peer(public), b.peer(otherHost)
+				params := both(netip.MustParseAddrPort("192.168.1.20:4000"), codec.PCMU)
+				params.SignalledFrom = public
+				b.configure(s, params)
+				music := mediatest.NewLoop(mediatest.Melody(1, time.Second))
+				s.Play(music)
+				b.talk(nat, s, codec.PCMU, mediatest.Voice(1, 2*time.Second))
+				time.Sleep(3 * time.Second)
+				st := s.State()
+				s.Close()
+				r, err := b.engine.Restore(st)
+				if tc.port {
+					r.Close()
+					r, err = b.engine.Open(ourHost)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := r.Resume(st); err != nil {
+					t.Fatal(err)
+				}
+				nat.Forget()
+				r.Play(music)
+				time.Sleep(time.Second)
+				b.configure(r, params)
+				time.Sleep(2 * time.Second)
+				if n := len(nat.Packets()); n < 148 {
+					t.Errorf("%d packets in 3 s reached the far end, which is silent", n)
+				}
+				b.talk(stranger, r, codec.PCMU, mediatest.Voice(2, 10*time.Second))
+				voice, ear, far := mediatest.Voice(3, 5*time.Second), mediatest.NewRecorder(), nat
+				if tc.moves {
+					far = b.peer(public)
+				}
+				r.Listen(ear)
+				b.talk(far, r, codec.PCMU, voice)
+				time.Sleep(6 * time.Second)
+				b.hears("the phone", ear.Samples(), voice)
+				if n, to := len(stranger.Packets()), r.Stats().Remote; n > 0 || to != far.Addr() {
+					t.Errorf("%d packets went to a stranger, now they go to %s", n, to)
+				}
+				if again := r.State(); again.Params.Remote != params.Remote || again.Remote != far.Addr() {
+					t.Errorf("stored again: %s agreed, %s believed", again.Params.Remote, again.Remote)
+				}
+			})
+		})
+	}
+}
+
 // Somebody behind the same NAT sends to our port before the far end does (RFC 7362 §5), in the clear: he keeps the call neither
 // if he only tries ports, nor if the NAT has kept the far end's port. A far end that was there first stays.
 func TestNeighbourBehindTheSameNAT(t *testing.T) {

@@ -56,6 +56,19 @@ func TestNobodyTakesThePlaceOfTheFarEnd(t *testing.T) {
 	}
 }
 
+// A far end that goes on after a restart of ours is the one that it was, whoever behind the same NAT was faster.
+func TestResumedSourceIsBelieved(t *testing.T) {
+	const at = time.Hour
+	l := resumed(natted, outside, at)
+	l.signal(natted, nat, at)
+	if l.talks(netip.AddrPortFrom(nat, natted.Port()), 7, at, relatchSilence) {
+		t.Error("somebody else behind the same NAT is believed")
+	}
+	if ok, moved := l.admit(outside, 1, 9, at+relatchSilence); !ok || moved {
+		t.Errorf("the far end's first packet: taken %v, moved %v", ok, moved)
+	}
+}
+
 // A description that names a private address takes the far end away only for as long as packets may have been on their way.
 func TestSourceGoesOnAfterAnotherDescription(t *testing.T) {
 	var l latch

@@ -132,7 +132,19 @@ func (s *Session) LocalAddr() netip.AddrPort { return s.pair.Load().RTP.LocalAdd
 
 // Configure sets what was agreed, again after each re-INVITE. SSRC, sequence and clock stay. Sending needs a
 // codec: without one it is an error.
-func (s *Session) Configure(p Params) error {
+func (s *Session) Configure(p Params) error { return s.configure(p, p.Remote) }
+
+// Resume is the first Configure of a session that goes on from State: with what was agreed, and with the source that was believed
+// then, which behind a NAT is another than the one agreed, also in the answer to a re-INVITE.
+func (s *Session) Resume(st State) error {
+	s.in.mu.Lock()
+	s.in.latch = resumed(st.Params.Remote, st.Remote, s.engine.clock.Now())
+	s.in.mu.Unlock()
+	return s.configure(st.Params, cmp.Or(st.Remote, st.Params.Remote))
+}
+
+// configure sends to target where p's address is a new one.
+func (s *Session) configure(p Params, target netip.AddrPort) error {
 	if p.Send && p.Codec == codec.None {
 		return errCodec
 	}
@@ -149,8 +161,8 @@ func (s *Session) Configure(p Params) error {
 		}
 		w.guard = g
 		if !w.configured || p.Remote != w.params.Remote {
-			remote := p.Remote
-			s.remote.Store(&remote)
+			target = netip.AddrPortFrom(target.Addr().Unmap(), target.Port())
+			s.remote.Store(&target)
 		}
 		if !w.params.Receive && p.Receive {
 			w.armedAt = s.engine.clock.Now()

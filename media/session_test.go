@@ -406,7 +406,9 @@ func TestRestoredSessionGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.configure(r, st.Params)
+		if err := r.Resume(st); err != nil {
+			t.Fatal(err)
+		}
 		r.Play(music)
 		time.Sleep(time.Second)
 		seams := mediatest.Inspect(p.Packets())

@@ -46,6 +46,7 @@ type visit struct {
 	event    string     // what a watcher subscribes to
 	tcp      bool       // SIP over TCP
 	via      netip.Addr // the proxy that the call goes through; not valid: none
+	private  netip.Addr // the host that its description names, as behind a NAT; not valid: its own
 }
 
 // guest lets somebody call user at an appliance.
@@ -63,11 +64,15 @@ func (p *place) guest(a *site.Appliance, user string, v visit) *guest {
 	last := 20 + int(guests.Add(1))%200
 	number := fmt.Sprint(5550000 + last)
 	talker := p.talker(last, v.says)
+	media := talker.Addr()
+	if v.private.IsValid() {
+		media = netip.AddrPortFrom(v.private, media.Port())
+	}
 	to := a.Addr
 	if v.via.IsValid() {
 		to = v.via
 	}
-	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: v.scenario, Dir: p.T.TempDir(), Local: p.sip(last), Media: talker.Addr(),
+	s, err := peer.StartSIPp(peer.SIPpOptions{Scenario: v.scenario, Dir: p.T.TempDir(), Local: p.sip(last), Media: media,
 		Remote: netip.AddrPortFrom(to, 5060), TCP: v.tcp,
 		Keys:   map[string]string{"header": v.header, "refer_to": v.referTo, "event": v.event},
 		Values: [][]string{{number, fmt.Sprint(talker.Addr().Port()), user}}})

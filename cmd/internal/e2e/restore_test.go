@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +110,41 @@ func TestParkedCallerOutlivesKill(t *testing.T) {
 	p.oneStream(o, start)
 	p.hook(p.dock2(), false)
 	o.ended()
+	p.idle(p.Appliances...)
+}
+
+// Phones behind a NAT repeat their private address when they are asked after a kill. The callers hear music on at the public
+// one, also who has said nothing since, and are heard when somebody fetches them.
+func TestParkedCallersBehindNATOutliveKill(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	parked := func(orbit string) (g *guest, at netip.AddrPort) {
+		g = p.visitor(p.dock1(), visit{private: netip.MustParseAddr("192.168.1.20")}) // out of reach of sockets on loopback
+		at = mediaIn(t, g.final().Body())
+		g.Aim(at)
+		p.talk(p.dock1(), g)
+		p.press(p.dock1(), "orbit-"+orbit)
+		g.waitsOn(orbit, p.dock1())
+		p.hook(p.dock1(), false)
+		return g, at
+	}
+	talks, _ := parked("701")
+	silent, at := parked("702")
+	silent.Aim(p.sip(9)) // where nobody is
+	for n := range 2 {
+		p.kill(p.dock1(), nil)
+		for _, g := range []*guest{talks, silent} {
+			expect(t, g.SIPp, "that its answer was taken", func([]peer.Message) (int, bool) { got := g.got("ACK"); return got, got > n })
+		}
+		p.listen(hearingMusic([]*guest{talks, silent})...)
+	}
+	silent.Aim(at)
+	for orbit, g := range map[string]*guest{"701": talks, "702": silent} {
+		p.fetch(p.dock1(), orbit)
+		p.talk(p.dock1(), g)
+		p.hook(p.dock1(), false)
+		g.ended()
+	}
 	p.idle(p.Appliances...)
 }
 

@@ -114,7 +114,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d storedDialog, at time.Time) 
 		l.keys = sdp.NewKeys() // the old ones died with the process; until the far end has these, nothing is sent
 	}
 	l.playMusic(a.moh)
-	if err = s.Configure(resumed(m.State)); err == nil {
+	if err = s.Resume(m.State); err == nil {
 		l.call, err = a.ua.Restore(d.Dialog, l.local(), a.handler(s))
 	}
 	if err != nil {
@@ -141,15 +141,6 @@ func goingOn(st media.State, stored, now time.Time) media.State {
 		st.SSRC, st.Packets, st.Octets = rand.Uint32(), 0, 0
 	}
 	return st
-}
-
-// resumed is how a stream goes on: to where it went last, which behind a NAT is not what was signalled.
-func resumed(st media.State) media.Params {
-	p := st.Params
-	if st.Remote.IsValid() {
-		p.Remote = st.Remote
-	}
-	return p
 }
 
 // resume is the first turn of the loop. The orbit machine takes the calls back, and each far end is asked with

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -25,18 +24,5 @@ func TestStreamGoesOnUnlessTheClockWasSetBack(t *testing.T) {
 		if got := goingOn(st, stored, tc.now); (got.SSRC == st.SSRC) != tc.same || got.Seq != st.Seq {
 			t.Errorf("%s: %+v", tc.name, got)
 		}
-	}
-}
-
-// Behind a NAT the far end is where its packets came from, and not where it said.
-func TestStreamGoesOnToWhereItWent(t *testing.T) {
-	said, seen := netip.MustParseAddrPort("10.0.0.7:4000"), netip.MustParseAddrPort("192.0.2.7:40000")
-	st := media.State{Params: media.Params{Remote: said}, Remote: seen}
-	if p := resumed(st); p.Remote != seen {
-		t.Errorf("goes on to %v, want %v", p.Remote, seen)
-	}
-	st.Remote = netip.AddrPort{}
-	if p := resumed(st); p.Remote != said {
-		t.Errorf("goes on to %v, want %v", p.Remote, said)
 	}
 }
