@@ -98,6 +98,9 @@ func TestCallerIsTransferred(t *testing.T) {
 				t.Fatal(err)
 			}
 			first, _ := next[call.Answered](t, dock1)
+			if err := c.await(t.Context(), "talking"); err != nil { // she knows the dialog, by which she is asked for
+				t.Fatal(err)
+			}
 			second, err := dock1.ua.Invite(call.Invite{To: gosip.Uri{Scheme: "sip", User: "202", Host: dock2.at.Addr().String(), Port: 5060},
 				From: gosip.Uri{Scheme: "sip", User: "201"}, Media: dock1.media()}, dock1.on)
 			if err != nil {

@@ -220,16 +220,15 @@ func TestFetcherRestarts(t *testing.T) {
 	p.wait(g)
 }
 
-// TestPartThatFails: an appliance whose panel has no port, or whose other parts fail, ends with an error, and its callers
+// TestPartThatFails: an appliance whose panel has no socket, or whose other parts fail, ends with an error, and its callers
 // wait for the next life.
 func TestPartThatFails(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
 	g := p.waiting(p.dock1(), "701")
-	const free = `listen = "0.0.0.0:0"`
-	taken := `listen = "` + p.sip(2).String() + `"` // dock-2's
+	own, taken := p.dock1().Socket, p.dock2().Socket
 	p.cut(p.dock1())
-	p.configure(p.dock1(), free, taken)
+	p.configure(p.dock1(), own, taken)
 	if err := p.dock1().Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +236,7 @@ func TestPartThatFails(t *testing.T) {
 	if err := p.dock1().Err(); err == nil || !strings.Contains(err.Error(), "status 1") {
 		t.Errorf("ended with %v", err)
 	}
-	p.configure(p.dock1(), taken, free)
+	p.configure(p.dock1(), taken, own)
 	p.comes(p.dock1())
 	g.waitsOn("701", p.dock1())
 	p.wait(g)
