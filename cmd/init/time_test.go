@@ -46,6 +46,8 @@ func TestLastSeen(t *testing.T) {
 	want(day(11))
 	write(calls, "", time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC))
 	want(day(20))
+	write(calls, "", time.Date(1962, 11, 25, 0, 0, 0, 0, time.UTC)) // the same year in 32 bits
+	want(day(20))
 }
 
 // TestLatestTime: no time is taken from anybody at which the system is older than it can become.

@@ -315,11 +315,13 @@ func Kept(limit time.Time, file string) time.Time {
 }
 
 // Written is when a file of the folder was last written, the zero time if there is none. Times from limit on are nonsense and
-// do not count. Nothing in the folder is opened: it may be another user's.
-func Written(limit time.Time, folder string) (latest time.Time) {
+// do not count, nor do those before 1970, which 32 bits make of times after 2038. Nothing in the folder is opened: it may be another user's.
+func Written(limit time.Time, folder string) time.Time {
+	none := time.Unix(0, 0)
+	latest := none
 	dir, err := os.OpenFile(folder, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return latest
+		return time.Time{}
 	}
 	defer dir.Close()
 	entries, _ := dir.ReadDir(maxFiles) // an error ends them
@@ -327,6 +329,9 @@ func Written(limit time.Time, folder string) (latest time.Time) {
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.ModTime().After(latest) && info.ModTime().Before(limit) {
 			latest = info.ModTime()
 		}
+	}
+	if latest == none {
+		return time.Time{}
 	}
 	return latest
 }
