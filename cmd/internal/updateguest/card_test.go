@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/bits"
 	"net"
 	"os"
 	"os/exec"
@@ -93,10 +94,11 @@ func (b *bench) fat(size int, files ...string) []byte {
 	return data
 }
 
-// sum is a checksum as U-Boot's memory shows it, most significant byte first.
-func sum(data []byte) string {
+// sums are the lines of slot.env with the checksum of a file, in the two forms that loaders leave in memory (boot.cmd): each line
+// must be there, or the slot counts as damaged.
+func sums(name string, data []byte) string {
 	s := crc32.ChecksumIEEE(data)
-	return fmt.Sprintf("%02x%02x%02x%02x", byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
+	return fmt.Sprintf("%s_crc=%08x\n%s_number=%08x\n", name, bits.ReverseBytes32(s), name, s)
 }
 
 // system makes the slot image of version n that behaves in a manner. Files named in extra lie in its root. No two versions have
@@ -126,8 +128,8 @@ func (b *bench) system(n int, manner string, kernel []byte, extra ...string) []b
 		}
 	}
 	initrd := b.run("sh", "-c", "cd "+root+" && mkdir dev && find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0 | gzip -1n")
-	env := fmt.Sprintf("board=%s\nversion=%s\nkernel=zImage\nboot=bootz\ncmdline=console=ttyAMA0,115200 panic=1 quiet\nkernel_crc=%s\ninitrd_crc=%s\n",
-		machine, version(n), sum(kernel), sum(initrd))
+	env := fmt.Sprintf("board=%s\nversion=%s\nkernel=zImage\nboot=bootz\ncmdline=console=ttyAMA0,115200 panic=1 quiet\n%s%s",
+		machine, version(n), sums("kernel", kernel), sums("initrd", initrd))
 	var paths []string
 	for _, file := range []struct {
 		name string
