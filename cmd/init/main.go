@@ -8,6 +8,21 @@
 // another user. What it believes lies where that user can put nothing (claim.go). Each part runs in goroutines of its own;
 // system.go starts and ends them.
 //
+// A phoned that dies runs again at once, and after 0.2, 0.4, 0.8 … 10 s when it died within 20 s of its start (package
+// supervise). The watchdog is fed unless only a reset mends what is wrong: phoned cannot even be killed, a step of the start
+// hangs (a driver has 40 s, the card 11 minutes, all else 2), or the card stops answering while the appliance ends
+// (watchdog.go). A card that completes no read or write for 30 s at the start is given up; a repair of its file system that
+// goes on is waited for, 10 minutes at most (card.go).
+//
+// Of /data/parklamp phoned writes journal and reports alone. What is believed there (identity, keys, network.toml, the time)
+// and all in /run/parklamp-init is root's and only read by phoned, so that whoever took phoned over cannot change what the
+// next start does. A card whose last system left all of it to phoned becomes so at the first start, and goes on working in
+// the older system.
+//
+// The socket (package initapi) answers GET /status and GET /log and takes POST /restart, such as
+// {"service":"phoned","when":"idle"}: idle is when nobody talks or rings and, for the appliance, nobody is parked whom no
+// other takes over.
+//
 // SIGTERM and SIGINT restart the machine, SIGUSR1 and SIGUSR2 switch it off, as busybox's reboot, halt and poweroff ask for it.
 package main
 
