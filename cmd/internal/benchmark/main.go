@@ -8,6 +8,12 @@
 // cycles that do not count, and several runs. Music and relay are measured again where the machine was uneven meanwhile
 // (floor.go). Nothing here passes or fails by its time; a stage fails when the thing that it measures does not happen.
 //
+// To be known when figures are compared. A virtual machine whose host takes some of its time away differs from one minute to
+// the next: a figure without the lateness of the bare thread beside it says little. The report says
+// when the system did not grant the programs their nice value. 1 to 1.5 MB of the memory with parked calls are the Go
+// runtime's tables of spans by size: they fill with the first garbage collections whatever is alive, so the memory of a call is
+// told by what each further one takes. That of a relayed call changes with when the collector ran last.
+//
 // It stays on 127.0.0.0/8 and stops everything that it starts. Goroutines: one for each open port, one that speaks
 // (speaker), one that times the appliances' status (eyes), and those of package site.
 //
