@@ -4,6 +4,10 @@
 # modules, so that the build asks no Go proxy. LAYER=file has lines of one's own, which count more than the board's: an SSH server
 # (BR2_PACKAGE_DROPBEAR=y), a mirror. What was made in OUT with something else is made again. With CHECK=1 only what needs no download
 # is done: configuration and package checks.
+# Run so far with 2026.02.3, for qemu-virt, rpi-zero-2w and rpi, away from the servers that it loads from: Debian's gcc 12 with musl
+# 1.2.6, Debian's tools and its Linux (6.18.9) stood in for those that it names, for qemu-virt also Debian's U-Boot (2025.01), e2fsprogs
+# (1.47.2), util-linux (2.41.5) and dropbear (2026.94), for the Raspberry Pis Debian's firmware (1.20220830). Its own compiler was not
+# built, and most of qemu-virt's Linux was compiled outside, with the same command.
 set -euo pipefail
 # What `make image` was given would reach the makefiles of every package: U-Boot has a BOARD of its own, and linkers take LDFLAGS.
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL BOARD LDFLAGS

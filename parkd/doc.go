@@ -38,6 +38,11 @@
 // Announce, so that nobody asks its far end again; that it is being called is told first. Documents come in any order: a call
 // that has left its host keeps its orbit until its new place, or its end, is known (mirror).
 //
+// An appliance that stood still (stopped, starved, suspended, cut off) waits for its peers' word before it says how a call
+// ended, for 2 s before it rescues anybody, and lets others say who gets an orbit. Who is fetched at an appliance that its peers
+// cannot see, in the seconds before they rescue, is taken back into the orbit. A rescuer's word to the others does not wait
+// for its disk: one that dies between the phone's 200 and that word loses the caller.
+//
 // What the machine guarantees, and machine_test.go and rapid_test.go check: a token is answered once,
 // by Committed, HandToPhone or Join with its end, or Refused; a caller is never hung up because a
 // claim, a fetch or a recall failed; a leg is in one orbit at most; every end frees the orbit, leaves
