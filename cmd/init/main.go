@@ -17,7 +17,7 @@
 // Of /data/parklamp phoned writes journal and reports alone. What is believed there (identity, keys, network.toml, the time)
 // and all in /run/parklamp-init is root's and only read by phoned, so that whoever took phoned over cannot change what the
 // next start does. A card whose last system left all of it to phoned becomes so at the first start, and goes on working in
-// the older system.
+// the older system; what nobody reads, such as the folder log of older systems, stays whose it is.
 //
 // The socket (package initapi) answers GET /status and GET /log and takes POST /restart, such as
 // {"service":"phoned","when":"idle"}: idle is when nobody talks or rings and, for the appliance, nobody is parked whom no
