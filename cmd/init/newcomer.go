@@ -118,7 +118,7 @@ func (n *newcomer) wait(ctx context.Context, asked []string, again <-chan time.T
 }
 
 // startNewcomer looks for an identity if there is none.
-func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start func(func())) {
+func (s *system) startNewcomer(g *group) {
 	if !s.isNew() {
 		return
 	}
@@ -128,8 +128,8 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 			switch {
 			case !state.Address.IsValid():
 				return nil
-			case cfg.URL != "":
-				return []string{cfg.URL}
+			case s.cfg.URL != "":
+				return []string{s.cfg.URL}
 			case len(state.URLs) > 0:
 				return state.URLs
 			}
@@ -145,10 +145,10 @@ func (s *system) startNewcomer(ctx context.Context, cfg netconf.Config, start fu
 				return err
 			}
 			s.clear("provision.fetch")
-			s.begin(ctx, set)
+			s.begin(g.ctx, set)
 			return nil
 		}}
-	start(func() { n.run(ctx) })
+	g.start(n.run)
 }
 
 // isNew says that this appliance has never been anybody, as far as its card can tell.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +28,7 @@ const (
 var servers = []string{"/usr/sbin/dropbear", "/sbin/dropbear"}
 
 // startSSH starts the server if network.toml has keys and the image has the program.
-func (s *system) startSSH(ctx context.Context, keys []string, start func(func())) {
+func (s *system) startSSH(g *group, keys []string) {
 	if len(keys) == 0 {
 		return
 	}
@@ -44,7 +43,7 @@ func (s *system) startSSH(ctx context.Context, keys []string, start func(func())
 		return
 	}
 	s.ssh = supervise.NewService("dropbear", sshSpec(servers[at], s), supervise.DefaultPolicy(), nil, s.reaper, s.log)
-	start(func() { s.ssh.Run(ctx) })
+	g.start(s.ssh.Run)
 	s.ssh.Start()
 }
 

@@ -53,11 +53,13 @@ func TestStartSSH(t *testing.T) {
 	defer func(all []string) { servers = all }(servers)
 	servers = []string{filepath.Join(t.TempDir(), "dropbear")}
 	s := newSystem()
-	s.startSSH(t.Context(), nil, func(func()) { t.Error("started without a key") })
-	if all := s.health.All(); len(all) != 0 {
-		t.Errorf("%+v", all)
+	g := newGroup()
+	defer g.end()
+	s.startSSH(g, nil)
+	if all := s.health.All(); len(all) != 0 || s.ssh != nil {
+		t.Errorf("%+v, %v without a key", all, s.ssh)
 	}
-	s.startSSH(t.Context(), []string{"ssh-ed25519 AAAA one"}, func(func()) { t.Error("started without a program") })
+	s.startSSH(g, []string{"ssh-ed25519 AAAA one"})
 	if all := s.health.All(); len(all) != 1 || all[0].Code != "ssh" || all[0].Severity != health.Warning || s.ssh != nil {
 		t.Errorf("%+v", all)
 	}

@@ -67,6 +67,7 @@ type system struct {
 	started time.Time
 	disk    *slots.Disk // nil: no card
 	network *netconf.Manager
+	cfg     netconf.Config // of network.toml, set when the services start
 	phoned  *supervise.Service
 	phone   *client.Client     // asks phoned
 	ssh     *supervise.Service // nil: no SSH server
@@ -116,12 +117,69 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
+// group is goroutines that end together.
+type group struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func newGroup() *group {
+	g := &group{}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g
+}
+
+// start runs f, which ends with its context.
+func (g *group) start(f func(context.Context)) { g.wg.Go(func() { f(g.ctx) }) }
+
+// end ends all of them and waits until they have.
+func (g *group) end() {
+	g.cancel()
+	g.wg.Wait()
+}
+
 // run is the life of the appliance. It does not return.
 func (s *system) run() {
 	defer s.end(unix.LINUX_REBOOT_CMD_RESTART) // also after a panic
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
 	endConsole := s.console(os.Stderr)
+	s.prepare()
+
+	care := newGroup() // of the machine, as long as nobody wants its end
+	phone := newGroup()
+	services := newGroup() // that phoned has use for until it has ended
+	last := newGroup()     // what ends everything needs them
+	last.start(s.reaper.Run)
+	s.step("begin", otherStep)
+	last.start(func(ctx context.Context) { s.feed(ctx, watchdogPath) })
+	s.startDevices(care)
+	s.startData(care)
+	s.startServices(services)
+	s.startPhone(phone)
+	s.step("", 0)
+	services.start(s.watchConfig)
+	s.startNewcomer(services)
+
+	command := s.wait(signals)
+	s.log.Info("parklamp ends")
+	if command == unix.LINUX_REBOOT_CMD_RESTART {
+		s.phoned.StopBy(initapi.RebootSignal) // when the power is switched off nobody comes back: SIGTERM lets it say good-bye
+	}
+	care.cancel()
+	within(stopAll, func() {
+		phone.end() // phoned says what it has to say while there is a network
+		services.end()
+	})
+	s.lastSteps(unmount)
+	last.cancel()
+	endConsole()
+	s.end(command)
+}
+
+// prepare makes what programs expect, and finds out what is started here and on what.
+func (s *system) prepare() {
 	mountEarly(s.log)
 	set("/proc/sys", s.log)
 	for _, folder := range []string{runFolder, rootFolder} {
@@ -141,88 +199,74 @@ func (s *system) run() {
 	patience := supervise.DefaultPolicy()
 	patience.StopFor = initapi.EndFor
 	s.phoned = supervise.NewService("phoned", supervise.Spec{}, patience, s.alive, s.reaper, s.log)
+}
 
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	reaping, endReaping := context.WithCancel(context.Background())
-	wg.Go(func() { s.reaper.Run(reaping) })
-	services, endServices := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	s.step("begin", otherStep)
-	wg.Go(func() { s.feed(reaping, watchdogPath) })
-
+// startDevices loads drivers, and follows what is plugged in from now on.
+func (s *system) startDevices(g *group) {
 	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log, begin: func() { s.step("drivers", driverStep) }}
-	d.load(ctx, filepath.Join(etcFolder, "modules.list"))
+	d.load(g.ctx, filepath.Join(etcFolder, "modules.list"))
 	grantNodes("/dev", parklampID)
-	wg.Go(func() { d.watch(ctx) })
+	g.start(d.watch)
+}
+
+// startData finds the card, the time that it has seen last and the identity that it brings, and keeps an eye on its space.
+func (s *system) startData(g *group) {
 	s.step("card", cardStep)
-	s.mountCard(ctx)
+	s.mountCard(g.ctx)
 	s.step("data and network", otherStep)
 	s.floorClock()
 	s.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
-	wg.Go(func() { s.watchData(ctx) })
+	g.start(s.watchData)
+}
 
-	cfg, err := networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder))
-	if err != nil {
+// startServices starts what phoned has use for: the network first, then the time, the log's way out, updates, SSH and the socket.
+func (s *system) startServices(g *group) {
+	var err error
+	if s.cfg, err = networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder)); err != nil {
 		s.raise(health.Condition{Code: "network.toml", Severity: health.Error, Text: err.Error(), Hint: "mend network.toml; DHCP is used meanwhile"})
 	}
-	host := cfg.Hostname
+	host := s.cfg.Hostname
 	if host == "" {
 		host = s.ownName()
 	}
 	if err := setHostname(host); err != nil {
 		s.log.Warn("hostname", "err", err)
 	}
-	_ = os.Symlink("/proc/1/exe", hookPath)
-	s.network = netconf.New(netconf.Options{Config: cfg, Hostname: host, Busybox: busyboxPath, HookPath: hookPath, Port: cfg.Port,
-		Socket: leaseSocket, Resolv: resolvFile, Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
-		Idle: func(ctx context.Context) bool { return s.untilIdle(ctx, inAbsence, func(string) {}) },
-		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
-	running.Go(func() {
-		if err := s.network.Run(services); err != nil {
-			s.log.Error("network", "err", err)
-		}
-	})
-
-	s.startClock(cfg, running.Go, services)
-	if cfg.Syslog != "" {
-		sender := logs.NewSyslog(cfg.Syslog, host)
-		defer s.logbook.Follow(sender.Send)()
-		running.Go(func() { sender.Run(services) })
+	s.startNetwork(g, host)
+	s.startClock(g)
+	if s.cfg.Syslog != "" {
+		sender := logs.NewSyslog(s.cfg.Syslog, host)
+		unfollow := s.logbook.Follow(sender.Send)
+		g.start(func(ctx context.Context) { defer unfollow(); sender.Run(ctx) })
 	}
-	s.startUpdater(services, running.Go)
-	s.startSSH(services, cfg.SSHKeys, running.Go)
-	running.Go(func() {
-		if err := s.serve(services, initapi.Socket); err != nil {
+	s.startUpdater(g)
+	s.startSSH(g, s.cfg.SSHKeys)
+	g.start(func(ctx context.Context) {
+		if err := s.serve(ctx, initapi.Socket); err != nil {
 			s.log.Error("socket", "err", err)
 		}
 	})
-	s.phoned.SetSpec(s.phonedSpec())
-	phoning, endPhoned := context.WithCancel(context.Background())
-	var phone sync.WaitGroup
-	phone.Go(func() { s.phoned.Run(phoning) })
-	s.phoned.Start()
-	s.step("", 0)
+}
 
-	running.Go(func() { s.watchConfig(services) })
-	s.startNewcomer(services, cfg, running.Go)
-
-	command := s.wait(signals)
-	s.log.Info("parklamp ends")
-	if command == unix.LINUX_REBOOT_CMD_RESTART {
-		s.phoned.StopBy(initapi.RebootSignal) // when the power is switched off nobody comes back: SIGTERM lets it say good-bye
-	}
-	cancel()
-	within(stopAll, func() {
-		endPhoned()
-		phone.Wait() // phoned says what it has to say while there is a network
-		endServices()
-		running.Wait()
+// startNetwork brings up the network.
+func (s *system) startNetwork(g *group, host string) {
+	_ = os.Symlink("/proc/1/exe", hookPath)
+	s.network = netconf.New(netconf.Options{Config: s.cfg, Hostname: host, Busybox: busyboxPath, HookPath: hookPath, Port: s.cfg.Port,
+		Socket: leaseSocket, Resolv: resolvFile, Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
+		Idle: func(ctx context.Context) bool { return s.untilIdle(ctx, inAbsence, func(string) {}) },
+		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
+	g.start(func(ctx context.Context) {
+		if err := s.network.Run(ctx); err != nil {
+			s.log.Error("network", "err", err)
+		}
 	})
-	s.lastSteps(unmount)
-	endReaping()
-	endConsole()
-	s.end(command)
+}
+
+// startPhone starts phoned.
+func (s *system) startPhone(g *group) {
+	s.phoned.SetSpec(s.phonedSpec())
+	g.start(s.phoned.Run)
+	s.phoned.Start()
 }
 
 // wait returns the reboot(2) command that was asked for. busybox's halt sends the first process SIGUSR1, poweroff SIGUSR2

@@ -10,7 +10,6 @@ import (
 	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
-	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
 )
 
@@ -78,11 +77,11 @@ func lastSeen(image, kept, journal string, latest time.Time) time.Time {
 }
 
 // startClock asks time servers from now on.
-func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.Context) {
+func (s *system) startClock(g *group) {
 	built := clock.Kept(farFuture, imageTime)
 	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: latestTime(imageTime), Changed: s.newServers, Servers: func() []string {
-		if len(cfg.TimeServers) > 0 {
-			return cfg.TimeServers
+		if len(s.cfg.TimeServers) > 0 {
+			return s.cfg.TimeServers
 		}
 		var out []string
 		for _, a := range s.network.State().NTP {
@@ -96,8 +95,8 @@ func (s *system) startClock(cfg netconf.Config, start func(func()), ctx context.
 	s.mu.Lock()
 	s.clock = k
 	s.mu.Unlock()
-	start(func() { k.Run(ctx) })
-	start(func() { s.watchClock(ctx, k) })
+	g.start(k.Run)
+	g.start(func(ctx context.Context) { s.watchClock(ctx, k) })
 }
 
 // watchClock says when nobody tells the time.

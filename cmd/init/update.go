@@ -13,7 +13,7 @@ import (
 )
 
 // startUpdater takes updates over the socket from now on, and judges the system if it is on trial.
-func (s *system) startUpdater(ctx context.Context, start func(func())) {
+func (s *system) startUpdater(g *group) {
 	built, _ := time.Parse(time.RFC3339, firstLine(filepath.Join(etcFolder, "time")))
 	keys, err := update.ReadKeys(filepath.Join(dataFolder, provision.UpdateFile), filepath.Join(etcFolder, provision.UpdateFile))
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 	s.mu.Lock()
 	s.updater = u
 	s.mu.Unlock()
-	start(func() { u.Run(ctx) })
-	start(func() {
+	g.start(u.Run)
+	g.start(func(ctx context.Context) {
 		if err := u.Confirm(ctx); err != nil && ctx.Err() == nil {
 			s.raise(health.Condition{Code: "update", Severity: health.Error, Text: "the new system is not confirmed: " + err.Error(), Hint: "replace the card"})
 			return
@@ -38,7 +38,7 @@ func (s *system) startUpdater(ctx context.Context, start func(func())) {
 		s.confirmed = true
 		s.mu.Unlock()
 	})
-	start(func() { s.watchUpdater(ctx, u) })
+	g.start(func(ctx context.Context) { s.watchUpdater(ctx, u) })
 }
 
 // watchUpdater says that an update has failed, and sees the end of what those who waited for calls have found.
