@@ -194,7 +194,7 @@ func (s *system) status() initapi.Status {
 	if s.network != nil {
 		st.Network = s.network.State()
 	}
-	st.Watchdog, st.RSS, st.Orphans, st.Conditions = s.guard("").String(), rss(), s.reaper.Orphans(), s.health.All()
+	st.Watchdog, st.RSS, st.Orphans, st.Conditions = s.guard.watchdog("").String(), rss(), s.reaper.Orphans(), s.health.All()
 	return st
 }
 

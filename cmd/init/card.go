@@ -77,8 +77,6 @@ func (s *system) mountCard(ctx context.Context) {
 	if c.boot != "" {
 		if err := storage.Move(stagedBoot, bootMount); err != nil {
 			s.log.Warn("boot partition", "err", err)
-		} else {
-			s.bootDevice = c.boot
 		}
 	}
 	if c.fault == nil {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,16 +55,32 @@ const stopAll = initapi.EndFor + 3*time.Second
 // unmountFor is the longest that the card has to take what was written, when everything has ended. It is shorter than watchdogFor.
 const unmountFor = 10 * time.Second
 
-// system is the whole appliance as its first process sees it.
-type system struct {
+// ground is what every part of the appliance stands on.
+type ground struct {
 	logbook *logs.Book
 	log     *slog.Logger
 	reaper  *supervise.Reaper
+	news    *news       // of what is told
+	health  *health.Set // what is wrong
+	started time.Time
+
+	// set by prepare, then immutable
 	boot    bootArgs
 	board   string
 	version string
-	started time.Time
-	disk    *slots.Disk // nil: no card
+}
+
+func newGround() *ground {
+	g := &ground{logbook: logs.NewBook(logBytes), reaper: supervise.NewReaper(), news: newNews(), started: time.Now(), version: version}
+	g.health = health.New(g.news.send)
+	g.log = slog.New(slog.NewTextHandler(g.logbook.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	return g
+}
+
+// system is the whole appliance as its first process sees it: its parts, each with what it knows.
+type system struct {
+	*ground
+	guard   *guard // watchdog.go
 	network *netconf.Manager
 	cfg     netconf.Config // of network.toml, set when the services start
 	phoned  *supervise.Service
@@ -77,15 +92,9 @@ type system struct {
 	newURLs    chan struct{} // capacity 1: the network has changed; full: who looks for an identity will look anyway
 	restarts   chan struct{} // capacity maxRestarts: one for each that waits; full: refused
 	listeners  chan struct{} // capacity maxListeners: one for each; full: refused
-	news       *news         // of what is told
-	health     *health.Set   // what is wrong
-
-	bootDevice string // "" without a boot partition
-
-	unfed atomic.Bool // nobody feeds the watchdog any more
+	disk       *slots.Disk   // nil: no card
 
 	mu        sync.Mutex
-	dog       *watchdog          // guarded by mu; nil: none yet
 	data      initapi.Data       // guarded by mu
 	identity  provision.Identity // guarded by mu
 	nameless  string             // guarded by mu: why the set that is there makes nobody of this appliance; "" without a set
@@ -95,18 +104,14 @@ type system struct {
 	updater   *update.Updater    // guarded by mu; nil without a card
 	clock     *clock.Keeper      // guarded by mu
 	floor     string             // guarded by mu: where the first time came from
-	stepName  string             // guarded by mu: of the start
-	stepEnd   time.Time          // guarded by mu: when it has taken too long; zero: the start is over
 	waiting   map[string]string  // guarded by mu: what the restart of a service waits for
 }
 
 func newSystem() *system {
-	s := &system{logbook: logs.NewBook(logBytes), reaper: supervise.NewReaper(), phone: client.Socket(initapi.PhonedSocket), started: time.Now(), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
-		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners), news: newNews(),
-		waiting: map[string]string{}, version: version}
-	s.health = health.New(s.news.send)
-	s.log = slog.New(slog.NewTextHandler(s.logbook.Writer("init", time.Now), &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	return s
+	g := newGround()
+	return &system{ground: g, guard: &guard{ground: g}, phone: client.Socket(initapi.PhonedSocket), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
+		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners),
+		waiting: map[string]string{}}
 }
 
 // withoutTime leaves the time away: the logbook has it.
@@ -152,13 +157,15 @@ func (s *system) run() {
 	services := newGroup() // that phoned has use for until it has ended
 	last := newGroup()     // what ends everything needs them
 	last.start(s.reaper.Run)
-	s.step("begin", otherStep)
-	last.start(func(ctx context.Context) { s.feed(ctx, watchdogPath) })
+	s.guard.step("begin", otherStep)
+	last.start(func(ctx context.Context) {
+		s.guard.feed(ctx, watchdogPath, func() bool { return s.phoned.Report().Stuck })
+	})
 	s.startDevices(care)
 	s.startData(care)
 	s.startServices(services)
 	s.startPhone(phone)
-	s.step("", 0)
+	s.guard.step("", 0)
 	services.start(s.watchConfig)
 	s.startNewcomer(services)
 
@@ -203,7 +210,7 @@ func (s *system) prepare() {
 
 // startDevices loads drivers, and follows what is plugged in from now on.
 func (s *system) startDevices(g *group) {
-	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log, begin: func() { s.step("drivers", driverStep) }}
+	d := &devices{reaper: s.reaper, busybox: busyboxPath, log: s.log, begin: func() { s.guard.step("drivers", driverStep) }}
 	d.load(g.ctx, filepath.Join(etcFolder, "modules.list"))
 	grantNodes("/dev", parklampID)
 	g.start(d.watch)
@@ -211,9 +218,9 @@ func (s *system) startDevices(g *group) {
 
 // startData finds the card, the time that it has seen last and the identity that it brings, and keeps an eye on its space.
 func (s *system) startData(g *group) {
-	s.step("card", cardStep)
+	s.guard.step("card", cardStep)
 	s.mountCard(g.ctx)
-	s.step("data and network", otherStep)
+	s.guard.step("data and network", otherStep)
 	s.floorClock()
 	s.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
 	g.start(s.watchData)
@@ -319,8 +326,7 @@ func (s *system) end(command int) {
 // lastSteps lets the file systems go, if the card still answers, and ends the feeding of the watchdog: it resets a board that
 // hangs from here on.
 func (s *system) lastSteps(unmount func()) {
-	s.unfed.Store(true)
-	s.guard("").kick()
+	s.guard.end()
 	within(unmountFor, unmount)
 }
 
@@ -349,17 +355,17 @@ func (s *system) phonedSpec() supervise.Spec {
 }
 
 // raise adds a fault that lasts and tells phoned.
-func (s *system) raise(c health.Condition) {
+func (g *ground) raise(c health.Condition) {
 	c.Since = time.Now()
-	if s.health.Put(c) {
-		s.log.Warn("condition", "code", c.Code, "text", c.Text)
+	if g.health.Put(c) {
+		g.log.Warn("condition", "code", c.Code, "text", c.Text)
 	}
 }
 
 // clear ends a fault.
-func (s *system) clear(code string) {
-	if s.health.Clear(code) {
-		s.log.Info("condition is over", "code", code)
+func (g *ground) clear(code string) {
+	if g.health.Clear(code) {
+		g.log.Info("condition is over", "code", code)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,58 +63,76 @@ func (w *watchdog) String() string {
 	return fmt.Sprintf("%s, %v", w.identity, watchdogFor)
 }
 
-// guard is the watchdog, nil for none. One that was not there before is started if there is one at path now; "" starts none.
-func (s *system) guard(path string) *watchdog {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dog == nil && path != "" {
-		s.dog = openWatchdog(path)
+// guard feeds the hardware's watchdog as long as there is nothing that only a reset mends.
+type guard struct {
+	*ground
+	unfed atomic.Bool // nobody feeds it any more
+
+	mu       sync.Mutex
+	dog      *watchdog // guarded by mu; nil: none yet
+	stepName string    // guarded by mu: of the start
+	stepEnd  time.Time // guarded by mu: when it has taken too long; zero: the start is over
+}
+
+// watchdog is the hardware's, nil for none. One that was not there before is started if there is one at path now; "" starts none.
+func (g *guard) watchdog(path string) *watchdog {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dog == nil && path != "" {
+		g.dog = openWatchdog(path)
 	}
-	return s.dog
+	return g.dog
+}
+
+// end feeds it for the last time.
+func (g *guard) end() {
+	g.unfed.Store(true)
+	g.watchdog("").kick()
 }
 
 // step begins a step of the start, which the watchdog ends after limit: a reset is all that mends one that hangs, and falls back
 // from a system on trial. With 0 the start is over.
-func (s *system) step(name string, limit time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stepName, s.stepEnd = name, time.Time{}
+func (g *guard) step(name string, limit time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stepName, g.stepEnd = name, time.Time{}
 	if limit > 0 {
-		s.stepEnd = time.Now().Add(limit)
+		g.stepEnd = time.Now().Add(limit)
 	}
 }
 
 // late is the step of the start that has taken too long, "" for none.
-func (s *system) late() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stepEnd.IsZero() || time.Now().Before(s.stepEnd) {
+func (g *guard) late() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stepEnd.IsZero() || time.Now().Before(g.stepEnd) {
 		return ""
 	}
-	return s.stepName
+	return g.stepName
 }
 
 // feed starts the watchdog as soon as there is one, as its driver may be a module, and feeds it until ctx ends, as long as there is
-// nothing that only a reset mends: a step of the start that hangs, a phoned that cannot even be killed, or last steps that do not end.
-func (s *system) feed(ctx context.Context, path string) {
+// nothing that only a reset mends: a step of the start that hangs, a phoned that is stuck (it cannot even be killed), or last steps
+// that do not end.
+func (g *guard) feed(ctx context.Context, path string, stuck func() bool) {
 	tick := time.NewTicker(watchdogKick)
 	defer tick.Stop()
 	told := false
 	for {
-		dog := s.guard(path)
-		late := s.late()
+		dog := g.watchdog(path)
+		late := g.late()
 		switch {
 		case late != "" && !told:
-			s.log.Error("the start hangs: the watchdog is not fed any more", "step", late)
+			g.log.Error("the start hangs: the watchdog is not fed any more", "step", late)
 			told = true
-		case late == "" && !s.unfed.Load() && !s.phoned.Report().Stuck:
+		case late == "" && !g.unfed.Load() && !stuck():
 			told = false
 			dog.kick()
 		}
 		if dog != nil {
-			s.clear("watchdog")
-		} else if time.Since(s.started) > watchdogWait && s.board != withoutWatchdog {
-			s.raise(health.Condition{Code: "watchdog", Severity: health.Warning,
+			g.clear("watchdog")
+		} else if time.Since(g.started) > watchdogWait && g.board != withoutWatchdog {
+			g.raise(health.Condition{Code: "watchdog", Severity: health.Warning,
 				Text: "the board's watchdog cannot be used: a system that hangs does so until the board is switched off and on", Hint: "use an image whose kernel has its driver"})
 		}
 		select {

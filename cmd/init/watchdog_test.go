@@ -7,9 +7,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"parklamp/cmd/internal/supervise"
 )
+
+// never is the stuck of a phoned that can always be killed.
+func never() bool { return false }
 
 // A watchdog whose driver comes late is opened when it is there, and a board that lacks its own says so.
 func TestWatchdogThatComesLate(t *testing.T) {
@@ -17,8 +18,8 @@ func TestWatchdogThatComesLate(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "watchdog")
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem()
-			s.board, s.phoned = board, supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
-			go s.feed(t.Context(), path)
+			s.board = board
+			go s.guard.feed(t.Context(), path, never)
 			time.Sleep(watchdogWait)
 			if all := s.health.All(); len(all) != 0 || s.status().Watchdog != "" {
 				t.Errorf("%s: too early: %+v, %q", board, all, s.status().Watchdog)
@@ -43,12 +44,11 @@ func TestWatchdogThatComesLate(t *testing.T) {
 func TestLastStepsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem()
-		s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
 		fed := 0
-		s.dog = &watchdog{feed: func() { fed++ }}
+		s.guard.dog = &watchdog{feed: func() { fed++ }}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go s.feed(ctx, "")
+		go s.guard.feed(ctx, "", never)
 		time.Sleep(10 * watchdogKick)
 		synctest.Wait()
 		if fed < 10 {
@@ -76,25 +76,28 @@ func TestStartThatHangs(t *testing.T) {
 		start func(*system)
 		want  time.Duration // fed until then; 0: always
 	}{
-		{"a driver hangs", func(s *system) { s.step("drivers", driverStep) }, driverStep},
+		{"a driver hangs", func(s *system) { s.guard.step("drivers", driverStep) }, driverStep},
 		{"the last of three steps hangs", func(s *system) {
 			for range 3 {
-				s.step("drivers", driverStep)
+				s.guard.step("drivers", driverStep)
 				time.Sleep(driverStep - time.Second)
 			}
 		}, 3*driverStep - 2*time.Second},
-		{"all is well", func(s *system) { s.step("drivers", driverStep); time.Sleep(driverStep - time.Second); s.step("", 0) }, 0},
+		{"all is well", func(s *system) {
+			s.guard.step("drivers", driverStep)
+			time.Sleep(driverStep - time.Second)
+			s.guard.step("", 0)
+		}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSystem()
-				s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
 				began := time.Now()
 				fed := began
-				s.dog = &watchdog{feed: func() { fed = time.Now() }}
+				s.guard.dog = &watchdog{feed: func() { fed = time.Now() }}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				go s.feed(ctx, "")
+				go s.guard.feed(ctx, "", never)
 				go c.start(s)
 				time.Sleep(time.Hour)
 				synctest.Wait()
