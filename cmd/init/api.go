@@ -182,7 +182,7 @@ func (s *system) status() initapi.Status {
 	s.mu.Lock()
 	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.Slot.String(), Trial: s.boot.Trial && !s.confirmed, Data: s.data, Waiting: maps.Clone(s.waiting)}
 	s.mu.Unlock()
-	st.Clock = s.clockStatus()
+	st.Clock = s.clock.status()
 	st.Uptime = time.Since(s.started)
 	for _, p := range []*supervise.Service{s.phoned, s.ssh} {
 		if p != nil {
@@ -191,9 +191,7 @@ func (s *system) status() initapi.Status {
 				LastExit: r.LastExit, ExitAt: r.ExitAt, LastGap: r.LastGap, Answering: r.Answering})
 		}
 	}
-	if s.network != nil {
-		st.Network = s.network.State()
-	}
+	st.Network = s.network.state()
 	st.Watchdog, st.RSS, st.Orphans, st.Conditions = s.guard.watchdog("").String(), rss(), s.reaper.Orphans(), s.health.All()
 	return st
 }

@@ -122,14 +122,14 @@ func (s *system) startNewcomer(g *group) {
 	if !s.isNew() {
 		return
 	}
-	n := &newcomer{stir: s.newURLs, fetch: s.fetch,
+	n := &newcomer{stir: s.network.newURLs, fetch: s.fetch,
 		urls: func() []string {
-			state := s.network.State()
+			state := s.network.state()
 			switch {
 			case !state.Address.IsValid():
 				return nil
-			case s.cfg.URL != "":
-				return []string{s.cfg.URL}
+			case s.network.cfg.URL != "":
+				return []string{s.network.cfg.URL}
 			case len(state.URLs) > 0:
 				return state.URLs
 			}
@@ -137,7 +137,7 @@ func (s *system) startNewcomer(g *group) {
 		},
 		failed: func(why string) {
 			s.raise(health.Condition{Code: "provision.fetch", Text: "no identity from the network yet: " + why,
-				Hint: "put this appliance's set where DHCP option 160 or 66 or DNS-SD points, named by its Ethernet address " + s.network.State().MAC})
+				Hint: "put this appliance's set where DHCP option 160 or 66 or DNS-SD points, named by its Ethernet address " + s.network.state().MAC})
 		},
 		take: func(where string, f provision.Files) error {
 			set, err := s.adopt(where, f, dataFolder, checks())
@@ -203,7 +203,7 @@ func (s *system) fetch(ctx context.Context, url string) (provision.Files, error)
 		return nil, err
 	}
 	u := &supervise.User{UID: parklampID, GID: parklampID}
-	return fetchBy(ctx, s.reaper, supervise.Spec{Path: program, User: u, Output: s.logbook.Writer(fetchCommand, time.Now)}, fetchFolder, url, s.network.State().MAC)
+	return fetchBy(ctx, s.reaper, supervise.Spec{Path: program, User: u, Output: s.logbook.Writer(fetchCommand, time.Now)}, fetchFolder, url, s.network.state().MAC)
 }
 
 // fetchBy is fetch by a program that understands fetchCommand, with files in a folder.

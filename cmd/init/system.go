@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,12 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/client"
-	"parklamp/cmd/internal/clock"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
-	"parklamp/cmd/internal/lldp"
 	"parklamp/cmd/internal/logs"
-	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
@@ -80,19 +76,16 @@ func newGround() *ground {
 // system is the whole appliance as its first process sees it: its parts, each with what it knows.
 type system struct {
 	*ground
-	guard   *guard // watchdog.go
-	network *netconf.Manager
-	cfg     netconf.Config // of network.toml, set when the services start
-	phoned  *supervise.Service
-	phone   *client.Client     // asks phoned
-	ssh     *supervise.Service // nil: no SSH server
-	ending  chan int           // capacity 1: the reboot(2) command; later ones are dropped
-	// capacity 1: an address is there; full: the clock will look anyway
-	newServers chan struct{}
-	newURLs    chan struct{} // capacity 1: the network has changed; full: who looks for an identity will look anyway
-	restarts   chan struct{} // capacity maxRestarts: one for each that waits; full: refused
-	listeners  chan struct{} // capacity maxListeners: one for each; full: refused
-	disk       *slots.Disk   // nil: no card
+	guard     *guard // watchdog.go
+	network   *network
+	clock     *timekeeper
+	phoned    *supervise.Service
+	phone     *client.Client     // asks phoned
+	ssh       *supervise.Service // nil: no SSH server
+	ending    chan int           // capacity 1: the reboot(2) command; later ones are dropped
+	restarts  chan struct{}      // capacity maxRestarts: one for each that waits; full: refused
+	listeners chan struct{}      // capacity maxListeners: one for each; full: refused
+	disk      *slots.Disk        // nil: no card
 
 	mu        sync.Mutex
 	data      initapi.Data       // guarded by mu
@@ -102,14 +95,13 @@ type system struct {
 	refused   int                // guarded by mu: how many configurations phoned could not use
 	refusedAt int                // guarded by mu: its starts by then
 	updater   *update.Updater    // guarded by mu; nil without a card
-	clock     *clock.Keeper      // guarded by mu
-	floor     string             // guarded by mu: where the first time came from
 	waiting   map[string]string  // guarded by mu: what the restart of a service waits for
 }
 
 func newSystem() *system {
 	g := newGround()
-	return &system{ground: g, guard: &guard{ground: g}, phone: client.Socket(initapi.PhonedSocket), ending: make(chan int, 1), newServers: make(chan struct{}, 1), newURLs: make(chan struct{}, 1),
+	n := newNetwork(g)
+	return &system{ground: g, guard: &guard{ground: g}, network: n, clock: &timekeeper{ground: g, network: n}, phone: client.Socket(initapi.PhonedSocket), ending: make(chan int, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners),
 		waiting: map[string]string{}}
 }
@@ -221,50 +213,36 @@ func (s *system) startData(g *group) {
 	s.guard.step("card", cardStep)
 	s.mountCard(g.ctx)
 	s.guard.step("data and network", otherStep)
-	s.floorClock()
+	s.clock.guess()
 	s.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
 	g.start(s.watchData)
 }
 
 // startServices starts what phoned has use for: the network first, then the time, the log's way out, updates, SSH and the socket.
 func (s *system) startServices(g *group) {
-	var err error
-	if s.cfg, err = networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder)); err != nil {
+	cfg, err := networkConfig(dataFolder, filepath.Join(bootMount, provision.Folder))
+	if err != nil {
 		s.raise(health.Condition{Code: "network.toml", Severity: health.Error, Text: err.Error(), Hint: "mend network.toml; DHCP is used meanwhile"})
 	}
-	host := s.cfg.Hostname
+	host := cfg.Hostname
 	if host == "" {
 		host = s.ownName()
 	}
 	if err := setHostname(host); err != nil {
 		s.log.Warn("hostname", "err", err)
 	}
-	s.startNetwork(g, host)
-	s.startClock(g)
-	if s.cfg.Syslog != "" {
-		sender := logs.NewSyslog(s.cfg.Syslog, host)
+	s.network.start(g, cfg, host, func(ctx context.Context) bool { return s.untilIdle(ctx, inAbsence, func(string) {}) })
+	s.clock.start(g)
+	if cfg.Syslog != "" {
+		sender := logs.NewSyslog(cfg.Syslog, host)
 		unfollow := s.logbook.Follow(sender.Send)
 		g.start(func(ctx context.Context) { defer unfollow(); sender.Run(ctx) })
 	}
 	s.startUpdater(g)
-	s.startSSH(g, s.cfg.SSHKeys)
+	s.startSSH(g, cfg.SSHKeys)
 	g.start(func(ctx context.Context) {
 		if err := s.serve(ctx, initapi.Socket); err != nil {
 			s.log.Error("socket", "err", err)
-		}
-	})
-}
-
-// startNetwork brings up the network.
-func (s *system) startNetwork(g *group, host string) {
-	_ = os.Symlink("/proc/1/exe", hookPath)
-	s.network = netconf.New(netconf.Options{Config: s.cfg, Hostname: host, Busybox: busyboxPath, HookPath: hookPath, Port: s.cfg.Port,
-		Socket: leaseSocket, Resolv: resolvFile, Reaper: s.reaper, Log: s.log, Changed: s.onNetwork,
-		Idle: func(ctx context.Context) bool { return s.untilIdle(ctx, inAbsence, func(string) {}) },
-		Self: lldp.Self{Name: host, Manufacturer: "Parklamp", Model: s.board, Firmware: s.version, Serial: strings.TrimRight(readText("/proc/device-tree/serial-number"), "\x00\n")}})
-	g.start(func(ctx context.Context) {
-		if err := s.network.Run(ctx); err != nil {
-			s.log.Error("network", "err", err)
 		}
 	})
 }

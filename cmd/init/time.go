@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"parklamp/cmd/internal/clock"
@@ -38,22 +38,32 @@ func latestTime(image string) time.Time {
 	return built.AddDate(yearsOfService, 0, 0)
 }
 
-// floorClock sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970. One that
+// timekeeper sets the clock: first to what the card has seen last, then to what the network's time servers say.
+type timekeeper struct {
+	*ground
+	network *network
+
+	mu     sync.Mutex
+	keeper *clock.Keeper // guarded by mu; nil before start
+	floor  string        // guarded by mu: where the first time came from
+}
+
+// guess sets a clock that is behind what the card has last seen: a board without a clock of its own begins in 1970. One that
 // is beyond what can be goes back to that.
-func (s *system) floorClock() {
+func (t *timekeeper) guess() {
 	latest := latestTime(imageTime)
 	past := lastSeen(imageTime, clockFile, filepath.Join(dataFolder, provision.JournalFolder), latest)
 	from := "rtc"
 	if now := time.Now(); past.After(now) || !past.IsZero() && now.After(latest) {
 		from = "guessed"
 		if err := clock.Set(past); err != nil {
-			s.log.Error("clock", "err", err)
+			t.log.Error("clock", "err", err)
 		}
-		s.log.Info("the clock begins where it was last seen", "at", past.UTC().Format(time.RFC3339))
+		t.log.Info("the clock begins where it was last seen", "at", past.UTC().Format(time.RFC3339))
 	}
-	s.mu.Lock()
-	s.floor = from
-	s.mu.Unlock()
+	t.mu.Lock()
+	t.floor = from
+	t.mu.Unlock()
 }
 
 // lastSeen is the latest time that the card knows. The time of the system's sources counts only where it knows none: an update
@@ -76,15 +86,15 @@ func lastSeen(image, kept, journal string, latest time.Time) time.Time {
 	return t
 }
 
-// startClock asks time servers from now on.
-func (s *system) startClock(g *group) {
+// start asks time servers from now on.
+func (t *timekeeper) start(g *group) {
 	built := clock.Kept(farFuture, imageTime)
-	k := clock.New(clock.Options{File: clockFile, Log: s.log, NotBefore: built, NotAfter: latestTime(imageTime), Changed: s.newServers, Servers: func() []string {
-		if len(s.cfg.TimeServers) > 0 {
-			return s.cfg.TimeServers
+	k := clock.New(clock.Options{File: clockFile, Log: t.log, NotBefore: built, NotAfter: latestTime(imageTime), Changed: t.network.newServers, Servers: func() []string {
+		if len(t.network.cfg.TimeServers) > 0 {
+			return t.network.cfg.TimeServers
 		}
 		var out []string
-		for _, a := range s.network.State().NTP {
+		for _, a := range t.network.state().NTP {
 			out = append(out, a.String())
 		}
 		if len(out) == 0 {
@@ -92,25 +102,25 @@ func (s *system) startClock(g *group) {
 		}
 		return out
 	}})
-	s.mu.Lock()
-	s.clock = k
-	s.mu.Unlock()
+	t.mu.Lock()
+	t.keeper = k
+	t.mu.Unlock()
 	g.start(k.Run)
-	g.start(func(ctx context.Context) { s.watchClock(ctx, k) })
+	g.start(func(ctx context.Context) { t.watch(ctx, k) })
 }
 
-// watchClock says when nobody tells the time.
-func (s *system) watchClock(ctx context.Context, k *clock.Keeper) {
+// watch says when nobody tells the time.
+func (t *timekeeper) watch(ctx context.Context, k *clock.Keeper) {
 	look := time.NewTicker(30 * time.Second)
 	defer look.Stop()
 	for {
-		s.onNetwork(s.network.State()) // a lack becomes a fault with time alone
+		t.network.changed(t.network.state()) // a lack becomes a fault with time alone
 		st := k.State()
 		switch {
 		case st.Synchronised && time.Since(st.At) < 24*time.Hour:
-			s.clear(initapi.CodeClock)
-		case time.Since(s.started) > noTime:
-			s.raise(health.Condition{Code: initapi.CodeClock, Text: "the time may be wrong: " + firstOf(st.Fault),
+			t.clear(initapi.CodeClock)
+		case time.Since(t.started) > noTime:
+			t.raise(health.Condition{Code: initapi.CodeClock, Text: "the time may be wrong: " + firstOf(st.Fault),
 				Hint: "name a time server by DHCP option 42 or by time_servers in network.toml"})
 		}
 		select {
@@ -127,11 +137,11 @@ func firstOf(text string) string {
 	return line
 }
 
-// clockStatus is what is known of the time. The caller holds no lock.
-func (s *system) clockStatus() initapi.Clock {
-	s.mu.Lock()
-	k, c := s.clock, initapi.Clock{State: s.floor}
-	s.mu.Unlock()
+// status is what is known of the time.
+func (t *timekeeper) status() initapi.Clock {
+	t.mu.Lock()
+	k, c := t.keeper, initapi.Clock{State: t.floor}
+	t.mu.Unlock()
 	if k == nil {
 		return c
 	}
@@ -140,38 +150,3 @@ func (s *system) clockStatus() initapi.Clock {
 	}
 	return c
 }
-
-// onNetwork follows the network: who has an address asks for the time at once.
-func (s *system) onNetwork(n initapi.Network) {
-	s.news.send() // the switch's policy is of the network
-	select {
-	case s.newURLs <- struct{}{}:
-	default: // it will look anyway
-	}
-	if n.Shunned != 0 {
-		s.raise(health.Condition{Code: "vlan", Text: fmt.Sprintf("nobody answers DHCP in VLAN %d, where the phone shall be: it is in the untagged network", n.Shunned),
-			Hint: "mend the DHCP server of that VLAN and put the cable in anew, or set vlan or address in network.toml"})
-	} else {
-		s.clear("vlan")
-	}
-	if n.Address.IsValid() {
-		s.clear(initapi.CodeNetwork)
-		select {
-		case s.newServers <- struct{}{}:
-		default: // it will look anyway
-		}
-		return
-	}
-	text, hint := "no address: nobody answers DHCP", "check the DHCP server and the VLAN, or set address in network.toml"
-	if n.Port == "" {
-		text, hint = "no Ethernet port", "check the board and its drivers"
-	} else if !n.Carrier {
-		text, hint = "no cable, or the switch is off", "check the cable and the switch"
-	}
-	if time.Since(s.started) > addressWait {
-		s.raise(health.Condition{Code: initapi.CodeNetwork, Severity: health.Error, Text: text, Hint: hint})
-	}
-}
-
-// addressWait is how long a phone may be without an address after its start before it says so.
-const addressWait = 15 * time.Second

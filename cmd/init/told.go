@@ -49,10 +49,7 @@ func (s *system) tell(w http.ResponseWriter, r *http.Request) {
 	var last []byte
 	for {
 		changed := s.news.wait()
-		t := initapi.Told{Conditions: s.health.All()}
-		if s.network != nil {
-			t.Voice = s.network.State().Voice
-		}
+		t := initapi.Told{Conditions: s.health.All(), Voice: s.network.state().Voice}
 		line, err := json.Marshal(t)
 		if err != nil {
 			return
