@@ -180,7 +180,7 @@ func (s *system) askEnd(command int) {
 // status collects everything.
 func (s *system) status() initapi.Status {
 	s.mu.Lock()
-	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.Slot.String(), Trial: s.boot.Trial && !s.confirmed, Data: s.data, Waiting: maps.Clone(s.waiting)}
+	st := initapi.Status{Version: s.version, Board: s.board, Slot: s.boot.Slot.String(), Trial: s.boot.Trial && !s.confirmed, Data: s.store.state(), Waiting: maps.Clone(s.waiting)}
 	s.mu.Unlock()
 	st.Clock = s.clock.status()
 	st.Uptime = time.Since(s.started)

@@ -10,15 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"parklamp/board"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
-	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/storage"
@@ -50,8 +49,17 @@ type card struct {
 	fault  error       // why the data partition is not
 }
 
-// findCard waits for the card; nil if there is none.
-func (s *system) findCard() *slots.Disk {
+// store is where the appliance keeps what is its own: the card, or memory in its place.
+type store struct {
+	*ground
+	disk *slots.Disk // nil: no card; set by mount, then immutable
+
+	mu   sync.Mutex
+	data initapi.Data // guarded by mu
+}
+
+// find waits for the card; nil if there is none.
+func (s *store) find() *slots.Disk {
 	limit := time.Now().Add(cardWait)
 	for {
 		disk, err := slots.Find("/sys", "/dev")
@@ -66,10 +74,10 @@ func (s *system) findCard() *slots.Disk {
 	}
 }
 
-// mountCard mounts boot and data. Whatever goes wrong, also with a card that does not answer any more, there is a data folder
+// mount mounts boot and data. Whatever goes wrong, also with a card that does not answer any more, there is a data folder
 // afterwards.
-func (s *system) mountCard(ctx context.Context) {
-	c, err := unlessStill(func() card { return s.openCard(ctx) }, closeCard, func() string { return transfers("/sys") })
+func (s *store) mount(ctx context.Context) {
+	c, err := unlessStill(func() card { return s.open(ctx) }, closeCard, func() string { return transfers("/sys") })
 	if err != nil {
 		c = card{fault: err}
 	}
@@ -164,10 +172,10 @@ func closeCard(c card) {
 	}
 }
 
-// openCard finds the card and mounts it aside.
-func (s *system) openCard(ctx context.Context) card {
+// open finds the card and mounts it aside.
+func (s *store) open(ctx context.Context) card {
 	c := card{fault: errors.New("no card found")}
-	if c.disk = s.findCard(); c.disk == nil {
+	if c.disk = s.find(); c.disk == nil {
 		return c
 	}
 	if boot, err := c.disk.PartitionPath(slots.BootPartition); err != nil {
@@ -182,7 +190,7 @@ func (s *system) openCard(ctx context.Context) card {
 }
 
 // mountData grows, checks and mounts the data partition.
-func (s *system) mountData(ctx context.Context, disk *slots.Disk) (device string, err error) {
+func (s *store) mountData(ctx context.Context, disk *slots.Disk) (device string, err error) {
 	if device, err = disk.PartitionPath(slots.DataPartition); err != nil {
 		return "", err
 	}
@@ -225,7 +233,7 @@ func (s *system) mountData(ctx context.Context, disk *slots.Disk) (device string
 // since nobody is there to be asked and what would stay as it is would soon not be mounted at all. But where blocks cannot be read,
 // all would be to write zeros over them: then it stays, and the kernel says whether it can be mounted. The exit status says what
 // was done (e2fsck(8)).
-func (s *system) repair(ctx context.Context, check, device string) {
+func (s *store) repair(ctx context.Context, check, device string) {
 	const uncorrected = 4
 	unread := sought{text: []byte("Error reading block")} // e2fsck/ehandler.c
 	run := func(mode string) (int, bool) {
@@ -308,8 +316,8 @@ const (
 	spaceCode = initapi.CodeData + ".space"
 )
 
-// watchData tells when the data partition is full or takes no more writes, and removes what claim has put aside, until ctx ends.
-func (s *system) watchData(ctx context.Context) {
+// watch tells when the data partition is full or takes no more writes, and removes what claim has put aside, until ctx ends.
+func (s *store) watch(ctx context.Context) {
 	look := time.NewTicker(30 * time.Second)
 	defer look.Stop()
 	for {
@@ -337,7 +345,14 @@ func (s *system) watchData(ctx context.Context) {
 	}
 }
 
-func (s *system) judgeSpace(size, free uint64) {
+// state is what is known of it.
+func (s *store) state() initapi.Data {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data
+}
+
+func (s *store) judgeSpace(size, free uint64) {
 	if free < size/fullAt {
 		severity := health.Warning
 		if free < size/(8*fullAt) {
@@ -350,96 +365,25 @@ func (s *system) judgeSpace(size, free uint64) {
 	s.clear(spaceCode)
 }
 
-// checks is what must hold of a set besides what package provision knows, before it is imported: what phoned or this
-// program could not start with.
-func checks() provision.Options {
-	return provision.Options{Group: parklampID, Check: map[string]func(string, []byte) error{
-		provision.PhonedFile:  provision.CheckPaths(dataFolder),
-		provision.NetworkFile: func(name string, data []byte) error { _, err := netconf.Parse(name, data); return err },
-		provision.BoardFile:   func(name string, data []byte) error { _, err := board.Parse(name, data); return err }}}
-}
-
-// takeIn brings the set of files on the boot partition into force if it is another than the one in use.
-func (s *system) takeIn(from, to string, o provision.Options) {
-	f, err := provision.ReadDir(from)
-	if err == nil && f.Bare() {
-		err = provision.ErrNone // how to find an identity, and none
-	}
-	var res provision.Result
-	if err == nil {
-		res, err = f.Import(from, to, o)
-	}
-	s.settle(res, err, to)
-	if err == nil && res.KeyLeft && s.isOnCard() {
-		if err := s.removeKey(from); err != nil {
-			s.log.Warn("the private key is still on the boot partition", "err", err)
-		}
-	}
-}
-
-// networkConfig is network.toml of the set in force, else that of the boot partition, which may be there without an identity.
-func networkConfig(folders ...string) (netconf.Config, error) {
-	for _, folder := range folders {
-		path := filepath.Join(folder, provision.NetworkFile)
-		if _, err := os.Stat(path); err == nil {
-			return netconf.Load(path)
-		}
-	}
-	return netconf.DefaultConfig(), nil
-}
-
-// settle says what came of an import into a folder.
-func (s *system) settle(res provision.Result, err error, to string) {
-	if err != nil && !errors.Is(err, provision.ErrNone) {
-		s.raise(health.Condition{Code: "provision", Severity: health.Error, Text: "the new identity is not used: " + err.Error(),
-			Hint: "mend the folder parklamp of the card's first partition, or make it anew with parkctl site"})
-	}
-	set := res.Set
-	if set == nil {
-		var lost error
-		if set, lost = provision.Current(to, provision.Options{}); lost != nil {
-			if errors.Is(lost, provision.ErrNone) && err != nil {
-				lost = err // what is on the boot partition is all that there is
-			}
-			none := noIdentity(lost)
-			s.raise(none)
-			s.mu.Lock()
-			if s.nameless = none.Text; errors.Is(lost, provision.ErrNone) {
-				s.nameless = ""
-			}
-			s.mu.Unlock()
-			return
-		}
-	}
-	s.clear(initapi.CodeIdentity)
-	s.mu.Lock()
-	s.identity, s.nameless = set.Identity, ""
-	s.mu.Unlock()
-	s.log.Info("identity", "site", set.Identity.Site, "id", set.Identity.ID, "number", set.Identity.Number, "new", res.Imported, "was", res.Renamed)
-}
-
-// noIdentity tells a card that has never had an identity from one whose files are damaged or refused.
-func noIdentity(err error) health.Condition {
-	text := "this appliance has no identity yet"
-	if !errors.Is(err, provision.ErrNone) {
-		text = "the identity of this appliance cannot be used: " + err.Error()
-	}
-	return health.Condition{Code: initapi.CodeIdentity, Severity: health.Error, Text: text, Hint: "write one with make flash SITE=... ID=..., or name a server that has it by DHCP option 160 or 66"}
-}
-
-func (s *system) isOnCard() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.data.Device != ""
+// isOnCard says whether what is stored outlives a restart.
+func (s *store) isOnCard() bool {
+	return s.state().Device != ""
 }
 
 // removeKey takes the secrets off the boot partition, now that the data partition has them. The loader lives there: one sector after
 // the other is written at once, in order, so that a loss of power costs at most blocks that nobody has.
-func (s *system) removeKey(from string) error {
+func (s *store) removeKey(from string) error {
 	if err := unix.Mount("", bootMount, "", unix.MS_REMOUNT|unix.MS_SYNCHRONOUS|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
 	}
 	err := provision.RemoveKey(from)
 	unix.Sync()
 	return errors.Join(err, unix.Mount("", bootMount, "", unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
+}
+
+// fails says whether the data partition is full or takes no writes.
+func (s *store) fails() bool {
+	_, full := s.health.Get(spaceCode)
+	_, fails := s.health.Get(initapi.CodeData)
+	return full || fails
 }

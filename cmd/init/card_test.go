@@ -115,7 +115,7 @@ func TestDamagedDataIsRepaired(t *testing.T) {
 			s := newSystem()
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := runReaper(ctx, s.reaper)
-			s.repair(ctx, fsck, c.path)
+			s.store.repair(ctx, fsck, c.path)
 			cancel()
 			<-ended
 			got, told := s.health.Get("data.repaired")
@@ -145,7 +145,7 @@ func TestDamagedDataIsRepaired(t *testing.T) {
 			if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			s.repair(ctx, program, "nothing")
+			s.store.repair(ctx, program, "nothing")
 			cancel()
 			<-ended
 			got, _ := s.health.Get("data.damaged")

@@ -22,7 +22,7 @@ var (
 )
 
 const (
-	aside     = dataMount + "/.planted-" // watchData empties it
+	aside     = dataMount + "/.planted-" // store.watch empties it
 	asideMost = 1000                     // files at one time
 )
 
@@ -56,7 +56,7 @@ func claim(folder string, own, his storage.Claim) (removed []string, left []erro
 }
 
 // takeOver claims the data folder of a card and says what came of it. With an error the card is not to be used.
-func (s *system) takeOver(folder string, own, his storage.Claim) error {
+func (s *store) takeOver(folder string, own, his storage.Claim) error {
 	removed, left, err := claim(folder, own, his)
 	if len(removed) > 0 {
 		var names []string

@@ -153,7 +153,7 @@ func TestTakeOver(t *testing.T) {
 	root, phoned := users(t)
 	told := func(folder string, root storage.Claim) (map[string]string, error) {
 		s, all := newSystem(), map[string]string{}
-		err := s.takeOver(folder, root, phoned)
+		err := s.store.takeOver(folder, root, phoned)
 		for _, c := range s.health.All() {
 			all[c.Code] = c.Text
 		}
@@ -179,7 +179,7 @@ func TestTakeOver(t *testing.T) {
 		root, his := root, phoned
 		root.Look, his.Look = damaged, damaged
 		s := newSystem()
-		err := s.takeOver(folder, root, his)
+		err := s.store.takeOver(folder, root, his)
 		if all := s.health.All(); err != nil || len(all) != 1 || all[0].Code != "data.unread" || !strings.Contains(all[0].Text, "1 file of the data partition cannot be read, made or taken over: lstat "+folder+"/"+bad) {
 			t.Errorf("%s: %v, %+v", bad, err, all)
 		}
@@ -210,7 +210,7 @@ func TestPathsOfASet(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(from, provision.PhonedFile), f[provision.PhonedFile], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s.takeIn(from, to, checks()); s.identity.ID != "dock-7" || len(s.health.All()) != 1 {
-		t.Errorf("%+v, %+v", s.identity, s.health.All())
+	if s.identity.takeIn(from, to, checks()); s.identity.is.ID != "dock-7" || len(s.health.All()) != 1 {
+		t.Errorf("%+v, %+v", s.identity.is, s.health.All())
 	}
 }

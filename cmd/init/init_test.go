@@ -127,7 +127,7 @@ func TestGrantNodes(t *testing.T) {
 func TestAPI(t *testing.T) {
 	s := newSystem()
 	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
-	s.judgeSpace(1000, 5)
+	s.store.judgeSpace(1000, 5)
 	routes := s.routes(t.Context())
 	ask := func(method, path, body string) string {
 		w := httptest.NewRecorder()
@@ -163,7 +163,7 @@ func TestAPI(t *testing.T) {
 	case <-time.After(2 * time.Minute):
 		t.Error("nothing ends")
 	}
-	s.judgeSpace(1000, 500)
+	s.store.judgeSpace(1000, 500)
 	if all := s.health.All(); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}

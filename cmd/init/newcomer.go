@@ -19,7 +19,6 @@ import (
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/netconf"
 	"parklamp/cmd/internal/provision"
-	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
 )
 
@@ -119,7 +118,7 @@ func (n *newcomer) wait(ctx context.Context, asked []string, again <-chan time.T
 
 // startNewcomer looks for an identity if there is none.
 func (s *system) startNewcomer(g *group) {
-	if !s.isNew() {
+	if !s.identity.isNew() {
 		return
 	}
 	n := &newcomer{stir: s.network.newURLs, fetch: s.fetch,
@@ -140,7 +139,7 @@ func (s *system) startNewcomer(g *group) {
 				Hint: "put this appliance's set where DHCP option 160 or 66 or DNS-SD points, named by its Ethernet address " + s.network.state().MAC})
 		},
 		take: func(where string, f provision.Files) error {
-			set, err := s.adopt(where, f, dataFolder, checks())
+			set, err := s.identity.adopt(where, f, dataFolder, checks())
 			if err != nil {
 				return err
 			}
@@ -151,27 +150,6 @@ func (s *system) startNewcomer(g *group) {
 	g.start(n.run)
 }
 
-// isNew says that this appliance has never been anybody, as far as its card can tell.
-func (s *system) isNew() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	noCard := s.disk == nil && s.boot.Slot == slots.None // started over the network, or by hand
-	return s.identity.ID == "" && s.nameless == "" && (noCard || s.data.Device != "")
-}
-
-// adopt brings a set that came over the network into force in a folder that has none.
-func (s *system) adopt(where string, f provision.Files, to string, o provision.Options) (*provision.Set, error) {
-	if _, err := provision.Current(to, provision.Options{}); !errors.Is(err, provision.ErrNone) {
-		return nil, errKnown
-	}
-	res, err := f.Import(where, to, o)
-	if err != nil {
-		return nil, err
-	}
-	s.settle(res, nil, to)
-	return res.Set, nil
-}
-
 // begin makes the appliance what its new set says, when no call is there: by a restart of phoned, or of the whole appliance if
 // the set says more than phoned reads. Without a card that would end where it began; a system on trial may not be left.
 func (s *system) begin(ctx context.Context, set *provision.Set) {
@@ -179,7 +157,7 @@ func (s *system) begin(ctx context.Context, set *provision.Set) {
 		s.log.Warn("hostname", "err", err)
 	}
 	what := initapi.Phoned
-	if s.isOnCard() && !s.onTrial() && (set.File(provision.NetworkFile) != nil || set.File(provision.UpdateFile) != nil) {
+	if s.store.isOnCard() && !s.onTrial() && (set.File(provision.NetworkFile) != nil || set.File(provision.UpdateFile) != nil) {
 		what = initapi.Appliance
 	}
 	s.mu.Lock()

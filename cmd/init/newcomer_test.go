@@ -83,7 +83,7 @@ func TestNewcomer(t *testing.T) {
 			return fetchBy(ctx, s.reaper, supervise.Spec{Path: os.Args[0], Env: os.Environ()}, folder, url, "02:00:00:00:00:07")
 		},
 		take: func(where string, f provision.Files) error {
-			_, err := s.adopt(where, f, to, provision.Options{Check: checks().Check})
+			_, err := s.identity.adopt(where, f, to, provision.Options{Check: checks().Check})
 			return err
 		}}
 	done := make(chan struct{})
@@ -103,7 +103,7 @@ func TestNewcomer(t *testing.T) {
 	stir <- struct{}{} // what the DHCP server says now counts at once
 	receive(t, done)
 	set, err := provision.Current(to, provision.Options{})
-	if err != nil || set.Identity.ID != "dock-7" || s.identity.Number != "207" {
+	if err != nil || set.Identity.ID != "dock-7" || s.identity.is.Number != "207" {
 		t.Fatalf("%+v, %v", set, err)
 	}
 	if left, _ := os.ReadDir(folder); len(left) != 0 {
@@ -111,7 +111,7 @@ func TestNewcomer(t *testing.T) {
 	}
 	// Another set, from whoever answers DHCP now, does not make another phone of it.
 	other := provision.Files{provision.PhonedFile: []byte(strings.ReplaceAll(dock7, "dock-7", "mallory"))}
-	if _, err := s.adopt("http://192.0.2.66/", other, to, provision.Options{}); !errors.Is(err, errKnown) {
+	if _, err := s.identity.adopt("http://192.0.2.66/", other, to, provision.Options{}); !errors.Is(err, errKnown) {
 		t.Error(err)
 	}
 	if set, err := provision.Current(to, provision.Options{}); err != nil || set.Identity.ID != "dock-7" {
@@ -155,13 +155,13 @@ func TestWhoIsNew(t *testing.T) {
 		"without a card that it was started from": {nil, t.TempDir(), "", slots.B, false},
 	} {
 		s := newSystem()
-		s.boot.Slot, s.data.Device = c.slot, c.device
-		s.takeIn(files(c.boot), c.data, provision.Options{})
-		if got := s.isNew(); got != c.is {
+		s.boot.Slot, s.store.data.Device = c.slot, c.device
+		s.identity.takeIn(files(c.boot), c.data, provision.Options{})
+		if got := s.identity.isNew(); got != c.is {
 			t.Errorf("%s: %t", name, got)
 		}
-		if was := s.nameless != ""; was != (c.boot[provision.AuthorityFile] != "") {
-			t.Errorf("%s: %q", name, s.nameless)
+		if was := s.identity.nameless != ""; was != (c.boot[provision.AuthorityFile] != "") {
+			t.Errorf("%s: %q", name, s.identity.nameless)
 		}
 	}
 }

@@ -34,13 +34,15 @@ func (s *system) healthy(ctx context.Context) (bool, string) {
 // an update: nobody could tell whether the new system works.
 func (s *system) lacks() string {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.data.Device == "":
-		return "the data partition is not in use: " + s.data.Fault
-	case s.nameless != "":
-		return s.nameless
-	case s.refused > 0:
+	refused := s.refused > 0
+	s.mu.Unlock()
+	nameless := s.identity.lacks()
+	switch data := s.store.state(); {
+	case data.Device == "":
+		return "the data partition is not in use: " + data.Fault
+	case nameless != "":
+		return nameless
+	case refused:
 		if c, told := s.health.Get(initapi.CodeConfiguration); told {
 			return c.Text
 		}
@@ -57,7 +59,7 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 	}
 	for _, c := range st.Health {
 		// Calls that cannot be stored on a card that works are this system's doing; else the system before had that too.
-		if c.Code == panel.CodeJournal && !s.cardFails() ||
+		if c.Code == panel.CodeJournal && !s.store.fails() ||
 			c.Severity == panel.SeverityError && (strings.HasPrefix(c.Code, panel.CodeJournal) || strings.HasPrefix(c.Code, panel.CodeListener)) {
 			return false, c.Text
 		}
@@ -68,13 +70,6 @@ func (s *system) verdict(ctx context.Context) (bool, string) {
 		return true, ""
 	}
 	return false, "neither registered nor in touch with a peer"
-}
-
-// cardFails says whether the data partition is full or takes no writes.
-func (s *system) cardFails() bool {
-	_, full := s.health.Get(spaceCode)
-	_, fails := s.health.Get(initapi.CodeData)
-	return full || fails
 }
 
 // busy says what an absence of the appliance would disturb, "" for nothing.

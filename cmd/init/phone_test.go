@@ -112,12 +112,12 @@ func TestTrialThatLacksTheAppliance(t *testing.T) {
 		"the set is not taken":   {whole, "the identity of this appliance cannot be used: x", 0, "the identity of this appliance cannot be used: x"},
 		"phoned refuses its own": {whole, "", 1, "the phone refuses its configuration"},
 	} {
-		s.data, s.nameless, s.refused = c.data, c.nameless, c.refused
+		s.store.data, s.identity.nameless, s.refused = c.data, c.nameless, c.refused
 		if ok, why := s.healthy(t.Context()); ok != (c.want == well) || why != c.want {
 			t.Errorf("%s: %t %q, want %q", name, ok, why, c.want)
 		}
 	}
-	s.data, s.nameless, s.refused = whole, "", 1
+	s.store.data, s.identity.nameless, s.refused = whole, "", 1
 	s.raise(health.Condition{Code: "data.space", Severity: health.Error, Text: "another fault"})
 	fault := "the phone runs without its configuration: phoned.toml:1:1: foo: unknown key"
 	s.raise(health.Condition{Code: initapi.CodeConfiguration, Severity: health.Error, Text: fault})

@@ -19,7 +19,6 @@ import (
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/provision"
-	"parklamp/cmd/internal/slots"
 	"parklamp/cmd/internal/supervise"
 	"parklamp/cmd/internal/update"
 )
@@ -77,6 +76,8 @@ func newGround() *ground {
 type system struct {
 	*ground
 	guard     *guard // watchdog.go
+	store     *store // card.go
+	identity  *identity
 	network   *network
 	clock     *timekeeper
 	phoned    *supervise.Service
@@ -85,23 +86,20 @@ type system struct {
 	ending    chan int           // capacity 1: the reboot(2) command; later ones are dropped
 	restarts  chan struct{}      // capacity maxRestarts: one for each that waits; full: refused
 	listeners chan struct{}      // capacity maxListeners: one for each; full: refused
-	disk      *slots.Disk        // nil: no card
 
 	mu        sync.Mutex
-	data      initapi.Data       // guarded by mu
-	identity  provision.Identity // guarded by mu
-	nameless  string             // guarded by mu: why the set that is there makes nobody of this appliance; "" without a set
-	confirmed bool               // guarded by mu: the trial
-	refused   int                // guarded by mu: how many configurations phoned could not use
-	refusedAt int                // guarded by mu: its starts by then
-	updater   *update.Updater    // guarded by mu; nil without a card
-	waiting   map[string]string  // guarded by mu: what the restart of a service waits for
+	confirmed bool              // guarded by mu: the trial
+	refused   int               // guarded by mu: how many configurations phoned could not use
+	refusedAt int               // guarded by mu: its starts by then
+	updater   *update.Updater   // guarded by mu; nil without a card
+	waiting   map[string]string // guarded by mu: what the restart of a service waits for
 }
 
 func newSystem() *system {
 	g := newGround()
+	st := &store{ground: g}
 	n := newNetwork(g)
-	return &system{ground: g, guard: &guard{ground: g}, network: n, clock: &timekeeper{ground: g, network: n}, phone: client.Socket(initapi.PhonedSocket), ending: make(chan int, 1),
+	return &system{ground: g, guard: &guard{ground: g}, store: st, identity: &identity{ground: g, store: st}, network: n, clock: &timekeeper{ground: g, network: n}, phone: client.Socket(initapi.PhonedSocket), ending: make(chan int, 1),
 		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners),
 		waiting: map[string]string{}}
 }
@@ -211,11 +209,11 @@ func (s *system) startDevices(g *group) {
 // startData finds the card, the time that it has seen last and the identity that it brings, and keeps an eye on its space.
 func (s *system) startData(g *group) {
 	s.guard.step("card", cardStep)
-	s.mountCard(g.ctx)
+	s.store.mount(g.ctx)
 	s.guard.step("data and network", otherStep)
 	s.clock.guess()
-	s.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
-	g.start(s.watchData)
+	s.identity.takeIn(filepath.Join(bootMount, provision.Folder), dataFolder, checks())
+	g.start(s.store.watch)
 }
 
 // startServices starts what phoned has use for: the network first, then the time, the log's way out, updates, SSH and the socket.
@@ -226,7 +224,7 @@ func (s *system) startServices(g *group) {
 	}
 	host := cfg.Hostname
 	if host == "" {
-		host = s.ownName()
+		host = s.identity.hostname()
 	}
 	if err := setHostname(host); err != nil {
 		s.log.Warn("hostname", "err", err)
@@ -266,16 +264,6 @@ func (s *system) wait(signals <-chan os.Signal) int {
 	case command := <-s.ending:
 		return command
 	}
-}
-
-// ownName is the host name where network.toml has none.
-func (s *system) ownName() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.identity.ID != "" {
-		return s.identity.ID
-	}
-	return ownHostname(firstMAC())
 }
 
 // within runs f and returns after a time even if f has not ended.

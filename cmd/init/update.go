@@ -19,7 +19,7 @@ func (s *system) startUpdater(g *group) {
 	if err != nil {
 		s.log.Warn("keys of updates", "err", err)
 	}
-	u := update.New(update.Config{Disk: s.disk, Running: s.boot.Slot, Trial: s.boot.Trial, Keys: keys, Busy: s.busy, Healthy: s.healthy, Log: s.log,
+	u := update.New(update.Config{Disk: s.store.disk, Running: s.boot.Slot, Trial: s.boot.Trial, Keys: keys, Busy: s.busy, Healthy: s.healthy, Log: s.log,
 		System: update.System{Board: firstLine(filepath.Join(etcFolder, "board")), Version: s.version, Time: built},
 		Restart: func(reason string) {
 			s.log.Info("restart", "reason", reason)
