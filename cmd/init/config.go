@@ -22,10 +22,10 @@ var defaultConfig []byte
 
 // config is the file that phoned starts with: the appliance's own; without one, and when it was refused, the built-in one;
 // when that was refused as well, the same for a board that nobody knows: without keys, but it rings and answers.
-func (s *system) config() string {
-	s.mu.Lock()
-	refused := s.refused
-	s.mu.Unlock()
+func (p *phone) config() string {
+	p.mu.Lock()
+	refused := p.refused
+	p.mu.Unlock()
 	own := filepath.Join(dataFolder, provision.PhonedFile)
 	if _, err := os.Stat(own); err == nil {
 		if refused == 0 {
@@ -38,7 +38,7 @@ func (s *system) config() string {
 		text = anyBoard(text)
 	}
 	if err := os.WriteFile(builtIn, text, 0o644); err != nil {
-		s.log.Error("configuration", "err", err)
+		p.log.Error("configuration", "err", err)
 	}
 	return builtIn
 }
@@ -55,7 +55,7 @@ func refuses(r supervise.Report, at int) bool {
 
 // watchConfig starts phoned with a configuration that works when it refuses its own, until ctx ends: a phone with a
 // mistake in its file still says so.
-func (s *system) watchConfig(ctx context.Context) {
+func (p *phone) watchConfig(ctx context.Context) {
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
 	for {
@@ -64,21 +64,21 @@ func (s *system) watchConfig(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		r := s.phoned.Report()
-		s.mu.Lock()
-		again := refuses(r, s.refusedAt) && s.refused < 2
+		r := p.service.Report()
+		p.mu.Lock()
+		again := refuses(r, p.refusedAt) && p.refused < 2
 		if again {
-			s.refused++
-			s.refusedAt = r.Starts
+			p.refused++
+			p.refusedAt = r.Starts
 		}
-		s.mu.Unlock()
+		p.mu.Unlock()
 		if !again {
 			continue
 		}
-		s.raise(health.Condition{Code: initapi.CodeConfiguration, Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(s.logbook.Last(logLines)),
+		p.raise(health.Condition{Code: initapi.CodeConfiguration, Severity: health.Error, Text: "the phone runs without its configuration: " + complaint(p.logbook.Last(logLines)),
 			Hint: "parkctl config check FILE says everything that is wrong; bring the set anew, by card"})
-		s.phoned.SetSpec(s.phonedSpec())
-		s.phoned.Restart()
+		p.service.SetSpec(p.spec())
+		p.service.Restart()
 	}
 }
 
@@ -95,4 +95,27 @@ func complaint(lines []logs.Line) string {
 		next = strings.HasSuffix(l.Text, initapi.BadConfigWords)
 	}
 	return text
+}
+
+// lacks says why phoned has refused its configuration, "" if it has not.
+func (p *phone) lacks() string {
+	p.mu.Lock()
+	refused := p.refused > 0
+	p.mu.Unlock()
+	if !refused {
+		return ""
+	}
+	if c, told := p.health.Get(initapi.CodeConfiguration); told {
+		return c.Text
+	}
+	return "the phone refuses its configuration" // which fault it has is told in a moment
+}
+
+// forgive lets it begin with its own configuration again, which is another one now.
+func (p *phone) forgive() {
+	p.mu.Lock()
+	p.refused, p.refusedAt = 0, p.service.Report().Starts
+	p.mu.Unlock()
+	p.clear(initapi.CodeConfiguration)
+	p.service.SetSpec(p.spec())
 }

@@ -126,7 +126,6 @@ func TestGrantNodes(t *testing.T) {
 
 func TestAPI(t *testing.T) {
 	s := newSystem()
-	s.phoned = supervise.NewService("phoned", supervise.Spec{}, supervise.DefaultPolicy(), s.alive, s.reaper, s.log)
 	s.store.judgeSpace(1000, 5)
 	routes := s.routes(t.Context())
 	ask := func(method, path, body string) string {
@@ -144,19 +143,19 @@ func TestAPI(t *testing.T) {
 		t.Error(got)
 	}
 	for range maxRestarts { // so many wait already
-		s.restarts <- struct{}{}
+		s.restarts.room <- struct{}{}
 	}
 	if got := ask("POST", "/restart", `{"service":"appliance","when":"idle"}`); !strings.Contains(got, "wait already") {
 		t.Error(got)
 	}
 	for range maxRestarts {
-		<-s.restarts
+		<-s.restarts.room
 	}
 	if got := ask("POST", "/restart", `{"service":"appliance","when":"now"}`); got != "{}" {
 		t.Error(got)
 	}
 	select {
-	case command := <-s.ending:
+	case command := <-s.restarts.ending:
 		if command != unix.LINUX_REBOOT_CMD_RESTART {
 			t.Errorf("%x", command)
 		}

@@ -157,21 +157,11 @@ func (s *system) begin(ctx context.Context, set *provision.Set) {
 		s.log.Warn("hostname", "err", err)
 	}
 	what := initapi.Phoned
-	if s.store.isOnCard() && !s.onTrial() && (set.File(provision.NetworkFile) != nil || set.File(provision.UpdateFile) != nil) {
+	if s.store.isOnCard() && !s.updates.onTrial() && (set.File(provision.NetworkFile) != nil || set.File(provision.UpdateFile) != nil) {
 		what = initapi.Appliance
 	}
-	s.mu.Lock()
-	s.refused, s.refusedAt = 0, s.phoned.Report().Starts
-	s.mu.Unlock()
-	s.clear(initapi.CodeConfiguration)
-	s.phoned.SetSpec(s.phonedSpec())
-	s.restart(ctx, initapi.Restart{Service: what, When: initapi.Idle}, anybody)
-}
-
-func (s *system) onTrial() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.boot.Trial && !s.confirmed
+	s.phone.forgive()
+	s.restarts.restart(ctx, initapi.Restart{Service: what, When: initapi.Idle}, anybody)
 }
 
 // fetch lets a child of another user bring the archive into memory, and reads it.

@@ -6,84 +6,80 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
+	"golang.org/x/sys/unix"
+
+	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
+	"parklamp/cmd/internal/supervise"
 	"parklamp/cmd/internal/update"
 	"parklamp/parkd/panel"
 )
 
+const (
+	idleLook = 2 * time.Second // between two looks whether a call is there
+	askFor   = 5 * time.Second // whether phoned lives
+)
+
+// phone is phoned: how it is started, with which configuration, and what it is asked.
+type phone struct {
+	*ground
+	service *supervise.Service
+	asks    *client.Client
+
+	mu        sync.Mutex
+	refused   int // guarded by mu: how many configurations it could not use
+	refusedAt int // guarded by mu: its starts by then
+}
+
+func newPhone(g *ground) *phone {
+	p := &phone{ground: g, asks: client.Socket(initapi.PhonedSocket)}
+	patience := supervise.DefaultPolicy()
+	patience.StopFor = initapi.EndFor
+	p.service = supervise.NewService("phoned", supervise.Spec{}, patience, p.alive, g.reaper, g.log)
+	return p
+}
+
+// start starts it.
+func (p *phone) start(g *group) {
+	p.service.SetSpec(p.spec())
+	g.start(p.service.Run)
+	p.service.Start()
+}
+
+// spec is how phoned is started. The capabilities are for ports below 1024 (5060 needs none, 80 and 443 do) and a nice
+// value below 0.
+func (p *phone) spec() supervise.Spec {
+	return supervise.Spec{Path: phonedPath, Args: []string{"-config", p.config()},
+		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.SocketEnv + "=" + initapi.Socket},
+		User:    &supervise.User{UID: parklampID, GID: parklampID},
+		Restart: initapi.RestartSignal,
+		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_NICE},
+		Output:  p.logbook.Writer("phoned", time.Now)}
+}
+
 // alive is the question whether phoned works. It is asked over its control socket, as the loop that owns the calls makes the
 // answer: who answers lives.
-func (s *system) alive(ctx context.Context) error {
-	_, err := s.phone.Get(ctx, "orbits")
+func (p *phone) alive(ctx context.Context) error {
+	_, err := p.asks.Get(ctx, "orbits")
 	return err
 }
 
-// healthy says whether this system does its work: it has the appliance's own data, identity and configuration, phoned answers,
-// hears SIP, has its journal, and is registered or has a peer if it has any of them to reach.
-func (s *system) healthy(ctx context.Context) (bool, string) {
-	if lack := s.lacks(); lack != "" {
-		return false, lack
-	}
-	return s.verdict(ctx)
-}
-
-// lacks says what of the appliance this system cannot use, "" for nothing. A phone that runs on the built-in configuration
-// instead has neither accounts nor peers to miss. Where the system before had the same fault, that is to be mended before
-// an update: nobody could tell whether the new system works.
-func (s *system) lacks() string {
-	s.mu.Lock()
-	refused := s.refused > 0
-	s.mu.Unlock()
-	nameless := s.identity.lacks()
-	switch data := s.store.state(); {
-	case data.Device == "":
-		return "the data partition is not in use: " + data.Fault
-	case nameless != "":
-		return nameless
-	case refused:
-		if c, told := s.health.Get(initapi.CodeConfiguration); told {
-			return c.Text
-		}
-		return "the phone refuses its configuration" // which fault it has is told in a moment
-	}
-	return ""
-}
-
-// verdict is healthy by what phoned says of itself. It is asked now: what is known of it may be older than its start.
-func (s *system) verdict(ctx context.Context) (bool, string) {
-	st, err := s.phone.Status(ctx)
-	if err != nil {
-		return false, fmt.Sprintf("phoned does not answer: %v", err)
-	}
-	for _, c := range st.Health {
-		// Calls that cannot be stored on a card that works are this system's doing; else the system before had that too.
-		if c.Code == panel.CodeJournal && !s.store.fails() ||
-			c.Severity == panel.SeverityError && (strings.HasPrefix(c.Code, panel.CodeJournal) || strings.HasPrefix(c.Code, panel.CodeListener)) {
-			return false, c.Text
-		}
-	}
-	if len(st.Accounts)+len(st.Peers) == 0 ||
-		slices.ContainsFunc(st.Accounts, func(a panel.Account) bool { return a.State == panel.AccountRegistered }) ||
-		slices.ContainsFunc(st.Peers, func(p panel.Peer) bool { return p.State == panel.PeerAlive }) {
-		return true, ""
-	}
-	return false, "neither registered nor in touch with a peer"
-}
-
 // busy says what an absence of the appliance would disturb, "" for nothing.
-func (s *system) busy(ctx context.Context) (string, error) { return s.callsThat(ctx, inAbsence) }
+func (p *phone) busy(ctx context.Context) (string, error) { return p.callsThat(ctx, inAbsence) }
 
 // uncountedCode is the health condition of a phone that did not say which calls it has when somebody waited for that.
 const uncountedCode = "phoned.calls"
 
 // callsThat asks phoned for its calls and says which of them something would disturb, "" for none. The error is
 // update.ErrUncounted, which is also a health condition, or one of a phone that is silent.
-func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) string) (string, error) {
-	st, err := s.phone.Status(ctx)
+func (p *phone) callsThat(ctx context.Context, disturb func([]panel.Call) string) (string, error) {
+	st, err := p.asks.Status(ctx)
 	if err == nil {
-		s.clear(uncountedCode)
+		p.clear(uncountedCode)
 		return disturb(st.Calls), nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -91,24 +87,50 @@ func (s *system) callsThat(ctx context.Context, disturb func([]panel.Call) strin
 	}
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor) // the answer may have taken all the time that there was
 	defer cancel()
-	if s.alive(asking) != nil {
-		s.clear(uncountedCode)
+	if p.alive(asking) != nil {
+		p.clear(uncountedCode)
 		return "", err
 	}
 	err = fmt.Errorf("%w: %w", update.ErrUncounted, err)
-	s.raise(health.Condition{Code: uncountedCode, Severity: health.Error, Text: err.Error(),
+	p.raise(health.Condition{Code: uncountedCode, Severity: health.Error, Text: err.Error(),
 		Hint: fmt.Sprintf("a restart that was to disturb nobody comes after %v of this all the same; parkctl restart --now does not wait", update.UncountedFor)})
 	return "", err
 }
 
 // countAgain asks once more while that condition lasts: who waited may have given up since.
-func (s *system) countAgain(ctx context.Context) {
-	if _, lasts := s.health.Get(uncountedCode); !lasts {
+func (p *phone) countAgain(ctx context.Context) {
+	if _, lasts := p.health.Get(uncountedCode); !lasts {
 		return
 	}
 	asking, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	_, _ = s.callsThat(asking, anybody)
+	_, _ = p.callsThat(asking, anybody)
+}
+
+// untilIdle waits until phoned has no calls that waitFor names.
+func (p *phone) untilIdle(ctx context.Context, waitFor func([]panel.Call) string, tell func(why string)) bool {
+	return untilIdle(ctx, func(ctx context.Context) (string, error) { return p.callsThat(ctx, waitFor) }, tell)
+}
+
+// untilIdle waits until busy names nothing, or the phone is silent for so long that there is nothing. It tells each time what
+// it waits for, "" in the end; false if ctx ended.
+func untilIdle(ctx context.Context, busy func(context.Context) (string, error), tell func(why string)) bool {
+	defer tell("")
+	caution := update.NewCaution(busy)
+	look := time.NewTicker(idleLook)
+	defer look.Stop()
+	for {
+		why := caution.Ask(ctx)
+		if why == "" {
+			return ctx.Err() == nil
+		}
+		tell(why)
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // inRestart tells whom a restart of phoned alone would disturb: those who talk or ring. Who is parked waits on, unless phoned

@@ -50,7 +50,7 @@ func withPanel(t *testing.T) (*system, *phoneThatSays) {
 		t.Fatal(err)
 	}
 	s := newSystem()
-	s.phone = client.Socket(cfg.Socket)
+	s.phone.asks = client.Socket(cfg.Socket)
 	return s, p
 }
 
@@ -78,7 +78,7 @@ func TestVerdictOfATrial(t *testing.T) {
 		"callers were lost before":  {ails(panel.CodeJournal+".lost", panel.SeverityWarning, "ring them back"), ""},
 	} {
 		phone.status.Store(&c.status)
-		if ok, why := s.verdict(t.Context()); why != c.want || ok != (c.want == "") {
+		if ok, why := s.updates.verdict(t.Context()); why != c.want || ok != (c.want == "") {
 			t.Errorf("%s: %t %s", name, ok, why)
 		}
 	}
@@ -87,7 +87,7 @@ func TestVerdictOfATrial(t *testing.T) {
 	phone.status.Store(&full)
 	for _, code := range []string{spaceCode, initapi.CodeData} {
 		s.raise(health.Condition{Code: code, Severity: health.Error})
-		if ok, why := s.verdict(t.Context()); !ok {
+		if ok, why := s.updates.verdict(t.Context()); !ok {
 			t.Errorf("%s: %s", code, why)
 		}
 		s.clear(code)
@@ -112,16 +112,16 @@ func TestTrialThatLacksTheAppliance(t *testing.T) {
 		"the set is not taken":   {whole, "the identity of this appliance cannot be used: x", 0, "the identity of this appliance cannot be used: x"},
 		"phoned refuses its own": {whole, "", 1, "the phone refuses its configuration"},
 	} {
-		s.store.data, s.identity.nameless, s.refused = c.data, c.nameless, c.refused
-		if ok, why := s.healthy(t.Context()); ok != (c.want == well) || why != c.want {
+		s.store.data, s.identity.nameless, s.phone.refused = c.data, c.nameless, c.refused
+		if ok, why := s.updates.healthy(t.Context()); ok != (c.want == well) || why != c.want {
 			t.Errorf("%s: %t %q, want %q", name, ok, why, c.want)
 		}
 	}
-	s.store.data, s.identity.nameless, s.refused = whole, "", 1
+	s.store.data, s.identity.nameless, s.phone.refused = whole, "", 1
 	s.raise(health.Condition{Code: "data.space", Severity: health.Error, Text: "another fault"})
 	fault := "the phone runs without its configuration: phoned.toml:1:1: foo: unknown key"
 	s.raise(health.Condition{Code: initapi.CodeConfiguration, Severity: health.Error, Text: fault})
-	if ok, why := s.healthy(t.Context()); ok || why != fault {
+	if ok, why := s.updates.healthy(t.Context()); ok || why != fault {
 		t.Errorf("%t %q, want the fault %q", ok, why, fault)
 	}
 }
@@ -154,11 +154,11 @@ func TestWhomARestartWaitsFor(t *testing.T) {
 				t.Errorf("%s: %s waits for %q, %v, want %q", name, who, got, err, want)
 			}
 		}
-		got, err := s.callsThat(t.Context(), inRestart)
+		got, err := s.phone.callsThat(t.Context(), inRestart)
 		check("phoned", got, c.phoned, err)
-		got, err = s.busy(t.Context())
+		got, err = s.phone.busy(t.Context())
 		check("the appliance", got, c.appliance, err)
-		got, err = s.callsThat(t.Context(), anybody)
+		got, err = s.phone.callsThat(t.Context(), anybody)
 		check("a newcomer", got, c.newcomer, err)
 	}
 }
@@ -167,7 +167,7 @@ func TestWhomARestartWaitsFor(t *testing.T) {
 func TestPhoneThatSaysTooMuch(t *testing.T) {
 	s, phone := withPanel(t)
 	phone.status.Store(&panel.Status{Calls: []panel.Call{{State: panel.CallParked, Remote: panel.Party{Name: strings.Repeat("x", 9<<20)}}}})
-	if why, err := s.busy(t.Context()); why != "" || !errors.Is(err, update.ErrUncounted) {
+	if why, err := s.phone.busy(t.Context()); why != "" || !errors.Is(err, update.ErrUncounted) {
 		t.Errorf("waits for %q, %v", why, err)
 	}
 	faults := s.health.All()
@@ -176,11 +176,11 @@ func TestPhoneThatSaysTooMuch(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if why, err := s.busy(ended); why != "" || err == nil {
+	if why, err := s.phone.busy(ended); why != "" || err == nil {
 		t.Errorf("waits for %q, %v although nobody asks any more", why, err)
 	}
 	phone.status.Store(&panel.Status{})
-	if why, err := s.busy(t.Context()); why != "" || err != nil || len(s.health.All()) > 0 {
+	if why, err := s.phone.busy(t.Context()); why != "" || err != nil || len(s.health.All()) > 0 {
 		t.Errorf("waits for %q, %v, faults %+v of one that says it again", why, err, s.health.All())
 	}
 }
@@ -192,20 +192,20 @@ func TestPhoneIsCountedAgain(t *testing.T) {
 	many := panel.Status{Calls: []panel.Call{{State: panel.CallParked, Remote: panel.Party{Name: strings.Repeat("x", 9<<20)}}}}
 	phone.status.Store(&many)
 	waiting, giveUp := context.WithCancel(t.Context())
-	if s.untilIdle(waiting, inRestart, func(string) { giveUp() }) || len(s.health.All()) != 1 {
+	if s.phone.untilIdle(waiting, inRestart, func(string) { giveUp() }) || len(s.health.All()) != 1 {
 		t.Fatalf("faults %+v while another one waits", s.health.All())
 	}
 	changed := func() {}
 	known := s.health.All()[0]
 	s.health = health.New(func() { changed() })
 	s.health.Put(known)
-	if s.countAgain(t.Context()); len(s.health.All()) != 1 {
+	if s.phone.countAgain(t.Context()); len(s.health.All()) != 1 {
 		t.Errorf("faults %+v of one that still does not say it", s.health.All())
 	}
 	phone.status.Store(&panel.Status{})
 	ctx, end := context.WithCancel(t.Context())
 	changed = end
-	s.watchUpdater(ctx, update.New(update.Config{}))
+	s.updates.watch(ctx, update.New(update.Config{}))
 	if len(s.health.All()) > 0 {
 		t.Errorf("faults %+v of one that says it again", s.health.All())
 	}
@@ -214,19 +214,19 @@ func TestPhoneIsCountedAgain(t *testing.T) {
 // A phoned that is not there is neither alive nor free of calls.
 func TestSilentPhone(t *testing.T) {
 	s, _ := withPanel(t)
-	if err := s.alive(t.Context()); err != nil {
+	if err := s.phone.alive(t.Context()); err != nil {
 		t.Errorf("one that answers: %v", err)
 	}
 	gone := filepath.Join(t.TempDir(), "phoned.sock")
-	s.phone = client.Socket(gone)
-	if err := s.alive(t.Context()); err == nil {
+	s.phone.asks = client.Socket(gone)
+	if err := s.phone.alive(t.Context()); err == nil {
 		t.Error("alive without a socket")
 	}
 	want := "no appliance on " + gone + ": the socket does not exist; is phoned running?"
-	if why, err := s.busy(t.Context()); why != "" || err == nil || err.Error() != want {
+	if why, err := s.phone.busy(t.Context()); why != "" || err == nil || err.Error() != want {
 		t.Errorf("waits for %q, %v, want %s", why, err, want)
 	}
-	if ok, why := s.verdict(t.Context()); ok || why != "phoned does not answer: "+want {
+	if ok, why := s.updates.verdict(t.Context()); ok || why != "phoned does not answer: "+want {
 		t.Errorf("%t %s", ok, why)
 	}
 }

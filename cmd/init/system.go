@@ -14,13 +14,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"parklamp/cmd/internal/client"
 	"parklamp/cmd/internal/health"
 	"parklamp/cmd/internal/initapi"
 	"parklamp/cmd/internal/logs"
 	"parklamp/cmd/internal/provision"
 	"parklamp/cmd/internal/supervise"
-	"parklamp/cmd/internal/update"
 )
 
 // Where things are.
@@ -72,36 +70,31 @@ func newGround() *ground {
 	return g
 }
 
-// system is the whole appliance as its first process sees it: its parts, each with what it knows.
+// system is the whole appliance as its first process sees it: its parts, each with its own state. A part knows those that it
+// stands on, which are above it here.
 type system struct {
 	*ground
-	guard     *guard // watchdog.go
-	store     *store // card.go
-	identity  *identity
-	network   *network
-	clock     *timekeeper
-	phoned    *supervise.Service
-	phone     *client.Client     // asks phoned
-	ssh       *supervise.Service // nil: no SSH server
-	ending    chan int           // capacity 1: the reboot(2) command; later ones are dropped
-	restarts  chan struct{}      // capacity maxRestarts: one for each that waits; full: refused
-	listeners chan struct{}      // capacity maxListeners: one for each; full: refused
+	guard    *guard             // watchdog.go
+	store    *store             // card.go
+	identity *identity          // identity.go
+	network  *network           // network.go
+	clock    *timekeeper        // time.go
+	phone    *phone             // phone.go, config.go
+	restarts *restarts          // restart.go
+	updates  *updates           // update.go
+	ssh      *supervise.Service // ssh.go; nil: no SSH server
 
-	mu        sync.Mutex
-	confirmed bool              // guarded by mu: the trial
-	refused   int               // guarded by mu: how many configurations phoned could not use
-	refusedAt int               // guarded by mu: its starts by then
-	updater   *update.Updater   // guarded by mu; nil without a card
-	waiting   map[string]string // guarded by mu: what the restart of a service waits for
+	listeners chan struct{} // capacity maxListeners: one for each; full: refused (told.go)
 }
 
 func newSystem() *system {
 	g := newGround()
-	st := &store{ground: g}
-	n := newNetwork(g)
-	return &system{ground: g, guard: &guard{ground: g}, store: st, identity: &identity{ground: g, store: st}, network: n, clock: &timekeeper{ground: g, network: n}, phone: client.Socket(initapi.PhonedSocket), ending: make(chan int, 1),
-		restarts: make(chan struct{}, maxRestarts), listeners: make(chan struct{}, maxListeners),
-		waiting: map[string]string{}}
+	s := &system{ground: g, guard: &guard{ground: g}, store: &store{ground: g}, network: newNetwork(g), phone: newPhone(g), listeners: make(chan struct{}, maxListeners)}
+	s.identity = &identity{ground: g, store: s.store}
+	s.clock = &timekeeper{ground: g, network: s.network}
+	s.restarts = newRestarts(g, s.phone)
+	s.updates = &updates{ground: g, store: s.store, identity: s.identity, phone: s.phone}
+	return s
 }
 
 // withoutTime leaves the time away: the logbook has it.
@@ -149,20 +142,20 @@ func (s *system) run() {
 	last.start(s.reaper.Run)
 	s.guard.step("begin", otherStep)
 	last.start(func(ctx context.Context) {
-		s.guard.feed(ctx, watchdogPath, func() bool { return s.phoned.Report().Stuck })
+		s.guard.feed(ctx, watchdogPath, func() bool { return s.phone.service.Report().Stuck })
 	})
 	s.startDevices(care)
 	s.startData(care)
 	s.startServices(services)
-	s.startPhone(phone)
+	s.phone.start(phone)
 	s.guard.step("", 0)
-	services.start(s.watchConfig)
+	services.start(s.phone.watchConfig)
 	s.startNewcomer(services)
 
 	command := s.wait(signals)
 	s.log.Info("parklamp ends")
 	if command == unix.LINUX_REBOOT_CMD_RESTART {
-		s.phoned.StopBy(initapi.RebootSignal) // when the power is switched off nobody comes back: SIGTERM lets it say good-bye
+		s.phone.service.StopBy(initapi.RebootSignal) // when the power is switched off nobody comes back: SIGTERM lets it say good-bye
 	}
 	care.cancel()
 	within(stopAll, func() {
@@ -193,9 +186,6 @@ func (s *system) prepare() {
 		s.board = firstLine(filepath.Join(etcFolder, "board"))
 	}
 	s.log.Info("parklamp begins", "version", s.version, "board", s.board, "slot", s.boot.Slot.String(), "trial", s.boot.Trial, "kernel", kernelRelease())
-	patience := supervise.DefaultPolicy()
-	patience.StopFor = initapi.EndFor
-	s.phoned = supervise.NewService("phoned", supervise.Spec{}, patience, s.alive, s.reaper, s.log)
 }
 
 // startDevices loads drivers, and follows what is plugged in from now on.
@@ -229,27 +219,20 @@ func (s *system) startServices(g *group) {
 	if err := setHostname(host); err != nil {
 		s.log.Warn("hostname", "err", err)
 	}
-	s.network.start(g, cfg, host, func(ctx context.Context) bool { return s.untilIdle(ctx, inAbsence, func(string) {}) })
+	s.network.start(g, cfg, host, func(ctx context.Context) bool { return s.phone.untilIdle(ctx, inAbsence, func(string) {}) })
 	s.clock.start(g)
 	if cfg.Syslog != "" {
 		sender := logs.NewSyslog(cfg.Syslog, host)
 		unfollow := s.logbook.Follow(sender.Send)
 		g.start(func(ctx context.Context) { defer unfollow(); sender.Run(ctx) })
 	}
-	s.startUpdater(g)
+	s.updates.start(g, func() { s.restarts.askEnd(unix.LINUX_REBOOT_CMD_RESTART) })
 	s.startSSH(g, cfg.SSHKeys)
 	g.start(func(ctx context.Context) {
 		if err := s.serve(ctx, initapi.Socket); err != nil {
 			s.log.Error("socket", "err", err)
 		}
 	})
-}
-
-// startPhone starts phoned.
-func (s *system) startPhone(g *group) {
-	s.phoned.SetSpec(s.phonedSpec())
-	g.start(s.phoned.Run)
-	s.phoned.Start()
 }
 
 // wait returns the reboot(2) command that was asked for. busybox's halt sends the first process SIGUSR1, poweroff SIGUSR2
@@ -261,7 +244,7 @@ func (s *system) wait(signals <-chan os.Signal) int {
 			return unix.LINUX_REBOOT_CMD_POWER_OFF
 		}
 		return unix.LINUX_REBOOT_CMD_RESTART
-	case command := <-s.ending:
+	case command := <-s.restarts.ending:
 		return command
 	}
 }
@@ -307,17 +290,6 @@ func unmount() {
 			_ = unix.Mount("", at, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 		}
 	}
-}
-
-// phonedSpec is how phoned is started. The capabilities are for ports below 1024 (5060 needs none, 80 and 443 do) and a nice
-// value below 0.
-func (s *system) phonedSpec() supervise.Spec {
-	return supervise.Spec{Path: phonedPath, Args: []string{"-config", s.config()},
-		Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + dataFolder, initapi.SocketEnv + "=" + initapi.Socket},
-		User:    &supervise.User{UID: parklampID, GID: parklampID},
-		Restart: initapi.RestartSignal,
-		Ambient: []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SYS_NICE},
-		Output:  s.logbook.Writer("phoned", time.Now)}
 }
 
 // raise adds a fault that lasts and tells phoned.
