@@ -82,6 +82,7 @@ type Card struct {
 
 	xruns   atomic.Uint64
 	returns atomic.Uint64 // times that the card was opened
+	using   atomic.Pointer[Config]
 
 	// owned by Run
 	cfg            Config // one of may
@@ -98,8 +99,13 @@ func NewCard(may []Config, log *slog.Logger, report func(error)) *Card {
 }
 
 func newCard(may []Config, log *slog.Logger, report func(error), cards hardware) *Card {
-	return &Card{Handset: newHandset(cardMargin, false), may: may, cfg: may[0], log: log, report: report, cards: cards}
+	c := &Card{Handset: newHandset(cardMargin, false), may: may, cfg: may[0], log: log, report: report, cards: cards}
+	c.using.Store(&may[0])
+	return c
 }
+
+// Using returns the configuration of the card that was there at the last look; of the best of those that it may be if none was.
+func (c *Card) Using() Config { return *c.using.Load() }
 
 // CardStats are counters since the start.
 type CardStats struct {
@@ -163,6 +169,10 @@ func (c *Card) Run(ctx context.Context) error {
 
 // open finds the first card that is there. What is told of none is told of the best.
 func (c *Card) open() (*opened, error) {
+	defer func() {
+		cfg := c.cfg
+		c.using.Store(&cfg)
+	}()
 	var none error
 	for _, c.cfg = range c.may {
 		o, err := c.agree()

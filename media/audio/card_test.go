@@ -117,6 +117,9 @@ func TestFirstCardThatIsThere(t *testing.T) {
 		if x := told(); len(x) != 1 || !strings.Contains(x[0].Error(), `"Codec"`) {
 			t.Errorf("without any: %v", x)
 		}
+		if got := c.Using().Card; got != "Codec" {
+			t.Errorf("without any it is %q", got)
+		}
 		f.mu.Lock()
 		f.gone, f.is = false, "Fake"
 		f.mu.Unlock()
@@ -124,6 +127,9 @@ func TestFirstCardThatIsThere(t *testing.T) {
 		synctest.Wait()
 		if x := told(); len(x) != 1 || x[0] != nil || c.Stats().Opened != 1 || f.rate != 48000 {
 			t.Errorf("with the second: %v, %+v", x, c.Stats())
+		}
+		if got := c.Using().Card; got != "Fake" {
+			t.Errorf("with the second it is %q", got)
 		}
 	})
 }

@@ -29,7 +29,8 @@ var (
 // handset is what the worker hears and speaks into, in the words of the phone. It is owned by the loop.
 type handset struct {
 	device  audio.Device
-	sim     *audio.Sim // nil with a sound card
+	sim     *audio.Sim          // nil with a sound card
+	using   func() audio.Config // of the sound card that is there; nil without one
 	country string
 	calls   []*media.Session // joined with the open path: none, one, or the two of a conference
 	parties []member         // of a conference, in the order of calls; else nil
@@ -40,7 +41,8 @@ type handset struct {
 // error is one of the simulated one's speech: it has none then.
 func newHandset(may []audio.Config, country string, log *slog.Logger, report func(error)) (*handset, error) {
 	if may[0].Card != "" {
-		return &handset{device: audio.NewCard(may, log, report), country: country}, nil
+		card := audio.NewCard(may, log, report)
+		return &handset{device: card, using: card.Using, country: country}, nil
 	}
 	sim := audio.NewSim()
 	speech, err := audio.OpenSpeech(may[0])
@@ -48,6 +50,15 @@ func newHandset(may []audio.Config, country string, log *slog.Logger, report fun
 		sim.Speak(speech)
 	}
 	return &handset{device: sim, sim: sim, country: country}, err
+}
+
+// hasHeadset says whether the sound card that is there has a place for a headset.
+func (h *handset) hasHeadset() bool {
+	if h.using == nil {
+		return false
+	}
+	none, is := audio.Default().Headset, h.using().Headset
+	return len(is.Controls) > 0 || is.Output != none.Output || is.Input != none.Input
 }
 
 func (h *handset) run(ctx context.Context) error { return h.device.Run(ctx) }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"testing"
 
 	"parklamp/board"
@@ -18,6 +19,32 @@ type opened struct {
 }
 
 func (o *opened) Open(p audio.Path) { o.path = p }
+
+// keyless is a board without a headset key.
+type keyless struct{ board.Board }
+
+func (k keyless) Model() board.Model {
+	m := k.Board.Model()
+	m.Keys = slices.DeleteFunc(slices.Clone(m.Keys), func(p board.ModelKey) bool { return p.Key == headsetKey })
+	return m
+}
+
+// A board without a headset key has a headset if the sound card has a place for it that is there now: another one may have been
+// plugged in since the start.
+func TestHeadsetOfTheCardThatIsThere(t *testing.T) {
+	a := appliance(t, func(c *config.Config) { c.Board.Model = "rpi-4" })
+	a.desk.board = keyless{a.board}
+	may, err := boardSounds(audio.Default(), a.board.Model().Sounds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, card := range append(may, may[0]) {
+		a.desk.handset.using = func() audio.Config { return card }
+		if got, want := a.desk.parts().Headset, card.Card == "wm8960soundcard"; got != want {
+			t.Errorf("%s is there: headset %v", card.Card, got)
+		}
+	}
+}
 
 func TestHeadsetKey(t *testing.T) {
 	a := appliance(t, func(*config.Config) {})

@@ -21,7 +21,6 @@ import (
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media"
-	"parklamp/media/audio/alsa"
 	"parklamp/media/moh"
 	"parklamp/parkd"
 	"parklamp/parkd/federation"
@@ -103,12 +102,11 @@ func (a *Appliance) addPhone() error {
 	a.lamps.OnFault(a.lampFault(missing))
 	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{},
 		jammed: map[board.Key]bool{}}
-	cards, _ := alsa.Cards() // none can be listed: then none is there, and they are looked for
 	may, err := boardSounds(a.cfg.Audio, a.board.Model().Sounds)
 	if err != nil {
 		return err
 	}
-	a.may, a.cfg.Audio = len(may), present(may, cards)
+	a.may = len(may)
 	if a.desk.handset, err = newHandset(may, a.cfg.Tones.Country, a.log, a.soundCard); err != nil {
 		a.health.Raise(a.now(), speechCode, health.Warning, err.Error(), "mend the file, or name another one in audio.speech, and restart phoned; the microphone is silent meanwhile")
 	}

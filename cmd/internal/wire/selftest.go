@@ -151,10 +151,8 @@ func (d *desk) parts() selftest.Phone {
 		p.Lamps = append(p.Lamps, selftest.Lamp{ID: string(l.Lamp), Label: l.Label, Green: l.Green != board.NoLine, Red: l.Red != board.NoLine,
 			Steady: l.Steady != board.NoLine})
 	}
-	none := audio.Default().Headset
-	h := d.cfg.Audio.Headset
-	_, key := m.Key("headset")
-	p.Headset = key || d.handset.sim == nil && (len(h.Controls) > 0 || h.Output != none.Output || h.Input != none.Input)
+	_, key := m.Key(headsetKey)
+	p.Headset = key || d.handset.hasHeadset()
 	sound, _ := d.health.Get(soundCode)
 	p.Sound = sound.Text
 	p.Faults = itemFaults(m, d.health.All())

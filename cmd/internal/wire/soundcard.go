@@ -79,13 +79,6 @@ func boardSounds(cfg audio.Config, sounds []board.Sound) ([]audio.Config, error)
 	return may, nil
 }
 
-// present is the first card that is there, else the first.
-func present(may []audio.Config, there []alsa.Card) audio.Config {
-	return may[max(0, slices.IndexFunc(may, func(m audio.Config) bool {
-		return slices.ContainsFunc(there, func(c alsa.Card) bool { return c.ID == m.Card || c.Name == m.Card })
-	}))]
-}
-
 // boardSound is one of them by the board's definition.
 func boardSound(cfg audio.Config, s board.Sound) (audio.Config, error) {
 	out := audio.Default()
