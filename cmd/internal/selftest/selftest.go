@@ -2,7 +2,7 @@
 // in every ear, the microphone, then what needs no hands (sound loop, network, storage, clock), and the signed report.
 //
 // Machine is pure: inputs in (keys, hook, ends of sounds, measurements, timers), effects out (lamps, words, tones, what to
-// measure, findings). It has no clock, goroutine or hardware; cmd/internal/wire owns one while a test runs and carries out
+// measure, findings). It has no clock, goroutine or hardware; cmd/internal/exam owns one while a test runs and carries out
 // its effects, parkctl shows its questions. Report and its signature are here as well, so that the appliance that writes
 // and the desk that verifies have one definition.
 //

@@ -8,7 +8,6 @@ import (
 
 	"parklamp/board"
 	"parklamp/cmd/internal/health"
-	"parklamp/cmd/internal/selftest"
 	"parklamp/keypad"
 	"parklamp/leds"
 	"parklamp/media/prompt"
@@ -36,16 +35,14 @@ type desk struct {
 	prompt    string             // words last spoken to the worker
 	promptAt  time.Time
 	stuck     uint64 // times that a key was stuck
-	exam      *exam  // nil: no self test is under way
-	hookUp    bool   // the handset, as the self test has seen it last
 	boot      powerOn
 	complaint complaint
 }
 
 // step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
 func (d *desk) step(in phone.Input) {
-	if _, ok := in.(phone.Incoming); ok && d.exam != nil {
-		d.exam.take(selftest.Stop{Reason: "a call came in"}) // it wins
+	if _, ok := in.(phone.Incoming); ok {
+		d.examiner.Stop("a call came in") // it wins
 	}
 	d.inTurn(func() {
 		if _, digit := in.(phone.Digit); !digit || d.machine.View().State != phone.Talking { // within a call it may be a password
@@ -86,8 +83,11 @@ func (d *desk) showLamps() {
 
 // key translates an event of the keypad.
 func (d *desk) key(e keypad.Event) {
-	if d.exam != nil {
-		d.exam.key(e)
+	if d.examiner.Underway() {
+		if e.Kind == keypad.Up {
+			delete(d.jammed, e.Key)
+		}
+		d.examiner.Key(e)
 		return
 	}
 	if d.power(e) {

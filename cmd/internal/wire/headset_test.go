@@ -40,7 +40,7 @@ func TestHeadsetOfTheCardThatIsThere(t *testing.T) {
 	}
 	for _, card := range append(may, may[0]) {
 		a.desk.handset.using = func() audio.Config { return card }
-		if got, want := a.desk.parts().Headset, card.Card == "wm8960soundcard"; got != want {
+		if got, want := (subject{a.desk}).Parts().Headset, card.Card == "wm8960soundcard"; got != want {
 			t.Errorf("%s is there: headset %v", card.Card, got)
 		}
 	}

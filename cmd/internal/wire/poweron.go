@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"time"
 
 	"parklamp/board"
@@ -57,7 +58,7 @@ func (d *desk) power(e keypad.Event) bool {
 
 // bootTest begins the self test that needs no laptop.
 func (d *desk) bootTest() {
-	if _, err := d.examine("Park at power-on", selftest.Steps, false, nil); err != nil {
+	if err := d.examine(context.Background(), "Park at power-on", selftest.Steps, false, nil); err != nil {
 		d.log.Warn("no self test, although Park was held at power-on", "err", err)
 	}
 }

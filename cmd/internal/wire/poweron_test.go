@@ -82,14 +82,11 @@ func TestParkAtPowerOn(t *testing.T) {
 				}
 				synctest.Wait()
 				a.loop.ask(func() {
-					if got := a.desk.exam != nil; got != c.test {
+					if got := a.examiner.Underway(); got != c.test {
 						t.Errorf("self test %v, want %v", got, c.test)
 					}
 					if got := a.desk.machine.View().State; got != c.state {
 						t.Errorf("the phone is in %v, want %v", got, c.state)
-					}
-					if a.desk.exam != nil {
-						a.desk.exam.cancel()
 					}
 				})
 			})

@@ -46,8 +46,9 @@ const (
 func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{cfg: cfg, version: version, log: log, now: time.Now, started: time.Now(), loop: newLoop(),
 		codecs: formats(cfg.Media.Codecs), news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
-		peers: map[string]panel.Peer{}, sounds: newSounds(), jobs: make(chan func(context.Context), maxJobs)}
+		peers: map[string]panel.Peer{}, sounds: newSounds()}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
+	a.examiner = a.newExaminer()
 	var err error
 	if a.endpoint, err = sip.New(cfg.SIP, log, sip.WithHolder(holder.Of), sip.WithAppliances(a.applianceAt)); err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (a *Appliance) others() map[string]part {
 	if a.desk != nil {
 		parts["lamps"], parts["keypad"], parts["audio"] = a.lamps.Run, a.scanKeys, a.desk.handset.run
 	}
-	parts["selftest"] = a.runJobs
+	parts["selftest"] = a.examiner.Run
 	return parts
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"parklamp/board"
 	"parklamp/board/sim"
+	"parklamp/cmd/internal/exam"
 	"parklamp/cmd/internal/health"
 	"parklamp/leds"
 	"parklamp/media"
@@ -159,8 +160,8 @@ func (d *desk) fill(s *panel.Status) {
 			p.Party = panel.Party{Name: c.Name, Number: c.From}
 		}
 	}
-	if d.exam != nil {
-		p.State, p.HookUp = "self-test", d.hookUp
+	if d.examiner.Underway() {
+		p.State, p.HookUp = "self-test", d.examiner.HookUp()
 	}
 	s.Phone = p
 	m := d.board.Model()
@@ -246,8 +247,8 @@ func (a *Appliance) Dial(digits string) error {
 	}
 	err := errStops
 	a.loop.ask(func() {
-		if err = nil; a.desk.exam != nil {
-			err = fmt.Errorf("%w: a self test is under way", panel.ErrNotNow)
+		if err = nil; a.examiner.Underway() {
+			err = exam.ErrUnderway
 			return
 		}
 		for _, c := range []byte(digits) {

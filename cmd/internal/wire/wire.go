@@ -2,7 +2,7 @@
 // carries out their effects on SIP, media, lamps and sounds. What becomes of a parked call and what a key does is decided
 // in parkd and sip/phone; here are the rules that need legs or hands: who is parked again because messages crossed, a fetcher
 // vanished or an orbit is free in a moment (stranded.go, vanish.go, lot.go), short and long presses, the headset's key and Park
-// held at power-on (desk.go, headset.go, poweron.go), and when digits in the middle of a self test dial (selftest.go).
+// held at power-on (desk.go, headset.go, poweron.go), and when a self test has to wait (selftest.go).
 //
 // One goroutine, the loop, owns every leg and both machines. Keypad, calls, federation and panel post to it, so that
 // every event is taken whole before the next. Appliance.Run (run.go) starts a goroutine for each part: endpoint, calls, events,
@@ -12,7 +12,6 @@
 package wire
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,7 @@ import (
 	"parklamp/board"
 	"parklamp/cmd/internal/access"
 	"parklamp/cmd/internal/config"
+	"parklamp/cmd/internal/exam"
 	"parklamp/cmd/internal/health"
 	"parklamp/keypad"
 	"parklamp/leds"
@@ -73,7 +73,7 @@ type Appliance struct {
 	loop       *loop
 	news       *news // who watches the status
 	documents  *documents
-	jobs       chan func(context.Context) // of self tests, capacity maxJobs; a full one refuses
+	examiner   *exam.Examiner
 
 	codecs []sdp.Codec // of the configuration
 
