@@ -84,17 +84,17 @@ func TestJudgeStorage(t *testing.T) {
 // A clock that nobody has set is an error until somebody does.
 func TestClockThatIsNotSet(t *testing.T) {
 	now := time.Unix(600, 0)
-	a := &Appliance{now: func() time.Time { return now }, health: health.New(func() {})}
-	a.showClock()
-	if all := a.health.All(); len(all) != 1 || all[0].Severity != health.Error || all[0].Hint == "" {
+	s := surroundings{now: func() time.Time { return now }, health: health.New(func() {})}
+	s.showClock()
+	if all := s.health.All(); len(all) != 1 || all[0].Severity != health.Error || all[0].Hint == "" {
 		t.Errorf("%+v", all)
 	}
-	if worst, ails := ailmentOf(a.health.All()); !ails || worst != prompt.NoClock {
+	if worst, ails := ailmentOf(s.health.All()); !ails || worst != prompt.NoClock {
 		t.Errorf("told as %v %v", worst, ails)
 	}
 	now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	a.showClock()
-	if all := a.health.All(); len(all) != 0 {
+	s.showClock()
+	if all := s.health.All(); len(all) != 0 {
 		t.Errorf("set, and %+v", all)
 	}
 }

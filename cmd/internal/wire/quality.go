@@ -12,6 +12,7 @@ import (
 
 	"parklamp/cmd/internal/health"
 	"parklamp/media/quality"
+	"parklamp/parkd"
 	"parklamp/parkd/panel"
 	"parklamp/sip/call"
 	"parklamp/sip/event"
@@ -40,6 +41,11 @@ const (
 
 // sounds is what is known of the sound of calls that have ended. Owned by the loop, but for reports.
 type sounds struct {
+	// immutable
+	loop   *loop
+	health *health.Set
+	log    *slog.Logger
+
 	ended   []panel.Call // newest first
 	hosts   map[netip.Addr][]float64
 	order   []netip.Addr         // of hosts, longest ago first
@@ -48,8 +54,8 @@ type sounds struct {
 	published, failed atomic.Uint64 // reports that the collector took, and that it did not get
 }
 
-func newSounds() *sounds {
-	return &sounds{hosts: map[netip.Addr][]float64{}, reports: make(chan vqreport.Report, maxReports)}
+func newSounds(l *loop, h *health.Set, log *slog.Logger) *sounds {
+	return &sounds{loop: l, health: h, log: log, hosts: map[netip.Addr][]float64{}, reports: make(chan vqreport.Report, maxReports)}
 }
 
 // soundEnded tells how a call sounded that has just ended: the log, the panel, the collector, and health if calls with
@@ -65,16 +71,26 @@ func (a *Appliance) soundEnded(l *leg, ev call.Ended) {
 		"round_trip_ms", millis(q.RoundTrip))...)
 	c := a.callStatus(l)
 	c.State, c.Ended, c.Cause = panel.CallEnded, a.now(), ev.Cause.String()
-	a.sounds.ended = slices.Insert(a.sounds.ended, 0, c)
-	a.sounds.ended = a.sounds.ended[:min(len(a.sounds.ended), maxEnded)]
-	a.judge(stats.Remote.Addr(), q)
+	a.sounds.keep(c)
+	a.sounds.judge(stats.Remote.Addr(), q)
 	if a.cfg.Quality.Collector != "" {
-		select {
-		case a.sounds.reports <- a.soundReport(l, q, stats.Remote):
-		default:
-			a.sounds.failed.Add(1)
-			a.log.Debug("a report on the sound of a call is dropped: the collector is slow", "call", l.id)
-		}
+		a.sounds.report(l.id, a.soundReport(l, q, stats.Remote))
+	}
+}
+
+// keep keeps a call for people to look at.
+func (s *sounds) keep(c panel.Call) {
+	s.ended = slices.Insert(s.ended, 0, c)
+	s.ended = s.ended[:min(len(s.ended), maxEnded)]
+}
+
+// report hands the report on a leg to who publishes them.
+func (s *sounds) report(id parkd.LegID, r vqreport.Report) {
+	select {
+	case s.reports <- r:
+	default:
+		s.failed.Add(1)
+		s.log.Debug("a report on the sound of a call is dropped: the collector is slow", "call", id)
 	}
 }
 
@@ -108,20 +124,19 @@ func soundStatus(s quality.Stream) panel.Sound {
 }
 
 // judge raises a condition when calls with a host lose too much of the sound again and again.
-func (a *Appliance) judge(host netip.Addr, q quality.Call) {
+func (s *sounds) judge(host netip.Addr, q quality.Call) {
 	if !host.IsValid() || max(q.In.Packets, q.Out.Packets) < leastPackets {
 		return
 	}
-	s := a.sounds
 	if s.hosts[host] == nil && len(s.hosts) >= maxHosts {
-		a.forgetHost(s.order[0])
+		s.forget(s.order[0])
 	}
 	lost := max(q.In.LossRate()+q.In.DiscardRate(), q.Out.LossRate()+q.Out.DiscardRate())
 	last := append(s.hosts[host], lost)
 	last = last[max(0, len(last)-lastCalls):]
 	s.hosts[host] = last
 	s.order = append(slices.DeleteFunc(s.order, func(h netip.Addr) bool { return h == host }), host)
-	a.loop.after("sound "+host.String(), hostsLast, func() { a.forgetHost(host) })
+	s.loop.after("sound "+host.String(), hostsLast, func() { s.forget(host) })
 	bad, most := 0, 0.0
 	for _, part := range last {
 		if part > badSound {
@@ -130,22 +145,21 @@ func (a *Appliance) judge(host netip.Addr, q quality.Call) {
 		}
 	}
 	if bad < badCalls {
-		a.health.Clear(hostCode(host))
+		s.health.Clear(hostCode(host))
 		return
 	}
-	a.health.Raise(a.now(), hostCode(host), health.Warning, fmt.Sprintf("calls with %s lose up to %.0f %% of the sound (%d of the last %d)", host, 100*most, bad, len(last)),
+	s.health.Raise(time.Now(), hostCode(host), health.Warning, fmt.Sprintf("calls with %s lose up to %.0f %% of the sound (%d of the last %d)", host, 100*most, bad, len(last)),
 		"look at the network on the way there; parkctl calls shows which direction it is")
 }
 
 func hostCode(host netip.Addr) string { return "calls." + host.String() }
 
-// forgetHost drops what is remembered of a host.
-func (a *Appliance) forgetHost(host netip.Addr) {
-	s := a.sounds
+// forget drops what is remembered of a host.
+func (s *sounds) forget(host netip.Addr) {
 	delete(s.hosts, host)
 	s.order = slices.DeleteFunc(s.order, func(h netip.Addr) bool { return h == host })
-	a.loop.stop("sound " + host.String())
-	a.health.Clear(hostCode(host))
+	s.loop.stop("sound " + host.String())
+	s.health.Clear(hostCode(host))
 }
 
 // soundReport is the report on a call for the collector.

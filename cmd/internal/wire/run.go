@@ -46,9 +46,10 @@ const (
 func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{cfg: cfg, version: version, log: log, now: time.Now, started: time.Now(), loop: newLoop(),
 		codecs: formats(cfg.Media.Codecs), news: &news{watchers: map[int]func(){}}, documents: newDocuments(), legs: map[parkd.LegID]*leg{},
-		peers: map[string]panel.Peer{}, sounds: newSounds()}
+		peers: map[string]panel.Peer{}}
 	a.health = health.New(func() { a.news.tell(); a.showHealth() })
 	a.examiner = a.newExaminer()
+	a.sounds = newSounds(a.loop, a.health, log)
 	var err error
 	if a.endpoint, err = sip.New(cfg.SIP, log, sip.WithHolder(holder.Of), sip.WithAppliances(a.applianceAt)); err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func (a *Appliance) others() map[string]part {
 	if underInit() { // it judges the disk and the clock
 		parts["firmware"] = a.watchFirmware
 	} else {
-		parts["surroundings"] = a.watchSurroundings
+		parts["surroundings"] = surroundings{journal: a.cfg.Journal.Path, health: a.health, now: a.now}.watch
 	}
 	if a.cfg.Quality.Collector != "" {
 		parts["quality"] = a.publishSounds

@@ -24,16 +24,23 @@ const (
 	almostFull = 8 << 20
 )
 
-// watchSurroundings looks at the clock and at the disk of the journal until ctx ends, so that it is known before a call is
+// surroundings judges what an appliance stands on.
+type surroundings struct {
+	journal string // its file; "" without one
+	health  *health.Set
+	now     func() time.Time
+}
+
+// watch looks at the clock and at the disk of the journal until ctx ends, so that it is known before a call is
 // parked that it could not be stored. Parking goes on whatever it finds. Under the image's first process, which judges both by
 // what it knows of the card and of the time servers, it does not run.
-func (a *Appliance) watchSurroundings(ctx context.Context) error {
+func (s surroundings) watch(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		a.showClock()
-		if a.cfg.Journal.Path != "" {
-			a.showStorage(filepath.Dir(a.cfg.Journal.Path))
+		s.showClock()
+		if s.journal != "" {
+			s.showStorage(filepath.Dir(s.journal))
 		}
 		select {
 		case <-ctx.Done():
@@ -45,26 +52,26 @@ func (a *Appliance) watchSurroundings(ctx context.Context) error {
 
 // showClock tells of a clock that has not been set since the power came: times on the panel and in reports are wrong, and
 // certificates are taken for not yet in force.
-func (a *Appliance) showClock() {
-	if !clock.Unset(a.now()) {
-		a.health.Clear(clockCode)
+func (s surroundings) showClock() {
+	if !clock.Unset(s.now()) {
+		s.health.Clear(clockCode)
 		return
 	}
-	a.health.Raise(a.now(), clockCode, health.Error, "the clock is not set: it says "+a.now().UTC().Format(time.DateOnly),
+	s.health.Raise(s.now(), clockCode, health.Error, "the clock is not set: it says "+s.now().UTC().Format(time.DateOnly),
 		"check the time server and the network; without a clock encrypted calls and peers may be refused")
 }
 
-func (a *Appliance) showStorage(folder string) {
+func (s surroundings) showStorage(folder string) {
 	var st unix.Statfs_t
 	if unix.Statfs(folder, &st) != nil {
 		return // it is not there yet, or gone: the journal says so when it is written
 	}
 	severity, text, hint := judgeStorage(st.Flags&unix.ST_RDONLY != 0, st.Bavail*uint64(st.Bsize))
 	if text == "" {
-		a.health.Clear(storageCode)
+		s.health.Clear(storageCode)
 		return
 	}
-	a.health.Raise(a.now(), storageCode, severity, folder+" "+text, hint)
+	s.health.Raise(s.now(), storageCode, severity, folder+" "+text, hint)
 }
 
 // judgeStorage says what is wrong with a disk; an empty text is nothing.
