@@ -6,7 +6,7 @@
 // It is also the script of udhcpc, under the name udhcpc-hook, and as "init fetch" its own child that brings the identity of
 // an appliance from a web server. It runs as root; everything that talks with the network beyond DHCP, LLDP and NTP runs as
 // another user. What it believes lies where that user can put nothing (claim.go). Each part runs in goroutines of its own;
-// system.go starts and ends them.
+// system.run starts and ends them in its order (system.go).
 //
 // A phoned that dies runs again at once, and after 0.2, 0.4, 0.8 … 10 s when it died within 20 s of its start (package
 // supervise). The watchdog is fed unless only a reset mends what is wrong: phoned cannot even be killed, a step of the start

@@ -76,8 +76,8 @@ func (d *desk) complain(e keypad.Event) {
 		if v := d.machine.View(); v.State != phone.DialTone || len(v.Calls) > 0 {
 			return
 		}
-		a, ails := ailmentOf(d.health.All())
-		if d.complaint.due(a, ails, d.now()) {
+		a, ails := ailmentOf(d.a.health.All())
+		if d.complaint.due(a, ails, d.a.now()) {
 			words := prompt.Attention(a)
 			d.told(words)
 			d.handset.whisper(words)

@@ -24,7 +24,7 @@ const (
 
 // desk is the desk phone: keys in, calls and sounds out. It is owned by the loop; a gateway has none.
 type desk struct {
-	*Appliance
+	a         *Appliance // whose phone it is: legs, lamps, log and loop are its
 	machine   *phone.Machine
 	calls     map[phone.CallID]*leg
 	connected [2]phone.CallID // whose audio the open path has, even before the leg is here; two in a conference
@@ -42,13 +42,13 @@ type desk struct {
 // step gives the phone an input and carries out its effects in order; an input that comes of an effect waits for its turn.
 func (d *desk) step(in phone.Input) {
 	if _, ok := in.(phone.Incoming); ok {
-		d.examiner.Stop("a call came in") // it wins
+		d.a.examiner.Stop("a call came in") // it wins
 	}
-	d.inTurn(func() {
+	d.a.inTurn(func() {
 		if _, digit := in.(phone.Digit); !digit || d.machine.View().State != phone.Talking { // within a call it may be a password
-			d.log.Debug("phone", "input", in.String())
+			d.a.log.Debug("phone", "input", in.String())
 		}
-		for _, e := range d.machine.Step(d.now(), in) {
+		for _, e := range d.machine.Step(d.a.now(), in) {
 			d.do(e)
 		}
 		d.showLamps()
@@ -73,21 +73,21 @@ func (d *desk) showLamps() {
 		}
 		return leds.Free
 	}
-	d.lamps.Set("hold", hold)
-	d.lamps.Set("conference", active(v.With != ""))
-	d.lamps.Set("mute", active(v.Muted))
-	d.lamps.Set(headsetKey, active(d.worn))
-	d.lamps.Set("dnd", active(v.DoNotDisturb))
-	d.lamps.Set("park", active(v.State == phone.Parked || v.State == phone.Listing)) // Park does something of its own now
+	d.a.lamps.Set("hold", hold)
+	d.a.lamps.Set("conference", active(v.With != ""))
+	d.a.lamps.Set("mute", active(v.Muted))
+	d.a.lamps.Set(headsetKey, active(d.worn))
+	d.a.lamps.Set("dnd", active(v.DoNotDisturb))
+	d.a.lamps.Set("park", active(v.State == phone.Parked || v.State == phone.Listing)) // Park does something of its own now
 }
 
 // key translates an event of the keypad.
 func (d *desk) key(e keypad.Event) {
-	if d.examiner.Underway() {
+	if d.a.examiner.Underway() {
 		if e.Kind == keypad.Up {
 			delete(d.jammed, e.Key)
 		}
-		d.examiner.Key(e)
+		d.a.examiner.Key(e)
 		return
 	}
 	if d.power(e) {
@@ -100,7 +100,7 @@ func (d *desk) key(e keypad.Event) {
 		return
 	case keypad.Stuck:
 		d.stuck++
-		d.health.Raise(d.now(), "key."+string(e.Key), health.Warning, fmt.Sprintf("key %s is stuck", e.Key),
+		d.a.health.Raise(d.a.now(), "key."+string(e.Key), health.Warning, fmt.Sprintf("key %s is stuck", e.Key),
 			"something lies on the key, or it is wired wrongly")
 		return
 	}
@@ -109,7 +109,7 @@ func (d *desk) key(e keypad.Event) {
 		d.jammed[e.Key] = true
 		return
 	case e.Kind == keypad.Up:
-		d.health.Clear("key." + string(e.Key))
+		d.a.health.Clear("key." + string(e.Key))
 		if d.jammed[e.Key] {
 			delete(d.jammed, e.Key)
 			return
@@ -144,7 +144,7 @@ func (d *desk) key(e keypad.Event) {
 
 // orbitState is what the lamp of an orbit shows, as far as a key press cares.
 func (d *desk) orbitState(orbit string) phone.OrbitState {
-	switch d.lot.machine.View(orbit).State {
+	switch d.a.lot.machine.View(orbit).State {
 	case parkd.ViewFree:
 		return phone.OrbitFree
 	case parkd.ViewUnknown:
@@ -155,7 +155,7 @@ func (d *desk) orbitState(orbit string) phone.OrbitState {
 
 func (d *desk) do(e phone.Effect) {
 	if _, digit := e.(phone.SendDTMF); !digit {
-		d.log.Debug("phone", "effect", e.String())
+		d.a.log.Debug("phone", "effect", e.String())
 	}
 	switch e := e.(type) {
 	case phone.Dial:
@@ -168,21 +168,21 @@ func (d *desk) do(e phone.Effect) {
 		d.endCall(e.Call, 0)
 	case phone.Hold:
 		if l := d.calls[e.Call]; l != nil {
-			d.hold(l, true)
-			l.playMusic(d.moh)
+			d.a.hold(l, true)
+			l.playMusic(d.a.moh)
 		}
 	case phone.Resume:
 		if l := d.calls[e.Call]; l != nil {
-			d.hold(l, false)
+			d.a.hold(l, false)
 		}
 	case phone.Music:
 		if l := d.calls[e.Call]; l != nil {
-			l.playMusic(d.moh)
+			l.playMusic(d.a.moh)
 		}
 	case phone.SendDTMF:
 		if l := d.calls[e.Call]; l != nil && l.media != nil {
 			if err := l.media.SendDTMF(string(rune(e.Digit)), dtmfEach, dtmfGap); err != nil {
-				d.log.Warn("a digit is not sent", "call", l.id, "err", err)
+				d.a.log.Warn("a digit is not sent", "call", l.id, "err", err)
 			}
 		}
 	case phone.BlindTransfer:
@@ -199,9 +199,9 @@ func (d *desk) do(e phone.Effect) {
 	case phone.Park:
 		d.park(e)
 	case phone.Fetch:
-		d.lot.step(parkd.Fetch{Token: d.lot.open("fetch", &request{desk: e.Call, orbit: e.Orbit}), Orbit: e.Orbit})
+		d.a.lot.step(parkd.Fetch{Token: d.a.lot.open("fetch", &request{desk: e.Call, orbit: e.Orbit}), Orbit: e.Orbit})
 	case phone.UndoPark:
-		d.lot.step(parkd.Undo{Token: d.lot.open("undo", &request{desk: e.Call, orbit: e.Orbit}), ParkerRef: parkd.DeskPhone})
+		d.a.lot.step(parkd.Undo{Token: d.a.lot.open("undo", &request{desk: e.Call, orbit: e.Orbit}), ParkerRef: parkd.DeskPhone})
 	case phone.CancelFetch:
 		d.cancelFetch(e.Call)
 	case phone.Page:
@@ -210,22 +210,22 @@ func (d *desk) do(e phone.Effect) {
 		d.connected = [2]phone.CallID{e.Call, e.With}
 		d.connect()
 	case phone.SetTimer:
-		d.loop.after("phone "+e.ID.String(), e.After, func() { d.step(phone.Timer{ID: e.ID}) })
+		d.a.loop.after("phone "+e.ID.String(), e.After, func() { d.step(phone.Timer{ID: e.ID}) })
 	case phone.StopTimer:
-		d.loop.stop("phone " + e.ID.String())
+		d.a.loop.stop("phone " + e.ID.String())
 	case phone.RingStart:
 		if l := d.calls[e.Call]; l != nil && l.incoming && !l.answered {
 			l.call.Ring()
 		}
 		d.handset.ring(e.Kind)
 		if e.Kind != phone.RingWaiting && e.Kind != phone.RingRecallWaiting {
-			d.lamps.Set("ringer", leds.Ringing) // a bell or a strobe; who talks hears the call that waits
+			d.a.lamps.Set("ringer", leds.Ringing) // a bell or a strobe; who talks hears the call that waits
 		}
 	case phone.RingStop:
 		d.handset.ring(phone.RingNone)
-		d.lamps.Set("ringer", leds.Free)
+		d.a.lamps.Set("ringer", leds.Free)
 	case phone.Ignored:
-		d.ignored++
+		d.a.ignored++
 	case phone.Show, phone.DoNotDisturb: // the panel and the lamps read the machine's View
 	default:
 		d.sound(e)
@@ -244,7 +244,7 @@ func (d *desk) sound(e phone.Effect) {
 	case phone.Say:
 		d.say(phraseOf(e.Prompt, e.Orbit), e.Then)
 	case phone.ListParked:
-		d.say(listOf(d.lot.machine.List(), d.now()), phone.ToneNone)
+		d.say(listOf(d.a.lot.machine.List(), d.a.now()), phone.ToneNone)
 	case phone.Beep:
 		d.handset.beep(e.Kind, e.For)
 	case phone.Whisper:
@@ -264,14 +264,14 @@ func (d *desk) sound(e phone.Effect) {
 func (d *desk) say(p prompt.Phrase, then phone.ToneKind) {
 	d.told(p)
 	d.handset.say(p, then, func() {
-		d.loop.post(func() { d.step(phone.Spoken{}) })
+		d.a.loop.post(func() { d.step(phone.Spoken{}) })
 	})
 }
 
 // told keeps what the worker was told, for the panel.
 func (d *desk) told(p prompt.Phrase) {
-	d.prompt, d.promptAt = p.Text(), d.now()
-	d.log.Info("spoken to the worker", "words", d.prompt)
+	d.prompt, d.promptAt = p.Text(), d.a.now()
+	d.a.log.Info("spoken to the worker", "words", d.prompt)
 }
 
 // connect joins the open path with the audio of the connected calls whose legs are here, and lets go of those before.
@@ -283,7 +283,7 @@ func (d *desk) connect() {
 		}
 	}
 	if err := d.handset.join(legs); err != nil {
-		d.log.Error("the calls of a conference do not hear each other", "err", err)
+		d.a.log.Error("the calls of a conference do not hear each other", "err", err)
 	}
 }
 

@@ -8,21 +8,21 @@ import (
 
 // recallOf finds the open recall that rings here: the phone's name of the call is its token.
 func (d *desk) recallOf(id phone.CallID) (token string, ok bool) {
-	r, ok := d.lot.requests[string(id)]
+	r, ok := d.a.lot.requests[string(id)]
 	return string(id), ok && r.desk == id
 }
 
 func (d *desk) dial(e phone.Dial) {
 	if e.Emergency {
-		d.emergencyAt = d.now()
+		d.a.emergencyAt = d.a.now()
 	}
-	to, err := d.resolve(e.Number)
+	to, err := d.a.resolve(e.Number)
 	var l *leg
 	if err == nil {
-		l, err = d.invite(to, nil, func(o *call.Invite) { o.Emergency = e.Emergency })
+		l, err = d.a.invite(to, nil, func(o *call.Invite) { o.Emergency = e.Emergency })
 	}
 	if err != nil {
-		d.log.Warn("a number cannot be dialled", "err", err)
+		d.a.log.Warn("a number cannot be dialled", "err", err)
 		d.step(phone.Failed{Call: e.Call, Code: 404})
 		return
 	}
@@ -32,15 +32,15 @@ func (d *desk) dial(e phone.Dial) {
 
 func (d *desk) answerCall(id phone.CallID) {
 	if token, ok := d.recallOf(id); ok {
-		d.lot.step(parkd.RecallAnswered{Token: token})
+		d.a.lot.step(parkd.RecallAnswered{Token: token})
 		return
 	}
 	l := d.calls[id]
 	if l == nil {
 		return
 	}
-	if err := d.answer(l); err != nil {
-		d.log.Warn("a call cannot be answered", "call", l.id, "err", err)
+	if err := d.a.answer(l); err != nil {
+		d.a.log.Warn("a call cannot be answered", "call", l.id, "err", err)
 		l.call.Reject(488, "")
 	}
 }
@@ -48,7 +48,7 @@ func (d *desk) answerCall(id phone.CallID) {
 // endCall hangs up, or refuses with code while it rings.
 func (d *desk) endCall(id phone.CallID, code int) {
 	if token, ok := d.recallOf(id); ok {
-		d.lot.step(parkd.RecallFailed{Token: token, Code: max(code, 480)})
+		d.a.lot.step(parkd.RecallFailed{Token: token, Code: max(code, 480)})
 		d.step(phone.Ended{Call: id})
 		return
 	}
@@ -70,22 +70,22 @@ func (d *desk) park(e phone.Park) {
 		d.step(phone.ParkRefused{Call: e.Call, Orbit: e.Orbit, Reason: phone.ReasonUnknown})
 		return
 	}
-	d.lot.park(l, &request{desk: e.Call}, e.Orbit, d.self(), parkd.DeskPhone)
+	d.a.lot.park(l, &request{desk: e.Call}, e.Orbit, d.a.self(), parkd.DeskPhone)
 }
 
 // parkAgain tries a park anew, if the call is still here.
 func (d *desk) parkAgain(r *request) {
 	if l := d.calls[r.desk]; l != nil {
-		d.lot.park(l, r, r.orbit, d.self(), parkd.DeskPhone)
+		d.a.lot.park(l, r, r.orbit, d.a.self(), parkd.DeskPhone)
 	}
 }
 
 // cancelFetch gives up a fetch. One that is under way at another appliance goes on: the caller may be on the way here, and
 // the phone parks him again.
 func (d *desk) cancelFetch(id phone.CallID) {
-	for token, r := range d.lot.requests {
+	for token, r := range d.a.lot.requests {
 		if r.desk == id && !r.park && r.out == nil {
-			d.lot.step(parkd.Abort{Token: token})
+			d.a.lot.step(parkd.Abort{Token: token})
 			return
 		}
 	}
@@ -93,7 +93,7 @@ func (d *desk) cancelFetch(id phone.CallID) {
 
 func (d *desk) blindTransfer(e phone.BlindTransfer) {
 	l := d.calls[e.Call]
-	to, err := d.resolve(e.Target)
+	to, err := d.a.resolve(e.Target)
 	if l == nil || err != nil {
 		d.step(phone.TransferProgress{Call: e.Call, Code: 404, Final: true})
 		return
@@ -119,9 +119,9 @@ func (d *desk) follow(e phone.Follow) {
 	}
 	t := referrer.transfer
 	t.Accept()
-	l, err := d.invite(t.Target, nil, func(o *call.Invite) { followTransfer(o, t) })
+	l, err := d.a.invite(t.Target, nil, func(o *call.Invite) { followTransfer(o, t) })
 	if err != nil {
-		d.log.Warn("a transfer cannot be followed", "call", referrer.id, "err", err)
+		d.a.log.Warn("a transfer cannot be followed", "call", referrer.id, "err", err)
 		t.Done(503, "Service Unavailable")
 		referrer.transfer = nil
 		d.step(phone.Failed{Call: e.Call, Code: 503})
@@ -156,7 +156,7 @@ func (d *desk) onCall(l *leg, ev call.Event) {
 		d.step(phone.Referred{Call: id})
 	case call.TransferProgress:
 		if ev.Final && ev.Code >= 300 {
-			d.log.Warn("the far end could not be transferred", "call", l.id, "code", ev.Code, "reason", ev.Reason)
+			d.a.log.Warn("the far end could not be transferred", "call", l.id, "code", ev.Code, "reason", ev.Reason)
 		}
 		d.step(phone.TransferProgress{Call: id, Code: ev.Code, Final: ev.Final})
 	case call.Ended:

@@ -7,7 +7,7 @@ import (
 
 // handToPhone gives a parked leg to the desk phone: by fetch, undo or an answered recall.
 func (p *lot) handToPhone(e parkd.HandToPhone) {
-	r, l := p.requests[e.Token], p.legs[e.Leg]
+	r, l := p.requests[e.Token], p.a.legs[e.Leg]
 	if r == nil || r.desk == "" || l == nil || l.ended {
 		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonGone})
 		return
@@ -16,18 +16,18 @@ func (p *lot) handToPhone(e parkd.HandToPhone) {
 	l.parked = false
 	l.silence()
 	if l.onHold {
-		p.hold(l, false)
+		p.a.hold(l, false)
 	}
-	p.desk.take(l, r.desk)
+	p.a.desk.take(l, r.desk)
 	p.step(parkd.JoinResult{Token: e.Token, OK: true})
 	if !isRecall(r.desk, e.Token) { // the phone has answered a recall already
-		p.desk.arrived(r.desk, e.Slot)
+		p.a.desk.arrived(r.desk, e.Slot)
 	}
 }
 
 // join relays the parked caller to a leg that fetches or that answered a recall.
 func (p *lot) join(e parkd.Join) {
-	parked, fetcher := p.legs[e.Parked], p.legs[e.Fetcher]
+	parked, fetcher := p.a.legs[e.Parked], p.a.legs[e.Fetcher]
 	if parked == nil || fetcher == nil || parked.ended || fetcher.ended {
 		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonGone})
 		return
@@ -36,15 +36,15 @@ func (p *lot) join(e parkd.Join) {
 	fetcher.call.SetIdentity(asserted(e.Slot.Caller)) // RFC 3325: the fetcher sees the caller
 	if !fetcher.answered {
 		fetcher.speakLike(parked)
-		if err := p.answer(fetcher); err != nil {
-			p.log.Warn("a fetch cannot be answered", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
+		if err := p.a.answer(fetcher); err != nil {
+			p.a.log.Warn("a fetch cannot be answered", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
 			p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
 			return
 		}
 	}
 	fetcher.caller = fetcherParty(fetcher)
-	if err := p.relay(parked, fetcher); err != nil {
-		p.log.Warn("the media of a fetch cannot be relayed", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
+	if err := p.a.relay(parked, fetcher); err != nil {
+		p.a.log.Warn("the media of a fetch cannot be relayed", "orbit", e.Slot.Orbit, "call", fetcher.id, "err", err)
 		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
 		return
 	}
@@ -59,7 +59,7 @@ func (p *lot) joined(fetcher *leg) {
 	if token == "" {
 		return
 	}
-	fetcher.token, fetcher.joined = "", p.now()
+	fetcher.token, fetcher.joined = "", p.a.now()
 	result := parkd.JoinResult{Token: token, OK: true}
 	if r := p.requests[token]; r != nil {
 		fetcher.fetched = r.orbit
@@ -71,7 +71,7 @@ func (p *lot) joined(fetcher *leg) {
 	if fetcher.pair != nil {
 		fetcher.pair.parked = false
 		if fetcher.pair.onHold {
-			p.hold(fetcher.pair, false)
+			p.a.hold(fetcher.pair, false)
 		}
 	}
 	p.step(result)
@@ -80,12 +80,12 @@ func (p *lot) joined(fetcher *leg) {
 // fetchRemote takes a call from the appliance that hosts it: INVITE with Replaces for exactly that call.
 func (p *lot) fetchRemote(e parkd.FetchRemote) {
 	r := p.requests[e.Token]
-	host, ok := p.federation.PeerURI(e.Slot.Host, e.Slot.Orbit)
+	host, ok := p.a.federation.PeerURI(e.Slot.Host, e.Slot.Orbit)
 	if r == nil || !ok {
 		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonUnknown})
 		return
 	}
-	l, err := p.invite(host, r.leg, func(o *call.Invite) {
+	l, err := p.a.invite(host, r.leg, func(o *call.Invite) {
 		// RFC 3891 §3: to-tag and from-tag are those of the host's side of the dialog.
 		o.Replaces = &call.DialogID{CallID: e.Slot.Dialog.CallID, LocalTag: e.Slot.Dialog.LocalTag, RemoteTag: e.Slot.Dialog.RemoteTag}
 		if r.leg != nil { // the host's display shows who fetches
@@ -94,7 +94,7 @@ func (p *lot) fetchRemote(e parkd.FetchRemote) {
 		}
 	})
 	if err != nil {
-		p.log.Warn("a call cannot be fetched from its host", "orbit", e.Slot.Orbit, "peer", e.Slot.Host, "err", err)
+		p.a.log.Warn("a call cannot be fetched from its host", "orbit", e.Slot.Orbit, "peer", e.Slot.Host, "err", err)
 		p.step(parkd.JoinResult{Token: e.Token, Reason: parkd.ReasonFailed})
 		return
 	}
@@ -102,7 +102,7 @@ func (p *lot) fetchRemote(e parkd.FetchRemote) {
 	l.token = e.Token
 	r.out = l
 	r.orbit = e.Slot.Orbit
-	p.log.Info("fetch from its host", "orbit", e.Slot.Orbit, "peer", e.Slot.Host, "call", l.id)
+	p.a.log.Info("fetch from its host", "orbit", e.Slot.Orbit, "peer", e.Slot.Host, "call", l.id)
 }
 
 // remoteFetched continues when the host has answered.
@@ -117,10 +117,10 @@ func (p *lot) remoteFetched(l *leg) {
 	l.token = ""
 	if r.desk != "" {
 		delete(p.requests, token)
-		l.joined, l.fetched = p.now(), r.orbit
-		p.desk.take(l, r.desk)
+		l.joined, l.fetched = p.a.now(), r.orbit
+		p.a.desk.take(l, r.desk)
 		p.step(parkd.JoinResult{Token: token, OK: true, Leg: l.id})
-		p.desk.arrived(r.desk, parkd.SlotState{Orbit: r.orbit, Caller: l.caller})
+		p.a.desk.arrived(r.desk, parkd.SlotState{Orbit: r.orbit, Caller: l.caller})
 		return
 	}
 	fetcher := r.leg
@@ -132,12 +132,12 @@ func (p *lot) remoteFetched(l *leg) {
 	fetcher.token = token
 	fetcher.call.SetIdentity(asserted(l.caller))
 	fetcher.speakLike(l)
-	err := p.answer(fetcher)
+	err := p.a.answer(fetcher)
 	if err == nil {
-		err = p.relay(l, fetcher)
+		err = p.a.relay(l, fetcher)
 	}
 	if err != nil {
-		p.log.Warn("a fetched call cannot be passed on", "call", fetcher.id, "err", err)
+		p.a.log.Warn("a fetched call cannot be passed on", "call", fetcher.id, "err", err)
 		fetcher.token = ""
 		p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonFailed})
 	}
@@ -153,7 +153,7 @@ func (p *lot) cancelFetch(token string) {
 	}
 	if r.leg != nil {
 		r.leg.token = ""
-		p.unpair(r.leg)
+		p.a.unpair(r.leg)
 	}
 	if out := r.out; out != nil && out != r.leg && !out.ended {
 		out.token, out.stranded = "", r.orbit
@@ -167,6 +167,6 @@ func (p *lot) cancelFetch(token string) {
 func (p *lot) fetcherGone(l *leg) {
 	token := l.token
 	l.token = ""
-	p.unpair(l)
+	p.a.unpair(l)
 	p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone})
 }

@@ -279,7 +279,7 @@ func (p *lot) kept(l *leg) bool {
 		return r.again && !l.answered
 	}
 	s, ok := p.callOf(l.id)
-	if !ok || !p.keeper.safe(s) {
+	if !ok || !p.a.keeper.safe(s) {
 		return false
 	}
 	return s.State == parkd.Parked || s.State == parkd.Ending || s.State == parkd.Recalling && recalledBefore(s)

@@ -33,7 +33,7 @@ func (k keyless) Model() board.Model {
 // plugged in since the start.
 func TestHeadsetOfTheCardThatIsThere(t *testing.T) {
 	a := appliance(t, func(c *config.Config) { c.Board.Model = "rpi-4" })
-	a.desk.board = keyless{a.board}
+	a.desk.a.board = keyless{a.board}
 	may, err := boardSounds(audio.Default(), a.board.Model().Sounds)
 	if err != nil {
 		t.Fatal(err)

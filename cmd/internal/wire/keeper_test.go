@@ -29,7 +29,7 @@ type keeping struct {
 
 func newKeeping(t *testing.T, path string) *keeping {
 	a := &Appliance{loop: newLoop(), log: slog.New(slog.DiscardHandler), now: time.Now, health: health.New(func() {})}
-	lot := &lot{Appliance: a, machine: parkd.New(parkd.Default(), "dock-1", 1), know: func(parkd.Known) {}, requests: map[string]*request{}}
+	lot := &lot{a: a, machine: parkd.New(parkd.Default(), "dock-1", 1), know: func(parkd.Known) {}, requests: map[string]*request{}}
 	a.lot = lot
 	k := &keeping{lot: lot, keeper: &keeper{loop: a.loop, log: a.log, health: a.health, now: a.now, present: a.snapshot, commits: make(chan commit, 1), stored: map[string]parkd.SlotState{},
 		last: map[string]journal.Entry{}}}
@@ -125,7 +125,7 @@ func TestRescueDoesNotWaitForTheDisk(t *testing.T) {
 		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
 		k.hosts(1, "a")
 		k.expect(t)
-		k.loop.ask(func() { k.lot.keeper = k.keeper; k.lot.do(parkd.Rescue{}) })
+		k.loop.ask(func() { k.lot.a.keeper = k.keeper; k.lot.do(parkd.Rescue{}) })
 		k.expect(t, "1:a")
 		k.onDisk("a")
 		k.expect(t, "1:a")

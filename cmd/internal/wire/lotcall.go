@@ -49,10 +49,10 @@ func (p *lot) heldByFar(l *leg, held bool) {
 		return
 	}
 	if held {
-		p.pause(l)
-		l.pair.playMusic(p.moh)
-	} else if err := p.connect(l); err != nil {
-		p.log.Warn("a call cannot be taken off hold", "call", l.id, "err", err)
+		p.a.pause(l)
+		l.pair.playMusic(p.a.moh)
+	} else if err := p.a.connect(l); err != nil {
+		p.a.log.Warn("a call cannot be taken off hold", "call", l.id, "err", err)
 	}
 }
 
@@ -80,7 +80,7 @@ func (p *lot) outAnswered(l *leg) {
 
 func (p *lot) outFailed(l *leg, ev call.Ended) {
 	if l.referrer != nil {
-		l.referrer.refused = refusedTransfer{at: p.now()}
+		l.referrer.refused = refusedTransfer{at: p.a.now()}
 		l.finish(max(ev.Code, 480), ev.Reason)
 		return
 	}

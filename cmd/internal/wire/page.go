@@ -17,27 +17,27 @@ const pageWait = 2 * time.Second
 // do not know it, Call-Info with answer-after, which Snom, Yealink and Grandstream obey).
 func (d *desk) page(orbit string) {
 	words := prompt.CallOn(orbit)
-	for _, p := range d.cfg.Federation.Peers {
-		to, ok := d.federation.PeerURI(p.Name, p.Name)
+	for _, p := range d.a.cfg.Federation.Peers {
+		to, ok := d.a.federation.PeerURI(p.Name, p.Name)
 		if !ok {
 			continue
 		}
-		l, err := d.invite(to, nil, func(o *call.Invite) {
+		l, err := d.a.invite(to, nil, func(o *call.Invite) {
 			o.Headers = append(o.Headers, gosip.NewHeader("Answer-Mode", "Auto"), gosip.NewHeader("Call-Info", "<sip:page@parklamp.invalid>;answer-after=0"))
 		})
 		if err != nil {
-			d.log.Warn("a peer cannot be paged", "peer", p.Name, "orbit", orbit, "err", err)
+			d.a.log.Warn("a peer cannot be paged", "peer", p.Name, "orbit", orbit, "err", err)
 			continue
 		}
 		l.page = true
 		l.media.Play(&ending{source: words.Source(), ended: func() { l.call.Hangup("page") }})
-		d.loop.after("page "+string(l.id), pageWait, func() {
+		d.a.loop.after("page "+string(l.id), pageWait, func() {
 			if !l.answered && !l.ended {
 				l.call.Hangup("page")
 			}
 		})
 	}
-	d.log.Info("paged", "orbit", orbit, "words", words.Text())
+	d.a.log.Info("paged", "orbit", orbit, "words", words.Text())
 	d.handset.beep(phone.ToneConfirm, confirmFor)
 }
 

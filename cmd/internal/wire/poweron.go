@@ -33,10 +33,10 @@ func (d *desk) power(e keypad.Event) bool {
 	}
 	switch e.Kind {
 	case keypad.Held:
-		d.loop.after("park held at power-on", heldSince, d.bootTest)
+		d.a.loop.after("park held at power-on", heldSince, d.bootTest)
 	case keypad.Down:
 		v := d.machine.View()
-		d.boot.waiting = d.now().Sub(d.started) < bootWindow && v.State == phone.Idle && len(v.Calls) == 0
+		d.boot.waiting = d.a.now().Sub(d.a.started) < bootWindow && v.State == phone.Idle && len(v.Calls) == 0
 		return d.boot.waiting
 	case keypad.Long:
 		if d.boot.waiting {
@@ -45,7 +45,7 @@ func (d *desk) power(e keypad.Event) bool {
 			return true
 		}
 	case keypad.Up:
-		d.loop.stop("park held at power-on")
+		d.a.loop.stop("park held at power-on")
 		begun, waiting := d.boot.begun, d.boot.waiting
 		d.boot = powerOn{}
 		if waiting {
@@ -59,6 +59,6 @@ func (d *desk) power(e keypad.Event) bool {
 // bootTest begins the self test that needs no laptop.
 func (d *desk) bootTest() {
 	if err := d.examine(context.Background(), "Park at power-on", selftest.Steps, false, nil); err != nil {
-		d.log.Warn("no self test, although Park was held at power-on", "err", err)
+		d.a.log.Warn("no self test, although Park was held at power-on", "err", err)
 	}
 }

@@ -43,13 +43,13 @@ func (d *documents) document(r event.Request) ([]byte, bool) {
 func (p *lot) orbitsChanged(orbits []string) {
 	var told []string // whose document says something new
 	all := map[string]dialoginfo.Orbit{}
-	for k, v := range *p.documents.orbits.Load() {
+	for k, v := range *p.a.documents.orbits.Load() {
 		all[k] = v
 	}
 	for _, n := range orbits {
 		v := p.machine.View(n)
-		if p.lamps != nil {
-			p.lamps.Set(board.Lamp(board.OrbitPrefix+n), p.lampOf(v))
+		if p.a.lamps != nil {
+			p.a.lamps.Set(board.Lamp(board.OrbitPrefix+n), p.a.lampOf(v))
 		}
 		o := p.dialogs(v)
 		if !reflect.DeepEqual(all[n], o) { // a fetch that begins changes nothing that a lamp shows
@@ -57,12 +57,12 @@ func (p *lot) orbitsChanged(orbits []string) {
 		}
 		all[n] = o
 	}
-	p.documents.orbits.Store(&all)
-	if p.lamps != nil {
-		p.lamps.Set("lot", p.lotLamp(p.machine.Orbits()))
+	p.a.documents.orbits.Store(&all)
+	if p.a.lamps != nil {
+		p.a.lamps.Set("lot", p.a.lotLamp(p.machine.Orbits()))
 	}
 	for _, n := range told {
-		p.agent.Changed("dialog", n)
+		p.a.agent.Changed("dialog", n)
 	}
 }
 
@@ -72,7 +72,7 @@ func (p *lot) dialogs(v parkd.OrbitView) dialoginfo.Orbit {
 	for _, s := range v.Calls {
 		c := dialoginfo.Call{ID: s.CallID, Host: s.Host, Caller: identityOf(s.Caller), Parker: identityOf(s.Parker), Since: s.Since,
 			Incoming: true, Recalling: s.State == parkd.Recalling}
-		if host, ok := p.federation.PeerURI(s.Host, s.Orbit); ok {
+		if host, ok := p.a.federation.PeerURI(s.Host, s.Orbit); ok {
 			c.Target = host.String()
 		}
 		o.Calls = append(o.Calls, c)

@@ -90,7 +90,7 @@ func (p *lot) noteDialog(l *leg) {
 		return
 	}
 	if s, ok := p.callOf(l.id); ok {
-		if d := p.ref(l); d != s.Dialog {
+		if d := p.a.ref(l); d != s.Dialog {
 			p.step(parkd.DialogChanged{Leg: l.id, Dialog: d})
 		}
 	}
@@ -98,7 +98,7 @@ func (p *lot) noteDialog(l *leg) {
 
 // rescue calls the far end of a call whose host is dead.
 func (p *lot) rescue(e parkd.Rescue) {
-	p.log.Info("rescue", "orbit", e.Slot.Orbit, "call", e.Slot.CallID, "peer", e.Slot.Host, "caller", e.Slot.Caller.Number)
+	p.a.log.Info("rescue", "orbit", e.Slot.Orbit, "call", e.Slot.CallID, "peer", e.Slot.Host, "caller", e.Slot.Caller.Number)
 	p.tryRescue(&attempt{slot: e.Slot, ways: p.waysTo(e.Slot.Dialog.Reach)})
 }
 
@@ -117,8 +117,8 @@ func (p *lot) waysTo(r parkd.Reach) []way {
 			routes = append(routes, route)
 		}
 	}
-	if account := p.accountAt(hostOf(r.Account), remote.Host); account != nil {
-		if send, ok := p.registrar.Send(account.AOR); ok {
+	if account := p.a.accountAt(hostOf(r.Account), remote.Host); account != nil {
+		if send, ok := p.a.registrar.Send(account.AOR); ok {
 			to := remote
 			aor, _ := plain(account.AOR)
 			if !strings.EqualFold(remote.Host, aor.Host) { // somebody elsewhere, who called through the account's proxy
@@ -126,12 +126,12 @@ func (p *lot) waysTo(r parkd.Reach) []way {
 					send.Route = routes
 				}
 			}
-			ways = append(ways, way{to, from{addr: p.addrTowards(hopOf(to, send.Route)), uri: aor, send: send, account: account}})
+			ways = append(ways, way{to, from{addr: p.a.addrTowards(hopOf(to, send.Route)), uri: aor, send: send, account: account}})
 		}
 	}
-	direct := way{target, p.identity(target)}
+	direct := way{target, p.a.identity(target)}
 	direct.from.send = sip.Send{Transport: r.Transport, Auth: direct.from.send.Auth, Route: routes}
-	direct.from.addr = p.addrTowards(hopOf(target, routes))
+	direct.from.addr = p.a.addrTowards(hopOf(target, routes))
 	return append(ways, direct)
 }
 
@@ -168,17 +168,17 @@ func (p *lot) tryRescue(t *attempt) {
 	for len(t.ways) > 0 {
 		w := t.ways[0]
 		t.ways = t.ways[1:]
-		l, err := p.inviteAs(w.from, w.to, preferring(p.codecs, d.Reach.Codec), wanted, func(o *call.Invite) {
+		l, err := p.a.inviteAs(w.from, w.to, preferring(p.a.codecs, d.Reach.Codec), wanted, func(o *call.Invite) {
 			// RFC 3891 §3: the dialog as the far end sees it. The call package adds Require: replaces, without which a far
 			// end that does not know it would ring.
 			id := call.DialogID{CallID: d.CallID, LocalTag: d.LocalTag, RemoteTag: d.RemoteTag}.Reverse()
 			o.Replaces = &id
 		})
 		if err != nil {
-			p.log.Warn("a caller cannot be rescued this way", "call", t.slot.CallID, "err", err)
+			p.a.log.Warn("a caller cannot be rescued this way", "call", t.slot.CallID, "err", err)
 			continue
 		}
-		l.playMusic(p.moh) // ready for the first packet
+		l.playMusic(p.a.moh) // ready for the first packet
 		l.token = p.open("rescue", &request{out: l, orbit: t.slot.Orbit, rescue: t})
 		return
 	}
@@ -189,7 +189,7 @@ func (p *lot) tryRescue(t *attempt) {
 	case unable(t.last):
 		how = parkd.Unable
 	}
-	p.log.Info("a rescue was in vain", "orbit", t.slot.Orbit, "call", t.slot.CallID, "code", t.last)
+	p.a.log.Info("a rescue was in vain", "orbit", t.slot.Orbit, "call", t.slot.CallID, "code", t.last)
 	p.step(parkd.RescueResult{CallID: t.slot.CallID, How: how})
 }
 
@@ -204,7 +204,7 @@ func (p *lot) rescueRinging(l *leg, t *attempt) {
 		return
 	}
 	t.ring = l
-	p.loop.after("rescue "+string(l.id), rescueRings, func() {
+	p.a.loop.after("rescue "+string(l.id), rescueRings, func() {
 		if !l.answered && !l.ended {
 			l.call.Hangup("")
 		}
@@ -215,7 +215,7 @@ func (p *lot) rescueRinging(l *leg, t *attempt) {
 func (p *lot) rescueAnswered(l *leg, t *attempt) {
 	delete(p.requests, l.token)
 	l.token, l.caller = "", t.slot.Caller
-	p.step(parkd.RescueResult{CallID: t.slot.CallID, Leg: l.id, Dialog: p.ref(l)})
+	p.step(parkd.RescueResult{CallID: t.slot.CallID, Leg: l.id, Dialog: p.a.ref(l)})
 }
 
 func (p *lot) rescueFailed(token string, t *attempt, ev call.Ended) {
@@ -240,9 +240,9 @@ func (p *lot) ringBack(s parkd.SlotState, what string) {
 	if s.Caller.Name != "" {
 		who = s.Caller.Name + " (" + who + ")"
 	}
-	p.log.Warn("ring back", "orbit", s.Orbit, "call", s.CallID, "caller", s.Caller.Number, "err", what)
-	p.health.Raise(p.now(), lostCode(s.CallID), health.Warning, fmt.Sprintf("%s, parked on %s: %s", who, s.Orbit, what), "ring back "+who)
-	p.loop.after(lostCode(s.CallID), ringBackFor, func() { p.foundAgain(s.CallID) })
+	p.a.log.Warn("ring back", "orbit", s.Orbit, "call", s.CallID, "caller", s.Caller.Number, "err", what)
+	p.a.health.Raise(p.a.now(), lostCode(s.CallID), health.Warning, fmt.Sprintf("%s, parked on %s: %s", who, s.Orbit, what), "ring back "+who)
+	p.a.loop.after(lostCode(s.CallID), ringBackFor, func() { p.foundAgain(s.CallID) })
 }
 
 func lostCode(callID string) string { return "caller." + callID }
@@ -250,8 +250,8 @@ func lostCode(callID string) string { return "caller." + callID }
 // foundAgain takes a caller off that list.
 func (p *lot) foundAgain(callID string) {
 	delete(p.lost, callID)
-	p.loop.stop(lostCode(callID))
-	p.health.Clear(lostCode(callID))
+	p.a.loop.stop(lostCode(callID))
+	p.a.health.Clear(lostCode(callID))
 }
 
 // findLost looks whether somebody has a caller who was given up.

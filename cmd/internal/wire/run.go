@@ -75,7 +75,7 @@ func New(cfg config.Config, version string, withPhone bool, log *slog.Logger) (*
 	a.federation = federation.New(cfg.Federation, a.endpoint, a.agent, log, federation.Callbacks{OnPeer: a.onPeer, OnRaise: a.onRaise, OnStill: a.onStill,
 		OnHealth: a.onPeerHealth, OnSize: a.onSize})
 	a.engine = media.NewEngine(cfg.Media, log)
-	a.lot = &lot{Appliance: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), know: a.federation.Know, requests: map[string]*request{}}
+	a.lot = &lot{a: a, machine: parkd.New(cfg.Lot, cfg.Appliance.Name, uint64(a.started.UnixNano())), know: a.federation.Know, requests: map[string]*request{}}
 	a.keeper = newKeeper(a)
 	if withPhone {
 		if err := a.addPhone(); err != nil {
@@ -102,7 +102,7 @@ func (a *Appliance) addPhone() error {
 	a.lamps = leds.New(a.board, a.log)
 	a.missing(missing)
 	a.lamps.OnFault(a.lampFault(missing))
-	a.desk = &desk{Appliance: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{},
+	a.desk = &desk{a: a, machine: phone.New(a.cfg.Phone), calls: map[phone.CallID]*leg{},
 		jammed: map[board.Key]bool{}}
 	may, err := boardSounds(a.cfg.Audio, a.board.Model().Sounds)
 	if err != nil {

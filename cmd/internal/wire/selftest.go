@@ -78,18 +78,18 @@ func (a *Appliance) testGateway(ctx context.Context, r panel.SelfTestRequest, st
 func (d *desk) examine(ctx context.Context, by string, steps []selftest.Step, force bool, events chan []byte) error {
 	v := d.machine.View()
 	switch {
-	case d.examiner.Underway():
+	case d.a.examiner.Underway():
 		return exam.ErrUnderway
 	case len(v.Calls) > 0:
 		return fmt.Errorf("%w: there is a call at this phone", panel.ErrNotNow)
 	case v.State != phone.Idle && !v.HookUp:
 		return fmt.Errorf("%w: somebody is using this phone", panel.ErrNotNow)
-	case !force && len(d.lot.machine.Hosted().Slots) > 0:
+	case !force && len(d.a.lot.machine.Hosted().Slots) > 0:
 		return fmt.Errorf("%w: callers are parked at this phone; --force tests all the same and leaves them where they are", panel.ErrNotNow)
-	case !force && len(d.legs) > 0:
+	case !force && len(d.a.legs) > 0:
 		return fmt.Errorf("%w: a call goes through this phone; --force tests all the same and leaves it alone", panel.ErrNotNow)
 	}
-	d.examiner.Begin(ctx, subject{d}, by, steps, v.HookUp, slices.Collect(maps.Keys(d.jammed)), events)
+	d.a.examiner.Begin(ctx, subject{d}, by, steps, v.HookUp, slices.Collect(maps.Keys(d.jammed)), events)
 	return nil
 }
 
@@ -99,7 +99,7 @@ type subject struct{ desk *desk }
 var _ exam.Phone = subject{}
 
 // Model implements exam.Phone.
-func (s subject) Model() string { return s.desk.board.Model().Name }
+func (s subject) Model() string { return s.desk.a.board.Model().Name }
 
 // Rest implements exam.Phone.
 func (s subject) Rest() {
@@ -112,7 +112,7 @@ func (s subject) Rest() {
 // Resume implements exam.Phone.
 func (s subject) Resume(hookUp bool) {
 	d := s.desk
-	d.lamps.Override(nil)
+	d.a.lamps.Override(nil)
 	d.handset.quiet()
 	d.handset.mute(d.machine.View().Muted)
 	d.handset.device.Open(audio.PathClosed)
@@ -122,7 +122,7 @@ func (s subject) Resume(hookUp bool) {
 }
 
 // Light implements exam.Phone.
-func (s subject) Light(shown map[board.Lamp]board.Colour) { s.desk.lamps.Override(shown) }
+func (s subject) Light(shown map[board.Lamp]board.Colour) { s.desk.a.lamps.Override(shown) }
 
 // Told implements exam.Phone.
 func (s subject) Told(p prompt.Phrase) { s.desk.told(p) }
@@ -138,7 +138,7 @@ func (s subject) Simulated() bool { return s.desk.handset.sim != nil }
 
 // SoundFault implements exam.Phone.
 func (s subject) SoundFault() string {
-	c, _ := s.desk.health.Get(soundCode)
+	c, _ := s.desk.a.health.Get(soundCode)
 	return c.Text
 }
 
@@ -154,7 +154,7 @@ func (s subject) Dial(number string) {
 
 // Parts implements exam.Phone.
 func (s subject) Parts() selftest.Phone {
-	d, m := s.desk, s.desk.board.Model()
+	d, m := s.desk, s.desk.a.board.Model()
 	p := selftest.Phone{Hook: m.Hook != ""}
 	for _, k := range m.Keys {
 		orbit, isOrbit := strings.CutPrefix(string(k.Key), board.OrbitPrefix)
@@ -170,7 +170,7 @@ func (s subject) Parts() selftest.Phone {
 	_, key := m.Key(headsetKey)
 	p.Headset = key || d.handset.hasHeadset()
 	p.Sound = s.SoundFault()
-	p.Faults = itemFaults(m, d.health.All())
+	p.Faults = itemFaults(m, d.a.health.All())
 	return p
 }
 

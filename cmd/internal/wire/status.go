@@ -160,16 +160,16 @@ func (d *desk) fill(s *panel.Status) {
 			p.Party = panel.Party{Name: c.Name, Number: c.From}
 		}
 	}
-	if d.examiner.Underway() {
-		p.State, p.HookUp = "self-test", d.examiner.HookUp()
+	if d.a.examiner.Underway() {
+		p.State, p.HookUp = "self-test", d.a.examiner.HookUp()
 	}
 	s.Phone = p
-	m := d.board.Model()
+	m := d.a.board.Model()
 	for _, k := range m.Keys {
 		s.Keys = append(s.Keys, panel.Key{ID: string(k.Key), Label: k.Label, Group: k.Group})
 	}
-	states := d.lamps.States()
-	shown, tested := d.lamps.Overridden()
+	states := d.a.lamps.States()
+	shown, tested := d.a.lamps.Overridden()
 	for _, l := range m.Lamps {
 		if tested {
 			s.Lamps = append(s.Lamps, panel.Lamp{ID: string(l.Lamp), Label: l.Label, Colour: panel.Colour(shown[l.Lamp].String()), Pattern: "test"})

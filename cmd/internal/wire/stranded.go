@@ -32,9 +32,9 @@ func (p *lot) shelter(l *leg) {
 	if l.ended || l.parking != "" { // a park of whoever is gone is under way: the machine knows that he is
 		return
 	}
-	p.unpair(l)
-	l.playMusic(p.moh)
-	p.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
+	p.a.unpair(l)
+	l.playMusic(p.a.moh)
+	p.a.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
 	p.park(l, &request{leg: l, shelter: true, gone: true}, l.stranded, parkd.Party{}, "")
 }
 
@@ -45,7 +45,7 @@ func (p *lot) shelterFromCrossing(fetcher *leg) {
 	if other == nil || fetcher.joined.IsZero() {
 		return
 	}
-	since := p.now().Sub(fetcher.joined)
+	since := p.a.now().Sub(fetcher.joined)
 	if since < crossing || since < silentCrossing && fetcher.media.Stats().Received == 0 {
 		other.stranded = fetcher.fetched
 		p.shelter(other)
@@ -55,7 +55,7 @@ func (p *lot) shelterFromCrossing(fetcher *leg) {
 // shelterElsewhere goes on when that orbit is taken, or all are: nobody else has this caller.
 func (p *lot) shelterElsewhere(l *leg) {
 	l.stranded = ""
-	p.loop.after("shelter "+string(l.id), shelterAgain, func() {
+	p.a.loop.after("shelter "+string(l.id), shelterAgain, func() {
 		if !l.parked && l.pair == nil && l.desk == "" { // somebody has him meanwhile
 			p.shelter(l)
 		}
@@ -66,12 +66,12 @@ func (p *lot) shelterElsewhere(l *leg) {
 // queued: that is where people will look for him.
 func (p *lot) shelterFromRefusal(l *leg) {
 	other := l.pair
-	if other == nil || l.refused.at.IsZero() || p.now().Sub(l.refused.at) >= hangUpAfterRefusal {
+	if other == nil || l.refused.at.IsZero() || p.a.now().Sub(l.refused.at) >= hangUpAfterRefusal {
 		return
 	}
-	p.unpair(l)
-	other.playMusic(p.moh)
-	p.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
+	p.a.unpair(l)
+	other.playMusic(p.a.moh)
+	p.a.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
 	p.park(other, &request{leg: other, shelter: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
 }
 

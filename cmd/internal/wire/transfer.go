@@ -78,26 +78,26 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 	}
 	if l.incoming && l.answered {
 		// A request inside the dialog: our 200 has arrived, though a proxy let the ACK fall behind.
-		p.confirm(l)
+		p.a.confirm(l)
 		p.joined(l)
 	}
-	what, orbit := p.serviceOf(t.Target.User, true)
-	if what == parkService && t.Replaces == nil && p.isOurs(t.Target) {
+	what, orbit := p.a.serviceOf(t.Target.User, true)
+	if what == parkService && t.Replaces == nil && p.a.isOurs(t.Target) {
 		t.Accept()
 		parker := l.caller
 		p.park(other, &request{leave: l}, orbit, parker, parker.URI)
 		return
 	}
 	t.Accept()
-	out, err := p.invite(t.Target, other, func(o *call.Invite) {
+	out, err := p.a.invite(t.Target, other, func(o *call.Invite) {
 		followTransfer(o, t)
 		o.Headers = append(o.Headers, forwards(l))
 		o.PAssertedIdentity = asserted(other.caller)
 	})
 	if err != nil {
-		p.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
+		p.a.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
 		t.Done(503, "Service Unavailable")
-		l.transfer, l.refused = nil, refusedTransfer{at: p.now()}
+		l.transfer, l.refused = nil, refusedTransfer{at: p.a.now()}
 		return
 	}
 	out.referrer = l
@@ -112,13 +112,13 @@ func (p *lot) transferred(l *leg) {
 		l.call.Hangup("")
 		return
 	}
-	p.unpair(from)
+	p.a.unpair(from)
 	l.caller = fetcherParty(l)
-	if err := p.relay(other, l); err != nil {
-		p.log.Warn("a transferred call cannot be relayed", "call", l.id, "err", err)
+	if err := p.a.relay(other, l); err != nil {
+		p.a.log.Warn("a transferred call cannot be relayed", "call", l.id, "err", err)
 		l.finish(500, "")
-		if err := p.relay(other, from); err != nil {
-			p.log.Warn("a relayed call is lost", "call", other.id, "err", err)
+		if err := p.a.relay(other, from); err != nil {
+			p.a.log.Warn("a relayed call is lost", "call", other.id, "err", err)
 		}
 		l.call.Hangup("")
 		return

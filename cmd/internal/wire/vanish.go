@@ -15,13 +15,13 @@ const vanishGrace = time.Second
 // peerVanished looks after the callers that a peer has fetched from here, when it is not there any more or has started
 // anew: they must not hear silence, nor be dropped when their fetcher is found dead.
 func (p *lot) peerVanished(name string) {
-	since := p.now()
-	p.loop.after("vanished "+name, vanishGrace, func() {
-		uri, ok := p.federation.PeerURI(name, name)
+	since := p.a.now()
+	p.a.loop.after("vanished "+name, vanishGrace, func() {
+		uri, ok := p.a.federation.PeerURI(name, name)
 		if !ok {
 			return
 		}
-		for _, l := range p.legs {
+		for _, l := range p.a.legs {
 			if l.media == nil || l.pair == nil || sip.Host(l.call.Info().Source.Addr()) != uri.Host ||
 				!deserted(l.joined, since, l.media.Stats().LastReceived) {
 				continue
