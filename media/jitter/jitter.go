@@ -478,9 +478,10 @@ func (b *Buffer) store(p *Packet, seq, ts int64) {
 	link := &s.block
 	for rest := p.Payload; len(rest) > 0; {
 		for b.free == noBlock {
-			if oldest := b.oldest(); oldest != s {
-				b.stats.Overflows++
-				b.forget(oldest)
+			oldest := b.oldest()
+			b.stats.Overflows++
+			if b.forget(oldest); oldest == s {
+				return // all that it was overtaken by is worth more
 			}
 		}
 		i := b.free

@@ -768,6 +768,30 @@ func TestLargePackets(t *testing.T) {
 	}
 }
 
+// A burst fills the buffer, and the packet that it has overtaken comes last: where there is no room for it, it is left out.
+func TestOvertakenWhenFull(t *testing.T) {
+	for _, tc := range []struct {
+		samples, burst int
+		event          bool
+		overflows      uint64
+	}{{480, 16, false, 0}, {240, 31, false, 0}, {240, 32, false, 1}, {240, 32, true, 1}, {480, 21, true, 1}} {
+		b := New(Default())
+		p := Packet{SSRC: 1, Samples: tc.samples, Payload: make([]byte, tc.samples)}
+		for n := 1; n <= tc.burst; n++ {
+			p.Seq, p.TS = uint16(n), uint32(n*tc.samples)
+			b.Put(&p, time.Second)
+		}
+		p.Seq, p.TS = 0, 0
+		if p.Event, p.Comfort = tc.event, tc.event; tc.event {
+			p.Samples = 0
+		}
+		b.Put(&p, time.Second)
+		if st := b.Stats(); st.Overflows != tc.overflows || b.held != tc.burst+1-int(tc.overflows) {
+			t.Errorf("%+v: %d packets held, %+v", tc, b.held, st)
+		}
+	}
+}
+
 // TestMemory: a session carries this only while somebody listens, but there it should be small too.
 func TestMemory(t *testing.T) {
 	if n := unsafe.Sizeof(Buffer{}); n > 16<<10 {
