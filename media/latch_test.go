@@ -2,9 +2,11 @@ package media_test
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"parklamp/media"
 	"parklamp/media/codec"
 	"parklamp/media/mediatest"
 )
@@ -184,9 +186,15 @@ func TestResumedBehindNAT(t *testing.T) {
 				b.configure(s, params)
 				music := mediatest.NewLoop(mediatest.Melody(1, time.Second))
 				s.Play(music)
+				var told atomic.Int32
+				var st media.State
+				s.OnLatch(func() { st = s.State(); told.Add(1) })
 				b.talk(nat, s, codec.PCMU, mediatest.Voice(1, 2*time.Second))
 				time.Sleep(3 * time.Second)
-				st := s.State()
+				if told.Load() != 1 || st.Remote != nat.Addr() {
+					t.Errorf("told %d times of the far end, then at %s", told.Load(), st.Remote)
+				}
+				st = s.State()
 				s.Close()
 				r, err := b.engine.Restore(st)
 				if tc.port {

@@ -164,9 +164,14 @@ func (s *Session) receive(b []byte, from netip.AddrPort, now time.Duration) {
 func (s *Session) sendTo(to netip.AddrPort, revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.wiring.Load().revision == revision {
-		s.remote.Store(&to)
-		s.count.latched.Add(1)
+	w := s.wiring.Load()
+	if w.revision != revision {
+		return
+	}
+	s.remote.Store(&to)
+	s.count.latched.Add(1)
+	if w.onLatch != nil {
+		s.engine.post(w.onLatch)
 	}
 }
 

@@ -69,6 +69,7 @@ type wiring struct {
 	guard *guard // nil: in the clear
 
 	onDTMF    func(digit byte, inBand bool)
+	onLatch   func()
 	onTimeout func()
 	timeout   time.Duration
 	armedAt   time.Duration // when timeout began to count, if nothing came since
@@ -232,6 +233,12 @@ func (s *Session) SendDTMF(digits string, each, gap time.Duration) error {
 // not block.
 func (s *Session) OnDTMF(f func(digit byte, inBand bool)) {
 	_ = s.change(func(w *wiring) { w.onDTMF = f })
+}
+
+// OnLatch sets what is told that our packets follow the far end to another address, which State has from then on. It runs and
+// must not block as OnDTMF's; when too many callbacks wait it is not told.
+func (s *Session) OnLatch(f func()) {
+	_ = s.change(func(w *wiring) { w.onLatch = f })
 }
 
 // OnTimeout sets what is told once when no RTP has been received for d while some was allowed to come; the

@@ -114,12 +114,13 @@ func TestParkedCallerOutlivesKill(t *testing.T) {
 }
 
 // Phones behind a NAT repeat their private address when they are asked after a kill. The callers hear music on at the public
-// one, also who has said nothing since, and are heard when somebody fetches them.
+// one, also who has said nothing since, and who was parked before he was heard; and are heard when somebody fetches them.
 func TestParkedCallersBehindNATOutliveKill(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, "")
+	behind := visit{private: netip.MustParseAddr("192.168.1.20")} // out of reach of sockets on loopback
 	parked := func(orbit string) (g *guest, at netip.AddrPort) {
-		g = p.visitor(p.dock1(), visit{private: netip.MustParseAddr("192.168.1.20")}) // out of reach of sockets on loopback
+		g = p.visitor(p.dock1(), behind)
 		at = mediaIn(t, g.final().Body())
 		g.Aim(at)
 		p.talk(p.dock1(), g)
@@ -131,15 +132,22 @@ func TestParkedCallersBehindNATOutliveKill(t *testing.T) {
 	talks, _ := parked("701")
 	silent, at := parked("702")
 	silent.Aim(p.sip(9)) // where nobody is
+	// He is heard for the first time when he is parked.
+	himself := p.parkedGuest(p.dock1(), "703", behind)
+	itsPort := mediaIn(t, himself.final().Body())
+	himself.Aim(itsPort)
+	p.hearsMusic(himself)
+	himself.Aim(p.sip(9))
 	for n := range 2 {
 		p.kill(p.dock1(), nil)
-		for _, g := range []*guest{talks, silent} {
+		for _, g := range []*guest{talks, silent, himself} {
 			expect(t, g.SIPp, "that its answer was taken", func([]peer.Message) (int, bool) { got := g.got("ACK"); return got, got > n })
 		}
-		p.listen(hearingMusic([]*guest{talks, silent})...)
+		p.listen(hearingMusic([]*guest{talks, silent, himself})...)
 	}
 	silent.Aim(at)
-	for orbit, g := range map[string]*guest{"701": talks, "702": silent} {
+	himself.Aim(itsPort)
+	for orbit, g := range map[string]*guest{"701": talks, "702": silent, "703": himself} {
 		p.fetch(p.dock1(), orbit)
 		p.talk(p.dock1(), g)
 		p.hook(p.dock1(), false)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -41,6 +42,12 @@ type commit struct {
 	done  chan<- synced              // capacity 1; nil: nobody waits for it
 }
 
+// storedEntry is an entry that the journal was given.
+type storedEntry struct {
+	journal.Entry
+	heard netip.AddrPort // where its stream goes
+}
+
 // synced is what the disk has at the end of a life.
 type synced struct {
 	found map[string]bool // keys of the parked calls that the next life will find
@@ -72,14 +79,14 @@ type keeper struct {
 	after  []promise                  // wait for it as well, oldest first
 
 	// owned by run
-	last    map[string]journal.Entry
+	last    map[string]storedEntry
 	text    bytes.Buffer // what is encoded, most of which is on the disk as it is
 	failing bool
 }
 
 func newKeeper(a *Appliance) *keeper {
 	k := &keeper{loop: a.loop, log: a.log, health: a.health, now: a.now, tell: a.federation.SetLocal, present: a.snapshot,
-		commits: make(chan commit, 1), stored: map[string]parkd.SlotState{}, last: map[string]journal.Entry{}}
+		commits: make(chan commit, 1), stored: map[string]parkd.SlotState{}, last: map[string]storedEntry{}}
 	if a.cfg.Journal.Path != "" {
 		k.journal = journal.New(a.cfg.Journal.Path, a.cfg.Appliance.Name)
 	}
@@ -255,7 +262,7 @@ func (k *keeper) owes() bool {
 // says nothing of the others.
 func (k *keeper) write(c commit) (lost map[string]bool) {
 	entries := make([]journal.Entry, 0, len(c.calls))
-	next := make(map[string]journal.Entry, len(c.calls))
+	next := make(map[string]storedEntry, len(c.calls))
 	var errs []error
 	for _, e := range c.calls {
 		entry, err := k.encode(e, c.done != nil)
@@ -264,7 +271,7 @@ func (k *keeper) write(c commit) (lost map[string]bool) {
 			continue
 		}
 		entries = append(entries, entry)
-		next[e.key] = entry
+		next[e.key] = storedEntry{entry, e.media.State.Remote}
 	}
 	k.last = next
 	if c.done != nil {
@@ -284,8 +291,8 @@ func (k *keeper) write(c commit) (lost map[string]bool) {
 	return lost
 }
 
-// encode writes a call as an entry. A stream that runs is as good as it was when it was stored last: where it would be
-// is computed from the time. At the end of a life that is not left to a clock that may have been set meanwhile.
+// encode writes a call as an entry. A stream that runs is as good as it was when it was stored last, unless it goes elsewhere now:
+// where it would be is computed from the time. At the end of a life that is not left to a clock that may have been set meanwhile.
 func (k *keeper) encode(e storedCall, last bool) (journal.Entry, error) {
 	k.text.Reset()
 	if err := json.NewEncoder(&k.text).Encode(e.dialog); err != nil {
@@ -293,8 +300,8 @@ func (k *keeper) encode(e storedCall, last bool) (journal.Entry, error) {
 	}
 	dialog := bytes.TrimSpace(k.text.Bytes())
 	before, known := k.last[e.key]
-	if known && !last && same(before.Slot, e.slot) && bytes.Equal(before.Dialog, dialog) {
-		return before, nil
+	if known && !last && same(before.Slot, e.slot) && before.heard == e.media.State.Remote && bytes.Equal(before.Dialog, dialog) {
+		return before.Entry, nil
 	}
 	entry := journal.Entry{Key: e.key, Dialog: bytes.Clone(dialog)}
 	if e.slot == nil {

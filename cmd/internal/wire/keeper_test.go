@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"parklamp/cmd/internal/config"
 	"parklamp/cmd/internal/health"
 	"parklamp/leds"
+	"parklamp/media"
 	"parklamp/parkd"
 	"parklamp/parkd/journal"
 	"parklamp/sip/call"
@@ -32,7 +35,7 @@ func newKeeping(t *testing.T, path string) *keeping {
 	lot := &lot{a: a, machine: parkd.New(parkd.Default(), "dock-1", 1), know: func(parkd.Known) {}, requests: map[string]*request{}}
 	a.lot = lot
 	k := &keeping{lot: lot, keeper: &keeper{loop: a.loop, log: a.log, health: a.health, now: a.now, present: a.snapshot, commits: make(chan commit, 1), stored: map[string]parkd.SlotState{},
-		last: map[string]journal.Entry{}}}
+		last: map[string]storedEntry{}}}
 	k.tell = func(e parkd.Announce) {
 		var ids []string
 		for _, s := range e.Slots {
@@ -240,6 +243,27 @@ func TestCallThatDoesNotFit(t *testing.T) {
 	}
 	if conditions := k.health.All(); len(conditions) != 1 || conditions[0].Code != journalCode {
 		t.Errorf("conditions %+v", conditions)
+	}
+}
+
+// A stream that runs is not stored again, until it goes elsewhere.
+func TestStreamThatGoesElsewhereIsStored(t *testing.T) {
+	k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+	said, heard := netip.MustParseAddrPort("10.0.0.7:4000"), netip.MustParseAddrPort("192.0.2.7:40000")
+	s := slotOf("a")
+	for _, tc := range []struct {
+		goes   netip.AddrPort
+		seq    uint16
+		stored uint16
+	}{{said, 1, 1}, {said, 2, 1}, {heard, 3, 3}, {heard, 4, 3}} {
+		k.write(commit{calls: []storedCall{{key: "a", slot: &s, media: storedMedia{State: media.State{Remote: tc.goes, Seq: tc.seq}}}}})
+		var m storedMedia
+		if c, err := k.journal.Load(); err != nil || len(c.Entries) != 1 || json.Unmarshal(c.Entries[0].Media, &m) != nil {
+			t.Fatal(c, err)
+		}
+		if m.State.Remote != tc.goes || m.State.Seq != tc.stored {
+			t.Errorf("packet %d to %s: packet %d to %s is stored", tc.seq, tc.goes, m.State.Seq, m.State.Remote)
+		}
 	}
 }
 

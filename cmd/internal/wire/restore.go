@@ -124,6 +124,7 @@ func (a *Appliance) reviveParked(e journal.Entry, d storedDialog, at time.Time) 
 	a.legs[l.id] = l
 	a.watchSilence(l)
 	a.hearDigits(l)
+	a.noteSource(l)
 	slot := *e.Slot
 	slot.Leg = l.id
 	a.restored.slots = append(a.restored.slots, slot)

@@ -66,6 +66,13 @@ func (a *Appliance) calledAtPeer(d call.Dialog) bool {
 	return d.Caller && gosip.ParseUri(d.RemoteTarget, &target) == nil && a.isOurs(target)
 }
 
+// noteSource has the journal take the address that the far end of a parked call is heard from, as soon as that is known.
+func (a *Appliance) noteSource(l *leg) {
+	l.media.OnLatch(func() {
+		a.loop.post(func() { a.keeper.dirty = a.keeper.dirty || l.parked })
+	})
+}
+
 // lookAgain has everything looked at now and then.
 func (a *Appliance) lookAgain() {
 	a.keeper.dirty = true

@@ -147,6 +147,7 @@ func (a *Appliance) openMedia(l *leg, at netip.Addr) error {
 	l.call.SetOwner(a.handler(s))
 	a.watchSilence(l)
 	a.hearDigits(l)
+	a.noteSource(l)
 	return nil
 }
 
@@ -219,6 +220,7 @@ func (a *Appliance) inviteAs(from from, to gosip.Uri, codecs []sdp.Codec, wanted
 	l.id, l.call = legName(c), c
 	a.watchSilence(l)
 	a.hearDigits(l)
+	a.noteSource(l)
 	l.caller = parkd.Party{URI: "sip:" + to.User + "@" + to.Host, Number: to.User}
 	a.legs[l.id] = l
 	return l, nil
