@@ -44,6 +44,22 @@ func TestFetcherAcknowledgesTooLate(t *testing.T) {
 	g.hangUp()
 }
 
+// A fetcher who hangs up before he has acknowledged the 200, at the host or at another appliance, leaves the caller in the orbit.
+func TestFetcherHangsUpUnacknowledged(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	g := p.waiting(p.dock1(), "701")
+	for _, a := range []*site.Appliance{p.dock1(), p.dock2()} {
+		fetcher := p.guest(a, "701", visit{scenario: "slow"})
+		fetcher.gets(200)
+		fetcher.act("MESSAGE")
+		fetcher.ended()
+		g.waitsOn("701", a)
+		p.hearsMusic(g)
+	}
+	g.hangUp()
+}
+
 // An INVITE by UDP can come from anywhere and name anybody as the receiver of music. Who does not confirm our answer, as only
 // somebody can who has seen it, is sent nothing while that is repeated; his ACK brings him the music.
 func TestNoMediaBeforeTheACK(t *testing.T) {

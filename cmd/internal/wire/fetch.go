@@ -162,11 +162,3 @@ func (p *lot) cancelFetch(token string) {
 		}
 	}
 }
-
-// fetcherGone puts the caller back: the fetcher hung up, or never confirmed, before the fetch was through.
-func (p *lot) fetcherGone(l *leg) {
-	token := l.token
-	l.token = ""
-	p.a.unpair(l)
-	p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonGone})
-}

@@ -36,8 +36,6 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		}
 		if !l.incoming && !l.answered {
 			p.outFailed(l, ev)
-		} else if l.token != "" && l.incoming {
-			p.fetcherGone(l)
 		}
 	}
 }
