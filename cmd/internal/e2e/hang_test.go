@@ -60,6 +60,21 @@ func TestFetcherHangsUpUnacknowledged(t *testing.T) {
 	g.hangUp()
 }
 
+// An appliance that has no place for the media of a fetch gives the caller, whom the host has let go of, back to the orbit.
+func TestFetchWithoutRoomForItsMedia(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	p.kill(p.dock2(), func() { p.configure(p.dock2(), "[media]\n", "[media]\nmax_sessions = 1\n") })
+	g := p.waiting(p.dock1(), "701")
+	fetcher := p.guest(p.dock2(), "701", visit{})
+	if m := fetcher.final(); m.Status() < 400 {
+		t.Errorf("the fetcher got %q", m.StartLine())
+	}
+	g.waitsOn("701", p.dock2())
+	p.hearsMusic(g)
+	g.hangUp()
+}
+
 // An INVITE by UDP can come from anywhere and name anybody as the receiver of music. Who does not confirm our answer, as only
 // somebody can who has seen it, is sent nothing while that is repeated; his ACK brings him the music.
 func TestNoMediaBeforeTheACK(t *testing.T) {

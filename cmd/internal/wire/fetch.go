@@ -138,7 +138,7 @@ func (p *lot) remoteFetched(l *leg) {
 	}
 	if err != nil {
 		p.a.log.Warn("a fetched call cannot be passed on", "call", fetcher.id, "err", err)
-		fetcher.token = ""
+		p.cancelFetch(token) // the host has let go of the caller
 		p.step(parkd.JoinResult{Token: token, Reason: parkd.ReasonFailed})
 	}
 }
