@@ -22,11 +22,11 @@ func (m *Machine) peerTold(in Peer) {
 		m.peers = append(m.peers, &peer{mirror: mirror{Name: in.Name}})
 	}
 	p := m.peers[i]
-	if p.changedAt.IsZero() || p.Alive != in.Alive {
+	if !in.Alive || !p.Alive {
 		p.changedAt = m.now
-		if !in.Alive {
-			p.downAt = m.now
-		}
+	}
+	if !in.Alive { // also again: it may have been told everything meanwhile, and was only not heard
+		p.downAt = m.now
 	}
 	was := p.Alive
 	newer := in.Epoch > p.Epoch || in.Epoch == p.Epoch && in.Generation > p.Generation

@@ -98,6 +98,9 @@ type Watch struct{ Peer string }
 // Unwatch ends the subscription to a peer.
 type Unwatch struct{ Peer string }
 
+// Dismiss ends the subscription that a peer has here: it makes a new one when it is back, and hears of nothing before.
+type Dismiss struct{ Peer string }
+
 // Refresh asks for full state in the subscription that there is.
 type Refresh struct{ Peer string }
 
@@ -166,6 +169,7 @@ func (Silent) effect()     {}
 func (Probe) effect()      {}
 func (Watch) effect()      {}
 func (Unwatch) effect()    {}
+func (Dismiss) effect()    {}
 func (Refresh) effect()    {}
 func (Ask) effect()        {}
 func (GiveBack) effect()   {}

@@ -270,6 +270,8 @@ func (f *Federation) carryOut(ctx context.Context, e Effect) {
 		f.watch(f.links[e.Peer])
 	case Unwatch:
 		f.unwatch(f.links[e.Peer])
+	case Dismiss:
+		f.dismiss(e.Peer)
 	case Refresh:
 		if l := f.links[e.Peer]; l.sub != nil {
 			l.sub.Refresh()

@@ -81,6 +81,29 @@ func TestKilledPeerIsUnknownThenBack(t *testing.T) {
 	})
 }
 
+// A peer that was found dead hears of nothing, and when it is back, of everything.
+func TestDeadPeerIsNotTold(t *testing.T) {
+	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {
+		d1, d2, office := l.all[0], l.all[1], l.all[2]
+		l.cutOff(d2, true)
+		time.Sleep(4 * time.Second)
+		before := d1.fed.agent.Stats()
+		if o := d1.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p"); !o.ok {
+			t.Fatalf("park: %+v", o)
+		}
+		time.Sleep(time.Second)
+		if now := d1.fed.agent.Stats(); now.Sent != before.Sent+1 || now.Watchers != 1 || office.view("703").State != parkd.ViewElsewhere {
+			t.Errorf("one peer of two lives: %d NOTIFY for the park, %d watchers, the living one sees %v", now.Sent-before.Sent, now.Watchers, office.view("703").State)
+		}
+		l.cutOff(d2, false)
+		l.within(5*time.Second, "told", func() bool { return d2.view("703").State == parkd.ViewElsewhere })
+		time.Sleep(time.Minute)
+		if n := d1.fed.agent.Stats().Watchers; n != 2 {
+			t.Errorf("%d subscriptions, and two peers", n)
+		}
+	})
+}
+
 // A restart within the time of detection, with a clock that went back: no lamp of the former life stays.
 func TestQuickRestartOverSIP(t *testing.T) {
 	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {

@@ -109,12 +109,14 @@ func (c *Core) watch(p *peer) {
 	c.emit(Watch{Peer: p.name})
 }
 
-// dead gives a peer up until it is heard again.
+// dead gives a peer up until it is heard again. Nothing that happens from now on is told to it before that, as parkd goes by:
+// what waits in its sockets it might read when this appliance cannot be reached in turn, and take callers away from here.
 func (c *Core) dead(p *peer) {
 	p.heard, p.watched, p.lostAt, p.synced = time.Time{}, time.Time{}, time.Time{}, false
 	p.silentAt = c.now
 	c.emit(Silent{Peer: p.name})
 	c.emit(Unwatch{Peer: p.name})
+	c.emit(Dismiss{Peer: p.name})
 	c.tell(p, parkd.Announce{})
 	for _, q := range slices.Clone(c.claims) {
 		if q.present() == p.name {

@@ -420,6 +420,26 @@ func TestRescueOfAHostThatStoodStill(t *testing.T) {
 	}
 }
 
+// An appliance stands still until the others have found it dead, goes on, and loses the host before the host has heard of it, or just
+// after: it takes no caller away of whom the host thinks that it does not know him, as he was parked meanwhile.
+func TestWhoWasDeadIsLostAgain(t *testing.T) {
+	for seed := range uint64(300) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+		host, dead := s.node("dock-1"), s.node("office")
+		dead.frozen = true
+		s.run(4 * time.Second)
+		f := s.parkCaller(host, "701")
+		was := host.machine.Hosted().Slots
+		dead.thaw()
+		s.run(time.Duration(seed%60) * time.Millisecond)
+		s.setCut(host.name, dead.name, true)
+		s.run(30 * time.Second)
+		s.setCut(host.name, dead.name, false)
+		s.run(30 * time.Second)
+		everyCallOnce(t, s, seed, was, []*farEnd{f})
+	}
+}
+
 // The first rescuer dies when the far end has moved to it and nobody else knows how that went. They know that it was trying:
 // the caller is not given up while it may come back, and is at one place when it does. When it comes back without him he is
 // lost, with a number to ring back, and so he is when it stays away.

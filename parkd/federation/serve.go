@@ -34,6 +34,14 @@ func (f *Federation) authorize(req *gosip.Request, r event.Request) bool {
 	return true
 }
 
+// dismiss ends the subscription of a peer.
+func (f *Federation) dismiss(name string) {
+	f.agent.Deactivate(presence, func(r event.Request) bool {
+		var from gosip.Uri
+		return gosip.ParseUri(r.Subscriber, &from) == nil && from.User == name // which authorize has looked at
+	})
+}
+
 // proves says whether a transport shows that the far end is at the address that it names: the source of a datagram can be
 // forged, and the documents would go wherever its Contact says (RFC 3261 §26.1.1). Peers speak TCP or TLS.
 func proves(transport string) bool { return transport == "tcp" || transport == "tls" }

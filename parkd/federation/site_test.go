@@ -313,6 +313,17 @@ func (n *node) effect(e Effect, r *Reply) {
 		n.subscribe(s.node(e.Peer), s.serial)
 	case Unwatch:
 		delete(n.watching, e.Peer)
+	case Dismiss:
+		to, id := s.node(e.Peer), n.watchers[e.Peer]
+		delete(n.watchers, e.Peer)
+		s.carry(n, to, fmt.Sprint(" documents ", id), s.delay(), func() {
+			if to.watching[n.name] == id && id != 0 {
+				to.fed(Lost{Peer: n.name})
+				s.serial++
+				to.watching[n.name] = s.serial
+				to.subscribe(n, s.serial)
+			}
+		})
 	case Refresh:
 		to, id := s.node(e.Peer), n.watching[e.Peer]
 		s.send(n, to, func() {

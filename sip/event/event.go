@@ -162,6 +162,18 @@ func (a *Agent) Dismiss(ctx context.Context, pkg string) {
 	}
 }
 
+// Deactivate ends the subscriptions to a package whose requests are chosen, which is asked in Run's goroutine: who is told so
+// makes a new one at once (RFC 6665 §4.1.3), and what changes meanwhile is told in that one only.
+func (a *Agent) Deactivate(pkg string, chosen func(Request) bool) {
+	a.inbox.put(func(now time.Time) {
+		for _, w := range a.watchers {
+			if w.pkg.Name == pkg && w.ending == "" && chosen(w.asked) {
+				a.terminate(w, "deactivated", now)
+			}
+		}
+	})
+}
+
 // step does all work that is waiting.
 func (a *Agent) step(now time.Time) {
 	work, changed := a.inbox.take()

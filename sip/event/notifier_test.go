@@ -311,6 +311,35 @@ func TestEndKeepsOrder(t *testing.T) {
 	})
 }
 
+// Who is chosen hears of nothing more in that dialog, not even of what changed while a NOTIFY was in flight.
+func TestDeactivate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		sub, _ := w.peer.subscribed("a")
+		time.Sleep(time.Second)
+		by := func(pkg, subscriber string) {
+			w.agent.Deactivate(pkg, func(r Request) bool { return r.Subscriber == subscriber })
+		}
+		by("dialog", "sip:lamp@10.0.0.3")
+		by("presence", "sip:lamp@10.0.0.2")
+		w.change()
+		slow := w.peer.request("NOTIFY")
+		by("dialog", "sip:lamp@10.0.0.2")
+		by("dialog", "sip:lamp@10.0.0.2")
+		w.change()
+		w.peer.silent(time.Second)
+		w.peer.answer(slow, 200)
+		last := w.peer.notify()
+		expect(t, "Subscription-State", header(last, "Subscription-State"), "terminated;reason=deactivated")
+		expect(t, "body", string(last.Body()), "")
+		w.change()
+		w.peer.silent(time.Minute)
+		w.peer.subscribe(sub, usual...)
+		w.peer.response(481)
+		_, first := w.peer.subscribed("b")
+		expect(t, "body", string(first.Body()), "701 version=0 state=3")
+	})
+}
+
 func TestResourceEnds(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.peer.subscribed("a")
