@@ -57,8 +57,8 @@ type synced struct {
 // keeper stores the calls of the appliance, so that its next life can go on with those that are parked and say good-bye
 // to the others. The loop tells it what changes; run, a goroutine of its own, writes, so that neither the music nor
 // anything else waits for the disk. Only news of a call that the disk does not have yet, as it is now, wait: who asked for the park,
-// peers, lamps and subscribers of orbits hear of it then. That a call is gone is told at once, unless such news wait already. The panel, which shows the
-// orbit machine as it is, waits for nothing.
+// peers, lamps and subscribers of orbits hear of it then. That a call is gone is told at once, unless such news of another one wait
+// already: a document tells of all. The panel, which shows the orbit machine as it is, waits for nothing.
 type keeper struct {
 	// immutable
 	loop    *loop
@@ -96,13 +96,15 @@ func newKeeper(a *Appliance) *keeper {
 // announce tells the peers what this appliance hosts, after the disk has each call of it, or at once if it has taken one over.
 func (k *keeper) announce(e parkd.Announce) {
 	k.dirty = true
-	if k.journal == nil || k.held == nil && k.has(e) || k.rescued(e) {
+	if k.journal == nil || k.rescued(e) {
 		k.held = nil
 		k.tell(e)
 		return
 	}
 	k.wait()
-	k.held = &e
+	if k.held = &e; k.has(e) { // who waited is on the disk, or gone
+		k.release()
+	}
 }
 
 // promise is something to be said once the disk has a call, or the peers know what is held back.
@@ -170,10 +172,11 @@ func (k *keeper) release() {
 	}
 }
 
-// hurry tells what is held back, if anything is, without the disk.
+// hurry tells the peers what is held back, if anything is, without the disk; everybody else waits on.
 func (k *keeper) hurry() {
 	if k.held != nil {
-		k.release()
+		k.tell(*k.held)
+		k.held = nil
 	}
 }
 

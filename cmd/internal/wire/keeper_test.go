@@ -117,21 +117,28 @@ func TestStoredThenTold(t *testing.T) {
 		k.expect(t, "1:a", "2:a", "4:b")
 		k.hosts(5)
 		k.expect(t, "1:a", "2:a", "4:b", "5:")
-		time.Sleep(time.Second)
+
+		k.hosts(6, "a", "c")
 		k.expect(t, "1:a", "2:a", "4:b", "5:")
+		k.hosts(7, "a") // c hung up before the disk had him: nothing is left to wait for
+		k.expect(t, "1:a", "2:a", "4:b", "5:", "7:a")
+		time.Sleep(time.Second)
+		k.expect(t, "1:a", "2:a", "4:b", "5:", "7:a")
 	})
 }
 
-// Before the far end of a dead peer's call is called, the peers know it: what waits for the disk does not wait any longer.
+// Before the far end of a dead peer's call is called, the peers know it: they do not wait for the disk any longer, and who has just
+// parked somebody does.
 func TestRescueDoesNotWaitForTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
 		k.hosts(1, "a")
 		k.expect(t)
+		k.loop.ask(func() { k.once("a", func() { k.told = append(k.told, "committed a") }) })
 		k.loop.ask(func() { k.lot.a.keeper = k.keeper; k.lot.do(parkd.Rescue{}) })
 		k.expect(t, "1:a")
 		k.onDisk("a")
-		k.expect(t, "1:a")
+		k.expect(t, "1:a", "committed a")
 	})
 }
 
