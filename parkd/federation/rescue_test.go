@@ -19,6 +19,7 @@ type farEnd struct {
 	orbit string
 	over  bool            // the caller has hung up, somebody has him, or he is cut off
 	hung  bool            // he has hung up
+	talks bool            // to whoever fetched him, in the dialog that he has with his host
 	knew  map[[2]any]bool // appliances, and their lives, that have shown him
 }
 
@@ -26,7 +27,7 @@ type farEnd struct {
 // again by the word of his new host.
 func (s *site) leaves(n *node, slot parkd.SlotState) {
 	if f := s.far[slot.Dialog.CallID]; f != nil {
-		f.over = true
+		f.over, f.talks = true, true
 		return
 	}
 	for _, f := range s.callers {
@@ -162,9 +163,9 @@ func (s *site) inTouch(n, host *node) bool {
 		s.now.Sub(host.runs) >= enough && s.now.Sub(s.healed[link]) >= enough
 }
 
-// has says whether an appliance knows of a caller whom it has.
+// has says whether an appliance knows of a caller whom it has, in an orbit or in somebody's ear.
 func (n *node) has(f *farEnd) bool {
-	return slices.ContainsFunc(n.machine.Hosted().Slots, func(c parkd.SlotState) bool { return c.Leg == f.leg })
+	return f.talks || slices.ContainsFunc(n.machine.Hosted().Slots, func(c parkd.SlotState) bool { return c.Leg == f.leg })
 }
 
 // enough is how long it takes at most until an appliance that is back, or can be reached again, is known to live.
@@ -348,6 +349,36 @@ func TestNoRescueOfWhoWasFetchedAtOnce(t *testing.T) {
 				t.Errorf("seed %d: at %s his orbit is %v", seed, n.name, v.State)
 			}
 		}
+	}
+}
+
+// The others stand still when they have found a host dead; it is back with its calls, and one is fetched there. When they go on, in
+// any order, rescue calls nobody who talks (see there), and the rest stay where they are.
+func TestNoRescueOfWhoTalks(t *testing.T) {
+	for seed := range uint64(20) {
+		s := settledSite(t, seed, "dock-1", "dock-2", "office", "gate")
+		was, phones := tenCalls(s)
+		host, token := s.node("dock-1"), s.id("fetch")
+		host.kill()
+		s.run(4 * time.Second)
+		for _, n := range s.nodes[1:] {
+			n.frozen = true
+		}
+		host.back(2000, was)
+		s.run(time.Second)
+		host.ask(parkd.Fetch{Token: token, Orbit: was[0].Orbit}, token)
+		s.run(10 * time.Second)
+		if !phones[0].talks {
+			t.Fatalf("seed %d: not fetched: %+v", seed, s.outcomes[token])
+		}
+		for _, n := range s.nodes[1:] {
+			n.thaw()
+		}
+		s.run(20 * time.Second)
+		if n := len(s.invites); n > 0 {
+			t.Errorf("seed %d: %d callers were called", seed, n)
+		}
+		everyCallOnce(t, s, seed, was[1:], phones[1:])
 	}
 }
 

@@ -230,6 +230,9 @@ func (n *node) kill() {
 	for _, c := range n.machine.Hosted().Slots {
 		delete(n.s.parked, c.Leg)
 	}
+	for _, f := range n.s.callers {
+		f.talks = f.talks && f.host != n
+	}
 	n.life = 0
 	for link := range n.s.held {
 		if link[0] == n.name || link[1] == n.name {
