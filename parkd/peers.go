@@ -103,8 +103,11 @@ func (m *Machine) expire(in Timer) {
 	m.dueAt = time.Time{}
 	for _, p := range m.peers {
 		for i := range p.held {
-			if r := m.rescueOf(p.held[i].slot.CallID); r != nil && r.asked { // not before it is known how that goes
-				p.held[i].until = later(p.held[i].until, m.now.Add(Standstill))
+			h := &p.held[i]
+			r := m.rescueOf(h.slot.CallID)
+			due := r != nil && !r.at.IsZero() && !m.triedByTheLiving(h.slot) && m.now.Sub(h.lost) < m.cfg.ForgetDead
+			if r != nil && r.asked || due { // not before it is known how that goes
+				h.until = later(h.until, m.now.Add(Standstill))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package parkd
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -369,6 +370,58 @@ func TestRescuerStoodStill(t *testing.T) {
 				t.Errorf("%s, host back %v: called %d times", what, back, n)
 			}
 		}
+	}
+}
+
+// A host lives anew without a caller, and those whose turn comes first know nothing of him, or his phone does not answer at once: he is
+// not given up before this appliance has called it as often as it does, and not held for ever where it cannot.
+func TestOrphanIsNotGivenUpBeforeItsTurn(t *testing.T) {
+	lost := func(out []Effect) (n int) {
+		for _, e := range out {
+			if row, ok := e.(Report); ok && row.Row.End == EndLost {
+				n++
+			}
+		}
+		return n
+	}
+	for what, c := range map[string]struct {
+		answer      RescueResult
+		tries, lost int
+	}{
+		"comes":           {RescueResult{Leg: "b", Dialog: reachable("b")}, 1, 0},
+		"does not answer": {RescueResult{}, rescueTries, 1},
+		"is not there":    {RescueResult{How: Gone}, 1, 1},
+	} {
+		r, call := watching(t, Default())
+		for i := range 20 {
+			if name := fmt.Sprintf("gate-%d", i); Rank(call.CallID, []string{"dock-1", name})[0] == name {
+				r.step(Peer{Name: name, Alive: true, Epoch: 1, Generation: 1})
+			}
+		}
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+		c.answer.CallID = call.CallID
+		var all []Effect
+		for range rescueTries + 1 {
+			out := r.collect(2 * time.Minute)
+			if all = append(all, out...); count[Rescue](out) > 0 {
+				all = append(all, r.step(c.answer)...)
+			}
+		}
+		if count[Rescue](all) != c.tries || lost(all) != c.lost || (r.m.View("701").State == ViewFree) != (c.lost > 0) {
+			t.Errorf("%s: called %d times, want %d; %d lost, the orbit is %v", what, count[Rescue](all), c.tries, lost(all), r.m.View("701").State)
+		}
+	}
+	cfg := Default()
+	cfg.MaxCalls = 1
+	r, _ := watching(t, cfg)
+	r.step(Park{Token: "p", Leg: "a", Orbit: "702"})
+	r.step(ClaimResult{Token: "p", Orbit: "702", Granted: true})
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+	if out := r.collect(cfg.ForgetDead - time.Minute); lost(out) > 0 {
+		t.Error("given up while somebody may hang up, and there is room for him")
+	}
+	if out := r.collect(2 * time.Minute); lost(out) != 1 {
+		t.Error("held for ever")
 	}
 }
 
