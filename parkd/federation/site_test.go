@@ -127,15 +127,11 @@ func (s *site) carry(from, to *node, stream string, delay time.Duration, do func
 	link, life := [2]string{from.name, to.name}, to.life
 	var arrive func()
 	arrive = func() {
-		if s.cut[link] { // on its way when that happened: repeated when the link is back
+		if s.cut[link] { // repeated when the link is back, behind what was sent before
 			s.held[link] = append(s.held[link], arrive)
 			return
 		}
 		to.gets(life, from.name+stream, do)
-	}
-	if s.cut[link] {
-		s.held[link] = append(s.held[link], arrive)
-		return
 	}
 	at, last := s.now.Add(delay), [2]string{from.name, to.name + stream}
 	if at.Before(s.last[last]) {
@@ -152,10 +148,11 @@ func (s *site) setCut(a, b string, cut bool) {
 		}
 		s.cut[link] = cut
 		if !cut {
-			for _, do := range s.held[link] {
-				s.after(time.Millisecond, do)
-			}
+			held := s.held[link]
 			s.held[link] = nil
+			for _, arrive := range held {
+				arrive()
+			}
 		}
 	}
 }
