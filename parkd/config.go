@@ -1,6 +1,7 @@
 package parkd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -58,7 +59,8 @@ func Default() Config {
 	}
 }
 
-// Validate returns the first thing wrong, naming key, value and allowed range.
+// Validate returns everything that is wrong with the entries of a list, joined, else the first other thing, each naming key, value and
+// allowed range.
 func (c Config) Validate() error {
 	if c.Lot == "" || len(c.Lot) > 64 {
 		return fmt.Errorf("lot = %q: 1 to 64 characters", c.Lot)
@@ -67,14 +69,18 @@ func (c Config) Validate() error {
 		return fmt.Errorf("orbits has %d entries: 1 to 1000", len(c.Orbits))
 	}
 	seen := make(map[string]bool, len(c.Orbits))
-	for _, o := range c.Orbits {
-		if o == "" || len(o) > 16 || strings.Trim(o, "0123456789") != "" {
-			return fmt.Errorf("orbits has %q: each is one number of 1 to 16 digits", o)
-		}
-		if seen[o] {
-			return fmt.Errorf("orbits has %q twice: each once", o)
+	var errs []error
+	for i, o := range c.Orbits {
+		switch {
+		case o == "" || len(o) > 16 || strings.Trim(o, "0123456789") != "":
+			errs = append(errs, fmt.Errorf("orbits[%d] = %q: each is one number of 1 to 16 digits", i, o))
+		case seen[o]:
+			errs = append(errs, fmt.Errorf("orbits[%d] = %q: each once", i, o))
 		}
 		seen[o] = true
+	}
+	if errs != nil {
+		return errors.Join(errs...)
 	}
 	for _, d := range []struct {
 		key      string
@@ -103,11 +109,14 @@ func (c Config) Validate() error {
 	}
 	for i, s := range c.Escalation {
 		if s.To == "" {
-			return fmt.Errorf("escalation[%d].to = %q: a URI or an extension", i, s.To)
+			errs = append(errs, fmt.Errorf("escalation[%d].to = %q: a URI or an extension", i, s.To))
 		}
 		if s.Ring < time.Second || s.Ring > 10*time.Minute {
-			return fmt.Errorf("escalation[%d].ring = %v: 1s to 10m", i, s.Ring)
+			errs = append(errs, fmt.Errorf("escalation[%d].ring = %v: 1s to 10m", i, s.Ring))
 		}
+	}
+	if errs != nil {
+		return errors.Join(errs...)
 	}
 	if c.MaxCalls < 1 || c.MaxCalls > 10000 {
 		return fmt.Errorf("max_calls = %d: 1 to 10000", c.MaxCalls)

@@ -423,10 +423,10 @@ func TestConfigErrorsNameKeyAndRange(t *testing.T) {
 		want string
 	}{
 		{"no orbits", func(c *Config) { c.Orbits = nil }, "orbits has 0 entries: 1 to 1000"},
-		{"orbit twice", func(c *Config) { c.Orbits = []string{"701", "701"} }, `orbits has "701" twice: each once`},
-		{"orbit with letters", func(c *Config) { c.Orbits = []string{"7o1"} }, `orbits has "7o1": each is one number of 1 to 16 digits`},
-		{"orbit with a star", func(c *Config) { c.Orbits = []string{"7*1"} }, `orbits has "7*1": each is one number of 1 to 16 digits`},
-		{"orbit range", func(c *Config) { c.Orbits = []string{"701-703"} }, `orbits has "701-703": each is one number of 1 to 16 digits`},
+		{"orbit twice", func(c *Config) { c.Orbits = []string{"701", "701"} }, `orbits[1] = "701": each once`},
+		{"orbit with letters", func(c *Config) { c.Orbits = []string{"7o1"} }, `orbits[0] = "7o1": each is one number of 1 to 16 digits`},
+		{"orbit with a star", func(c *Config) { c.Orbits = []string{"7*1"} }, `orbits[0] = "7*1": each is one number of 1 to 16 digits`},
+		{"orbit range", func(c *Config) { c.Orbits = []string{"701-703"} }, `orbits[0] = "701-703": each is one number of 1 to 16 digits`},
 		{"timeout", func(c *Config) { c.Timeout = 0 }, "timeout = 0s: 1s to 24h0m0s"},
 		{"refused", func(c *Config) { c.RecallRefused = "drop" }, `recall_refused = "drop": next, park or release`},
 		{"escalation", func(c *Config) { c.Escalation = []Step{{Ring: time.Second}} }, `escalation[0].to = "": a URI or an extension`},

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -84,7 +85,8 @@ func (c Config) SRTP() string {
 // maxPeers is the size of a mesh; a larger site goes through hubs.
 const maxPeers = 100
 
-// Validate returns the first thing wrong, naming key, value and allowed range.
+// Validate returns everything that is wrong with the peers, joined, else the first other thing, each naming key, value and allowed
+// range.
 func (c Config) Validate() error {
 	if !validName(c.Name) {
 		return fmt.Errorf("name = %q: 1 to 64 of a-z A-Z 0-9 - _", c.Name)
@@ -94,24 +96,35 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{c.Name: true}
 	addrs := make(map[netip.AddrPort]bool)
+	var errs []error
 	for i, p := range c.Peers {
+		fail := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("peers[%d].%w", i, fmt.Errorf(format, args...)))
+		}
 		switch {
 		case !validName(p.Name):
-			return fmt.Errorf("peers[%d].name = %q: 1 to 64 of a-z A-Z 0-9 - _", i, p.Name)
+			fail("name = %q: 1 to 64 of a-z A-Z 0-9 - _", p.Name)
 		case names[p.Name]:
-			return fmt.Errorf("peers[%d].name = %q: each name once, and not this appliance's own", i, p.Name)
+			fail("name = %q: each name once, and not this appliance's own", p.Name)
+		}
+		switch {
 		case p.Address == netip.AddrPort{}:
-			return fmt.Errorf("peers[%d].address: is missing: an address and port such as 192.0.2.7:5060", i)
+			fail("address: is missing: an address and port such as 192.0.2.7:5060")
 		case p.Address.Port() == 0 || p.Address.Addr().IsUnspecified() || p.Address.Addr().IsMulticast():
-			return fmt.Errorf("peers[%d].address = %q: an address and port such as 192.0.2.7:5060", i, p.Address)
-		case p.SRTP == "required" && !c.Proof:
-			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred: peers are reached by TCP without sip.site_ca, and keys need TLS", i, p.SRTP)
-		case p.SRTP != "" && p.SRTP != "off" && p.SRTP != "preferred" && p.SRTP != "required":
-			return fmt.Errorf("peers[%d].srtp = %q: allowed are off and preferred, and required with sip.site_ca", i, p.SRTP)
+			fail("address = %q: an address and port such as 192.0.2.7:5060", p.Address)
 		case addrs[p.Address]:
-			return fmt.Errorf("peers[%d].address = %q: each address once", i, p.Address)
+			fail("address = %q: each address once", p.Address)
+		}
+		switch {
+		case p.SRTP == "required" && !c.Proof:
+			fail("srtp = %q: allowed are off and preferred: peers are reached by TCP without sip.site_ca, and keys need TLS", p.SRTP)
+		case p.SRTP != "" && p.SRTP != "off" && p.SRTP != "preferred" && p.SRTP != "required":
+			fail("srtp = %q: allowed are off and preferred, and required with sip.site_ca", p.SRTP)
 		}
 		names[p.Name], addrs[p.Address] = true, true
+	}
+	if errs != nil {
+		return errors.Join(errs...)
 	}
 	for _, d := range []struct {
 		key         string

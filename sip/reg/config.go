@@ -1,6 +1,7 @@
 package reg
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,49 +36,52 @@ const (
 // Default returns a configuration without accounts.
 func Default() Config { return Config{} }
 
-// Validate reports the first value that cannot work, with its allowed range.
+// Validate reports every value that cannot work, joined, each with its allowed range.
 func (c Config) Validate() error {
+	var errs []error
 	seen := make(map[string]bool, len(c.Accounts))
 	for i, a := range c.Accounts {
-		if err := a.validate(); err != nil {
-			return fmt.Errorf("accounts[%d].%w", i, err)
-		}
+		faults := a.faults()
 		if seen[a.AOR] {
-			return fmt.Errorf("accounts[%d].aor = %q: is listed twice", i, a.AOR)
+			faults = append(faults, fmt.Errorf("aor = %q: is listed twice", a.AOR))
 		}
 		seen[a.AOR] = true
+		for _, err := range faults {
+			errs = append(errs, fmt.Errorf("accounts[%d].%w", i, err))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (a Account) validate() error {
+func (a Account) faults() (errs []error) {
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	aor, err := parseURI(a.AOR)
 	if err != nil || aor.User == "" {
-		return fmt.Errorf("aor = %q: wants a URI such as sip:701@example.com", a.AOR)
+		fail("aor = %q: wants a URI such as sip:701@example.com", a.AOR)
 	}
-	for key, v := range map[string]string{"registrar": a.Registrar, "proxy": a.Proxy} {
-		if _, err := parseURI(v); v != "" && err != nil {
-			return fmt.Errorf("%s = %q: wants a URI such as sip:pbx.example.com:5060", key, v)
+	for _, uri := range [][2]string{{"registrar", a.Registrar}, {"proxy", a.Proxy}} {
+		if _, err := parseURI(uri[1]); uri[1] != "" && err != nil {
+			fail("%s = %q: wants a URI such as sip:pbx.example.com:5060", uri[0], uri[1])
 		}
 	}
 	switch a.Transport {
 	case "", "udp", "tcp", "tls":
 	default:
-		return fmt.Errorf("transport = %q: allowed are udp, tcp, tls and nothing", a.Transport)
+		fail("transport = %q: allowed are udp, tcp, tls and nothing", a.Transport)
 	}
 	switch a.SRTP {
 	case "", "off", "preferred", "required":
 	default:
-		return fmt.Errorf("srtp = %q: allowed are required, preferred, off and nothing", a.SRTP)
+		fail("srtp = %q: allowed are required, preferred, off and nothing", a.SRTP)
 	}
 	// Zero: a table of the configuration file that does not say.
 	if a.Expires != 0 && (a.Expires < time.Minute || a.Expires > 24*time.Hour) {
-		return fmt.Errorf("expires = %v: allowed are 1m to 24h", a.Expires)
+		fail("expires = %v: allowed are 1m to 24h", a.Expires)
 	}
 	if a.KeepAlive != 0 && (a.KeepAlive < 5*time.Second || a.KeepAlive > 10*time.Minute) {
-		return fmt.Errorf("keep_alive = %v: allowed are 0s and 5s to 10m", a.KeepAlive)
+		fail("keep_alive = %v: allowed are 0s and 5s to 10m", a.KeepAlive)
 	}
-	return nil
+	return errs
 }
 
 func parseURI(text string) (gosip.Uri, error) {

@@ -28,11 +28,11 @@ type faults struct{ *tomlfile.File }
 // maxFaults bounds how often one section is asked.
 const maxFaults = 100
 
-// validator is a section that knows its ranges. Its error begins with the key.
+// validator is a section that knows its ranges. Its error begins with the key, or is several such errors, joined.
 type validator interface{ Validate() error }
 
-// validate asks each section for every wrong value, and finds the line of the key that each error names. A section stops
-// at the first; so what it has named is put right in a copy, and it is asked again.
+// validate asks each section for every wrong value, and finds the line of the key that each error names. A section may stop
+// at the first but for the entries of a list; so what it has named is put right in a copy, and it is asked again.
 func (a *faults) validate(c reflect.Value) {
 	well := Default()
 	well.complete()
@@ -47,31 +47,45 @@ func (a *faults) validate(c reflect.Value) {
 			if !ok {
 				break
 			}
-			err := v.Validate()
-			if err == nil {
-				break
+			var keys []string
+			for _, err := range each(v.Validate()) {
+				keys = append(keys, a.complain(section, err.Error(), &r))
 			}
-			text := err.Error()
-			key := leadingKey.FindString(text)
-			path := section
-			if key != "" {
-				path = tomlfile.Join(section, r.original(key))
-				if origin, ok := origins[path]; ok {
-					path = origin
-				}
-				text = strings.TrimLeft(text[len(key):], " :")
-				if value, ok := strings.CutPrefix(text, "= "); ok {
-					text = value
-				}
-			}
-			if !a.Complained(path) {
-				a.Fail(path, "%s", text)
-			}
-			if !r.repair(key) {
+			if !r.repairAll(keys) {
 				break
 			}
 		}
 	}
+}
+
+// each are the errors that one is made of.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// complain notes what a section says of a copy and returns the key in it, as the copy counts.
+func (a *faults) complain(section, text string, r *repairs) (key string) {
+	key, path := leadingKey.FindString(text), section
+	if key != "" {
+		path = tomlfile.Join(section, r.original(key))
+		if origin, ok := origins[path]; ok {
+			path = origin
+		}
+		text = strings.TrimLeft(text[len(key):], " :")
+		if value, ok := strings.CutPrefix(text, "= "); ok {
+			text = value
+		}
+	}
+	if !a.Complained(path) {
+		a.Fail(path, "%s", text)
+	}
+	return key
 }
 
 // origins are the keys in a file behind the values that complete fills in.
@@ -108,6 +122,21 @@ func (r *repairs) place(list, index string) int {
 		}
 	}
 	return n
+}
+
+// repairAll puts values right and says whether it could any, the last of a list first: those behind one that is taken out move.
+func (r *repairs) repairAll(keys []string) (any bool) {
+	before := ""
+	for _, key := range slices.Backward(keys) {
+		if entry := indexed.FindString(key); strings.HasSuffix(entry, "]") {
+			if entry == before {
+				continue // is taken out already
+			}
+			before = entry
+		}
+		any = r.repair(key) || any
+	}
+	return any
 }
 
 // repair puts a value right and says whether it could.

@@ -123,7 +123,7 @@ func TestFaults(t *testing.T) {
 		{"empty file", "", "dock.toml: sip.listen: names no socket"},
 		{"table for a list", "[federation.peers]\nname = \"a\"\n", "dock.toml:1:13: federation.peers: is a list of tables; begin each with [[federation.peers]]"},
 		{"missing key", "\n[[federation.peers]]\naddress = \"192.0.2.2:5060\"\n", `dock.toml:2:14: federation.peers[0].name: ""`},
-		{"orbit with a star", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits: has "*1": each is one number of 1 to 16 digits`},
+		{"orbit with a star", "[lot]\norbits = [\"*1\"]\n", `dock.toml:2:1: lot.orbits[0]: "*1": each is one number of 1 to 16 digits`},
 		{"srtp without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n\n[calls]\nsrtp = \"required\"\n", `dock.toml:5:1: calls.srtp: "required": no call could be had`},
 		{"srtp of an account without TLS", "[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\n[[registration.accounts]]\naor = \"sip:a@b\"\ntransport = \"udp\"\nsrtp = \"required\"\n",
 			`dock.toml:6:1: registration.accounts[0].srtp: "required": no call could be had: keys need TLS, and transport is "udp"`},
@@ -303,6 +303,65 @@ address = "224.0.0.1:5060"
 	}
 	if strings.Contains(err.Error(), "this is no") {
 		t.Errorf("shows what is in a file: %v", err)
+	}
+}
+
+// Each entry of a list tells all that is wrong with it, and all entries do, also those that are wrong only beside another.
+func TestEveryFaultOfAnEntry(t *testing.T) {
+	_, err := load(t, `[sip]
+listen = ["udp:192.0.2.1:5060"]
+[lot]
+orbits = ["7o1", "702", "x", "702", "703"]
+recall_refused = "never"
+[[lot.escalation]]
+to = ""
+ring = "1h"
+[[lot.escalation]]
+to = "sip:a@b"
+ring = "1h"
+[[registration.accounts]]
+aor = "nobody"
+registrar = "pbx"
+proxy = "proxy"
+transport = "pigeon"
+srtp = "perhaps"
+expires = "1s"
+keep_alive = "1s"
+[[registration.accounts]]
+aor = "sip:a@b"
+[[registration.accounts]]
+aor = "sip:a@b"
+expires = "1s"
+[[federation.peers]]
+name = "a b"
+srtp = "perhaps"
+[[federation.peers]]
+name = "dock-2"
+address = "192.0.2.2:0"
+[[federation.peers]]
+name = "dock-3"
+address = "192.0.2.3:5060"
+[[federation.peers]]
+name = "dock-2"
+address = "192.0.2.3:5060"
+srtp = "required"
+[federation]
+dead_after = "1ms"
+`)
+	want := []string{"4:1: lot.orbits[0]", "4:1: lot.orbits[2]", "4:1: lot.orbits[3]", "5:1: lot.recall_refused", "7:1: lot.escalation[0].to",
+		"8:1: lot.escalation[0].ring", "11:1: lot.escalation[1].ring", "13:1: registration.accounts[0].aor", "14:1: registration.accounts[0].registrar",
+		"15:1: registration.accounts[0].proxy", "16:1: registration.accounts[0].transport", "17:1: registration.accounts[0].srtp",
+		"18:1: registration.accounts[0].expires", "19:1: registration.accounts[0].keep_alive", "23:1: registration.accounts[2].aor",
+		"24:1: registration.accounts[2].expires", "25:14: federation.peers[0].address", "26:1: federation.peers[0].name", "27:1: federation.peers[0].srtp",
+		"30:1: federation.peers[1].address", "35:1: federation.peers[3].name", "36:1: federation.peers[3].address", "37:1: federation.peers[3].srtp",
+		"39:1: federation.dead_after"}
+	var got []string
+	for line := range strings.Lines(fmt.Sprint(err)) {
+		parts := strings.SplitN(strings.TrimPrefix(line, "dock.toml:"), ": ", 3)
+		got = append(got, strings.Join(parts[:min(2, len(parts))], ": "))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("complains about\n%q\nwant\n%q\n%v", got, want, err)
 	}
 }
 
