@@ -348,14 +348,17 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 	if v := t.up.minVersion; v != "" && !bundles.IsRelease(v) {
 		return usagef("--min-version %s: want a release, such as v1.2.3; no version could be compared with this one", v)
 	}
-	m, err := imageManifest(filepath.Join(dir, "slot", "slot.env"))
+	m, err := bundles.ReadImage(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; the first argument is the folder that make image fills, out/image/BOARD", err)
+	}
 	if err != nil {
 		return err
 	}
 	m.MinVersion, m.DowngradeFrom = t.up.minVersion, t.up.downgradeFrom
 	if m.DowngradeFrom != "" {
 		if !bundles.IsVersion(m.DowngradeFrom) {
-			return usagef("--downgrade-from %s: want the version that the appliance runs, such as v1.2.3 or 3f019e4, as parkctl update status says it", m.DowngradeFrom)
+			return usagef("--downgrade-from %s: want the version that the appliance runs, such as v1.2.3, 3f019e4 or release-5, as parkctl update status says it", m.DowngradeFrom)
 		}
 		m.Until = time.Now().Add(bundles.DowngradeFor).UTC().Truncate(time.Second)
 	}
@@ -384,6 +387,9 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 	fmt.Fprintf(t.out, "%s: %s for %s, %.1f MB\n", out, m.Version, m.Board, float64(m.Packed)/1e6)
 	if m.DowngradeFrom != "" {
 		fmt.Fprintf(t.out, "It goes back from %s until %s.\n", m.DowngradeFrom, m.Until.Format(time.RFC1123))
+		if bundles.IsTag(m.DowngradeFrom) {
+			fmt.Fprintf(t.out, "%s is no version like v1.2.3 or 3f019e4: look whether parkctl update status says exactly this; from any other the bundle goes back nowhere.\n", m.DowngradeFrom)
+		}
 	}
 	return nil
 }
@@ -402,27 +408,4 @@ func free(path string, key ed25519.PrivateKey) error {
 		return fmt.Errorf("%s is there and was not made with this key: move it away, or name another file after the key (%w)", path, err)
 	}
 	return nil
-}
-
-// imageManifest reads what an image says of itself.
-func imageManifest(path string) (bundles.Manifest, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return bundles.Manifest{}, fmt.Errorf("%w; the first argument is the folder that make image fills, out/image/BOARD", err)
-	}
-	var m bundles.Manifest
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch key {
-		case "board":
-			m.Board = value
-		case "version":
-			m.Version = value
-		case "time":
-			if m.Time, err = time.Parse(time.RFC3339, value); err != nil {
-				return m, fmt.Errorf("%s: time: %w", path, err)
-			}
-		}
-	}
-	return m, nil
 }

@@ -310,9 +310,17 @@ func TestUpdateFromTheDesk(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(back, "qemu-virt-v0.8.0.bundle")); err == nil {
 		t.Error("a bundle that goes back has the name of the one for everybody")
 	}
-	for version, want := range map[string]int{"xyz": exitUsage, "v1.0": 0, "1.2.3-rc.1-4-gabc1234-dirty": 0, "3f019e4": 0, "hall-2026-3-gabc1234": 0, "3f019e4-dirty": 0, "3f019": exitUsage, "latest": exitUsage} {
-		if code, _, errs := parkctl("", "bundle", back, key, "--downgrade-from", version); code != want || code != 0 && !strings.Contains(errs, "--downgrade-from "+version+": want the version") {
-			t.Errorf("--downgrade-from %s: %d %s", version, code, errs)
+	for version, want := range map[string]int{"v1.0": 0, "1.2.3-rc.1-4-gabc1234-dirty": 0, "3f019e4": 0, "hall-2026-3-gabc1234": 0, "3f019e4-dirty": 0,
+		"release/5": exitUsage, "release 5": exitUsage, "-5": exitUsage} {
+		code, out, errs := parkctl("", "bundle", back, key, "--downgrade-from="+version)
+		if code != want || code != 0 && !strings.Contains(errs, "--downgrade-from "+version+": want the version") || strings.Contains(out, " is no version like ") {
+			t.Errorf("--downgrade-from %s: %d %s%s", version, code, out, errs)
+		}
+	}
+	// A system of a tag of another form can go back too; what may be mistyped is told of.
+	for _, version := range []string{"release-5", "3f019", "latest"} {
+		if code, out, errs := parkctl("", "bundle", back, key, "--downgrade-from", version); code != 0 || !strings.Contains(out, "\n"+version+" is no version like v1.2.3 or 3f019e4: look ") {
+			t.Errorf("--downgrade-from %s: %d %s%s", version, code, out, errs)
 		}
 	}
 	f, err := os.Open(filepath.Join(back, "qemu-virt-v0.8.0-from-v1.0.0.bundle"))

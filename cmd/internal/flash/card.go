@@ -91,21 +91,6 @@ func checkImage(path string, f *os.File) (key, version string, err error) {
 	return facts.Key, version, nil
 }
 
-// date is the day of the sources that the image beside slot/slot.env was made of, empty if it is not known.
-func date(image string) string {
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(image), "slot", "slot.env"))
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text)) {
-		if at, ok := strings.CutPrefix(strings.TrimSpace(line), "time="); ok {
-			day, _, _ := strings.Cut(at, "T") // RFC 3339
-			return day
-		}
-	}
-	return ""
-}
-
 // whole refuses an image that was cut off: a card of it would start, and have no second system and no place for data.
 func whole(image io.ReaderAt, length int64) error {
 	sector := make([]byte, mbr.SectorSize)

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parklamp/cmd/internal/fleet"
+	"parklamp/cmd/internal/update"
 )
 
 func main() {
@@ -172,8 +173,8 @@ func (f *flasher) age(c *card) string {
 		return ""
 	}
 	text := "It is version " + c.version
-	if day := date(c.image.Name()); day != "" {
-		text += " of " + day
+	if m, err := update.ReadImage(filepath.Dir(c.image.Name())); err == nil && !m.Time.IsZero() { // an image alone has none
+		text += " of " + m.Time.Format(time.DateOnly)
 	}
 	if source, _, _ := strings.Cut(f.source, " "); source != "" && source != c.version {
 		text += "; the source is at " + strings.Replace(f.source, " ", " of ", 1) + ": 'make image' makes that one"

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,12 +56,38 @@ func parseManifest(text []byte) (Manifest, error) {
 	return m, m.check()
 }
 
+// ReadImage reads what an image says of itself, board, version and time, in a folder that make image has filled.
+func ReadImage(dir string) (m Manifest, err error) {
+	path := filepath.Join(dir, "slot", "slot.env")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return m, err
+	}
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch key {
+		case "board":
+			m.Board = value
+		case "version":
+			m.Version = value
+		case "time":
+			if m.Time, err = time.Parse(time.RFC3339, value); err != nil {
+				return m, fmt.Errorf("%s: time: %w", path, err)
+			}
+		}
+	}
+	return m, nil
+}
+
 // commit is a version that is no release, as git describe has it: a commit, alone or behind a tag of any form; or unversioned, that
 // of sources without git.
 var commit = regexp.MustCompile(`^(?:[0-9a-f]{7,40}(?:-dirty)?|.+-[0-9]+-g[0-9a-f]{7,40}(?:-dirty)?|unversioned)$`)
 
-// IsVersion says whether text can be the version of a system: that of a release, or of a commit.
-func IsVersion(text string) bool { return parseVersion(text) != nil || commit.MatchString(text) }
+// IsVersion says whether text can be the version of a system.
+func IsVersion(text string) bool { return word.MatchString(text) }
+
+// IsTag says whether a version is neither that of a release nor of a commit: a tag of another form, or mistyped.
+func IsTag(version string) bool { return parseVersion(version) == nil && !commit.MatchString(version) }
 
 func (m Manifest) check() error {
 	for _, f := range []struct {
