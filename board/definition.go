@@ -25,6 +25,14 @@ const (
 // from, built-in models or parts of them; what it gives itself counts more, and false takes a thing away. The error joins
 // everything that is wrong, each with file, line, key and what is allowed.
 func Parse(file string, text []byte) (Model, error) {
+	if len(text) > longest {
+		return Model{}, fmt.Errorf("%s: has %d bytes: a board definition has at most %d", file, len(text), longest)
+	}
+	return parse(file, text)
+}
+
+// parse is Parse for a definition that is on the appliance already: earlier systems took longer ones.
+func parse(file string, text []byte) (Model, error) {
 	base, own, err := layers(file, text, nil)
 	if err != nil {
 		return Model{}, err

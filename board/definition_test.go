@@ -2,6 +2,8 @@ package board_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -250,6 +252,14 @@ func TestHugeDefinitions(t *testing.T) {
 	text := strings.Repeat("#", 32<<10)
 	if _, err := board.Parse("x.toml", []byte(text+"#")); err == nil || err.Error() != "x.toml: has 32769 bytes: a board definition has at most 32768" {
 		t.Error(err)
+	}
+	// One that an earlier system took is used further.
+	held := filepath.Join(t.TempDir(), "x.toml")
+	if err := os.WriteFile(held, []byte("name = 'x'\nfrom = 'rpi-4'\n"+text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := (board.Config{File: held}).Load(nil); err != nil || m.Name != "x" {
+		t.Errorf("%q: %v", m.Name, err)
 	}
 	text = "name = 'x'\nfrom = 'rpi-4'\n[headers.J8.pins]\n"
 	for i := range 300 {

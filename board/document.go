@@ -39,8 +39,8 @@ func (n *node) table() bool { return n.fields != nil }
 // syntaxHint is what people who do not know TOML get wrong.
 const syntaxHint = `lines are key = "text", key = 5, key = true, key = { ... }, key = [ ... ] or [table], texts in straight quotes, the file in UTF-8`
 
-// longest bounds a definition: bytes. Ours have 11 KiB at most with all that they are made from. The parser's time and what is
-// said of names that do not fit (all that would) grow with the square of it.
+// longest bounds a definition that comes from elsewhere: bytes. Ours have 11 KiB at most with all that they are made from. The
+// parser's time and what is said of names that do not fit (all that would) grow with the square of it.
 const longest = 32 << 10
 
 const (
@@ -50,9 +50,6 @@ const (
 
 // document reads a file of TOML 1.0 into a tree.
 func document(file string, text []byte) (*node, error) {
-	if len(text) > longest {
-		return nil, fmt.Errorf("%s: has %d bytes: a board definition has at most %d", file, len(text), longest)
-	}
 	var values map[string]any
 	if err := toml.Unmarshal(text, &values); err != nil {
 		var syntax *toml.DecodeError

@@ -149,7 +149,7 @@ func (c Config) Load(orbits []string) (Model, error) {
 	if err != nil {
 		return Model{}, fmt.Errorf("board definition: %w", err)
 	}
-	m, err := Parse(c.File, text)
+	m, err := parse(c.File, text)
 	if err != nil {
 		return Model{}, err
 	}

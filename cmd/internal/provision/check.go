@@ -58,10 +58,13 @@ func (i Identity) Faults() map[string]string {
 }
 
 // Check checks a whole set. where says in errors from where it came.
-func (f Files) Check(where string, o Options) (*Set, error) {
+func (f Files) Check(where string, o Options) (*Set, error) { return f.check(where, o, maxFile) }
+
+// check checks a set whose files have so many bytes each at most.
+func (f Files) check(where string, o Options, most int) (*Set, error) {
 	at := func(name string) string { return filepath.Join(where, name) }
 	s := &Set{files: f}
-	if err := f.bounded(at); err != nil {
+	if err := f.bounded(at, most); err != nil {
 		return nil, err
 	}
 	var errs []error
@@ -96,12 +99,12 @@ func (f Files) Check(where string, o Options) (*Set, error) {
 	return s, nil
 }
 
-// bounded says which files of a set that was made, not read, no appliance would read.
-func (f Files) bounded(at func(string) string) error {
+// bounded says which files of a set no appliance would take.
+func (f Files) bounded(at func(string) string, most int) error {
 	var errs []error
 	sum := 0
 	for _, name := range f.sorted() {
-		if sum += len(f[name]); len(f[name]) > maxFile {
+		if sum += len(f[name]); len(f[name]) > most {
 			errs = append(errs, fmt.Errorf("%s: has %d bytes: at most %d are allowed", at(name), len(f[name]), maxFile))
 		}
 	}

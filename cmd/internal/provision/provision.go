@@ -87,6 +87,9 @@ func (f Files) sorted() []string { return slices.Sorted(maps.Keys(f)) }
 // keys: the worst 64 KiB take 0.6 s on a PC, 256 KiB nearly 5.
 const maxFile = 64 << 10
 
+// maxHeld bounds one file of the set in force: earlier systems took as much, and an update must not cost an appliance its identity.
+const maxHeld = 256 << 10
+
 // maxSet bounds all files of a set together, which are in the memory of the first process at once.
 const maxSet = 1 << 20
 
@@ -130,7 +133,7 @@ func Read(dir string, o Options) (*Set, error) {
 	return f.Check(dir, o)
 }
 
-// ReadDir reads a folder without checking the content. Names may be in capitals, as old tools write them to FAT. Other
+// ReadDir reads a folder without checking the content, nor whether a file is too long for a set that is not in force yet. Names may be in capitals, as old tools write them to FAT. Other
 // files are left alone, but one that looks like a misspelt part of the set is an error.
 func ReadDir(dir string) (Files, error) {
 	d, err := os.Open(dir)
@@ -168,20 +171,20 @@ func (f Files) readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return f.readLimited(file, filepath.Base(path))
+	return f.readLimited(file, filepath.Base(path), maxHeld)
 }
 
-// readLimited reads a file that is to be added.
-func (f Files) readLimited(r io.Reader, name string) ([]byte, error) {
+// readLimited reads a file of so many bytes at most that is to be added.
+func (f Files) readLimited(r io.Reader, name string, most int) ([]byte, error) {
 	room := maxSet
 	for _, data := range f {
 		room -= len(data)
 	}
-	data, err := io.ReadAll(io.LimitReader(r, int64(min(maxFile, room))+1))
+	data, err := io.ReadAll(io.LimitReader(r, int64(min(most, room))+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", name, err)
-	case len(data) > maxFile:
+	case len(data) > most:
 		return nil, fmt.Errorf("%s: is longer than %d bytes", name, maxFile)
 	case len(data) > room:
 		return nil, fmt.Errorf("%s: with it the files have more than %d bytes together", name, maxSet)
@@ -210,7 +213,7 @@ func ReadTar(r io.Reader) (Files, error) {
 		}
 		name, err := f.accept(path.Base(h.Name), h.Typeflag == tar.TypeReg)
 		if err == nil && name != "" {
-			f[name], err = f.readLimited(t, name)
+			f[name], err = f.readLimited(t, name, maxFile)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("archive: %w", err)

@@ -235,10 +235,64 @@ func TestNamesOfFiles(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	lay(t, dir, Files{PhonedFile: make([]byte, maxFile+1)})
+	lay(t, dir, Files{PhonedFile: make([]byte, maxHeld+1)})
 	if _, err := ReadDir(dir); err == nil || !strings.Contains(err.Error(), "longer than") {
 		t.Errorf("too long: %v", err)
 	}
+}
+
+// What an earlier system took stays in force, though it is longer than what is taken now, and the copy of it on the boot partition is
+// no fault; another set as long is refused, from wherever it comes.
+func TestLongerThanNow(t *testing.T) {
+	a, root := newAuthority(t)
+	from, to := filepath.Join(t.TempDir(), Folder), t.TempDir()
+	long := func(f Files) Files {
+		f[PhonedFile] = append(f[PhonedFile], strings.Repeat("# 345678\n", 22_000)...)
+		return f
+	}
+	held := long(newSet(t, a, root, "dock-7"))
+	if err := (&store{dir: to}).put(&Set{Hash: held.hash(), files: held}); err != nil {
+		t.Fatal(err)
+	}
+	inForce := func(id string) {
+		t.Helper()
+		s, err := Current(to, Options{})
+		if err != nil || s.Identity.ID != id {
+			t.Fatalf("in force: %v", err)
+		}
+	}
+	inForce("dock-7")
+	for i := range maxEntries { // somebody has filled the folder
+		if err := os.WriteFile(filepath.Join(to, setsFolder, currentLink, fmt.Sprintf("secret-%d", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claimed(t, to)
+	inForce("dock-7")
+	lay(t, from, held)
+	if err := RemoveKey(from); err != nil {
+		t.Fatal(err)
+	}
+	f, err := ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := f.Import(from, to, Options{}); err != nil || r.Imported {
+		t.Errorf("the same again: %v, imported %v", err, r.Imported)
+	}
+	next := long(newSet(t, a, root, "dock-8"))
+	if _, err := next.Import("card", to, Options{}); err == nil || !strings.Contains(err.Error(), "card/phoned.toml: has 198") ||
+		!strings.Contains(err.Error(), "bytes: at most 65536 are allowed") {
+		t.Errorf("another one as long: %v", err)
+	}
+	if _, err := ReadTar(bytes.NewReader(archive(t, next))); err == nil || !strings.Contains(err.Error(), "phoned.toml: is longer than 65536 bytes") {
+		t.Errorf("by archive: %v", err)
+	}
+	inForce("dock-7")
+	if r, err := newSet(t, a, root, "dock-8").Import("card", to, Options{}); err != nil || r.Renamed != "dock-7" {
+		t.Errorf("a short one: %v, renamed %q", err, r.Renamed)
+	}
+	inForce("dock-8")
 }
 
 func TestReadTar(t *testing.T) {

@@ -52,15 +52,19 @@ func (s *store) take(f Files, where string) (Result, error) {
 			f[name] = data
 		}
 	}
-	set, err := f.Check(where, s.o)
+	most, same := maxFile, held != nil && maps.EqualFunc(held, f, bytes.Equal)
+	if same {
+		most = maxHeld
+	}
+	set, err := f.check(where, s.o, most)
 	if err != nil {
 		return Result{}, err
 	}
 	r.Set = set
-	if held != nil && maps.EqualFunc(held, f, bytes.Equal) {
+	if same {
 		return r, s.finish(f)
 	}
-	if old, err := held.Check(s.dir, Options{}); err == nil && old.Identity.ID != set.Identity.ID {
+	if old, err := held.check(s.dir, Options{}, maxHeld); err == nil && old.Identity.ID != set.Identity.ID {
 		r.Renamed = old.Identity.ID
 	}
 	r.Imported = true
@@ -74,7 +78,7 @@ func Current(to string, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.Check(dir, o)
+	return f.check(dir, o, maxHeld)
 }
 
 // store is the folder that sets are kept in.
@@ -295,7 +299,7 @@ func wipe(path string) error {
 	}
 	info, err := f.Stat()
 	if err == nil {
-		_, err = f.Write(make([]byte, min(info.Size(), maxFile)))
+		_, err = f.Write(make([]byte, min(info.Size(), maxHeld)))
 	}
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
