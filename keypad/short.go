@@ -78,12 +78,21 @@ func (s Short) Text(m board.Model) string {
 		return fmt.Sprintf("row %s and column %s are joined where no key is", m.Rows[s.Row], m.Columns[s.Column])
 	case Flicker:
 		if s.Column == len(m.Columns) {
-			return fmt.Sprintf("the hook switch %s flickers all the time: whether the handset is lifted cannot be told", m.Hook)
+			return fmt.Sprintf("the hook switch %s changed %d times or more within %v, and no movement of the handset came of it: whether it is lifted may be told wrongly",
+				m.Hook, flickerEdges, flickerFor)
 		}
-		return fmt.Sprintf("column %s flickers all the time: keys %s may be dead", m.Columns[s.Column],
+		return fmt.Sprintf("column %s changed %d times or more within %v, and no press of a key came of it: keys %s may be dead", m.Columns[s.Column], flickerEdges, flickerFor,
 			labels(m, func(k board.ModelKey) bool { return k.Column == s.Column }))
 	}
 	return "three keys or more are held down: some cannot be told from others"
+}
+
+// Hint says what to look at.
+func (s Short) Hint() string {
+	if s.Cause == Flicker { // what makes a line move is not known
+		return "look for a loose contact, a missing pull-up, and a wire that is damaged or lies beside those of mains, a bell or a relay; parkctl board wiring shows where it goes"
+	}
+	return "look at the wires of these lines; parkctl board wiring shows where they go"
 }
 
 func labels(m board.Model, of func(board.ModelKey) bool) string {

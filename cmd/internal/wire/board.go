@@ -90,7 +90,7 @@ func (a *Appliance) shorts(now []keypad.Short) {
 	for _, s := range now {
 		code := "keypad." + s.Name(model)
 		names[code] = true
-		a.health.Raise(a.now(), code, health.Error, s.Text(model), "look at the wires of these lines; parkctl board wiring shows where they go")
+		a.health.Raise(a.now(), code, health.Error, s.Text(model), s.Hint())
 	}
 	for _, c := range a.health.All() {
 		if strings.HasPrefix(c.Code, "keypad.") && !names[c.Code] {
