@@ -38,7 +38,7 @@ func (f *flasher) guess() error {
 				fmt.Fprintf(f.out, "BOARD is not named: %s is a %s in %s.\n", f.id, called(a, f.board), fleet.SiteFile)
 				return nil
 			}
-			return fmt.Errorf("%w; %s does not say what %s is", missing, saidBy(a), f.id)
+			return fmt.Errorf("%w; %s does not say what %s is%s", missing, saidBy(a), f.id, from(a))
 		}
 		return fmt.Errorf("%w; %s does not say what %s is", missing, fleet.SiteFile, f.id)
 	}
@@ -58,6 +58,42 @@ func (f *flasher) guess() error {
 	f.board = emulated
 	fmt.Fprintf(f.out, "BOARD is not named: a file is taken to be for the emulator, BOARD=%s.\n", emulated)
 	return nil
+}
+
+// definition makes of a BOARD that is a definition of one's own the board that it is made from; empty: it does not say.
+func (f *flasher) definition() error {
+	if f.site == "" || f.id == "" {
+		return fmt.Errorf("BOARD=%s: a definition comes onto the card with the files of a site that names it, so that SITE and ID are wanted; without, BOARD is the board that it is made from, such as BOARD=rpi-3", f.board)
+	}
+	s, err := fleet.Open(f.site, f.now())
+	if err != nil {
+		return err
+	}
+	i, err := f.index(s, f.id)
+	if err == nil {
+		f.board, err = f.named(s, s.Appliances[i], f.board)
+	}
+	return err
+}
+
+// named is the board that BOARD or a row of the file names for an appliance. Its own definition, that of site.toml, is the board that it is
+// made from; another would not be on the card.
+func (f *flasher) named(s *fleet.Site, a fleet.Appliance, board string) (string, error) {
+	switch {
+	case !fleet.IsDefinition(board):
+		return board, nil
+	case filepath.Clean(board) == a.Board || sameFile(board, filepath.Join(f.site, a.Board)):
+		return s.Model(a)
+	}
+	return "", fmt.Errorf("BOARD=%s: the card gets the definition that site.toml names: put the file into %s, and board = %q for %s into %s",
+		board, f.site, filepath.Base(board), a.ID, filepath.Join(f.site, fleet.SiteFile))
+}
+
+// sameFile says whether two names are those of one file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	y, errY := os.Stat(b)
+	return err == nil && errY == nil && os.SameFile(x, y)
 }
 
 // fits says why a card for a board, or for the boards of an image, is not for an appliance.
@@ -85,10 +121,18 @@ func called(a fleet.Appliance, model string) string {
 
 // saidBy is the file that should say which model an appliance is.
 func saidBy(a fleet.Appliance) string {
-	if strings.HasSuffix(a.Board, ".toml") {
+	if fleet.IsDefinition(a.Board) {
 		return a.Board
 	}
 	return fleet.SiteFile
+}
+
+// from says how a definition would say it.
+func from(a fleet.Appliance) string {
+	if fleet.IsDefinition(a.Board) {
+		return `: from = "rpi-3" there would, or the board's name for its image, BOARD=rpi`
+	}
+	return ""
 }
 
 // imageOf is the image that a board starts from: that of its name, or one that is for it too.

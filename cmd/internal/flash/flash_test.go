@@ -368,14 +368,22 @@ func TestBoardOfItsOwn(t *testing.T) {
 	os.WriteFile(list, fmt.Appendf(nil, "id,device\ndock-9,%s\n", to), 0o644)
 	one, many := " -dev "+to+" -id dock-9", " -csv "+list
 	for args, want := range map[string]struct{ out, err string }{
-		one:                                    {out: "BOARD is not named: dock-9 is a rpi-3 (dock.toml) in site.toml."},
-		"-board rpi" + one:                     {out: "card.img (rpi), for dock-9, goes onto"},
-		"-board qemu-virt" + one:               {err: "dock-9 is a rpi-3 (dock.toml) in site.toml; BOARD=qemu-virt is another"},
-		many:                                   {out: "card.img (rpi-3), for dock-9, goes onto"},
-		"-board qemu-virt" + many:              {err: "fleet.csv:2: dock-9 is a rpi-3 (dock.toml) in site.toml; BOARD=qemu-virt is another"},
-		" -dev " + to + " -id sim-1":           {err: "BOARD is missing: name the board, such as BOARD=rpi-3; desk.toml does not say what sim-1 is"},
-		"-board rpi-zero-2w" + one:             {err: "BOARD=rpi-zero-2w is another"},
-		"-board rpi -dev " + to + " -id sim-1": {out: "for sim-1, goes onto"},
+		one:                          {out: "BOARD is not named: dock-9 is a rpi-3 (dock.toml) in site.toml."},
+		"-board rpi" + one:           {out: "card.img (rpi), for dock-9, goes onto"},
+		"-board qemu-virt" + one:     {err: "dock-9 is a rpi-3 (dock.toml) in site.toml; BOARD=qemu-virt is another"},
+		many:                         {out: "card.img (rpi-3), for dock-9, goes onto"},
+		"-board qemu-virt" + many:    {err: "fleet.csv:2: dock-9 is a rpi-3 (dock.toml) in site.toml; BOARD=qemu-virt is another"},
+		" -dev " + to + " -id sim-1": {err: "BOARD is missing: name the board, such as BOARD=rpi-3; desk.toml does not say what sim-1 is: from = \"rpi-3\" there would"},
+		"-board dock.toml" + one:     {out: "card.img (rpi-3), for dock-9, goes onto"},
+		"-board " + filepath.Join(site, "dock.toml") + one: {out: "card.img (rpi-3), for dock-9, goes onto"},
+		"-board dock.toml" + many:                          {out: "card.img (rpi-3), for dock-9, goes onto"},
+		"-board other.toml" + one:                          {err: "BOARD=other.toml: the card gets the definition that site.toml names: put the file into " + site + ", and board = \"other.toml\" for dock-9 into "},
+		"-board other.toml" + many:                         {err: "fleet.csv:2: BOARD=other.toml: the card gets the definition that site.toml names"},
+		"-board dock.toml -dev " + to:                      {err: "BOARD=dock.toml: a definition comes onto the card with the files of a site that names it"},
+		"-board dock.toml -dev " + to + " -id nobody":      {err: "has no appliance nobody"},
+		"-board desk.toml -dev " + to + " -id sim-1":       {err: "BOARD is missing: name the board, such as BOARD=rpi-3; desk.toml does not say what sim-1 is"},
+		"-board rpi-zero-2w" + one:                         {err: "BOARD=rpi-zero-2w is another"},
+		"-board rpi -dev " + to + " -id sim-1":             {out: "for sim-1, goes onto"},
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, "image/qemu-virt"), 0o755); err != nil {
 			t.Fatal(err)

@@ -87,6 +87,11 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 	if f.csv != "" {
 		return f.many(ctx)
 	}
+	if fleet.IsDefinition(f.board) {
+		if err := f.definition(); err != nil {
+			return err
+		}
+	}
 	if f.image == "" {
 		if f.board == "" {
 			if err := f.guess(); err != nil {
@@ -209,9 +214,9 @@ func (f *flasher) appliance(id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(s.Appliances, func(a fleet.Appliance) bool { return a.ID == id })
-	if i < 0 {
-		return "", fmt.Errorf("%s has no appliance %s; 'parkctl site add %[1]s %[2]s' adds it", f.site, id)
+	i, err := f.index(s, id)
+	if err != nil {
+		return "", err
 	}
 	if err := f.fits(s, s.Appliances[i], f.board); err != nil {
 		return "", err
@@ -220,6 +225,15 @@ func (f *flasher) appliance(id string) (string, error) {
 		return "", err
 	}
 	return s.Folder(id), nil
+}
+
+// index is which of the site's appliances has an id.
+func (f *flasher) index(s *fleet.Site, id string) (int, error) {
+	i := slices.IndexFunc(s.Appliances, func(a fleet.Appliance) bool { return a.ID == id })
+	if i < 0 {
+		return i, fmt.Errorf("%s has no appliance %s; 'parkctl site add %[1]s %[2]s' adds it", f.site, id)
+	}
+	return i, nil
 }
 
 // ask has the technician type the name of what will be erased.

@@ -155,6 +155,8 @@ func (f *flasher) imagesOf(s *fleet.Site, jobs []job) ([]string, error) {
 		var err error
 		if j.board == "" {
 			j.board, err = s.Model(a)
+		} else {
+			j.board, err = f.named(s, a, j.board)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", f.csv, j.line, err))

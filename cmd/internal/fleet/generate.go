@@ -202,7 +202,7 @@ func (s *Site) set(i int) (provision.Files, error) {
 			return nil, err
 		}
 	}
-	if ownBoard(a) {
+	if IsDefinition(a.Board) {
 		var err error
 		if f[provision.BoardFile], err = s.boardFile(i); f[provision.BoardFile] == nil {
 			return nil, err
@@ -217,8 +217,8 @@ func (s *Site) set(i int) (provision.Files, error) {
 	return f, nil
 }
 
-// ownBoard says whether an appliance has a board definition of its own, a file of the site's folder.
-func ownBoard(a Appliance) bool { return strings.HasSuffix(a.Board, ".toml") }
+// IsDefinition says whether what names a board names a definition of one's own, a file, and no model.
+func IsDefinition(board string) bool { return strings.HasSuffix(board, ".toml") }
 
 // Model is the built-in model of an appliance: its board, or the one that its own definition is made from, which the device tree's
 // names in it tell. "" where nothing says that.
@@ -226,7 +226,7 @@ func (s *Site) Model(a Appliance) (string, error) {
 	switch {
 	case a.Board == board.Auto:
 		return "", nil
-	case !ownBoard(a):
+	case !IsDefinition(a.Board):
 		return a.Board, nil
 	}
 	m, err := board.Config{File: filepath.Join(s.dir, a.Board)}.Load(nil)
@@ -313,7 +313,7 @@ func (s *Site) configuration(i int) made {
 		"journal":  map[string]any{"path": filepath.Join(on, provision.JournalFolder, "calls")},
 		"selftest": map[string]any{"reports": filepath.Join(on, provision.ReportsFolder)},
 	}
-	if ownBoard(a) {
+	if IsDefinition(a.Board) {
 		c["board"] = map[string]any{"file": on + "/" + provision.BoardFile}
 	}
 	if len(peers) > 0 {
