@@ -10,6 +10,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"parklamp/board/spelling"
 )
 
 // spot is where a value stands: lines and columns start at 1.
@@ -42,11 +44,6 @@ const syntaxHint = `lines are key = "text", key = 5, key = true, key = { ... }, 
 // longest bounds a definition that comes from elsewhere: bytes. Ours have 11 KiB at most with all that they are made from. The
 // parser's time and what is said of names that do not fit (all that would) grow with the square of it.
 const longest = 32 << 10
-
-const (
-	longestPath = 255 // bytes of a key with the tables that it is in; ours have 30
-	shownPath   = 30  // characters of one that is too long
-)
 
 // document reads a file of TOML 1.0 into a tree.
 func document(file string, text []byte) (*node, error) {
@@ -112,14 +109,12 @@ func (p *places) key(table []string, e *unstable.Node) ([]string, error) {
 	return path, nil
 }
 
-// mark notes the first place of a path. Each is kept whole: those of a key of many parts, or of many keys in a table of a long
-// name, would take the square of the file, which the first process of an appliance reads too.
+// mark notes the first place of a path.
 func (p *places) mark(path []string, at spot) error {
-	name := joined(path)
-	if len(name) > longestPath {
-		return fmt.Errorf("%v: the key that begins with %.*q is too long: at most %d bytes are allowed, with the tables and lists that it is in",
-			at, shownPath, strings.Join(path, "."), longestPath)
+	if why := spelling.TooLong(strings.Join(path, ".")); why != "" {
+		return fmt.Errorf("%v: %s", at, why)
 	}
+	name := joined(path)
 	if _, known := p.at[name]; !known {
 		p.at[name], p.order[name] = at, len(p.order)
 	}

@@ -1,7 +1,25 @@
-// Package spelling finds the name that a person probably meant. It starts no goroutine.
+// Package spelling finds the name that a person probably meant, and refuses one that is too long to be meant. It starts no goroutine.
 package spelling
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	longestPath = 255 // bytes of a key with the tables that it is in; ours have 60
+	shownPath   = 30  // characters of one that is too long
+)
+
+// TooLong says why no file may have a key of this path, "" if it may. Who reads a file keeps each path whole: those of a key of many
+// parts, or of many keys in a table of a long name, would take the square of the file, which the first process of an appliance reads
+// too.
+func TooLong(path string) string {
+	if len(path) <= longestPath {
+		return ""
+	}
+	return fmt.Sprintf("the key that begins with %.*q is too long: at most %d bytes are allowed, with the tables and lists that it is in", shownPath, path, longestPath)
+}
 
 // Near is the name that was probably meant: the nearest that is at most two letters off, else the only one that begins so. "" if
 // there is none.

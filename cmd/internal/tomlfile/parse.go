@@ -8,6 +8,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"parklamp/board/spelling"
 )
 
 // position is where a key stands in a file; lines and columns start at 1.
@@ -15,11 +17,6 @@ type position struct{ line, column int }
 
 // syntaxHint is what people who do not know TOML get wrong.
 const syntaxHint = `lines are key = "text", key = 5, key = true, key = [ ... ] or [table], texts in straight quotes, the file in UTF-8`
-
-const (
-	longestPath = 255 // bytes of a key with the tables that it is in; ours have 60
-	shownPath   = 30  // characters of one that is too long
-)
 
 // Parse reads TOML 1.0. A syntax error names the line and the column; name is the file's, for errors.
 func Parse(name string, data []byte) (*File, error) {
@@ -138,12 +135,10 @@ func (d *File) at(n *unstable.Node) position {
 	return position{line, offset - d.lines[line-1] + 1}
 }
 
-// mark notes the first place of a path. Each is kept whole: those of a key of many parts, or of many keys in a table of a long
-// name, would take the square of the file, which the first process of an appliance reads too.
+// mark notes the first place of a path.
 func (d *File) mark(path string, pos position) error {
-	if len(path) > longestPath {
-		return fmt.Errorf("%s:%d:%d: the key that begins with %.*q is too long: at most %d bytes are allowed, with the tables and lists that it is in",
-			d.name, pos.line, pos.column, shownPath, path, longestPath)
+	if why := spelling.TooLong(path); why != "" {
+		return fmt.Errorf("%s:%d:%d: %s", d.name, pos.line, pos.column, why)
 	}
 	if _, ok := d.positions[path]; !ok {
 		d.positions[path] = pos
