@@ -78,6 +78,7 @@ type Site struct {
 	authority *authority.Authority // nil without its key
 	root      *x509.Certificate
 	now       time.Time
+	broken    []bool // by appliance: something is wrong with its entry itself, so that nothing follows from it
 }
 
 const template = `# A site of Parklamp appliances. "parkctl site write" makes every appliance's files from this one, "parkctl site check" says
@@ -191,26 +192,36 @@ func Open(dir string, now time.Time) (*Site, error) {
 		return nil, err
 	}
 	s.check()
-	if err := s.file.Err(); err != nil {
-		return nil, err
+	faults := s.file.Err()
+	if err := s.readAuthority(); err != nil {
+		return nil, errors.Join(faults, err)
 	}
-	var pair authority.Pair
-	if pair.Cert, err = os.ReadFile(filepath.Join(dir, authorityFile)); err != nil {
-		return nil, err
-	}
-	if s.root, err = authority.Parse(pair.Cert); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, authorityFile), err)
-	}
-	if pair.Key, err = os.ReadFile(filepath.Join(dir, AuthorityKey)); errors.Is(err, fs.ErrNotExist) {
-		return s, nil // whoever makes no certificate can do without
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s.authority, err = authority.Load(pair); err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", authorityFile, AuthorityKey, err)
+	if faults != nil { // a person mends the file in one go, also what is wrong with the configurations of other entries
+		_, faults = s.sets()
+		return nil, faults
 	}
 	return s, nil
+}
+
+func (s *Site) readAuthority() error {
+	var pair authority.Pair
+	var err error
+	if pair.Cert, err = os.ReadFile(filepath.Join(s.dir, authorityFile)); err != nil {
+		return err
+	}
+	if s.root, err = authority.Parse(pair.Cert); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(s.dir, authorityFile), err)
+	}
+	if pair.Key, err = os.ReadFile(filepath.Join(s.dir, AuthorityKey)); errors.Is(err, fs.ErrNotExist) {
+		return nil // whoever makes no certificate can do without
+	}
+	if err != nil {
+		return err
+	}
+	if s.authority, err = authority.Load(pair); err != nil {
+		return fmt.Errorf("%s, %s: %w", authorityFile, AuthorityKey, err)
+	}
+	return nil
 }
 
 // check notes what is wrong with the entries of site.toml.
@@ -244,6 +255,10 @@ func (s *Site) check() {
 			}
 			seen[key+value] = a.ID
 		}
+	}
+	s.broken = make([]bool, len(s.Appliances))
+	for i := range s.Appliances {
+		s.broken[i] = s.file.Complained(entryKey(i))
 	}
 }
 

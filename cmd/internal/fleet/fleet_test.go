@@ -321,6 +321,48 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// One run names all that is wrong: with the entries, with the configurations that follow from those that are right, and where a board
+// definition is missing. A wrong entry is not told of once more as everybody's peer.
+func TestEveryFault(t *testing.T) {
+	dir := newSite(t)
+	lines := strings.Count(read(t, dir, SiteFile), "\n")
+	appendTo(t, dir, `board = "none.toml"
+config.phone.ringer_volume = 11
+[[appliances]]
+id = "a b"
+number = "x"
+address = "0.0.0.0"
+config.phone.ringer_volume = 12
+[all.lot]
+timeout = "1ms"
+[[all.registration.accounts]]
+aor = "nobody"
+expires = "1s"
+[network]
+vlan = "5000"
+colour = "red"
+`)
+	want := []string{"1:1: appliances[1].board", "2:14: appliances[1].config.phone.ringer_volume", "4:1: appliances[2].id", "5:1: appliances[2].number",
+		"6:1: appliances[2].address", "9:1: all.lot.timeout", "11:1: all.registration.accounts[0].aor", "12:1: all.registration.accounts[0].expires",
+		"14:1: network.vlan", "15:1: network.colour"}
+	_, err := Open(dir, day)
+	var got []string
+	for line := range strings.Lines(fmt.Sprint(err)) {
+		parts := strings.SplitN(strings.TrimPrefix(line, filepath.Join(dir, SiteFile)+":"), ": ", 3)
+		var at, column int
+		if _, err := fmt.Sscanf(parts[0], "%d:%d", &at, &column); err != nil || len(parts) < 3 {
+			t.Fatalf("%q", line)
+		}
+		got = append(got, fmt.Sprintf("%d:%d: %s", at-lines, column, parts[1]))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("complains about\n%q\nwant\n%q\n%v", got, want, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, appliances)); err == nil {
+		t.Error("files were written all the same")
+	}
+}
+
 // Who cannot be found by his address is told, and who has loopback beside others that have not.
 func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{"127.0.0.1": "is each machine's own", "::1": "is each machine's own", "::ffff:127.0.0.1": "is each machine's own",

@@ -87,6 +87,9 @@ func (s *Site) sets() ([]provision.Files, error) {
 	var errs []error
 	s.twice()
 	for i := range s.Appliances {
+		if s.broken[i] {
+			continue // which is told of already
+		}
 		var err error
 		sets[i], err = s.set(i)
 		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) { // of a file that several have
@@ -202,17 +205,20 @@ func (s *Site) set(i int) (provision.Files, error) {
 			return nil, err
 		}
 	}
+	var noBoard error
 	if IsDefinition(a.Board) {
-		var err error
-		if f[provision.BoardFile], err = s.boardFile(i); f[provision.BoardFile] == nil {
-			return nil, err
+		if f[provision.BoardFile], noBoard = s.boardFile(i); f[provision.BoardFile] == nil {
+			delete(f, provision.BoardFile) // the rest is looked at without
 		}
 	}
 	if err := s.certify(a, f); err != nil {
 		return nil, err
 	}
 	if _, err := f.Check(s.Folder(a.ID), Checks()); err != nil {
-		return nil, s.blame(a, err, files)
+		return nil, errors.Join(noBoard, s.blame(a, err, files))
+	}
+	if IsDefinition(a.Board) && f[provision.BoardFile] == nil {
+		return nil, noBoard
 	}
 	return f, nil
 }
@@ -293,7 +299,7 @@ func (s *Site) configuration(i int) made {
 	var peers []map[string]any
 	directory := map[string]any{}
 	for j, p := range s.Appliances {
-		if j != i && p.Address.IsValid() {
+		if j != i && p.Address.IsValid() && !s.broken[j] {
 			from[fmt.Sprintf("federation.peers[%d]", len(peers))] = source{entryKey(j) + ".address", true}
 			from["dial.directory."+p.Number] = source{entryKey(j) + ".number", true}
 			peers = append(peers, map[string]any{"name": p.ID, "address": netip.AddrPortFrom(p.Address, sipsPort).String()})
