@@ -92,9 +92,28 @@ type tool struct {
 	initSocket string // of the first process of an image
 }
 
+// output remembers that something could not be written: `parkctl config describe > FILE` on a full disk has not been done.
+type output struct {
+	to  io.Writer
+	err error // the first
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.to.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // run carries out one command line and returns the exit code.
 func (t *tool) run(ctx context.Context, args []string) int {
+	out := &output{to: t.out}
+	t.out = out
 	err := t.dispatch(ctx, args)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("not all could be printed: %w", out.err)
+	}
 	switch {
 	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitDone

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"parklamp/cmd/internal/config"
 	"parklamp/parkd/panel"
 )
 
@@ -249,6 +250,23 @@ func TestColour(t *testing.T) {
 	}
 	if shaded, bare := lines[1], lines[4]; strings.Index(shaded, "parked here")-len("\x1b[1m\x1b[0m\x1b[32m\x1b[0m") != strings.Index(bare, "free")-len("\x1b[1m\x1b[0m") {
 		t.Errorf("columns are not aligned:\n%q\n%q", shaded, bare)
+	}
+}
+
+// What could not be printed has not been done, whatever prints it.
+func TestOutputThatIsLost(t *testing.T) {
+	_, socket := serve(t, dock1())
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, line := range []string{"config describe", "lamps", "lamps --json", "board wiring rpi-4", "--help", "--version"} {
+		var errs strings.Builder
+		c := tool{out: full, err: &errs, env: func(string) string { return socket }, describe: config.Describe}
+		if code := c.run(t.Context(), strings.Fields(line)); code != exitError || !strings.Contains(errs.String(), "no space left on device") {
+			t.Errorf("%s onto a full disk: exit %d, %q", line, code, errs.String())
+		}
 	}
 }
 
