@@ -107,6 +107,28 @@ func TestBadTraceIsRefused(t *testing.T) {
 	}
 }
 
+// TestDamagedFileIsNamed: of a packed trace that was cut off or changed on its way no line is blamed.
+func TestDamagedFileIsNamed(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	for n := range 3000 {
+		fmt.Fprintf(z, "%d,%d,%d,%d\n", n, 160*n, 20000*n, 20000*n+n*n%7919)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for cut := 20; cut < packed.Len(); cut += 97 {
+		if _, err := Read(bytes.NewReader(packed.Bytes()[:cut])); !errors.Is(err, errTrace) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("cut off after %d of %d bytes: %v", cut, packed.Len(), err)
+		}
+	}
+	changed := bytes.Clone(packed.Bytes())
+	changed[len(changed)/2] ^= 0xff
+	if _, err := Read(bytes.NewReader(changed)); !errors.Is(err, errTrace) || !strings.Contains(err.Error(), "the file is damaged: ") {
+		t.Errorf("with a changed byte: %v", err)
+	}
+}
+
 // TestNothingHeardIsAllBad: a trace in which all was lost is a measurement, and the worst.
 func TestNothingHeardIsAllBad(t *testing.T) {
 	trace, err := Read(strings.NewReader("1,160,0,lost\n2,320,20000,lost\n"))

@@ -82,6 +82,11 @@ func Read(r io.Reader) (*Trace, error) {
 			}
 		}
 		if err != nil {
+			for lines.Scan() { // a packed file that is damaged or cut off says so at its end, and its lines were never written
+			}
+			if file := lines.Err(); file != nil && !errors.Is(file, bufio.ErrTooLong) {
+				err = fmt.Errorf("the file is damaged: %w", file)
+			}
 			return nil, fmt.Errorf("%w: line %d: %w", errTrace, n, err)
 		}
 	}
