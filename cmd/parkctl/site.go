@@ -56,6 +56,7 @@ func (t *tool) siteWrite(_ context.Context, args []string) error {
 		return configError{err}
 	}
 	defer t.reserve(s)
+	t.warn(s.Unfound())
 	if len(changed) == 0 {
 		fmt.Fprintln(t.out, "Nothing has changed.")
 		return nil
@@ -100,15 +101,19 @@ func (t *tool) siteCheck(_ context.Context, args []string) error {
 		return configError{err}
 	}
 	warnings, err := s.Check()
-	for _, w := range warnings {
-		fmt.Fprintf(t.out, "warning: %s\n", w)
-	}
+	t.warn(warnings)
 	if err != nil {
 		return configError{err}
 	}
 	fmt.Fprintf(t.out, "%s is right: %d appliances.\n", filepath.Join(args[0], fleet.SiteFile), len(s.Appliances))
 	t.reserve(s)
 	return nil
+}
+
+func (t *tool) warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintf(t.out, "warning: %s\n", w)
+	}
 }
 
 // reserve says whose address is not theirs by site.toml alone.

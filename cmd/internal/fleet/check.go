@@ -54,16 +54,24 @@ func (s *Site) has(i int, want provision.Files) bool {
 	return err == nil && maps.EqualFunc(want, have, bytes.Equal)
 }
 
+// Unfound are warnings of appliances that the others have no address of.
+func (s *Site) Unfound() (warnings []string) {
+	for _, a := range s.Appliances {
+		if !a.Address.IsValid() && len(s.Appliances) > 1 {
+			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
+		}
+	}
+	return warnings
+}
+
 // Check says what is wrong with the folder, and what works and is not as it should be.
 func (s *Site) Check() (warnings []string, err error) {
 	sets, err := s.sets()
+	warnings = s.Unfound()
 	var stale []int
 	for i, a := range s.Appliances {
 		if err == nil && !s.has(i, sets[i]) {
 			stale = append(stale, i)
-		}
-		if !a.Address.IsValid() && len(s.Appliances) > 1 {
-			warnings = append(warnings, fmt.Sprintf("%s has no address: the others cannot see what it parks, nor call it", a.ID))
 		}
 		if a.Address.Unmap().IsLoopback() {
 			warnings = append(warnings, fmt.Sprintf("%s: address %s is found on its own machine alone: this is a site for trials on one machine, not for cards", a.ID, a.Address))

@@ -313,6 +313,9 @@ func Add(dir string, a Appliance, now time.Time) (Appliance, error) {
 	next := &Site{dir: dir, now: now, authority: s.authority, root: s.root}
 	if next.file, err = tomlfile.Decode(path, text, next); err == nil {
 		next.check()
+		err = next.file.Err()
+	}
+	if err == nil { // what would be generated from a wrong id is wrong once more
 		_, err = next.sets()
 	}
 	if err != nil {
