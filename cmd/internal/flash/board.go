@@ -15,12 +15,15 @@ import (
 // emulated is the board of files that are for nobody.
 const emulated = "qemu-virt"
 
+// cardFile is the image of a card in the folder of its board.
+const cardFile = "card.img"
+
 // guess finds the board where none was named: that of the appliance in site.toml; a file for nobody is for the emulator, unless
 // images of boards lie beside that one. It says what it has found.
 func (f *flasher) guess() error {
 	missing := errors.New("BOARD is missing: name the board, such as BOARD=rpi-3")
 	if f.dev == "" {
-		return missing
+		return errors.Join(missing, errNoDevice)
 	}
 	if f.site != "" && f.id != "" {
 		s, err := fleet.Open(f.site, f.now())
@@ -43,9 +46,9 @@ func (f *flasher) guess() error {
 		return fmt.Errorf("%w; %s does not say what %s is", missing, fleet.SiteFile, f.id)
 	}
 	if d, err := f.look(f.dev); err != nil || !d.file {
-		return missing
+		return errors.Join(missing, err)
 	}
-	made, err := filepath.Glob(filepath.Join(f.images, "*", "card.img"))
+	made, err := filepath.Glob(filepath.Join(f.images, "*", cardFile))
 	if err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ func (f *flasher) imageOf(board string) (string, error) {
 		return "", fmt.Errorf("BOARD=%s: there are %s", board, strings.Join(slices.Compact(all), ", "))
 	}
 	for _, image := range fit {
-		if _, err := os.Stat(filepath.Join(f.images, image, "card.img")); err == nil {
+		if _, err := os.Stat(filepath.Join(f.images, image, cardFile)); err == nil {
 			return image, nil
 		}
 	}

@@ -36,7 +36,11 @@ type card struct {
 func openCard(path string) (*card, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s; 'make image BOARD=%s' makes it", path, filepath.Base(filepath.Dir(path)))
+		folder := filepath.Dir(path)
+		if filepath.Base(path) != cardFile || filepath.Base(filepath.Dir(folder)) != "image" {
+			return nil, fmt.Errorf("there is no %s", path)
+		}
+		return nil, fmt.Errorf("there is no %s; 'make image BOARD=%s' makes it", path, filepath.Base(folder))
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // plain is a file that is there or can be made.
@@ -29,12 +31,15 @@ func (m machine) plain(path, abs string) (disk, error) {
 func (m machine) refuseFile(d disk, image *os.File) error {
 	f, err := os.Open(d.real)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m.refuseName(d)
+		return errors.Join(m.refuseName(d), writable(filepath.Dir(d.real)))
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if err := writable(d.real); err != nil {
+		return err
+	}
 	there, err := f.Stat()
 	if err != nil {
 		return err
@@ -60,6 +65,14 @@ func (m machine) refuseFile(d disk, image *os.File) error {
 		}
 	}
 	return m.refuseName(d)
+}
+
+// writable says why a file cannot be written, or be made in a folder.
+func writable(path string) error {
+	if err := unix.Access(path, unix.W_OK); err != nil {
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
 }
 
 // refuseName wants a new file to look like one: DEV=sdb is a disk whose folder was forgotten.

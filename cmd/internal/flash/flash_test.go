@@ -254,6 +254,9 @@ func TestRefusals(t *testing.T) {
 	dir, site := newImage(t), newFleet(t)
 	m := newMachine(t)
 	to := filepath.Join(dir, "card.img")
+	if err := os.MkdirAll(m.at(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		args    string
 		answers string
@@ -265,6 +268,10 @@ func TestRefusals(t *testing.T) {
 		"unknown board":   {"-board rpi-9 -dev " + to, "", "BOARD=rpi-9: there are qemu-virt, rpi, rpi-3, rpi-zero-2w"},
 		"no image":        {"-board qemu-virt -dev " + to, "", "'make image BOARD=qemu-virt' makes it"},
 		"no device":       {"-board rpi", "", "DEV is missing"},
+		"neither":         {"", "", "BOARD is missing: name the board, such as BOARD=rpi-3\nDEV is missing"},
+		"no board, disk":  {"-dev /dev/sdz", "", "BOARD is missing: name the board, such as BOARD=rpi-3\nstat "},
+		"no such image":   {"-image mine.img -dev " + to, "", "there is no mine.img"},
+		"no folder":       {"-board rpi -dev " + to + ".d/card.img", "", "card.img.d: no such file"},
 		"half an id":      {"-board rpi -dev " + to + " -id dock-7", "", "SITE and ID belong together"},
 		"nobody":          {"-board rpi-3 -dev " + to + " -site " + site + " -id dock-9", "", "has no appliance dock-9; 'parkctl site add"},
 		"another board":   {"-board rpi-zero-2w -dev " + to + " -site " + site + " -id dock-7", "", "dock-7 is a rpi-3 in site.toml; BOARD=rpi-zero-2w is another"},
@@ -280,8 +287,11 @@ func TestRefusals(t *testing.T) {
 		"a file in /dev/": {"-board rpi -dev /dev/new", "", "no such file"},
 	} {
 		out, err := run(t, dir, m, c.answers, strings.Fields(c.args)...)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.Contains(err.Error(), c.want) || name == "no such image" && strings.Contains(err.Error(), "make image") {
 			t.Errorf("%s: %v\nwant %s\n%s", name, err, c.want, out)
+		}
+		if strings.Contains(out, "goes onto") && !strings.HasPrefix(name, "said") && name != "another's name" {
+			t.Errorf("%s: was refused after all was settled:\n%s", name, out)
 		}
 	}
 	if _, err := os.Stat(to); err == nil {
@@ -478,6 +488,7 @@ func TestManyLooksFirst(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"in use":         {"id,device\ndock-7,CARD\ndock-8,/dev/sdb\n", "fleet.csv:3: /dev/sdb is in use: mounted on /media/me/boot"},
 		"no such disk":   {"id,device\ndock-7,CARD\ndock-8,/dev/sdz\n", "fleet.csv:3: stat"},
+		"no such folder": {"id,device\ndock-7,CARD\ndock-8,DIR/none/8.img\n", "fleet.csv:3: write DIR/none: no such file"},
 		"two names":      {"id,device\ndock-7,CARD\ndock-8,DIR/./7.img\n", "fleet.csv:3: DIR/./7.img is in line 2 already, by another name"},
 		"through links":  {"id,device\ndock-7,CARD\ndock-8,LINK/7.img\n", "fleet.csv:3: LINK/7.img is in line 2 already"},
 		"two of a disk":  {"id,device\ndock-7,/dev/mmcblk0\ndock-8,/dev/card\n", "fleet.csv:3: /dev/card is in line 2 already"},
@@ -593,6 +604,7 @@ func TestJobs(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":         {"", "f.csv: is empty: the first line must be id,device"},
 		"no head":       {"dock-7,/dev/sdb\n", `f.csv:1: "dock-7,/dev/sdb": the first line must name the columns id and device`},
+		"semicolons":    {"id;device\ndock-7;/dev/sdb\n", "columns id and device, with a comma between"},
 		"nobody":        {"id,device\ndock-9,next card\n", `f.csv:2: id "dock-9": the site has dock-7, dock-8`},
 		"twice":         {"id,device\ndock-7,next card\n\ndock-7,next card\n", "f.csv:4: id dock-7 is in line 2 already"},
 		"same device":   {"id,device\ndock-7,/dev/sdb\ndock-8,/dev/sdb\n", "f.csv:3: device /dev/sdb is in line 2 already"},

@@ -28,6 +28,8 @@ import (
 	"parklamp/cmd/internal/update"
 )
 
+var errNoDevice = errors.New("DEV is missing: name the card's disk, such as DEV=/dev/sdb, or a file, such as DEV=card.img")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	_, noTerminal := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
@@ -102,10 +104,10 @@ func (f *flasher) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		f.image = filepath.Join(f.images, name, "card.img")
+		f.image = filepath.Join(f.images, name, cardFile)
 	}
 	if f.dev == "" {
-		return errors.New("DEV is missing: name the card's disk, such as DEV=/dev/sdb, or a file, such as DEV=card.img")
+		return errNoDevice
 	}
 	if (f.site == "") != (f.id == "") {
 		return errors.New("SITE and ID belong together: the folder of the site, and which appliance of it this card is for")
@@ -125,7 +127,7 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	}
 	defer c.Close()
 	if err := f.refuse(d, c); err != nil {
-		return err
+		return asRoot(err)
 	}
 	who := "an appliance without identity: it will say so by its fault lamp"
 	if id != "" {
@@ -150,11 +152,8 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 		return err
 	}
 	v, err := openDevice(d, c.size)
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("%w; run as root: sudo %s", err, strings.Join(os.Args, " "))
-	}
 	if err != nil {
-		return err
+		return asRoot(err)
 	}
 	begin := f.now()
 	err = flash(ctx, v, c, c.size, f.show)
@@ -170,6 +169,14 @@ func (f *flasher) one(ctx context.Context, d disk, id string) error {
 	}
 	fmt.Fprintf(f.out, "Done: %s written and read back in %v.%s\n", bytesText(c.size), f.now().Sub(begin).Round(time.Second/10), last)
 	return nil
+}
+
+// asRoot says how to do what the caller may not.
+func asRoot(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w; run as root: sudo %s", err, strings.Join(os.Args, " "))
+	}
+	return err
 }
 
 // age says which version an image is, and whether the source has gone on since.

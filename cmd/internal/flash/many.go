@@ -43,7 +43,7 @@ func readJobs(name string, r io.Reader, ids []string) ([]job, error) {
 	}
 	idAt, deviceAt, boardAt := slices.Index(head, "id"), slices.Index(head, "device"), slices.Index(head, "board")
 	if idAt < 0 || deviceAt < 0 {
-		return nil, fmt.Errorf("%s:1: %q: the first line must name the columns id and device", name, strings.Join(head, ","))
+		return nil, fmt.Errorf("%s:1: %q: the first line must name the columns id and device, with a comma between", name, strings.Join(head, ","))
 	}
 	for i, column := range head {
 		if !slices.Contains(columns, column) || slices.Contains(head[:i], column) {
@@ -179,7 +179,7 @@ func (f *flasher) imagesOf(s *fleet.Site, jobs []job) ([]string, error) {
 			continue
 		}
 		if images[i] == "" {
-			images[i] = filepath.Join(f.images, name, "card.img")
+			images[i] = filepath.Join(f.images, name, cardFile)
 		}
 	}
 	return images, errors.Join(errs...)
