@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"syscall"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *Client) open(ctx context.Context, method, path string, body []byte) (*h
 		Error string `json:"error"`
 	}
 	if json.Unmarshal(text, &e) != nil || e.Error == "" {
-		e.Error = res.Status
+		e.Error = fmt.Sprintf("%s answers %s, as no appliance does: is the port right?", c.socket, res.Status)
 	}
 	return nil, &Refusal{res.StatusCode, e.Error}
 }
@@ -111,6 +112,8 @@ func Explain(where string, panel bool, err error) error {
 		return fmt.Errorf("no appliance on %s: %w", where, ErrNoSocket)
 	case errors.Is(err, syscall.ECONNREFUSED) && panel:
 		return fmt.Errorf("no appliance on %s: nobody listens there; panel.listen of its configuration opens the panel to others", where)
+	case errors.Is(err, syscall.ECONNREFUSED) && !isSocket(where):
+		return fmt.Errorf("no appliance on %s: that is no socket; 'parkctl status' without --socket asks the one of this machine", where)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no appliance on %s: nobody listens there; phoned has stopped", where)
 	case errors.Is(err, fs.ErrPermission):
@@ -123,7 +126,16 @@ func Explain(where string, panel bool, err error) error {
 	if request := (*url.Error)(nil); errors.As(err, &request) { // it would repeat the address
 		err = request.Err
 	}
+	if panel && op == nil { // an answer came, or an end in place of one
+		return fmt.Errorf("ask %s: %w; is that the panel of an appliance?", where, err)
+	}
 	return fmt.Errorf("ask %s: %w", where, err)
+}
+
+// isSocket says whether somebody may listen at path, as far as can be seen.
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().Type() == fs.ModeSocket
 }
 
 // Get returns the answer to GET /api/path.

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,10 +32,31 @@ func TestExplain(t *testing.T) {
 		"stopped":       {false, dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "phoned has stopped"},
 		"no socket":     {false, dial(fs.ErrNotExist), "no appliance on here: the socket does not exist; is phoned running?"},
 		"not its user":  {false, dial(fs.ErrPermission), "no access to here: be root or in the group of that file"},
-		"anything else": {true, &url.Error{Op: "Get", URL: "http://dock-7:8080", Err: errors.New("malformed HTTP response")}, "ask here: malformed HTTP response"},
+		"anything else": {true, &url.Error{Op: "Get", URL: "http://dock-7:8080", Err: errors.New("malformed HTTP response")}, "ask here: malformed HTTP response; is that the panel of an appliance?"},
 	} {
 		if got := Explain("here", x.panel, x.err); !strings.Contains(got.Error(), x.want) {
 			t.Errorf("%s: %v, want %s", name, got, x.want)
 		}
+	}
+}
+
+// A folder, a file and a program that is no appliance are named as such: nobody looks for a phoned that has stopped.
+func TestNoAppliance(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "phoned.toml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, file} {
+		if _, err := Socket(path).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "no appliance on "+path+": that is no socket") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	refusal := (*Refusal)(nil)
+	if _, err := Panel(s.URL).Status(t.Context()); !errors.As(err, &refusal) || refusal.Code != http.StatusNotFound ||
+		!strings.HasPrefix(err.Error(), s.URL+" answers 404 Not Found, as no appliance does") {
+		t.Error(err)
 	}
 }
