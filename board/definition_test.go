@@ -204,6 +204,14 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// A pin that is no text is no pin that the header lacks.
+func TestPinWithoutQuotes(t *testing.T) {
+	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[lines]\nHOOK = { pin = 7 }\n"))
+	if want := "x.toml:4:10: lines.HOOK.pin: 7 is not a text in quotes"; err == nil || err.Error() != want {
+		t.Errorf("error\n%v\nwant\n%s", err, want)
+	}
+}
+
 // What is taken away must be there: of a misspelt name the right one would stay. The rest of the file is told with it.
 func TestTakenAway(t *testing.T) {
 	_, err := board.Parse("x.toml", []byte("name = 'x'\nfrom = 'rpi-4'\n[keys]\nconferense = false\nhold = { row = 1, column = 3, activelow = true }\n[lamps]\nfalt = false\ngiraffe = false\n"))

@@ -243,6 +243,9 @@ func (d *definition) place(w *Wiring, t *node, path string) (Place, bool) {
 		}
 	}
 	name := d.text(t, "pin", path+".pin")
+	if _, is := at.value.(string); !is {
+		return Place{}, false // told by text
+	}
 	header, number, _ := strings.Cut(name, ".")
 	for _, h := range w.Headers {
 		for _, p := range h.Pins {
