@@ -208,7 +208,9 @@ func agree(phoned *tomlfile.File, i Identity) {
 	for _, c := range []struct{ key, want, from string }{
 		{"appliance.name", i.ID, "id"}, {"appliance.number", i.Number, "number"},
 	} {
-		if v := phoned.Value(c.key); v != c.want && c.want != "" {
+		if v := phoned.Value(c.key); v == nil && c.want != "" {
+			phoned.Fail(c.key, "is missing: must be %q, the %s in %s", c.want, c.from, IdentityFile)
+		} else if v != c.want && c.want != "" {
 			phoned.Fail(c.key, "%#v: must be %q, the %s in %s", v, c.want, c.from, IdentityFile)
 		}
 	}
