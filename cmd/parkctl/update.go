@@ -349,6 +349,9 @@ func (t *tool) bundle(_ context.Context, args []string) error {
 		return usagef("--min-version %s: want a release, such as v1.2.3; no version could be compared with this one", v)
 	}
 	m, err := bundles.ReadImage(dir)
+	if folder := filepath.Clean(dir); errors.Is(err, fs.ErrNotExist) && filepath.Base(filepath.Dir(folder)) == "image" {
+		return fmt.Errorf("no image is in %s; 'make image BOARD=%s' makes it", folder, filepath.Base(folder))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w; the first argument is the folder that make image fills, out/image/BOARD", err)
 	}

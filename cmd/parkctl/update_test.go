@@ -104,6 +104,16 @@ func fleetOfOne(t *testing.T, now time.Time, key ed25519.PublicKey, healthy bool
 	return server.URL
 }
 
+// Who bundles before there is an image is told what makes it.
+func TestBundleWithoutImage(t *testing.T) {
+	_, key := siteKey(t, 1)
+	for folder, want := range map[string]string{"out/image/rpi": "no image is in out/image/rpi; 'make image BOARD=rpi' makes it", "none": "the first argument is the folder that make image fills"} {
+		if code, _, errs := parkctl("", "bundle", folder, key); code != exitError || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit %d, %s", folder, code, errs)
+		}
+	}
+}
+
 // Who is refused hears why, however long the bundle is, and sends its head only; to an appliance that cannot be asked so, nothing,
 // if that does not want it.
 func TestUpdateRefusedAtOnce(t *testing.T) {
