@@ -119,7 +119,7 @@ func dock1() panel.Status {
 			{ID: "b1", State: "ended", Direction: "in", Remote: jane, Since: ago(900), Ended: ago(600), Cause: "timeout", Media: panel.Media{Codec: "PCMA"}},
 		},
 		Peers:    []panel.Peer{{Name: "dock-2", Address: "127.0.0.2:5060", State: panel.PeerAlive, Since: ago(3600)}, {Name: "office", Address: "127.0.0.3:5060", State: panel.PeerDead, Since: ago(42)}},
-		Health:   []panel.Condition{{Code: "peer-dead", Severity: panel.SeverityError, Since: ago(42), Text: "office does not answer", Hint: "Look whether it has power and network."}},
+		Health:   []panel.Condition{{Code: "peer-dead", Severity: panel.SeverityError, Since: ago(42), Text: "office does not answer", Hint: "look whether it has power and network"}},
 		Accounts: []panel.Account{{AOR: "sip:dock-1@example.net", State: "failed", Reason: "403 Forbidden: the password is wrong"}},
 	}
 }

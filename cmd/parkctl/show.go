@@ -91,10 +91,7 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 		rows = append(rows, []cell{{"Health", faint}, {"well", bold}, {"no fault is known", green}})
 	}
 	for _, c := range s.Health {
-		text := c.Text
-		if c.Hint != "" {
-			text += ". " + c.Hint
-		}
+		text := advised(c)
 		if !c.Since.IsZero() {
 			text += " (for " + age(s.At, c.Since) + ")"
 		}
@@ -102,6 +99,14 @@ func (t *tool) status(ctx context.Context, _ []string) error {
 	}
 	t.table(t.out, rows)
 	return nil
+}
+
+// advised is what is wrong and what to do.
+func advised(c panel.Condition) string {
+	if c.Hint == "" {
+		return c.Text
+	}
+	return c.Text + "; " + c.Hint
 }
 
 // counters prints each counter with its meaning.

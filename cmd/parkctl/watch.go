@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"parklamp/parkd/panel"
@@ -119,7 +118,7 @@ func changes(old, now panel.Status) []change {
 			add("health", cell{"over: " + c.Text, green})
 			return
 		}
-		add("health", grade(c.Severity, strings.TrimSuffix(c.Text+". "+c.Hint, ". ")))
+		add("health", grade(c.Severity, advised(c)))
 	})
 	return cs
 }

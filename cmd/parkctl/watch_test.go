@@ -58,7 +58,7 @@ func TestChanges(t *testing.T) {
 
 	ill := again
 	ill.Peers = []panel.Peer{{Name: "dock-2", State: panel.PeerDead}}
-	ill.Health = []panel.Condition{{Code: "peer-dead", Severity: panel.SeverityError, Text: "dock-2 does not answer", Hint: "Look at it."}}
+	ill.Health = []panel.Condition{{Code: "peer-dead", Severity: panel.SeverityError, Text: "dock-2 does not answer", Hint: "look at it"}}
 	ill.Accounts = []panel.Account{{AOR: "sip:a@b", State: "failed", Reason: "403 Forbidden"}}
 	ill.Lamps = []panel.Lamp{ill.Lamps[0], {ID: "fault", Colour: panel.Amber, Pattern: "fault"}}
 	ill.Orbits = []panel.Orbit{ill.Orbits[0], {Number: "702", State: panel.StateUnknown, Host: "dock-2"}}
@@ -106,7 +106,7 @@ func TestWatch(t *testing.T) {
 	}
 	until("dock-1          watching")
 	until("orbit 701       parked here: Acme�[2J (0761234567), by Dock 1 (201), on dock-1")
-	until("health          office does not answer. Look whether it has power and network.")
+	until("health          office does not answer; look whether it has power and network")
 	s.At = begin.Add(1500 * time.Millisecond)
 	s.Orbits = slices.Clone(s.Orbits)
 	s.Orbits[0] = panel.Orbit{Number: "701", State: panel.StateFree}
