@@ -649,6 +649,7 @@ func TestTemplate(t *testing.T) {
 func FuzzAdd(f *testing.F) {
 	f.Add("dock-3", "Tor \"3\" \\ ü", "203")
 	f.Add("a", "\x7f\n", "")
+	f.Add("dock-3", "T\xc3r", "203") // no UTF-8
 	f.Fuzz(func(t *testing.T, id, name, number string) {
 		text := "site = \"hall\"\n" + entry(Appliance{ID: id, Name: name, Number: number})
 		if fault := (provision.Identity{Site: "x", ID: id, Name: name, Number: number}).Faults(); len(fault) > 0 {

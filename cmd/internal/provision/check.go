@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"parklamp/cmd/internal/authority"
 	"parklamp/cmd/internal/initapi"
@@ -43,7 +44,7 @@ func (i Identity) Faults() map[string]string {
 	if !label.MatchString(i.ID) {
 		faults["id"] = fmt.Sprintf("%q: 1 to 63 letters, digits and hyphens, such as dock-7", i.ID)
 	}
-	if len([]rune(i.Name)) > maxName || strings.ContainsFunc(i.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if len([]rune(i.Name)) > maxName || !utf8.ValidString(i.Name) || strings.ContainsFunc(i.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		faults["name"] = fmt.Sprintf("%q: at most %d printable characters", i.Name, maxName)
 	}
 	if !extension.MatchString(i.Number) {
