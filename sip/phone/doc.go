@@ -109,7 +109,8 @@
 // longest, so that Hold twice changes between two calls. With a call waiting it holds and answers.
 //
 // Transfer: holds and gives dial tone. Number, Transfer: blind, before or while the number rings. Number, talk,
-// Transfer: attended. Transfer twice takes the call back. Hook down never joins two callers.
+// Transfer: attended. Transfer twice takes the call back. The fetch code is refused: who is parked is nobody to transfer to. Hook
+// down never joins two callers.
 //
 // Conference: with one call in the ear and one on hold, the three hear each other. With a call in the ear alone it makes
 // room for the second one, as Hold does; in dial tone it takes the held call back. Pressed again it parts the two: the

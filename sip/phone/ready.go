@@ -147,7 +147,8 @@ func (m *Machine) reach(t target) {
 		m.dial(t.number)
 	case t.kind == targetOrbit && m.find(m.transfer) != nil, t.kind == targetPark && c != nil:
 		m.park(c, t.number)
-	case t.kind == targetPark: // nobody to park: never park the dialler
+	case t.kind == targetPark, // nobody to park: never park the dialler
+		t.kind == targetFetch && m.find(m.transfer) != nil: // a parked caller is nobody to transfer to
 		m.enterFailure(sound{tone: ToneReorder})
 	default:
 		m.fetch(t.number)

@@ -83,6 +83,42 @@ func blindTransferRefused(p *place) {
 	other.hangUp()
 }
 
+// transferToParked refuses to join a caller with one who is parked, however somebody tries it.
+func transferToParked(p *place) {
+	other := p.parkedGuest(p.dock2(), "702", visit{says: mediatest.Voice(23, speechLength)})
+	other.waitsOn("702", p.dock2())
+	since := time.Now()
+	for _, user := range []string{"*88", "*88702"} {
+		p.guest(p.dock1(), user, visit{header: "Referred-By: <sip:foreman@" + p.sip(9).String() + ">"}).gets(603)
+		for i, at := range []*site.Appliance{p.dock1(), p.dock2()} {
+			caller, phone := p.fetched(at, fmt.Sprintf("sip:%s@%v", user, p.sip(2-i)))
+			phone.act("MESSAGE")
+			phone.expect("a refusal", func(m peer.Message) bool { return m.Status() == 603 && m.Header("CSeq") == "20 REFER" })
+			p.listen(phone.hearing(caller.says), caller.hearing(phone.says))
+			if n := crossed(caller.says, other.Heard(since)) + crossed(other.says, caller.Heard(since)); n > 0 {
+				p.Errorf("%d packets crossed between the caller and the one who is parked", n)
+			}
+			phone.hangUp()
+			caller.ended()
+		}
+	}
+	visitor := p.visitor(p.dock1(), visit{})
+	p.press(p.dock1(), "transfer")
+	p.phone(p.dock1(), "dial-tone")
+	p.dial(p.dock1(), "*88#")
+	if st := p.phone(p.dock1(), "failure"); st.Phone.Tone != "reorder" {
+		p.Errorf("tone %q after Transfer and the fetch code, want reorder", st.Phone.Tone)
+	}
+	p.press(p.dock1(), "transfer")
+	p.talking(p.dock1())
+	p.talk(p.dock1(), visitor)
+	p.hook(p.dock1(), false)
+	visitor.ended()
+	other.waitsOn("702", p.dock2())
+	p.hearsMusic(other)
+	other.hangUp()
+}
+
 // spoken is the sound of a prompt.
 func spoken(words prompt.Phrase) []int16 {
 	var pcm []int16

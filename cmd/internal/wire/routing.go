@@ -71,6 +71,10 @@ func (a *Appliance) route(c *call.Call) {
 		l.tellOrbit = !referred
 		a.lot.park(l, &request{leg: l}, orbit, parker, ref)
 	case fetchService:
+		if referred { // one caller is never joined to another, who is parked
+			l.call.Reject(603, "")
+			return
+		}
 		a.lot.step(parkd.Fetch{Token: a.lot.open("fetch", &request{leg: l, orbit: orbit}), Leg: l.id, Orbit: orbit})
 	default:
 		a.ringDesk(l, info)

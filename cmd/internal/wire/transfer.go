@@ -82,7 +82,15 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 		p.joined(l)
 	}
 	what, orbit := p.a.serviceOf(t.Target.User, true)
-	if what == parkService && t.Replaces == nil && p.a.isOurs(t.Target) {
+	if t.Replaces != nil || !p.a.isOurs(t.Target) {
+		what = noService
+	}
+	switch what {
+	case fetchService: // a parked caller is never joined to another one
+		l.transfer, l.refused = nil, refusedTransfer{at: p.a.now(), orbit: l.fetched}
+		t.Reject(603) // RFC 3515 §2.4.2
+		return
+	case parkService:
 		t.Accept()
 		parker := l.caller
 		p.park(other, &request{leave: l}, orbit, parker, parker.URI)
