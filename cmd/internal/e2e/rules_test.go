@@ -38,6 +38,7 @@ func TestCalls(t *testing.T) {
 	p.with("blind transfer to an orbit", blindTransfer)
 	p.with("blind transfer to a taken orbit", blindTransferRefused)
 	p.with("transfer to a parked caller", transferToParked)
+	p.with("blind transfer whose phone does not wait", transferLeft)
 	p.with("attended transfer to the park code", attendedTransfer)
 	p.with("a ringing call is cancelled", cancelledCall)
 	p.with("a busy phone", busyPhone)

@@ -10,6 +10,7 @@ import (
 	"parklamp/media"
 	"parklamp/media/mediatest"
 	"parklamp/media/prompt"
+	"parklamp/parkd/panel"
 )
 
 // fetched is a caller, parked at dock-1, and the third-party phone that has fetched him by dialling his orbit at an
@@ -117,6 +118,59 @@ func transferToParked(p *place) {
 	other.waitsOn("702", p.dock2())
 	p.hearsMusic(other)
 	other.hangUp()
+}
+
+// transferLeft lets a phone hang up as soon as its REFER is accepted: the caller hears music until the target answers, and waits
+// in the orbit again if it does not.
+func transferLeft(p *place) {
+	for _, at := range []*site.Appliance{p.dock1(), p.dock2()} {
+		for _, answers := range []bool{true, false} {
+			caller, phone := p.fetched(at, "sip:203@"+p.sip(3).String())
+			phone.act("MESSAGE")
+			p.await(p.office(), "ring", func(st panel.Status) bool { return st.Phone.Ring != "" })
+			phone.hangUp()
+			caller.waitsOn("701", at)
+			p.hearsMusic(caller)
+			if answers {
+				p.hook(p.office(), true)
+				p.talking(p.office())
+				p.free("701")
+				p.talk(p.office(), caller)
+				p.hook(p.office(), false)
+				caller.ended()
+				continue
+			}
+			p.press(p.office(), "dnd") // refuses the call that rings
+			p.await(p.office(), "no ring", func(st panel.Status) bool { return st.Phone.Ring == "" })
+			p.hearsMusic(caller)
+			caller.waitsOn("701", at)
+			if parker := orbitOf(p.status(p.office()), "701").Parker; parker.Number != phone.number {
+				p.Errorf("the parker is %+v, want %s", parker, phone.number)
+			}
+			caller.hangUp()
+			p.free("701")
+		}
+	}
+	// Whoever fetches her meanwhile has her, and a caller who hangs up is not called back.
+	for _, fetches := range []bool{true, false} {
+		caller, phone := p.fetched(p.dock1(), "sip:203@"+p.sip(3).String())
+		phone.act("MESSAGE")
+		p.await(p.office(), "ring", func(st panel.Status) bool { return st.Phone.Ring != "" })
+		phone.hangUp()
+		caller.waitsOn("701", p.dock1())
+		if fetches {
+			p.fetch(p.dock2(), "701")
+			p.talk(p.dock2(), caller)
+		} else {
+			caller.hangUp()
+		}
+		p.await(p.office(), "no ring", func(st panel.Status) bool { return st.Phone.Ring == "" })
+		if fetches {
+			p.hook(p.dock2(), false)
+			caller.ended()
+		}
+		p.idle(p.Appliances...)
+	}
 }
 
 // spoken is the sound of a prompt.

@@ -42,6 +42,7 @@ type leg struct {
 
 	page      bool            // a page of ours: it says where somebody is wanted
 	referrer  *leg            // the leg whose far end asked for this call by REFER
+	awaited   *leg            // the parked caller who is to be joined with it, whoever asked for that having hung up
 	agreed    sdp.Media       // of the last offer and answer
 	token     string          // the open request of parkd that this leg belongs to, or ""
 	parking   string          // the token of an open Park of this leg, or ""

@@ -105,6 +105,9 @@ func (p *lot) do(e parkd.Effect) {
 	case parkd.Report:
 		p.a.log.Info("parked call ended", "orbit", e.Row.Slot.Orbit, "call", e.Row.Slot.CallID, "end", e.Row.End.String(),
 			"caller", e.Row.Slot.Caller.Number, "waited", e.Row.Ended.Sub(e.Row.Slot.Since).Round(time.Second).String())
+		if e.Row.End == parkd.EndFetched {
+			p.dropTarget(e.Row.Slot.Leg)
+		}
 		if e.Row.End == parkd.EndLost {
 			p.ringBack(e.Row.Slot, "lost")
 		}
@@ -160,6 +163,9 @@ func (p *lot) committed(e parkd.Committed) {
 	delete(p.requests, e.Token)
 	if l := p.a.legs[e.Leg]; l != nil {
 		l.parking = ""
+		if t := p.targetOf(l.id); t != nil && t.answered {
+			p.targetAnswered(t)
+		}
 	}
 	if r == nil {
 		return

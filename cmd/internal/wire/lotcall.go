@@ -30,13 +30,16 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		switch {
 		case ev.Cause == call.Remote:
 			p.shelterFromRefusal(l) // who asked for a transfer wanted the call
+			p.leaveTransfer(l)
 			p.shelterFromCrossing(l)
 		case vanished(ev.Cause):
+			p.leaveTransfer(l)
 			p.shelterFromVanished(l)
 		}
 		if !l.incoming && !l.answered {
 			p.outFailed(l, ev)
 		}
+		p.dropTarget(l.id)
 	}
 }
 
@@ -61,6 +64,8 @@ func (p *lot) outAnswered(l *leg) {
 	switch {
 	case l.referrer != nil:
 		p.transferred(l)
+	case l.awaited != nil:
+		p.targetAnswered(l)
 	case l.stranded != "":
 		p.shelter(l)
 	case r == nil:
@@ -78,7 +83,7 @@ func (p *lot) outAnswered(l *leg) {
 
 func (p *lot) outFailed(l *leg, ev call.Ended) {
 	if l.referrer != nil {
-		l.referrer.refused = refusedTransfer{at: p.a.now()}
+		l.referrer.refused = refusedTransfer{at: p.a.now(), orbit: l.referrer.fetched}
 		l.finish(max(ev.Code, 480), ev.Reason)
 		return
 	}

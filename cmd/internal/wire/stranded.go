@@ -23,19 +23,22 @@ const hangUpAfterRefusal = time.Second
 // refusedTransfer is a REFER that came to nothing.
 type refusedTransfer struct {
 	at    time.Time // zero: there was none
-	orbit string    // where the caller was to be parked, "" for any or for a transfer to somebody
+	orbit string    // where the caller was to be parked, or was fetched from if he was to be transferred; "" for any
 }
 
 // shelter parks a caller who was fetched for somebody that is gone: in the orbit that he came from, where he is queued if it is
 // taken meanwhile, and never refused for want of one: the end of the fetcher's leg would end his.
-func (p *lot) shelter(l *leg) {
+func (p *lot) shelter(l *leg) { p.shelterFor(l, parkd.Party{}) }
+
+// shelterFor does so and has somebody recalled for him, if that is not nobody.
+func (p *lot) shelterFor(l *leg, parker parkd.Party) {
 	if l.ended || l.parking != "" { // a park of whoever is gone is under way: the machine knows that he is
 		return
 	}
 	p.a.unpair(l)
 	l.playMusic(p.a.moh)
 	p.a.log.Info("the fetcher is gone, the caller is parked again", "orbit", l.stranded, "call", l.id)
-	p.park(l, &request{leg: l, shelter: true, gone: true}, l.stranded, parkd.Party{}, "")
+	p.park(l, &request{leg: l, shelter: true, gone: true}, l.stranded, parker, parker.URI)
 }
 
 // shelterFromCrossing parks the caller again whose fetcher ended the call as it was answered: his CANCEL crossed our 200, and

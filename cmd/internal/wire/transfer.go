@@ -105,7 +105,7 @@ func (p *lot) referred(l *leg, t *call.Transfer) {
 	if err != nil {
 		p.a.log.Warn("a transfer cannot be followed", "call", l.id, "err", err)
 		t.Done(503, "Service Unavailable")
-		l.transfer, l.refused = nil, refusedTransfer{at: p.a.now()}
+		l.transfer, l.refused = nil, refusedTransfer{at: p.a.now(), orbit: l.fetched}
 		return
 	}
 	out.referrer = l
@@ -132,5 +132,50 @@ func (p *lot) transferred(l *leg) {
 		return
 	}
 	l.finish(200, "OK")
+	l.fetched = from.fetched
 	p.swap(from, l)
+}
+
+// leaveTransfer parks the caller whose phone has asked for a transfer and is gone before the target answers, which many do as
+// soon as their REFER is accepted (RFC 5589 §6). She waits where she was fetched from, and its user is recalled as one who has
+// parked her; the target has her when it answers, as long as nobody else has.
+func (p *lot) leaveTransfer(from *leg) {
+	other := from.pair
+	for _, out := range p.a.legs {
+		if other == nil || out.referrer != from || out.ended || out.answered {
+			continue
+		}
+		out.referrer, from.transfer = nil, nil // nobody hears its outcome
+		out.awaited, other.stranded = other, from.fetched
+		p.shelterFor(other, from.caller)
+		return
+	}
+}
+
+// targetAnswered gives that caller to the target.
+func (p *lot) targetAnswered(l *leg) {
+	slot, ok := p.callOf(l.awaited.id)
+	if !ok {
+		return // she is about to be parked
+	}
+	l.awaited = nil
+	p.step(parkd.Fetch{Token: p.open("fetch", &request{leg: l, orbit: slot.Orbit}), Leg: l.id, CallID: slot.CallID})
+}
+
+// targetOf is the target that is called for a caller whose phone did not wait for it, or nil.
+func (p *lot) targetOf(caller parkd.LegID) *leg {
+	for _, l := range p.a.legs {
+		if l.awaited != nil && l.awaited.id == caller && !l.ended {
+			return l
+		}
+	}
+	return nil
+}
+
+// dropTarget stops calling that target: the caller has hung up, or somebody else has her.
+func (p *lot) dropTarget(caller parkd.LegID) {
+	if l := p.targetOf(caller); l != nil {
+		l.awaited = nil
+		l.call.Hangup("")
+	}
 }
