@@ -274,3 +274,45 @@ func TestStopWithADeadPeer(t *testing.T) {
 	}
 	g.Stop()
 }
+
+// TestFetcherStops: an appliance that goes for good in the middle of a fetch, or with somebody parked whom it fetched from a peer,
+// leaves the caller to that peer.
+func TestFetcherStops(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	for orbit, begin := range map[string]func(g *guest){
+		"701": func(g *guest) {
+			p.guest(p.dock2(), "701", visit{scenario: "slow"}).gets(200)
+			<-time.After(1500 * time.Millisecond) // until then dock-1 takes a BYE for a CANCEL that came too late
+		},
+		"702": func(g *guest) {
+			p.fetch(p.dock2(), "701")
+			p.talk(p.dock2(), g)
+			p.press(p.dock2(), "orbit-702")
+			g.waitsOn("702", p.dock2())
+			p.hook(p.dock2(), false)
+		},
+	} {
+		g := p.waiting(p.dock1(), "701")
+		begin(g)
+		from := time.Now()
+		p.goes(p.dock2(), syscall.SIGTERM)
+		for _, a := range []*site.Appliance{p.dock1(), p.office()} {
+			p.await(a, "the caller at dock-1 again", func(st panel.Status) bool {
+				o := orbitOf(st, orbit)
+				return o.Host == p.dock1().Name && o.Caller.Number == g.number
+			})
+		}
+		p.comes(p.dock2())
+		g.waitsOn(orbit, p.dock1())
+		p.hearsMusic(g)
+		gap, err := g.LongestGap(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: the longest time between two packets was %v", orbit, gap.Round(time.Millisecond))
+		g.heardNo("BYE")
+		g.hangUp()
+		p.idle(p.Appliances...)
+	}
+}

@@ -17,7 +17,7 @@ import (
 // Whatever the way, what is half done is settled first (parkd.Close): a recall stops ringing and rings again in the next
 // life, a fetch fails and the caller waits, a park under way holds. Who talks or rings is hung up. The parked callers:
 //
-//	Final    the peers take over whom they can; the others are told good-bye: nobody comes back
+//	Final    the peers take over whom they can, and get back whom they relay to here; the others are told good-bye: nobody comes back
 //	Restart  they stay in the journal, and the next process goes on with them at once. Peers and registrars hear nothing
 //	         of it; subscribers of lamps, who would wait for the end of their subscription, are told to come back
 //	Reboot   the peers take over whom they can; the others stay in the journal for the next life, which comes in a minute:
@@ -231,7 +231,12 @@ func (a *Appliance) staying(grace context.Context, g Going) map[*call.Call]bool 
 	var parked []*call.Call
 	a.loop.ask(func() {
 		for _, l := range a.legs {
-			if l.parked && !l.ended {
+			switch {
+			case !l.parked || l.ended:
+			case g == Final && a.calledAtPeer(l.call.Dialog()):
+				slot, _ := a.lot.callOf(l.id)
+				l.call.Hangup(givenBack + slot.Orbit)
+			default:
 				parked = append(parked, l.call)
 			}
 		}

@@ -28,6 +28,7 @@ func (p *lot) onCall(l *leg, ev call.Event) {
 		p.referred(l, ev.Transfer)
 	case call.Ended:
 		switch {
+		case ev.Cause == call.Remote && p.takeBack(l, ev.Reason):
 		case ev.Cause == call.Remote:
 			p.shelterFromRefusal(l) // who asked for a transfer wanted the call
 			p.leaveTransfer(l)

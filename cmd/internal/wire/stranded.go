@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"parklamp/parkd"
@@ -19,6 +20,10 @@ const (
 // hangUpAfterRefusal is how soon after a refused transfer a BYE is the phone's own doing: baresip 1.0 and others hang up
 // whatever became of a transfer, before anybody could have decided to drop the caller.
 const hangUpAfterRefusal = time.Second
+
+// givenBack and the orbit that he waits in are the Reason (RFC 3326) of the BYE by which an appliance that goes leaves a caller to
+// the peer that it fetched him from. A peer that does not know it ends his call, as it would without.
+const givenBack = "the caller is given back to "
 
 // refusedTransfer is a REFER that came to nothing.
 type refusedTransfer struct {
@@ -76,6 +81,16 @@ func (p *lot) shelterFromRefusal(l *leg) {
 	other.playMusic(p.a.moh)
 	p.a.log.Info("a phone hung up on a refused transfer, the caller is parked", "orbit", l.refused.orbit, "call", other.id)
 	p.park(other, &request{leg: other, shelter: true, gone: true}, l.refused.orbit, l.caller, l.caller.URI)
+}
+
+// takeBack parks the caller again whom a peer that goes gives back, and reports whether it does.
+func (p *lot) takeBack(fetcher *leg, reason string) bool {
+	orbit, back := strings.CutPrefix(reason, givenBack)
+	if back && fetcher.pair != nil {
+		fetcher.pair.stranded = orbit
+		p.shelter(fetcher.pair)
+	}
+	return back
 }
 
 // shelterFromVanished parks the caller again whose fetcher is not there any more.
