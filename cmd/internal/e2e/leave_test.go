@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"parklamp/cmd/internal/peer"
 	"parklamp/cmd/internal/site"
 	"parklamp/parkd/panel"
 )
@@ -282,8 +283,17 @@ func TestFetcherStops(t *testing.T) {
 	p := newPlace(t, "")
 	for orbit, begin := range map[string]func(g *guest){
 		"701": func(g *guest) {
-			p.guest(p.dock2(), "701", visit{scenario: "slow"}).gets(200)
-			<-time.After(1500 * time.Millisecond) // until then dock-1 takes a BYE for a CANCEL that came too late
+			fetcher := p.guest(p.dock2(), "701", visit{scenario: "slow"})
+			fetcher.gets(200)
+			// The third comes T1 and 2*T1 later (RFC 3261 §13.3.1.4): until then dock-1 takes a BYE for a CANCEL that came too late.
+			expect(t, fetcher.SIPp, "the 200 three times", func(all []peer.Message) (n int, done bool) {
+				for _, m := range all {
+					if !m.Sent && m.Status() == 200 && strings.HasSuffix(m.Header("CSeq"), "INVITE") {
+						n++
+					}
+				}
+				return n, n >= 3
+			})
 		},
 		"702": func(g *guest) {
 			p.fetch(p.dock2(), "701")
