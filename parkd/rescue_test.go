@@ -425,6 +425,30 @@ func TestOrphanIsNotGivenUpBeforeItsTurn(t *testing.T) {
 	}
 }
 
+// A peer that has been dead for long is found dead again, without having been told alive between: it may have heard meanwhile of a
+// caller who was parked since, and take him over. For as long as that takes nobody says that he has hung up.
+func TestFoundDeadAgain(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		r := newRunner(Default())
+		r.step(Peer{Name: "dock-2", Alive: true, Epoch: 1, Generation: 1})
+		r.step(Peer{Name: "dock-2"})
+		r.wait(r.m.rescueSpan()+time.Minute, func([]Effect) {})
+		r.step(Park{Token: "p", Leg: "a", Orbit: "701", Dialog: reachable("a")})
+		r.step(ClaimResult{Token: "p", Orbit: "701", Granted: true})
+		r.wait(time.Second, func([]Effect) {})
+		if again {
+			r.step(Peer{Name: "dock-2"})
+		}
+		out := append(r.step(LegEnded{Leg: "a"}), r.collect(r.m.rescueSpan()-time.Minute)...)
+		if gone := len(ends(out)) > 0; gone == again {
+			t.Errorf("found dead again %v: ends %v", again, ends(out))
+		}
+		if rows := ends(append(out, r.collect(2*time.Minute)...)); !slices.Equal(rows, []End{EndAbandoned}) {
+			t.Errorf("found dead again %v: ends %v", again, rows)
+		}
+	}
+}
+
 // The first word that an appliance reads after a standstill is that the host leaves, and it may have come back since. One that does
 // leave waits for a few seconds only.
 func TestRescuerStoodStillWhenTheHostLeft(t *testing.T) {
