@@ -85,9 +85,13 @@ func TestKilledPeerIsUnknownThenBack(t *testing.T) {
 func TestDeadPeerIsNotTold(t *testing.T) {
 	onLAN(t, []string{"dock-1", "dock-2", "office"}, func(l *lan) {
 		d1, d2, office := l.all[0], l.all[1], l.all[2]
+		living := d1.fed.agent.Stats()
 		l.cutOff(d2, true)
 		time.Sleep(4 * time.Second)
 		before := d1.fed.agent.Stats()
+		if before.Sent != living.Sent+1 {
+			t.Errorf("%d NOTIFY for the end of one subscription", before.Sent-living.Sent)
+		}
 		if o := d1.ask(parkd.Park{Token: "p", Leg: "a", Orbit: "703"}, "p"); !o.ok {
 			t.Fatalf("park: %+v", o)
 		}

@@ -340,6 +340,22 @@ func TestDeactivate(t *testing.T) {
 	})
 }
 
+// Who has unsubscribed already is not asked to come back.
+func TestDeactivateWhoLeaves(t *testing.T) {
+	inWorld(t, func(w *world) {
+		sub, _ := w.peer.subscribed("a")
+		time.Sleep(time.Second)
+		w.change()
+		slow := w.peer.request("NOTIFY")
+		w.peer.subscribe(sub, "Event: dialog", "Expires: 0")
+		w.peer.response(200)
+		w.agent.Deactivate("dialog", func(Request) bool { return true })
+		w.peer.silent(time.Second)
+		w.peer.answer(slow, 200)
+		expect(t, "Subscription-State", header(w.peer.notify(), "Subscription-State"), "terminated;reason=timeout")
+	})
+}
+
 func TestResourceEnds(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.peer.subscribed("a")
