@@ -17,8 +17,9 @@ const maxMirrored = 1000
 // orbit is not free before the one that tells of the call's new place, or of its end, is there.
 //
 // A document says where a call went (Settled with Host, Epoch and Generation): it is held until the document of that host is
-// there, or ForgetDead has passed. Where nobody says so, or that host lives anew without it, it is held for LateWord, and longer while somebody may have it who
-// cannot say so: who was calling its far end (Trying), or is out of reach.
+// there, or ForgetDead has passed. Where nobody says so, or that host lives anew without it, it is held for LateWord, and longer
+// while somebody may have it who cannot say so: who was calling its far end (Trying), or is out of reach; and while this appliance
+// itself is still to call its far end (Machine.expire).
 type mirror struct {
 	Name       string
 	Alive      bool

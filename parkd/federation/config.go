@@ -82,7 +82,7 @@ func (c Config) SRTP() string {
 	return "off"
 }
 
-// maxPeers is the size of a mesh; a larger site goes through hubs.
+// maxPeers bounds a mesh: each appliance has a connection and a subscription to every other one.
 const maxPeers = 100
 
 // Validate returns everything that is wrong with the peers, joined, else the first other thing, each naming key, value and allowed

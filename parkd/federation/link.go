@@ -89,7 +89,7 @@ func (f *Federation) updated(name string, u event.Update) {
 	case u.State == event.Lost && strings.HasPrefix(u.Reason, "404 "):
 		f.fault(name, fmt.Errorf("%w (%s)", ErrStranger, u.Reason))
 	}
-	// Also an empty or cut document, as a hub sends when a publication expires: unknown, never free.
+	// Also an empty or cut document: unknown, never free.
 	f.step(Lost{Peer: name})
 }
 
