@@ -3,6 +3,7 @@ package media
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -123,5 +124,41 @@ func TestFarEndAmongForgedSources(t *testing.T) {
 				t.Errorf("believed at packet %d, ours go to %s", believed, l.current)
 			}
 		})
+	}
+}
+
+// However sources take turns, our packets go elsewhere three times in a second at most: each time a parked call is stored anew.
+func TestLatchDoesNotFlutter(t *testing.T) {
+	sources := []netip.AddrPort{natted, netip.AddrPortFrom(nat, natted.Port()), outside, netip.AddrPortFrom(nat, 1026)}
+	most := 0
+	for seed := range uint64(2000) {
+		r, l := rand.New(rand.NewPCG(seed, 0)), latch{}
+		l.signal(natted, nat, 0)
+		seq := make([]uint16, len(sources))
+		var moves []time.Duration
+		for at := time.Duration(0); at < 20*time.Second; {
+			i := r.IntN(len(sources))
+			other := uint32(r.IntN(2)) // 0: the same stream from everywhere
+			for range 1 + r.IntN(6) {
+				if _, moved := l.admit(sources[i], other*uint32(i), seq[i], at); moved {
+					moves = append(moves, at)
+				}
+				seq[i]++
+				at += time.Duration(r.IntN(20)) * time.Millisecond
+			}
+			if r.IntN(4) == 0 {
+				at += time.Duration(r.IntN(1100)) * time.Millisecond
+			}
+		}
+		for i := range moves {
+			within := slices.IndexFunc(moves[i:], func(at time.Duration) bool { return at-moves[i] >= time.Second })
+			if within < 0 {
+				within = len(moves) - i
+			}
+			most = max(most, within)
+		}
+	}
+	if most != 3 {
+		t.Errorf("they went elsewhere %d times in a second", most)
 	}
 }
