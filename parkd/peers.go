@@ -105,6 +105,7 @@ func (m *Machine) expire(in Timer) {
 		for i := range p.held {
 			h := &p.held[i]
 			r := m.rescueOf(h.slot.CallID)
+			// A peer may go on saying that it tries when that is over: who waited for it would wait until ForgetDead.
 			due := r != nil && !r.at.IsZero() && !m.triedByTheLiving(h.slot) && m.now.Sub(h.lost) < m.cfg.ForgetDead
 			if r != nil && r.asked || due { // not before it is known how that goes
 				h.until = later(h.until, m.now.Add(Standstill))

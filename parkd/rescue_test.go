@@ -504,3 +504,23 @@ func TestTheTakerHasHandedHimOn(t *testing.T) {
 		}
 	}
 }
+
+// A host lives anew without a caller, and a peer goes on telling that his phone does not know him: its try may be long over, so nobody
+// waits for more of it than for a late word.
+func TestOrphanWhoseTryIsOver(t *testing.T) {
+	r, call := watching(t, Default())
+	for i := range 20 {
+		if name := fmt.Sprintf("gate-%d", i); Rank(call.CallID, []string{"dock-1", name})[0] == name {
+			r.step(Peer{Name: name, Alive: true, Epoch: 1, Generation: 1})
+		}
+	}
+	r.step(Peer{Name: "office", Alive: true, Epoch: 1, Generation: 2, Settled: []Settled{{CallID: call.CallID, Moves: 1, How: Absent}}})
+	r.step(Peer{Name: "dock-2", Alive: true, Epoch: 2, Generation: 1})
+	if out := r.collect(LateWord - time.Second); len(ends(out)) > 0 {
+		t.Errorf("ends %v at once", ends(out))
+	}
+	if out := r.collect(time.Minute); !slices.Equal(ends(out), []End{EndLost}) {
+		t.Errorf("ends %v", ends(out))
+	}
+	sees(t, r, "701", ViewFree)
+}
