@@ -159,3 +159,34 @@ func TestRescueOfACallerWhoHungUp(t *testing.T) {
 		})
 	}
 }
+
+// TestForgottenCallsEnd fetches a caller from dock-1 at dock-2, where he is parked again by way of dock-1, and lets dock-1 call the
+// office. Dock-1 then forgets both, and a network that was cut meanwhile has its good-bye: the orbit does not go on showing a
+// caller whom nobody can talk to, nor the office a call with nobody, until the silence is noticed.
+func TestForgottenCallsEnd(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, dies)
+	g := p.waiting(p.dock1(), "701")
+	fetcher := p.guest(p.dock2(), "701", visit{scenario: "slow"})
+	fetcher.gets(200)
+	fetcher.act("MESSAGE")
+	fetcher.ended()
+	g.waitsOn("701", p.dock2())
+	p.hook(p.dock1(), true)
+	p.dial(p.dock1(), "203")
+	p.answer(p.office())
+	since := time.Now()
+	p.kill(p.dock1(), func() {
+		if err := os.Remove(journalOf(p.dock1())); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for a, text := range map[*site.Appliance]string{p.dock2(): "end=lost caller=" + g.number, p.office(): "cause=gone"} {
+		if took := p.loggedAt(a, since, text).Sub(since); took >= 30*time.Second { // after 60 s without RTP it would ask anyway
+			t.Errorf("%s has found out after %v", a.Name, took)
+		} else {
+			t.Logf("%s has found out after %v", a.Name, took.Round(time.Millisecond))
+		}
+	}
+	p.everywhere("701", "free")
+}

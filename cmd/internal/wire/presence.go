@@ -156,6 +156,9 @@ func (a *Appliance) peerTold(in parkd.Peer) {
 	if again || !in.Alive {
 		a.lot.peerVanished(in.Name)
 	}
+	if in.Alive && (again || old.State == panel.PeerDead) {
+		a.lot.peerBack(in.Name)
+	}
 	a.lot.step(in)
 }
 

@@ -32,6 +32,21 @@ func (p *lot) peerVanished(name string) {
 	})
 }
 
+// peerBack asks a peer that was not there, or has started anew, whether it still has the calls that we have with it: while we could
+// not hear it, it may have ended them, and told us so in vain. Else an orbit here would keep a caller who was fetched from it and
+// waits there again, and a caller whom it fetched would go on hearing nobody. 481 and 408 end the call (RFC 3261 §12.2.1.2).
+func (p *lot) peerBack(name string) {
+	uri, ok := p.a.federation.PeerURI(name, name)
+	if !ok {
+		return
+	}
+	for _, l := range p.a.legs {
+		if l.answered && l.media != nil && sip.Host(l.source()) == uri.Host {
+			l.call.Update(l.local())
+		}
+	}
+}
+
 // deserted reports whether the caller of a fetch has nobody at the other end: the fetcher's appliance vanished at a time after
 // the fetch (who fetches later is there again; every peer counts as absent for a moment when we start), and has not been
 // heard since. A fetch that is not confirmed has no time; silent is negative if nothing ever came.
