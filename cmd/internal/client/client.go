@@ -93,12 +93,19 @@ func (c *Client) open(ctx context.Context, method, path string, body []byte) (*h
 		Error string `json:"error"`
 	}
 	if json.Unmarshal(text, &e) != nil || e.Error == "" {
-		e.Error = fmt.Sprintf("%s answers %s, as no appliance does: is the port right?", c.socket, res.Status)
+		doubt := "is the port right?"
+		if !c.panel() {
+			doubt = "is that phoned's socket?" // the first process of an image has another
+		}
+		e.Error = fmt.Sprintf("%s answers %s, as no appliance does: %s", c.socket, res.Status, doubt)
 	}
 	return nil, &Refusal{res.StatusCode, e.Error}
 }
 
-func (c *Client) explain(err error) error { return Explain(c.socket, c.socket == c.base, err) }
+// panel says whether the appliance is asked over its panel, not over a socket.
+func (c *Client) panel() bool { return c.socket == c.base }
+
+func (c *Client) explain(err error) error { return Explain(c.socket, c.panel(), err) }
 
 // Explain says what to do about a request that an appliance did not answer: where is its socket, or the address of its panel.
 func Explain(where string, panel bool, err error) error {

@@ -56,7 +56,20 @@ func TestNoAppliance(t *testing.T) {
 	defer s.Close()
 	refusal := (*Refusal)(nil)
 	if _, err := Panel(s.URL).Status(t.Context()); !errors.As(err, &refusal) || refusal.Code != http.StatusNotFound ||
-		!strings.HasPrefix(err.Error(), s.URL+" answers 404 Not Found, as no appliance does") {
+		!strings.HasPrefix(err.Error(), s.URL+" answers 404 Not Found, as no appliance does: is the port right?") {
+		t.Error(err)
+	}
+	path := filepath.Join(dir, "init.sock") // of another program, such as the first process of an image
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := httptest.NewUnstartedServer(http.NotFoundHandler())
+	_ = other.Listener.Close()
+	other.Listener = l
+	other.Start()
+	defer other.Close()
+	if _, err := Socket(path).Status(t.Context()); err == nil || err.Error() != path+" answers 404 Not Found, as no appliance does: is that phoned's socket?" {
 		t.Error(err)
 	}
 }
