@@ -23,6 +23,8 @@ const (
 	// heldFor is how long an announcement waits for the disk at most. An SD card that cleans up may take seconds for a
 	// commit that else takes one millisecond; lamps do not wait for that.
 	heldFor = 100 * time.Millisecond
+	// storeAgainAfter is how soon a call that the disk did not take is tried again: a crash would lose it meanwhile.
+	storeAgainAfter = 3 * time.Second
 	// journalCode is the health condition of the journal.
 	journalCode = panel.CodeJournal
 )
@@ -248,6 +250,9 @@ func (k *keeper) run(ctx context.Context) error {
 // written goes on when a state is on the disk, but for the calls that could not be written: parking goes on then.
 func (k *keeper) written(slots map[string]parkd.SlotState, lost map[string]bool) {
 	k.stored, k.lost = slots, lost
+	if len(lost) > 0 {
+		k.loop.after("store again", storeAgainAfter, func() { k.dirty = true })
+	}
 	if k.held != nil && !k.has(*k.held) {
 		return // who waits for one of its calls waits for all of it: the peers hear first
 	}

@@ -253,6 +253,22 @@ func TestCallThatDoesNotFit(t *testing.T) {
 	}
 }
 
+// Who is not on the disk is tried again soon, without news of anybody: there may be room again.
+func TestStoredAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
+		for _, lost := range []map[string]bool{{"a": true}, {}} {
+			k.loop.ask(func() { k.dirty = false; k.written(nil, lost) })
+			time.Sleep(storeAgainAfter + time.Millisecond)
+			k.loop.ask(func() {
+				if k.dirty != lost["a"] {
+					t.Errorf("not on the disk: %v; another try: %t", lost, k.dirty)
+				}
+			})
+		}
+	})
+}
+
 // A stream that runs is not stored again, until it goes elsewhere.
 func TestStreamThatGoesElsewhereIsStored(t *testing.T) {
 	k := newKeeping(t, filepath.Join(t.TempDir(), "journal"))
