@@ -113,6 +113,7 @@ func TestAutoAnswer(t *testing.T) {
 
 func FuzzHeaders(f *testing.F) {
 	f.Add("98732@sip.example.com;from-tag=r33th4x0r;to-tag=ff87ff")
+	f.Add("98732@sip.example.com;from-tag=r33th4x0r;to-tag=ff\"87ff")
 	f.Add("<sip:dave@denver.example.org?Replaces=12345%40192.168.118.3%3Bto-tag%3D12345%3Bfrom-tag%3D5FFE-3994>")
 	f.Add(`"Lee, \"Ann" <sip:+123@pbx.example.com;user=phone>;tag=x, <tel:+123>`)
 	f.Add("SIP/2.0 200 Parked at 701\r\nTo: x")

@@ -32,6 +32,9 @@ func parseReplaces(v string) (replaces, error) {
 	for _, p := range parts[1:] {
 		k, val, _ := strings.Cut(p, "=")
 		val = strings.TrimSpace(val)
+		if strings.Contains(val, `"`) { // no token (RFC 3261 §25.1), and told on it would swallow what stands behind it
+			return r, errReplaces
+		}
 		switch strings.ToLower(strings.TrimSpace(k)) {
 		case "to-tag":
 			// RFC 3891 §6.1: exactly one of each.
